@@ -1,0 +1,163 @@
+//! The queue of parts and the control broadcast, as a trait with two implementations.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Generation;
+use crate::messages::{Part, PartId};
+
+/// Why the broker did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BrokerError {
+    /// The bounded queue is full; nothing was queued.
+    #[error("the queue is full")]
+    Full,
+    /// The broker is out of reach, or did not confirm in time: the part may or may not be queued.
+    #[error("the broker is out of reach: {0}")]
+    Unavailable(String),
+    /// A message could not be written or read.
+    #[error("a message could not be understood: {0}")]
+    Malformed(String),
+}
+
+/// Queues parts, hands each to one worker at a time, and broadcasts hints.
+///
+/// # Contract
+///
+/// - `publish` returns `Ok` only when the part survives a restart of the broker (where the broker has
+///   one at all). Publishing the same part twice is allowed; consumers must cope.
+/// - A delivery that is neither acknowledged nor requeued, because its worker died, stalled or dropped
+///   it, is delivered again, with `attempt` one higher than before as far as the broker can tell.
+/// - Parts are delivered in the order of publication, as far as redelivery allows.
+/// - At most [`BrokerLimits::max_parts`] parts wait; one more is [`BrokerError::Full`]. Parts that were
+///   accepted are never dropped for it.
+/// - A broadcast reaches every listener that is connected, at most once: it is a hint.
+/// - Every call ends within a bounded time, also while the broker is away.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Whether the broker answers.
+    async fn ping(&self) -> Result<(), BrokerError>;
+
+    /// Queues one part.
+    async fn publish(&self, part: Part) -> Result<(), BrokerError>;
+
+    /// Starts taking parts; at most `prefetch` unacknowledged ones at a time.
+    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError>;
+
+    /// How much is waiting.
+    async fn depth(&self) -> Result<QueueDepth, BrokerError>;
+
+    /// Tells every listener.
+    async fn broadcast(&self, hint: Hint) -> Result<(), BrokerError>;
+
+    /// Starts listening.
+    async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError>;
+
+    /// Puts a part aside for an operator, with the reason.
+    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError>;
+
+    /// The parts put aside, oldest first, at most `limit`. They stay where they are.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
+
+    /// Removes and returns dead letters: the named one, or all. The caller publishes them again or lets
+    /// them go. Should the caller die in between, they are back among the dead letters.
+    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError>;
+}
+
+/// Bounds of a broker.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokerLimits {
+    /// Parts that may wait.
+    pub max_parts: u32,
+    /// Longest time for any one call.
+    pub call_timeout: Duration,
+}
+
+/// One worker's stream of parts.
+#[async_trait]
+pub trait Consumer: Send {
+    /// The next part; waits for one. `None` when the consumer was stopped and everything that had
+    /// reached it was handed out. After an error the consumer is of no more use: start another.
+    async fn next(&mut self) -> Result<Option<Delivery>, BrokerError>;
+
+    /// Takes no new parts. What was delivered before and not yet handed out by `next` goes back to the
+    /// queue for others; what was handed out can still be acknowledged.
+    async fn stop(&mut self) -> Result<(), BrokerError>;
+}
+
+/// One part in a worker's hands.
+pub struct Delivery {
+    /// The work.
+    pub part: Part,
+    /// 1 for the first delivery, as far as the broker can tell.
+    pub attempt: u32,
+    /// How to give it back.
+    pub acknowledge: Box<dyn Acknowledge>,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("part", &self.part.id).field("attempt", &self.attempt).finish()
+    }
+}
+
+/// Ends a delivery. Dropped unused, the part comes back when the worker's connection ends.
+#[async_trait]
+pub trait Acknowledge: Send + Sync {
+    /// The result is stored: the part can be forgotten.
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError>;
+
+    /// Somebody else should do it.
+    async fn requeue(self: Box<Self>) -> Result<(), BrokerError>;
+}
+
+/// How much is in the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueDepth {
+    /// Parts that wait for a worker.
+    pub waiting: u64,
+    /// Workers' consumers attached to the queue.
+    pub consumers: u64,
+    /// Parts put aside.
+    pub dead_letters: u64,
+}
+
+/// A broadcast. Whoever hears it looks into the store, where the truth is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hint {
+    /// The fleet's wanted state changed; this generation is concerned.
+    FleetChanged(Generation),
+}
+
+/// A stream of hints.
+#[async_trait]
+pub trait Listener: Send {
+    /// The next hint; waits for one. After an error, listen anew and look into the store.
+    async fn next(&mut self) -> Result<Hint, BrokerError>;
+}
+
+/// A part that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Which part of which job.
+    pub id: PartId,
+    /// Positions of its images in the request.
+    pub positions: Vec<u32>,
+    /// Bytes of its images.
+    pub image_bytes: u64,
+    /// The model it was for, as `name@version`.
+    pub model: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A dead letter taken out; acknowledge it once it is safe elsewhere, or to let it go.
+pub struct Exhumed {
+    /// The work.
+    pub part: Part,
+    /// `ack` forgets it, `requeue` puts it back among the dead letters.
+    pub acknowledge: Box<dyn Acknowledge>,
+}

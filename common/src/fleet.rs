@@ -1,0 +1,190 @@
+//! The state of the whole fleet: what is wanted, which is one document in the store, and what each
+//! worker reports of itself.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{Generation, ModelName, ModelVersion, WorkerId};
+use crate::messages::{PinnedModel, Timestamp};
+
+/// The one document that decides which model is active. It is replaced as a whole, by
+/// compare-and-set, so that exactly one model is active whoever dies when.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetState {
+    /// The last generation given out.
+    pub generation: Generation,
+    /// The model that answers requests accepted now.
+    pub active: Option<PinnedModel>,
+    /// The model that was active before.
+    pub previous: Option<PinnedModel>,
+    /// The rollout that is running, or the last one while nobody has begun another.
+    pub rollout: Option<Rollout>,
+    /// Rollouts that ended, newest first, at most [`FleetState::HISTORY`].
+    #[serde(default)]
+    pub history: VecDeque<Rollout>,
+}
+
+impl FleetState {
+    /// How many ended rollouts are remembered.
+    pub const HISTORY: usize = 32;
+}
+
+/// One attempt to change the model of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The generation that the target gets.
+    pub generation: Generation,
+    /// What is rolled out.
+    pub target: PinnedModel,
+    /// How far it is.
+    pub phase: Phase,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Workers that are not prepared by then make it roll back.
+    pub prepare_until: Timestamp,
+    /// The process that runs it, which renews the lease.
+    pub coordinator: Uuid,
+    /// Past this moment anyone may end it.
+    pub lease_until: Timestamp,
+}
+
+/// The phases of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// Workers load the target beside the active model. Nothing has changed for clients.
+    Preparing,
+    /// The target is active; workers report that they know.
+    Converging,
+    /// Every online worker answers from the target.
+    Done,
+    /// The target was dropped; the model before is active as if nothing had been.
+    RolledBack {
+        /// Why.
+        failure: RolloutFailure,
+    },
+}
+
+/// Why a rollout was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum RolloutFailure {
+    /// The package cannot be served by anyone: every fault found, by the worker that looked.
+    Unservable {
+        /// Who says so.
+        worker: WorkerId,
+        /// All faults.
+        problems: Vec<String>,
+    },
+    /// One worker cannot load a package that may be sound.
+    WorkerFailed {
+        /// Which.
+        worker: WorkerId,
+        /// Why.
+        reason: String,
+    },
+    /// Time was up.
+    TimedOut {
+        /// Workers that were not ready.
+        waiting_for: Vec<WorkerId>,
+    },
+    /// The process that ran the rollout died.
+    CoordinatorLost,
+}
+
+/// What a worker says of itself, renewed every heartbeat and forgotten soon after the last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// Who.
+    pub id: WorkerId,
+    /// Where, for people.
+    pub host: String,
+    /// What it is doing.
+    pub state: WorkerState,
+    /// What it computes on, e.g. `cpu` or `gpu:NVIDIA H100`.
+    pub device: String,
+    /// The generation whose model it takes as active; none before it has loaded one.
+    pub generation: Option<Generation>,
+    /// Models in memory.
+    pub loaded: Vec<LoadedModel>,
+    /// How far it is with the running rollout.
+    pub preparation: Option<Preparation>,
+    /// Images a second over the last ten seconds.
+    pub images_per_second: f64,
+    /// Parts a second over the last ten seconds.
+    pub parts_per_second: f64,
+    /// Images done since it started.
+    pub images_total: u64,
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// When this report was made.
+    pub reported_at: Timestamp,
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// It has not loaded the active model yet and takes no jobs.
+    Starting,
+    /// It takes jobs.
+    Ready,
+    /// It finishes what it has and leaves.
+    Stopping,
+}
+
+/// A model in a worker's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedModel {
+    /// The package.
+    pub name: ModelName,
+    /// Its bytes.
+    pub version: ModelVersion,
+    /// What it is kept for.
+    pub role: ModelRole,
+}
+
+/// What a loaded model is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelRole {
+    /// It answers new requests.
+    Active,
+    /// It is ready for the running rollout.
+    Prepared,
+    /// It answers requests that were accepted for it, before or by name.
+    Draining,
+}
+
+/// How far a worker is with one rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// Which rollout.
+    pub generation: Generation,
+    /// How far.
+    pub state: PreparationState,
+}
+
+/// The states of a preparation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum PreparationState {
+    /// It is loading, checking and warming up.
+    Loading,
+    /// It can answer from the target at once.
+    Prepared,
+    /// The package has faults that every worker would find.
+    Unservable {
+        /// All of them.
+        problems: Vec<String>,
+    },
+    /// This worker could not load it.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,21 @@
+//! What the API and the workers of the image classification service both speak.
+//!
+//! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
+//! served, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
+//! all workers together and [`rollout`] changes it, [`telemetry`] makes all of it visible.
+//!
+//! # The delivery guarantee
+//!
+//! Delivery is at least once and the effect is exactly once. A part of a job stays in the broker
+//! until a worker has stored its result and only then acknowledges it; the store keeps the first
+//! result of a part and ignores every later one. A job therefore ends in exactly one answer: its
+//! results, or an error that says why.
+
+pub mod broker;
+pub mod fleet;
+pub mod ids;
+pub mod messages;
+pub mod package;
+pub mod rollout;
+pub mod store;
+pub mod telemetry;

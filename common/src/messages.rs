@@ -1,0 +1,329 @@
+//! What travels: jobs, the parts they are split into, and what comes back.
+//!
+//! A request becomes one job. The job's record goes to the store; its images go to the broker in
+//! parts, each small enough for one message and one batch of a worker. Images are numbered by their
+//! *position* in the request, from 0; the client's own `image_id`s stay in the job's record.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
+
+/// Version of the wire format; a worker refuses parts of a newer one.
+pub const WIRE_VERSION: u16 = 1;
+
+/// A moment in milliseconds since the Unix epoch, as every host's clock tells it.
+///
+/// Hosts are expected to be within a second of each other (NTP). Clocks decide when something is
+/// given up, never which model answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// This host's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment this much later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// From `earlier` to this moment; zero when `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// One model, byte for byte, and the generation it was active in: what a request is pinned to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PinnedModel {
+    /// Name of the package.
+    pub name: ModelName,
+    /// Digest of the package's bytes.
+    pub version: ModelVersion,
+    /// The fleet's generation when it was pinned.
+    pub generation: Generation,
+}
+
+/// One encoded image (JPEG, PNG, …), never decoded outside a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodedImage {
+    /// Place in the request, from 0.
+    pub position: u32,
+    /// The file's bytes.
+    pub bytes: Bytes,
+}
+
+/// Names one part of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartId {
+    /// The job.
+    pub job: JobId,
+    /// Which of its parts, from 0.
+    pub index: u32,
+}
+
+impl std::fmt::Display for PartId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.job, self.index)
+    }
+}
+
+/// One message of work: some images of one request, for one model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// [`WIRE_VERSION`] of the sender.
+    pub wire: u16,
+    /// Which part of which job.
+    pub id: PartId,
+    /// The model that must answer.
+    pub model: PinnedModel,
+    /// When the request was accepted.
+    pub accepted_at: Timestamp,
+    /// From then on nobody wants the answer.
+    pub deadline: Timestamp,
+    /// How many labels to return beside the best one; 0 for none.
+    pub top_k: u32,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+    /// The request's id in the logs.
+    pub request_id: Option<String>,
+    /// The images; never empty.
+    pub images: Vec<EncodedImage>,
+}
+
+impl Part {
+    /// Bytes of all images together.
+    #[must_use]
+    pub fn image_bytes(&self) -> usize {
+        self.images.iter().map(|image| image.bytes.len()).sum()
+    }
+}
+
+/// A label and its score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelScore {
+    /// One of the package's output classes.
+    pub label: String,
+    /// The model's output for it.
+    pub score: f32,
+}
+
+/// Why one image has no label. The code is stable and snake_case, the detail is a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageError {
+    /// For programs, e.g. `undecodable_image`.
+    pub code: String,
+    /// For people.
+    pub detail: String,
+}
+
+/// What became of one image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ImageOutcome {
+    /// The model answered.
+    Classified {
+        /// The label with the largest score, and that score.
+        best: LabelScore,
+        /// The best labels, best first; empty unless asked for.
+        scores: Vec<LabelScore>,
+    },
+    /// This image, and only this one, could not be classified.
+    Rejected(ImageError),
+}
+
+/// Where the time of a part went, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTimes {
+    /// From acceptance to a worker.
+    pub queue: u64,
+    /// Decoding and preprocessing.
+    pub decode: u64,
+    /// Waiting for a batch and running the model.
+    pub inference: u64,
+}
+
+/// Why a job ended without results. Each is one row of the API's error table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobFailure {
+    /// The deadline passed before a worker took it (504).
+    DeadlineExceeded,
+    /// The pinned model cannot be loaded any more (503).
+    ModelUnavailable,
+    /// The worker could not run it; a bug (500).
+    Internal,
+}
+
+/// What became of one part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum PartEnd {
+    /// An outcome for each image of the part, as (position, outcome).
+    Done(Vec<(u32, ImageOutcome)>),
+    /// No image of the part could be tried.
+    Failed(JobFailure, String),
+}
+
+/// A worker's answer to one part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartResult {
+    /// What became of it.
+    pub end: PartEnd,
+    /// Who did it.
+    pub worker: WorkerId,
+    /// Where the time went.
+    pub times: StageTimes,
+}
+
+/// A client's `Idempotency-Key` and the digest of the request that came with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The key as sent.
+    pub key: String,
+    /// Digest of the request's body and query.
+    pub request: [u8; 32],
+}
+
+/// The record of a job, as accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// The job.
+    pub id: JobId,
+    /// The model that answers all of it.
+    pub model: PinnedModel,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When it is given up.
+    pub deadline: Timestamp,
+    /// How long its answer is kept once it ended.
+    pub retention: Duration,
+    /// The client's ids by position.
+    pub image_ids: Vec<i64>,
+    /// Number of parts it was split into.
+    pub parts: u32,
+    /// Whether the client asked for `top_k` scores.
+    pub top_k: u32,
+    /// The client's idempotency key.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// How far a job is. Derived from its record and the results stored so far.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobStatus {
+    /// No worker has begun it.
+    Queued,
+    /// At least one part was begun.
+    Processing,
+    /// Every image has its outcome, by position.
+    Done {
+        /// One for each image of the request.
+        outcomes: Vec<ImageOutcome>,
+        /// The slowest part's times.
+        times: StageTimes,
+    },
+    /// It ended without results.
+    Failed {
+        /// Which error.
+        failure: JobFailure,
+        /// A sentence.
+        detail: String,
+    },
+}
+
+/// A job as the store knows it now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// As accepted.
+    pub record: JobRecord,
+    /// How far it is.
+    pub status: JobStatus,
+}
+
+impl Job {
+    /// Whether it has ended, well or not.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match self.status {
+            JobStatus::Queued | JobStatus::Processing => false,
+            JobStatus::Done { .. } | JobStatus::Failed { .. } => true,
+        }
+    }
+
+    /// Puts a job together from what a store holds: its record, whether any part was begun, how many
+    /// parts it has by now (replays add some) and the results so far in order of their index.
+    ///
+    /// A later part overrides an earlier one's outcome for the same position. A job past its deadline
+    /// with results missing has failed, whether or not a worker ever said so.
+    #[must_use]
+    pub fn assemble(record: JobRecord, progress: Progress, now: Timestamp) -> Self {
+        let status = progress.status(&record, now);
+        Self { record, status }
+    }
+}
+
+/// The moving part of a job in a store.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// Whether a worker has begun any part.
+    pub begun: bool,
+    /// Parts that the job has by now: those it was split into and those that replays added.
+    pub parts: u32,
+    /// The latest deadline: the record's, or a replay's.
+    pub deadline: Timestamp,
+    /// Results by part index, ascending.
+    pub results: Vec<(u32, PartResult)>,
+}
+
+impl Progress {
+    fn status(self, record: &JobRecord, now: Timestamp) -> JobStatus {
+        if self.results.len() < self.parts as usize {
+            return if now >= self.deadline.max(record.deadline) {
+                JobStatus::Failed {
+                    failure: JobFailure::DeadlineExceeded,
+                    detail: "the deadline of the prediction passed before the workers finished it".to_owned(),
+                }
+            } else if self.begun || !self.results.is_empty() {
+                JobStatus::Processing
+            } else {
+                JobStatus::Queued
+            };
+        }
+        let mut outcomes: Vec<Option<ImageOutcome>> = vec![None; record.image_ids.len()];
+        let mut times = StageTimes::default();
+        let mut failed = None;
+        for (_, result) in self.results {
+            times.queue = times.queue.max(result.times.queue);
+            times.decode = times.decode.max(result.times.decode);
+            times.inference = times.inference.max(result.times.inference);
+            match result.end {
+                PartEnd::Done(list) => {
+                    for (position, outcome) in list {
+                        if let Some(slot) = outcomes.get_mut(position as usize) {
+                            *slot = Some(outcome);
+                        }
+                    }
+                }
+                PartEnd::Failed(failure, detail) => failed = failed.or(Some((failure, detail))),
+            }
+        }
+        match outcomes.into_iter().collect::<Option<Vec<_>>>() {
+            Some(outcomes) => JobStatus::Done { outcomes, times },
+            None => {
+                let (failure, detail) = failed.unwrap_or((
+                    JobFailure::Internal,
+                    "the results of the workers do not cover every image".to_owned(),
+                ));
+                JobStatus::Failed { failure, detail }
+            }
+        }
+    }
+}

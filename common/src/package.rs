@@ -1,0 +1,312 @@
+//! Model packages: a folder in the models folder becomes a validated [`Package`].
+//!
+//! ```text
+//! models/NAME/NAME_config.json
+//! models/NAME/NAME.hdf5          or .h5, .keras, or the folder NAME.savedmodel/
+//! ```
+//!
+//! Nothing here opens the model itself: that is the worker's part.
+
+pub mod config;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+pub use self::config::{ModelConfig, Postprocessing, Preprocessing, PreprocessingKind};
+use crate::ids::{ModelName, ModelVersion};
+
+/// Configs larger than this are refused, in bytes.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// A package whose folder is complete and whose config is sound.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// Its folder's name.
+    pub name: ModelName,
+    /// Digest of its bytes.
+    pub version: ModelVersion,
+    /// What the config says.
+    pub config: ModelConfig,
+    /// Where the model is.
+    pub model: ModelFile,
+}
+
+/// The model of a package, unopened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFile {
+    /// The file, or the folder of a SavedModel.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: ModelFormat,
+}
+
+/// The formats a model can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelFormat {
+    /// Keras's HDF5 file: `.hdf5` or `.h5`.
+    Hdf5,
+    /// Keras 3's zip archive: `.keras`.
+    KerasArchive,
+    /// TensorFlow's SavedModel folder: `.savedmodel`.
+    SavedModel,
+}
+
+impl ModelFormat {
+    /// File endings, in the order in which they are looked for.
+    const ENDINGS: [(&'static str, Self); 4] = [
+        ("hdf5", Self::Hdf5),
+        ("h5", Self::Hdf5),
+        ("keras", Self::KerasArchive),
+        ("savedmodel", Self::SavedModel),
+    ];
+}
+
+/// Why a folder is not a package that can be served.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PackageError {
+    /// A file of the package does not exist; names it.
+    #[error("{0}")]
+    Missing(String),
+    /// The package is there and has faults: all of them.
+    #[error("package `{name}` cannot be served: {}", problems.join("; "))]
+    Invalid {
+        /// The package.
+        name: ModelName,
+        /// Every fault found.
+        problems: Vec<String>,
+    },
+    /// A file could not be read.
+    #[error("package `{name}`: {reason}")]
+    Unreadable {
+        /// The package.
+        name: ModelName,
+        /// The file and the system's words.
+        reason: String,
+    },
+}
+
+/// The models folder. Remembers digests, so that a package is hashed once and not at every look.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    folder: PathBuf,
+    digests: Arc<Mutex<HashMap<Fingerprint, ModelVersion>>>,
+}
+
+/// What tells, without reading it, that a file has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Fingerprint(Vec<(PathBuf, u64, u64, i64, i64)>);
+
+impl Catalog {
+    /// The packages in `folder`. The folder may appear later.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), digests: Arc::default() }
+    }
+
+    /// The models folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Opens one package: finds its files, validates its config and digests its bytes. Blocks on disk.
+    ///
+    /// # Errors
+    /// [`PackageError`]; for a config with faults, all of them.
+    pub fn open(&self, name: &ModelName) -> Result<Package, PackageError> {
+        let folder = self.folder.join(name.as_str());
+        let config_path = folder.join(format!("{name}_config.json"));
+        let model = find_model(&folder, name)?;
+        if !config_path.is_file() {
+            return Err(missing(name, &config_path));
+        }
+        let unreadable = |path: &Path, error: &io::Error| PackageError::Unreadable {
+            name: name.clone(),
+            reason: format!("`{}` cannot be read: {error}", path.display()),
+        };
+        let config_bytes = read_config(&config_path).map_err(|e| unreadable(&config_path, &e))?;
+        let config = ModelConfig::parse(&config_bytes)
+            .map_err(|problems| PackageError::Invalid { name: name.clone(), problems })?;
+        let version =
+            self.version(&config_path, &config_bytes, &model).map_err(|e| unreadable(&model.path, &e))?;
+        Ok(Package { name: name.clone(), version, config, model })
+    }
+
+    /// Every folder that could be a package, by name, with the package or what is wrong with it.
+    ///
+    /// # Errors
+    /// The models folder itself cannot be read.
+    pub fn list(&self) -> io::Result<Vec<(ModelName, Result<Package, PackageError>)>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_str().and_then(|text| ModelName::parse(text).ok());
+            if let Some(name) = name.filter(|_| entry.path().is_dir()) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names.into_iter().map(|name| (name.clone(), self.open(&name))).collect())
+    }
+
+    fn version(&self, config_path: &Path, config: &[u8], model: &ModelFile) -> io::Result<ModelVersion> {
+        let files = files_of(model)?;
+        let fingerprint = Fingerprint(
+            std::iter::once(config_path.to_owned())
+                .chain(files.iter().cloned())
+                .map(|path| {
+                    let m = fs::metadata(&path)?;
+                    Ok((path, m.ino(), m.len(), m.mtime_nsec() + m.mtime() * 1_000_000_000, m.ctime_nsec()))
+                })
+                .collect::<io::Result<_>>()?,
+        );
+        let known = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&fingerprint).cloned();
+        if let Some(version) = known {
+            // A package that can be digested can be read; one that was made unreadable since cannot.
+            for path in &files {
+                File::open(path)?;
+            }
+            return Ok(version);
+        }
+        let version = digest(config, model, &files)?;
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint, version.clone());
+        Ok(version)
+    }
+}
+
+fn find_model(folder: &Path, name: &ModelName) -> Result<ModelFile, PackageError> {
+    ModelFormat::ENDINGS
+        .into_iter()
+        .map(|(ending, format)| ModelFile { path: folder.join(format!("{name}.{ending}")), format })
+        .find(|model| match model.format {
+            ModelFormat::Hdf5 | ModelFormat::KerasArchive => model.path.is_file(),
+            ModelFormat::SavedModel => model.path.is_dir(),
+        })
+        .ok_or_else(|| missing(name, &folder.join(format!("{name}.hdf5"))))
+}
+
+fn missing(name: &ModelName, path: &Path) -> PackageError {
+    PackageError::Missing(format!("model `{name}` not found: there is no file `{}`", path.display()))
+}
+
+fn read_config(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_CONFIG_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_CONFIG_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The files of a model in a fixed order: the file itself, or everything below a SavedModel's folder.
+fn files_of(model: &ModelFile) -> io::Result<Vec<PathBuf>> {
+    if model.format != ModelFormat::SavedModel {
+        return Ok(vec![model.path.clone()]);
+    }
+    let mut files = Vec::new();
+    let mut folders = vec![model.path.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()? {
+                kind if kind.is_dir() => folders.push(entry.path()),
+                _ => files.push(entry.path()),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// SHA-256 over the config and each file of the model, each preceded by its length so that no two
+/// packages with different files have the same input.
+fn digest(config: &[u8], model: &ModelFile, files: &[PathBuf]) -> io::Result<ModelVersion> {
+    let mut hash = Sha256::new();
+    hash.update((config.len() as u64).to_le_bytes());
+    hash.update(config);
+    let mut buffer = vec![0; 1 << 20];
+    for path in files {
+        if model.format == ModelFormat::SavedModel {
+            let inner = path.strip_prefix(&model.path).unwrap_or(path).to_string_lossy().into_owned();
+            hash.update((inner.len() as u64).to_le_bytes());
+            hash.update(inner);
+        }
+        let mut file = File::open(path)?;
+        hash.update(file.metadata()?.len().to_le_bytes());
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            hash.update(&buffer[..count]);
+        }
+    }
+    Ok(ModelVersion::from_digest(hash.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{"model_name": "m", "img_preproc_type": "no_prepro", "output_postproc_type":
+        "argmax", "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes": ["a"]}}"#;
+
+    fn package(files: &[(&str, &str)]) -> (tempfile::TempDir, Catalog, ModelName) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("m")).unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join("m").join(name), text).unwrap();
+        }
+        let catalog = Catalog::new(folder.path());
+        (folder, catalog, ModelName::parse("m").unwrap())
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let (_folder, catalog, name) = package(&[("m_config.json", CONFIG)]);
+        let error = catalog.open(&name).unwrap_err();
+        assert!(matches!(error, PackageError::Missing(_)), "{error}");
+        assert!(error.to_string().ends_with("m/m.hdf5`"), "{error}");
+
+        let (_folder, catalog, name) = package(&[("m.h5", "x")]);
+        let error = catalog.open(&name).unwrap_err();
+        assert!(error.to_string().ends_with("m/m_config.json`"), "{error}");
+    }
+
+    #[test]
+    fn the_version_follows_the_bytes_of_model_and_config() {
+        let (folder, catalog, name) = package(&[("m_config.json", CONFIG), ("m.hdf5", "one")]);
+        let first = catalog.open(&name).unwrap().version;
+        assert_eq!(catalog.open(&name).unwrap().version, first);
+
+        fs::write(folder.path().join("m/m.hdf5"), "two").unwrap();
+        let second = catalog.open(&name).unwrap().version;
+        assert_ne!(second, first);
+
+        fs::write(folder.path().join("m/m_config.json"), format!("{CONFIG} ")).unwrap();
+        let third = catalog.open(&name).unwrap().version;
+        assert!(third != second && third != first);
+
+        // The same bytes under another name are the same version: names are not part of it.
+        let (_other, catalog, name) = package(&[("m_config.json", CONFIG), ("m.h5", "one")]);
+        assert_eq!(catalog.open(&name).unwrap().version, first);
+    }
+
+    #[test]
+    fn a_list_tells_what_is_wrong_with_each_folder() {
+        let (folder, catalog, _) = package(&[("m_config.json", "{"), ("m.hdf5", "one")]);
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        fs::write(folder.path().join("a_file"), "").unwrap();
+        let list = catalog.list().unwrap();
+        let names: Vec<_> = list.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["empty", "m"]);
+        assert!(matches!(list[0].1, Err(PackageError::Missing(_))));
+        assert!(matches!(list[1].1, Err(PackageError::Invalid { .. })));
+    }
+}

@@ -1,0 +1,297 @@
+//! `NAME_config.json` becomes a [`ModelConfig`], or the list of everything that is wrong with it.
+
+use serde_json::{Map, Value};
+
+/// A validated package config.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// From an image file to the model's input.
+    pub preprocessing: Preprocessing,
+    /// From the model's output to labels.
+    pub postprocessing: Postprocessing,
+    /// `model_name` as written; the folder's name is what counts.
+    pub model_name: Option<String>,
+    /// When it was made, as written.
+    pub creation_time: Option<String>,
+    /// Whatever the author wrote.
+    pub comments: Option<String>,
+}
+
+/// From an image file to the model's input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocessing {
+    /// Height, width and channels of the model's input.
+    pub input_shape: [usize; 3],
+    /// How an image gets that shape.
+    pub kind: PreprocessingKind,
+}
+
+/// `img_preproc_type` with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PreprocessingKind {
+    /// `normalize_and_pad`: centred on black, scaled down first where larger, divided by the factor.
+    NormalizeAndPad {
+        /// What pixel values (0 to 255) are divided by; finite and not 0.
+        normalization_factor: f32,
+    },
+    /// `no_prepro`: the decoded pixels as they are; another size is the image's error.
+    NoPrepro,
+}
+
+/// `output_postproc_type` with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Postprocessing {
+    /// `argmax`: label and score of the largest output.
+    Argmax {
+        /// One label for each output of the model.
+        classes: Vec<String>,
+    },
+}
+
+impl Postprocessing {
+    /// One label for each output of the model.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Argmax { classes } => classes,
+        }
+    }
+}
+
+/// Largest side of a model's input, in pixels.
+const MAX_SIDE: u64 = 8192;
+
+impl ModelConfig {
+    /// Reads a config.
+    ///
+    /// # Errors
+    /// Every fault found, one sentence each.
+    pub fn parse(json: &[u8]) -> Result<Self, Vec<String>> {
+        let root: Value =
+            serde_json::from_slice(json).map_err(|e| vec![format!("the config is not JSON: {e}")])?;
+        let Value::Object(root) = root else {
+            return Err(vec![format!("the config is {}, expected a JSON object", describe(&root))]);
+        };
+        let mut problems = Problems(Vec::new());
+        let preprocessing = preprocessing(&root, &mut problems);
+        let postprocessing = postprocessing(&root, &mut problems);
+        let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
+        match (preprocessing, postprocessing) {
+            (Some(preprocessing), Some(postprocessing)) if problems.0.is_empty() => Ok(Self {
+                preprocessing,
+                postprocessing,
+                model_name: text("model_name"),
+                creation_time: text("creation_time"),
+                comments: text("comments"),
+            }),
+            _ => Err(problems.0),
+        }
+    }
+}
+
+fn preprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Preprocessing> {
+    let kind = problems.choice(root, "img_preproc_type", &["normalize_and_pad", "no_prepro"]);
+    let section = problems.section(root, "image_preproc_config", &["input_shape", "normalization_factor"])?;
+    let input_shape = input_shape(section, problems);
+    let factor = normalization_factor(section, problems);
+    let kind = match kind? {
+        "normalize_and_pad" => {
+            if !section.contains_key("normalization_factor") {
+                problems.add(
+                    "`image_preproc_config.normalization_factor` is missing, expected a number such as 255",
+                );
+            }
+            PreprocessingKind::NormalizeAndPad { normalization_factor: factor? }
+        }
+        _ => PreprocessingKind::NoPrepro,
+    };
+    Some(Preprocessing { input_shape: input_shape?, kind })
+}
+
+fn input_shape(section: &Map<String, Value>, problems: &mut Problems) -> Option<[usize; 3]> {
+    let expected = "expected [height, width, channels] such as [224, 224, 3]";
+    let Some(value) = section.get("input_shape") else {
+        problems.add(format!("`image_preproc_config.input_shape` is missing, {expected}"));
+        return None;
+    };
+    let sizes: Option<Vec<u64>> = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
+    let shape = sizes.filter(|s| s.len() == 3 && s.iter().all(|side| (1..=MAX_SIDE).contains(side)));
+    let Some(shape) = shape else {
+        problems.add(format!("`image_preproc_config.input_shape` is {value}, {expected}"));
+        return None;
+    };
+    if !matches!(shape[2], 1 | 3) {
+        problems
+            .add(format!("`image_preproc_config.input_shape` has {} channels, expected 1 or 3", shape[2]));
+        return None;
+    }
+    let side = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    Some([side(shape[0]), side(shape[1]), side(shape[2])])
+}
+
+fn normalization_factor(section: &Map<String, Value>, problems: &mut Problems) -> Option<f32> {
+    let value = section.get("normalization_factor")?;
+    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
+    let factor = value.as_f64().map(|f| f as f32).filter(|f| f.is_finite() && *f != 0.0);
+    if factor.is_none() {
+        problems.add(format!(
+            "`image_preproc_config.normalization_factor` is {value}, expected a number other than 0"
+        ));
+    }
+    factor
+}
+
+fn postprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Postprocessing> {
+    let kind = problems.choice(root, "output_postproc_type", &["argmax"]);
+    let section = problems.section(root, "output_config", &["output_classes"])?;
+    let expected = "expected a list of labels, one for each output of the model";
+    let Some(value) = section.get("output_classes") else {
+        problems.add(format!("`output_config.output_classes` is missing, {expected}"));
+        return None;
+    };
+    let label = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let classes: Option<Vec<String>> = value.as_array().and_then(|list| list.iter().map(label).collect());
+    let Some(classes) = classes.filter(|list| !list.is_empty()) else {
+        problems.add(format!("`output_config.output_classes` is {}, {expected}", describe(value)));
+        return None;
+    };
+    kind.map(|_| Postprocessing::Argmax { classes })
+}
+
+/// Collects faults, so that all are told at once.
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, problem: impl Into<String>) {
+        self.0.push(problem.into());
+    }
+
+    /// The value of `key`, which has to be one of `known`.
+    fn choice(
+        &mut self,
+        root: &Map<String, Value>,
+        key: &str,
+        known: &[&'static str],
+    ) -> Option<&'static str> {
+        let expected = || format!("expected one of `{}`", known.join("`, `"));
+        match root.get(key) {
+            None => self.add(format!("`{key}` is missing, {}", expected())),
+            Some(value) => {
+                let found = value.as_str().and_then(|text| known.iter().find(|name| **name == text));
+                if found.is_some() {
+                    return found.copied();
+                }
+                self.add(format!("`{key}` is {value}, {}", expected()));
+            }
+        }
+        None
+    }
+
+    /// The object under `key`, which may hold the keys `known` and no others.
+    fn section<'a>(
+        &mut self,
+        root: &'a Map<String, Value>,
+        key: &str,
+        known: &[&str],
+    ) -> Option<&'a Map<String, Value>> {
+        match root.get(key) {
+            Some(Value::Object(section)) => {
+                for unknown in section.keys().filter(|k| !known.contains(&k.as_str())) {
+                    self.add(format!(
+                        "`{key}` has the unknown key `{unknown}`, known are `{}`",
+                        known.join("`, `")
+                    ));
+                }
+                Some(section)
+            }
+            Some(other) => {
+                self.add(format!("`{key}` is {}, expected an object", describe(other)));
+                None
+            }
+            None => {
+                self.add(format!("`{key}` is missing, expected an object with `{}`", known.join("`, `")));
+                None
+            }
+        }
+    }
+}
+
+fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(list) if list.is_empty() => "an empty list",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: &str = r#"{"model_name": "animals_classifier_v0", "img_preproc_type": "normalize_and_pad",
+        "image_preproc_config": {"input_shape": [224, 200, 3], "normalization_factor": 255},
+        "output_postproc_type": "argmax", "output_config": {"output_classes": ["cat", "dog", 3]},
+        "creation_time": "2022-04-26 10:45:30", "comments": "c", "anything": {"else": 1}}"#;
+
+    #[test]
+    fn a_config_of_the_replaced_service_is_read() {
+        let config = ModelConfig::parse(SOUND.as_bytes()).unwrap();
+        assert_eq!(config.preprocessing.input_shape, [224, 200, 3]);
+        assert_eq!(
+            config.preprocessing.kind,
+            PreprocessingKind::NormalizeAndPad { normalization_factor: 255.0 }
+        );
+        assert_eq!(config.postprocessing.classes(), ["cat", "dog", "3"]);
+        assert_eq!(config.creation_time.as_deref(), Some("2022-04-26 10:45:30"));
+    }
+
+    #[test]
+    fn no_prepro_needs_no_factor() {
+        let text =
+            SOUND.replace("normalize_and_pad", "no_prepro").replace(r#", "normalization_factor": 255"#, "");
+        assert_eq!(
+            ModelConfig::parse(text.as_bytes()).unwrap().preprocessing.kind,
+            PreprocessingKind::NoPrepro
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let text = r#"{"img_preproc_type": "stretch_it", "image_preproc_config": {"input_shape": [0, 2, 3],
+            "normalisation_factor": 255, "normalization_factor": 0}, "output_config": {"output_classes": []}}"#;
+        let problems = ModelConfig::parse(text.as_bytes()).unwrap_err();
+        let expected = [
+            "`img_preproc_type` is \"stretch_it\"",
+            "unknown key `normalisation_factor`, known are `input_shape`, `normalization_factor`",
+            "`image_preproc_config.input_shape` is [0,2,3]",
+            "`image_preproc_config.normalization_factor` is 0",
+            "`output_postproc_type` is missing, expected one of `argmax`",
+            "`output_config.output_classes` is an empty list",
+        ];
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+        for (problem, start) in problems.iter().zip(expected) {
+            assert!(problem.contains(start), "{problem:?} should hold {start:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_config_is_said_to_be_none() {
+        for (text, says) in [
+            ("", "not JSON"),
+            ("{", "not JSON"),
+            ("[]", "an empty list, expected a JSON object"),
+            ("{}", "`img_preproc_type` is missing"),
+        ] {
+            let problems = ModelConfig::parse(text.as_bytes()).unwrap_err();
+            assert!(problems[0].contains(says), "{problems:?}");
+        }
+    }
+}

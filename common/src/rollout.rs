@@ -1,0 +1,1 @@
+//! The swap as a state machine.

@@ -1,0 +1,296 @@
+//! What each layer computes, with its attributes and weights. All images are `[batch, height, width,
+//! channels]`.
+
+use super::Tensor;
+
+/// The layers a model can be made of. Layers that do nothing at inference are [`Layer::Identity`].
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// The model's input: sizes after the batch, `None` where the model takes any.
+    Input {
+        /// Height, width, channels for an image.
+        shape: Vec<Option<usize>>,
+    },
+    /// Passes its input on.
+    Identity,
+    /// Convolution.
+    Conv2d(Conv2d),
+    /// Convolution of each channel by itself.
+    DepthwiseConv2d(DepthwiseConv2d),
+    /// A depthwise convolution followed by a 1×1 one.
+    SeparableConv2d(SeparableConv2d),
+    /// Matrix product over the last axis.
+    Dense(Dense),
+    /// Batch normalization with its moving statistics.
+    BatchNorm(BatchNorm),
+    /// An activation by itself.
+    Activation(Activation),
+    /// Leaky rectifier with a learnt slope; `alpha` broadcasts against the input without its batch.
+    Prelu {
+        /// The slopes.
+        alpha: Tensor,
+    },
+    /// Pooling over windows.
+    Pool2d(Pool2d),
+    /// Pooling over the whole image: `[batch, channels]`, or `[batch, 1, 1, channels]`.
+    GlobalPool2d {
+        /// Mean or maximum.
+        kind: PoolKind,
+        /// Whether the two axes stay, with size 1.
+        keep_dims: bool,
+    },
+    /// Zeros around the image.
+    ZeroPadding2d(Edges),
+    /// Rows and columns cut off.
+    Cropping2d(Edges),
+    /// Each pixel repeated.
+    UpSampling2d {
+        /// Times in height and width.
+        factors: [usize; 2],
+        /// How new pixels come about.
+        interpolation: Interpolation,
+    },
+    /// All axes after the batch become one.
+    Flatten,
+    /// Another shape with as many elements; the batch stays.
+    Reshape {
+        /// Sizes after the batch; at most one is -1.
+        target: Vec<i64>,
+    },
+    /// Axes in another order; the batch stays.
+    Permute {
+        /// 1-based, as in Keras.
+        axes: Vec<usize>,
+    },
+    /// Several inputs become one, element by element, with broadcasting.
+    Merge(MergeKind),
+    /// Several inputs one after the other.
+    Concatenate {
+        /// May be negative; counts the batch.
+        axis: i64,
+    },
+    /// `input * scale + offset`.
+    Rescaling {
+        /// One value, or one a channel.
+        scale: Vec<f32>,
+        /// One value, or one a channel.
+        offset: Vec<f32>,
+    },
+    /// `(input - mean) / max(sqrt(variance), 1e-7)`; both broadcast against the input.
+    Normalization {
+        /// Means.
+        mean: Tensor,
+        /// Variances.
+        variance: Tensor,
+    },
+}
+
+/// How a window meets the image's edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// Only whole windows.
+    Valid,
+    /// As many outputs as `ceil(size / stride)`.
+    Same,
+}
+
+/// [`Layer::Conv2d`].
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    /// `[height, width, channels in / groups, channels out]`.
+    pub kernel: Tensor,
+    /// `[channels out]`.
+    pub bias: Option<Tensor>,
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// At the edges.
+    pub padding: Padding,
+    /// Divides both numbers of channels.
+    pub groups: usize,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+/// [`Layer::DepthwiseConv2d`].
+#[derive(Debug, Clone)]
+pub struct DepthwiseConv2d {
+    /// `[height, width, channels, depth multiplier]`.
+    pub kernel: Tensor,
+    /// `[channels * depth multiplier]`.
+    pub bias: Option<Tensor>,
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// At the edges.
+    pub padding: Padding,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+/// [`Layer::SeparableConv2d`].
+#[derive(Debug, Clone)]
+pub struct SeparableConv2d {
+    /// `[height, width, channels, depth multiplier]`.
+    pub depthwise: Tensor,
+    /// `[1, 1, channels * depth multiplier, channels out]`.
+    pub pointwise: Tensor,
+    /// `[channels out]`.
+    pub bias: Option<Tensor>,
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// At the edges.
+    pub padding: Padding,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+/// [`Layer::Dense`].
+#[derive(Debug, Clone)]
+pub struct Dense {
+    /// `[inputs, units]`.
+    pub kernel: Tensor,
+    /// `[units]`.
+    pub bias: Option<Tensor>,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+/// [`Layer::BatchNorm`]: `gamma * (input - mean) / sqrt(variance + epsilon) + beta`.
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    /// The axis that is normalized, counted with the batch; may be negative.
+    pub axis: i64,
+    /// Learnt scale, `[size of axis]`.
+    pub gamma: Option<Tensor>,
+    /// Learnt offset, `[size of axis]`.
+    pub beta: Option<Tensor>,
+    /// Moving mean, `[size of axis]`.
+    pub mean: Tensor,
+    /// Moving variance, `[size of axis]`.
+    pub variance: Tensor,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// [`Layer::Pool2d`].
+#[derive(Debug, Clone)]
+pub struct Pool2d {
+    /// Mean or maximum. The mean counts no padding.
+    pub kind: PoolKind,
+    /// Height and width of the window.
+    pub size: [usize; 2],
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// At the edges.
+    pub padding: Padding,
+}
+
+/// What a pooling keeps of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The mean.
+    Average,
+    /// The largest.
+    Max,
+}
+
+/// Rows and columns at the four edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edges {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+/// How [`Layer::UpSampling2d`] fills in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Copies.
+    Nearest,
+    /// Half-pixel centres, without antialiasing.
+    Bilinear,
+}
+
+/// How [`Layer::Merge`] combines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergeKind {
+    /// Sum.
+    Add,
+    /// First minus second.
+    Subtract,
+    /// Product.
+    Multiply,
+    /// Mean.
+    Average,
+    /// Largest.
+    Maximum,
+    /// Smallest.
+    Minimum,
+}
+
+/// Activation functions with their parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// Does nothing.
+    Linear,
+    /// `max_value` where `x >= max_value`; `x` where `x >= threshold`; else `slope * (x - threshold)`.
+    Relu {
+        /// Upper bound.
+        max_value: Option<f32>,
+        /// Below the threshold.
+        negative_slope: f32,
+        /// Where it begins.
+        threshold: f32,
+    },
+    /// Over one axis, counted with the batch; may be negative.
+    Softmax {
+        /// Which.
+        axis: i64,
+    },
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `x` where positive, else `alpha * (exp(x) - 1)`.
+    Elu {
+        /// Scale of the negative part.
+        alpha: f32,
+    },
+    /// Scaled ELU with the constants of Klambauer et al. 2017.
+    Selu,
+    /// `log(1 + exp(x))`.
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x * sigmoid(x)`, also called SiLU.
+    Swish,
+    /// `x * Φ(x)`, or its tanh approximation.
+    Gelu {
+        /// Whether the approximation.
+        approximate: bool,
+    },
+    /// `clip(x * slope + 0.5, 0, 1)`: slope 0.2 in Keras 2, 1/6 in Keras 3.
+    HardSigmoid {
+        /// Factor of `x`.
+        slope: f32,
+    },
+    /// `x * clip(x / 6 + 0.5, 0, 1)`.
+    HardSwish,
+    /// `exp(x)`.
+    Exponential,
+}
+
+impl Activation {
+    /// The plain rectifier.
+    pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
+}

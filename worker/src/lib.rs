@@ -1,0 +1,4 @@
+//! Takes classification jobs and runs Keras models with TensorFlow.
+
+pub mod engine;
+pub mod keras;
