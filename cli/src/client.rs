@@ -116,6 +116,14 @@ impl Client {
     /// # Errors
     /// The address is none, or there is no key.
     pub fn new(server: &ServerConfig, kind: KeyKind) -> anyhow::Result<Self> {
+        Self::with_key(server, &config::key(kind)?)
+    }
+
+    /// A client for a server, with this key.
+    ///
+    /// # Errors
+    /// The address is none, or the key cannot be sent.
+    pub fn with_key(server: &ServerConfig, key: &str) -> anyhow::Result<Self> {
         let base = Url::parse(&server.url)
             .ok()
             .filter(|url| url.scheme() == "http" && url.has_host())
@@ -125,12 +133,11 @@ impl Client {
                     server.url
                 ))
             })?;
-        let key = config::key(kind)?;
         if key.parse::<reqwest::header::HeaderValue>().is_err() {
             return Err(UsageError("the key holds characters that a header cannot".to_owned()).into());
         }
         let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
-        Ok(Self { http, base, key })
+        Ok(Self { http, base, key: key.to_owned() })
     }
 
     /// A call to the path made of these segments.
