@@ -1,1 +1,3 @@
 //! Logs, traces and the names of all metrics.
+
+pub mod api_names;
