@@ -18,7 +18,7 @@ help:
 
 demo: tensorflow
 	@$(STEP) 'build the command (release)' cargo build --release --locked --package classifier-cli
-	@$(STEP) 'classify the demo images' demo/run.sh target/release/classifier
+	@$(STEP) 'classify the demo images' python3 demo/run.py target/release/classifier
 
 serve: tensorflow
 	@$(STEP) 'build the command (release)' cargo build --release --locked --package classifier-cli

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{dead_letters, fleet, inspect, load, models, predict, score, serve, swap};
+use crate::commands::{dead_letters, inspect, load, models, predict, score, serve, swap, workers};
 use crate::exit;
 
 /// Serves Keras image classifiers over HTTP, asks them, and looks after them.
@@ -31,7 +31,7 @@ pub enum Command {
     /// Change back to the model that was active before.
     Rollback(swap::RollbackArguments),
     /// Show the workers and what they have loaded.
-    Workers(fleet::Arguments),
+    Workers(workers::Arguments),
     /// Jobs that no worker could finish: list, replay or drop them.
     #[command(after_help = dead_letters::EXAMPLES)]
     DeadLetters(dead_letters::Arguments),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::Url;
+use reqwest::header::{HeaderName, RETRY_AFTER};
+pub use reqwest::header::HeaderMap;
+pub use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -234,7 +236,7 @@ fn read(status: StatusCode, headers: HeaderMap, bytes: &[u8]) -> Result<Result<A
     let mut problem: Problem = serde_json::from_value(body).map_err(|_| ())?;
     problem.status = status.as_u16();
     problem.retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Err(if status == StatusCode::UNAUTHORIZED {
+    Ok(Err(if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         ClientError::WrongKey { detail: problem.detail }
     } else {
         ClientError::Refused(problem)

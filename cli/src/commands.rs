@@ -1,7 +1,6 @@
 //! A file for each command.
 
 pub mod dead_letters;
-pub mod fleet;
 pub mod inspect;
 pub mod load;
 pub mod models;
@@ -9,6 +8,7 @@ pub mod predict;
 pub mod score;
 pub mod serve;
 pub mod swap;
+pub mod workers;
 
 use crate::arguments::Command;
 use crate::exit::Exit;
@@ -24,7 +24,7 @@ pub async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Models(arguments) => models::run(arguments).await,
         Command::Swap(arguments) => swap::run(arguments).await,
         Command::Rollback(arguments) => swap::roll_back(arguments).await,
-        Command::Workers(arguments) => fleet::run(arguments).await,
+        Command::Workers(arguments) => workers::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),

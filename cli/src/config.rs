@@ -1,8 +1,11 @@
-//! What the commands that talk to a server take from the environment.
+//! What the commands take from the environment; the settings of API and worker are in their crates.
 
 use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use common::broker::BrokerLimits;
 
 use crate::exit::UsageError;
 
@@ -14,6 +17,33 @@ pub struct ServerConfig {
     /// is not trusted. The key is read from X_API_KEY.
     #[arg(long, env = "CLASSIFIER_URL", default_value = "http://127.0.0.1:5050", value_name = "URL")]
     pub url: String,
+}
+
+/// The queue of `classifier serve`.
+#[derive(Debug, Clone, Args)]
+pub struct QueueConfig {
+    /// Parts of jobs that may wait for the worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
+    /// 429. More rides out longer bursts and takes memory: a part is up to a few MiB.
+    #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue_max_parts: u32,
+}
+
+impl QueueConfig {
+    /// The bounds of the broker. Inside one process a call that takes seconds is a bug.
+    #[must_use]
+    pub fn broker_limits(&self) -> BrokerLimits {
+        BrokerLimits { max_parts: self.queue_max_parts, call_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Where the TensorFlow library is, for the commands that run a model without a worker.
+#[derive(Debug, Clone, Args)]
+pub struct LibraryConfig {
+    /// Folder with `libtensorflow.so` (TENSORFLOW_DIR; by default `.cache/tensorflow` and the system's
+    /// library folders are searched).
+    #[arg(long, env = "TENSORFLOW_DIR")]
+    pub tensorflow_dir: Option<PathBuf>,
 }
 
 /// Which of the two keys a command needs.

@@ -76,3 +76,9 @@ pub fn wheels() -> MultiProgress {
 fn target() -> ProgressDrawTarget {
     if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
+
+/// The first 12 digits of a version, for people.
+#[must_use]
+pub fn short_version(version: &str) -> &str {
+    version.get(..12).unwrap_or(version)
+}

@@ -1,11 +1,9 @@
 //! `classifier dead-letters`: what no worker could finish.
 
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::client::Client;
+use crate::client::{Answer, Client, Method};
 use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
 use crate::output;
@@ -72,7 +70,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
             if json {
                 output::json(&answer.body["response"])?;
             } else {
-                show(&answer.response::<List>()?.dead_letters)?;
+                show(&answer.response::<Vec<DeadLetter>>()?)?;
             }
         }
         Action::Replay { id } => {
@@ -81,7 +79,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
             if let Some(id) = id {
                 call = call.query("id", &id);
             }
-            tell(&call.send().await?.body["response"])?;
+            tell(&call.send().await?)?;
         }
         Action::Drop { id, .. } => {
             let client = Client::new(&arguments.server, KeyKind::Admin)?;
@@ -89,8 +87,47 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
             if let Some(id) = id {
                 call = call.query("id", &id);
             }
-            tell(&call.send().await?.body["response"])?;
+            tell(&call.send().await?)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// What became of dead letters.
+#[derive(Debug, Deserialize)]
+struct Count {
+    replayed: usize,
+    dropped: usize,
+    forgotten: usize,
+}
+
+fn tell(answer: &Answer) -> anyhow::Result<()> {
+    let count: Count = answer.response()?;
+    let mut text = format!("{} replayed, {} dropped", count.replayed, count.dropped);
+    if count.forgotten > 0 {
+        text.push_str(&format!(", {} kept: their predictions are forgotten, `drop` lets them go", count.forgotten));
+    }
+    output::line(&text)?;
+    Ok(())
+}
+
+fn show(letters: &[DeadLetter]) -> anyhow::Result<()> {
+    if letters.is_empty() {
+        output::note("there are no dead letters");
+        return Ok(());
+    }
+    let mut table = output::table(&["id", "images", "bytes", "model", "reason"]);
+    for letter in letters {
+        let positions: Vec<_> = letter.positions.iter().map(ToString::to_string).collect();
+        let model = letter.model.split_once('@').map_or(letter.model.as_str(), |(name, _)| name);
+        table.add_row([
+            letter.id.as_str(),
+            &positions.join(", "),
+            &letter.image_bytes.to_string(),
+            model,
+            &letter.reason,
+        ]);
+    }
+    output::line(&table.to_string())?;
+    Ok(())
 }

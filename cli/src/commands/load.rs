@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use reqwest::Method;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::client::Client;
+use crate::client::{Client, Method};
 use crate::config::{KeyKind, ServerConfig};
 use crate::exit::{Exit, UsageError};
 use crate::images::{self, Numbered};

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::client::{Answer, Client, ClientError};
+use crate::client::{Answer, Client, ClientError, Method, StatusCode};
 use crate::images::{self, Numbered};
 
 /// How long a status call asks the server to wait for news.
@@ -143,8 +142,9 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use reqwest::header::HeaderMap;
-    use serde_json::json;
+        use serde_json::json;
+
+    use crate::client::HeaderMap;
 
     use super::*;
 

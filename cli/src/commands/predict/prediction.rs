@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode};
 
 use super::Outcome;
-use crate::client::{Answer, Client, ClientError, Problem};
+use crate::client::{Answer, Client, ClientError, Method, Problem, StatusCode};
 
 /// How long a status call asks the server to wait for news.
 const POLL: Duration = Duration::from_secs(20);
