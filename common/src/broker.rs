@@ -9,6 +9,7 @@ use crate::ids::Generation;
 use crate::messages::{Part, PartId};
 
 pub mod in_process;
+pub mod rabbitmq;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod ids;
 pub mod messages;
 pub mod package;
+mod patience;
 pub mod rollout;
 pub mod store;
 pub mod telemetry;

@@ -9,6 +9,7 @@ use crate::ids::{JobId, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 
 pub mod in_memory;
+pub mod redis;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -4,7 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use common::messages::ImageError;
-use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 

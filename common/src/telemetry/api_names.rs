@@ -6,7 +6,7 @@ pub const HTTP_REQUESTS: &str = "classifier_http_requests_total";
 pub const HTTP_REQUEST_SECONDS: &str = "classifier_http_request_duration_seconds";
 /// Images in accepted requests.
 pub const IMAGES_ACCEPTED: &str = "classifier_api_images_total";
-/// Images that were rejected before they were queued, by `code`.
+/// Images that were rejected before they were queued.
 pub const IMAGES_REJECTED: &str = "classifier_api_images_rejected_total";
 /// Jobs accepted.
 pub const JOBS_ACCEPTED: &str = "classifier_api_jobs_total";
