@@ -3,3 +3,4 @@
 pub mod engine;
 pub mod keras;
 pub mod tensorflow;
+pub mod pipeline;

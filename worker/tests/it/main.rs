@@ -1,0 +1,3 @@
+//! What the worker does, seen from outside.
+
+mod pixels;
