@@ -1,6 +1,8 @@
 //! Takes classification jobs and runs Keras models with TensorFlow.
 
+pub mod control;
 pub mod engine;
 pub mod keras;
 pub mod tensorflow;
 pub mod pipeline;
+pub mod models;
