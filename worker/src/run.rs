@@ -1,0 +1,109 @@
+//! A worker: take a part, run its images through the pipeline, store the result, acknowledge.
+//!
+//! ```text
+//! intake   waits until Control says that the active model is loaded, then takes deliveries
+//! triage   what to do with one, from the message alone
+//! part     one delivery to its end; classify: its images, at once or with care
+//! gate     careful work is alone in the process
+//! patience what is out of reach is tried again for as long as it is of use
+//! ```
+
+mod gate;
+mod intake;
+mod part;
+mod patience;
+mod triage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::Broker;
+use common::package::Catalog;
+use common::store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::gate::Gate;
+use self::intake::{Intake, note_end};
+use self::part::Handler;
+pub(crate) use self::patience::Backoff;
+use crate::config::Config;
+use crate::control::Control;
+use crate::control::throughput::Throughput;
+use crate::engine::EngineLoader;
+use crate::models::Models;
+use crate::pipeline::Pipeline;
+
+/// What a worker is put together from.
+pub struct Parts {
+    /// Where jobs come from.
+    pub broker: Arc<dyn Broker>,
+    /// Where results go.
+    pub store: Arc<dyn Store>,
+    /// The models folder.
+    pub catalog: Catalog,
+    /// What makes engines of packages.
+    pub loader: Arc<dyn EngineLoader>,
+}
+
+/// Why a worker ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its threads could not be started.
+    #[error("the worker's threads could not be started: {0}")]
+    Threads(#[from] std::io::Error),
+    /// The grace was over before everything was done. The parts go back to the queue.
+    #[error("{parts} parts were not finished within {grace:?} and go back to the queue")]
+    Unfinished {
+        /// How many.
+        parts: usize,
+        /// How long they had.
+        grace: Duration,
+    },
+}
+
+/// Works until told to stop, then finishes what it has and leaves.
+///
+/// # Errors
+/// [`RunError`]. No job is lost in either case.
+pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
+    let Parts { broker, store, catalog, loader } = parts;
+    let pipeline = Pipeline::start(config.pipeline_limits())?;
+    let models = Models::new(catalog, loader, config.model_limits());
+    let throughput = Arc::new(Throughput::default());
+    let worker = config.worker_id();
+    let control = todo_control();
+    let handler = Arc::new(Handler {
+        broker: Arc::clone(&broker),
+        store,
+        models,
+        pipeline,
+        throughput,
+        worker: worker.clone(),
+        gate: Gate::default(),
+        stop: stop.clone(),
+    });
+    let intake =
+        Intake { broker, control: Arc::clone(&control), handler, prefetch: config.prefetch(), stop };
+    tracing::info!(%worker, "worker started");
+    let unfinished = intake.run().await;
+    tracing::info!(parts = unfinished.len(), "stopping: no new jobs, finishing those begun");
+    control.stopping().await;
+    let ended = finish(unfinished, config.grace).await;
+    control.stopped().await;
+    tracing::info!(%worker, "worker stopped");
+    ended
+}
+
+/// Waits for the parts in hand.
+async fn finish(mut tasks: JoinSet<()>, grace: Duration) -> Result<(), RunError> {
+    let all_done = async {
+        while let Some(done) = tasks.join_next().await {
+            note_end(done);
+        }
+    };
+    match tokio::time::timeout(grace, all_done).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(RunError::Unfinished { parts: tasks.len(), grace }),
+    }
+}
