@@ -25,11 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::gate::Gate;
 use self::intake::{Intake, note_end};
-use self::part::Handler;
+use self::part::{Handler, PartTools};
 pub(crate) use self::patience::Backoff;
 use crate::config::Config;
-use crate::control::Control;
-use crate::control::throughput::Throughput;
+use crate::control::{Control, ControlParts, ControlTiming, Throughput};
 use crate::engine::EngineLoader;
 use crate::models::Models;
 use crate::pipeline::Pipeline;
@@ -67,32 +66,70 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]. No job is lost in either case.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
-    let Parts { broker, store, catalog, loader } = parts;
-    let pipeline = Pipeline::start(config.pipeline_limits())?;
-    let models = Models::new(catalog, loader, config.model_limits());
-    let throughput = Arc::new(Throughput::default());
-    let worker = config.worker_id();
-    let control = todo_control();
-    let handler = Arc::new(Handler {
-        broker: Arc::clone(&broker),
-        store,
-        models,
-        pipeline,
-        throughput,
-        worker: worker.clone(),
-        gate: Gate::default(),
-        stop: stop.clone(),
-    });
-    let intake =
-        Intake { broker, control: Arc::clone(&control), handler, prefetch: config.prefetch(), stop };
-    tracing::info!(%worker, "worker started");
-    let unfinished = intake.run().await;
-    tracing::info!(parts = unfinished.len(), "stopping: no new jobs, finishing those begun");
-    control.stopping().await;
-    let ended = finish(unfinished, config.grace).await;
-    control.stopped().await;
-    tracing::info!(%worker, "worker stopped");
-    ended
+    Worker::start(&config, parts)?.work(stop).await
+}
+
+/// A worker that was put together. Dropped, also in the midst of its work, it gives its parts back.
+pub struct Worker {
+    broker: Arc<dyn Broker>,
+    control: Arc<Control>,
+    parts: PartTools,
+    prefetch: u16,
+    grace: Duration,
+}
+
+impl Worker {
+    /// Starts its threads and its tie to the fleet. It takes no jobs yet.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(config: &Config, parts: Parts) -> Result<Self, RunError> {
+        let Parts { broker, store, catalog, loader } = parts;
+        let pipeline = Pipeline::start(config.pipeline_limits())?;
+        let models = Models::new(catalog, loader, config.model_limits());
+        let throughput = Arc::new(Throughput::default());
+        let id = config.worker_id();
+        let control = ControlParts {
+            id: id.clone(),
+            host: config.worker_host.clone(),
+            broker: Arc::clone(&broker),
+            store: Arc::clone(&store),
+            models: Arc::clone(&models),
+            throughput: Arc::clone(&throughput),
+        };
+        Ok(Self {
+            control: Control::start(control, ControlTiming::default()),
+            parts: PartTools { broker: Arc::clone(&broker), store, models, pipeline, throughput, worker: id },
+            broker,
+            prefetch: config.prefetch(),
+            grace: config.worker_stop_grace,
+        })
+    }
+
+    /// Its tie to the fleet, which knows whether it takes jobs.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Works until told to stop, then finishes what it has and leaves.
+    ///
+    /// # Errors
+    /// [`RunError::Unfinished`].
+    pub async fn work(self, stop: CancellationToken) -> Result<(), RunError> {
+        let Self { broker, control, parts, prefetch, grace } = self;
+        let worker = control.id().clone();
+        let handler = Arc::new(Handler { tools: parts, gate: Gate::default(), stop: stop.clone() });
+        let intake = Intake { broker, control: Arc::clone(&control), handler, prefetch, stop };
+        tracing::info!(%worker, "worker started");
+        let unfinished = intake.run().await;
+        tracing::info!(parts = unfinished.len(), "stopping: no new jobs, finishing those begun");
+        control.stopping();
+        let ended = finish(unfinished, grace).await;
+        control.stopped().await;
+        tracing::info!(%worker, "worker stopped");
+        ended
+    }
 }
 
 /// Waits for the parts in hand.

@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 use super::gate::Gate;
 use super::patience::ask;
 use super::triage::{MAX_ATTEMPTS, Triage, triage};
-use crate::control::throughput::Throughput;
+use crate::control::Throughput;
 use crate::models::{Models, ModelsError, ServedModel};
 use crate::panics;
 use crate::pipeline::{Pipeline, microseconds};
@@ -28,13 +28,18 @@ use crate::pipeline::{Pipeline, microseconds};
 const MAX_SEARCHES: u32 = 10;
 
 /// What every part needs.
-pub(super) struct Handler {
+pub(super) struct PartTools {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) store: Arc<dyn Store>,
     pub(super) models: Arc<Models>,
     pub(super) pipeline: Pipeline,
     pub(super) throughput: Arc<Throughput>,
     pub(super) worker: WorkerId,
+}
+
+/// Handles deliveries, side by side where it may.
+pub(super) struct Handler {
+    pub(super) tools: PartTools,
     pub(super) gate: Gate,
     pub(super) stop: CancellationToken,
 }
@@ -127,7 +132,7 @@ impl Handler {
             Err(error) => return Verdict::retry(error, attempt),
         }
         metrics::histogram!(names::QUEUE_WAIT_SECONDS).record(began.since(part.accepted_at));
-        let model = match self.models.get(&part.model).await {
+        let model = match self.tools.models.get(&part.model).await {
             Ok(model) => model,
             Err(error @ ModelsError::WrongVersion { .. }) => return search_elsewhere(error, attempt),
             Err(error @ (ModelsError::Unservable { .. } | ModelsError::Unavailable(_))) => {
@@ -150,7 +155,7 @@ impl Handler {
     }
 
     async fn wanted(&self, part: &Part) -> Result<Wanted, common::store::StoreError> {
-        ask(part.deadline, || self.store.begin_part(part.id)).await
+        ask(part.deadline, || self.tools.store.begin_part(part.id)).await
     }
 
     /// Ends a part that kills its workers before they can tell which image does it.
@@ -164,7 +169,7 @@ impl Handler {
 
     async fn bury(&self, part: Part, reason: &str) -> Result<(), common::broker::BrokerError> {
         tracing::error!(part = %part.id, images = part.images.len(), reason, "put aside as a dead letter");
-        self.broker.bury(part, reason).await?;
+        self.tools.broker.bury(part, reason).await?;
         metrics::counter!(names::DEAD_LETTERS_TOTAL).increment(1);
         Ok(())
     }
@@ -188,9 +193,9 @@ impl Handler {
                 return "returned";
             }
         };
-        let result = PartResult { end, worker: self.worker.clone(), times };
+        let result = PartResult { end, worker: self.tools.worker.clone(), times };
         // Past the deadline the job has ended without this result.
-        match ask(part.deadline, || self.store.put_part(part.id, &result)).await {
+        match ask(part.deadline, || self.tools.store.put_part(part.id, &result)).await {
             Ok(stored) => {
                 self.count(stored, &result.end);
                 acknowledge_quietly(acknowledge).await;
@@ -212,7 +217,7 @@ impl Handler {
     /// Counts what this worker did and nobody else had done before.
     fn count(&self, stored: Stored, end: &PartEnd) {
         let (Stored::First, PartEnd::Done(outcomes)) = (stored, end) else { return };
-        self.throughput.record(outcomes.len() as u64);
+        self.tools.throughput.record(outcomes.len() as u64);
         for (_, outcome) in outcomes {
             let code = match outcome {
                 ImageOutcome::Classified { .. } => "classified".to_owned(),

@@ -109,20 +109,20 @@ impl Handler {
         progress: &mut Progress,
     ) -> Result<bool, Cut> {
         let (id, position) = (part.id, image.position);
-        let deadly = ask(part.deadline, || self.store.begin_try(id, position)).await.map_err(Cut::Store)?;
+        let deadly = ask(part.deadline, || self.tools.store.begin_try(id, position)).await.map_err(Cut::Store)?;
         if deadly > MAX_DEADLY_TRIES {
             return Ok(false);
         }
         metrics::counter!(names::CAREFUL_TRIES_TOTAL).increment(1);
         let passed = self.launch(part, image, model).wait().await;
         progress.land(position, passed, model, part.top_k)?;
-        ask(part.deadline, || self.store.end_try(id, position)).await.map_err(Cut::Store)?;
+        ask(part.deadline, || self.tools.store.end_try(id, position)).await.map_err(Cut::Store)?;
         Ok(true)
     }
 
     fn launch(&self, part: &Part, image: &EncodedImage, model: &Arc<ServedModel>) -> InFlight {
         let (bytes, model) = (image.bytes.clone(), Arc::clone(model));
-        self.pipeline.submit(Task { bytes, model, deadline: part.deadline })
+        self.tools.pipeline.submit(Task { bytes, model, deadline: part.deadline })
     }
 }
 
