@@ -26,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 use self::gate::Gate;
 use self::intake::{Intake, note_end};
 use self::part::{Handler, PartTools};
-pub(crate) use self::patience::Backoff;
 use crate::config::Config;
 use crate::control::{Control, ControlParts, ControlTiming, Throughput};
 use crate::engine::EngineLoader;

@@ -8,19 +8,19 @@ use common::store::StoreError;
 
 /// Waits that grow from try to try.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub(super) struct Backoff {
     next: Duration,
     longest: Duration,
 }
 
 impl Backoff {
     /// Starts with `first` and doubles up to `longest`.
-    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+    pub(super) fn new(first: Duration, longest: Duration) -> Self {
         Self { next: first, longest }
     }
 
     /// How long to wait now.
-    pub(crate) fn step(&mut self) -> Duration {
+    pub(super) fn step(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(self.longest);
         now

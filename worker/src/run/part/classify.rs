@@ -19,6 +19,7 @@
 //!   image; it goes to the dead letters as a whole.
 //!
 //! [`Store::begin_try`]: common::store::Store::begin_try
+//! [`MAX_ATTEMPTS`]: crate::run::triage::MAX_ATTEMPTS
 //! [`Store::end_try`]: common::store::Store::end_try
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use common::messages::{
 use common::store::{StoreError, Wanted};
 use common::telemetry::names;
 
-use super::{Handler, MAX_ATTEMPTS, ServedModel, Verdict, ask};
+use super::{Handler, ServedModel, Verdict, ask};
 use crate::pipeline::{self, Answer, Closed, InFlight, Passed, Task, microseconds};
 
 /// Tries on the careful path that may end a worker before the image is given up.
