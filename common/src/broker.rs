@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Generation;
 use crate::messages::{Part, PartId};
 
+#[cfg(feature = "testing")]
+pub mod contract;
 pub mod in_process;
+pub mod rabbitmq;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
