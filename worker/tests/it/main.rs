@@ -1,3 +1,4 @@
-//! What the worker does, seen from outside.
+//! Tests of the worker from the outside.
 
 mod pixels;
+mod runtime;
