@@ -64,17 +64,27 @@ pub enum ServeError {
     Config(Vec<String>),
 }
 
+/// Looks at the settings, before anything is connected or listened to.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn check(config: &Config) -> Result<(), ServeError> {
+    key_ring(config).map(|_| ())
+}
+
+fn key_ring(config: &Config) -> Result<KeyRing, ServeError> {
+    let keys = KeyRing::new(config).ok_or(ServeError::NoApiKey)?;
+    let problems = config.problems();
+    if problems.is_empty() { Ok(keys) } else { Err(ServeError::Config(problems)) }
+}
+
 /// Serves the API on `listener` until `stop`, then answers the requests that are open and returns.
 ///
 /// # Errors
 /// [`ServeError`], before the first connection is accepted.
 pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken) -> Result<(), ServeError> {
     let Parts { config, broker, store, catalog, metrics } = parts;
-    let keys = KeyRing::new(&config).ok_or(ServeError::NoApiKey)?;
-    let problems = config.problems();
-    if !problems.is_empty() {
-        return Err(ServeError::Config(problems));
-    }
+    let keys = key_ring(&config)?;
     let coordinator = Coordinator::new(Arc::clone(&broker), Arc::clone(&store), config.rollout_timing());
     coordinator.spawn_sweeper(stop.clone());
     let limits = ServerLimits {
