@@ -105,16 +105,22 @@ impl DecodeLimits {
     /// To be called with what the header says, before anything of that size is allocated.
     fn check(&self, width: usize, height: usize) -> Result<(), Fault> {
         if width == 0 || height == 0 {
-            return Err(Fault::Undecodable(format!("the image is {width}x{height} pixels, expected at least 1x1")));
+            return Err(Fault::Undecodable(format!(
+                "the image is {width}x{height} pixels, expected at least 1x1"
+            )));
         }
         let (columns, rows) = (width as u64, height as u64);
         if columns.max(rows) > u64::from(self.max_side) {
             let limit = self.max_side;
-            return Err(Fault::TooLarge(format!("the image is {width}x{height} pixels, the limit is {limit} a side")));
+            return Err(Fault::TooLarge(format!(
+                "the image is {width}x{height} pixels, the limit is {limit} a side"
+            )));
         }
         if columns.saturating_mul(rows) > self.max_pixels {
             let limit = self.max_pixels;
-            return Err(Fault::TooLarge(format!("the image is {width}x{height} pixels, the limit is {limit} in all")));
+            return Err(Fault::TooLarge(format!(
+                "the image is {width}x{height} pixels, the limit is {limit} in all"
+            )));
         }
         Ok(())
     }
@@ -152,7 +158,8 @@ impl Format {
         } else if starts(b"BM") {
             Ok(Self::Bmp)
         } else {
-            let fact = if bytes.is_empty() { "the image is empty" } else { "the bytes are no known image format" };
+            let fact =
+                if bytes.is_empty() { "the image is empty" } else { "the bytes are no known image format" };
             Err(Fault::Undecodable(format!("{fact}, expected JPEG, PNG, BMP, GIF, WebP or TIFF")))
         }
     }

@@ -24,7 +24,11 @@ fn ranked(
 ) -> Result<(LabelScore, Vec<LabelScore>), ImageError> {
     let rejected = |code: &str, detail: String| Err(ImageError { code: code.to_owned(), detail });
     if scores.len() != classes.len() || classes.is_empty() {
-        let detail = format!("the model gave {} scores, expected one for each of {} labels", scores.len(), classes.len());
+        let detail = format!(
+            "the model gave {} scores, expected one for each of {} labels",
+            scores.len(),
+            classes.len()
+        );
         return rejected("wrong_number_of_scores", detail);
     }
     if let Some(index) = scores.iter().position(|score| !score.is_finite()) {

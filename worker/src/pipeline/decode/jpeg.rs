@@ -115,7 +115,8 @@ impl<'a> Structure<'a> {
     fn of(bytes: &'a [u8]) -> Self {
         let mut size = None;
         let end = Self::walk(bytes, &mut size);
-        let truncated = || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
+        let truncated =
+            || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
         Self { size, coded: end.and_then(|end| bytes.get(..end)).ok_or_else(truncated) }
     }
 
@@ -136,7 +137,9 @@ impl<'a> Structure<'a> {
                     let segment = bytes.get(at + 2..)?;
                     let length = usize::from(u16::from_be_bytes([*segment.first()?, *segment.get(1)?]));
                     // Frame headers, without the tables (C4, C8, CC) that stand among them.
-                    if matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf) && size.is_none() {
+                    if matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf)
+                        && size.is_none()
+                    {
                         let side = |at: usize| {
                             Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])))
                         };

@@ -14,8 +14,7 @@ use super::{DecodeLimits, DecodedImage, Fault, channels};
 pub(super) fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
     let (width, height) = png_size(bytes)?;
     limits.check(width, height)?;
-    let mut decoder =
-        PngDecoder::with_limits(Cursor::new(bytes), memory_limits(limits)).map_err(fault)?;
+    let mut decoder = PngDecoder::with_limits(Cursor::new(bytes), memory_limits(limits)).map_err(fault)?;
     let orientation = orientation_of(&mut decoder);
     Ok((read(decoder, limits)?, orientation))
 }
@@ -126,7 +125,10 @@ fn read_with(
 
 /// The upper halves of 16-bit samples: OpenCV has libpng drop the lower ones.
 fn high_bytes(samples: &[u8]) -> Vec<u8> {
-    samples.chunks_exact(2).map(|sample| u16::from_ne_bytes([sample[0], sample[1]]).to_be_bytes()[0]).collect()
+    samples
+        .chunks_exact(2)
+        .map(|sample| u16::from_ne_bytes([sample[0], sample[1]]).to_be_bytes()[0])
+        .collect()
 }
 
 fn fault(cause: image::ImageError) -> Fault {

@@ -115,7 +115,8 @@ impl Layout {
         let mut levels = Vec::with_capacity(samples.len() * 8 / bits);
         for row in samples.chunks_exact((self.width * bits).div_ceil(8)) {
             levels.extend((0..self.width).map(|x| {
-                (x * bits..(x + 1) * bits).fold(0, |level, bit| level << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
+                (x * bits..(x + 1) * bits)
+                    .fold(0, |level, bit| level << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
             }));
         }
         levels
@@ -143,7 +144,8 @@ fn interleaved<T: Copy>(samples: Vec<T>, layout: &BufferLayoutPreference, sample
     if planes <= 1 {
         return samples;
     }
-    (0..stride).flat_map(|place| (0..planes).map(move |plane| (place, plane)))
+    (0..stride)
+        .flat_map(|place| (0..planes).map(move |plane| (place, plane)))
         .map(|(place, plane)| samples[plane * stride + place])
         .collect()
 }
