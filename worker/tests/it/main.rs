@@ -1,3 +1,4 @@
 //! What the worker does, seen from outside.
 
+#[cfg(test)]
 mod pixels;
