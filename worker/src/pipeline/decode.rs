@@ -2,8 +2,9 @@
 //!
 //! Model packages were trained on what OpenCV reads, so its ways are kept even where others would do
 //! better: channels are BGR, alpha is dropped without compositing, 16 bits become 8 in a way that
-//! depends on the format, orientation tags are applied. Lossless formats come out equal to OpenCV's
-//! pixels; JPEG and lossy WebP within rounding of the inverse transform.
+//! depends on the format, orientation tags are applied. All formats come out equal to OpenCV's pixels
+//! but for JPEG, where libjpeg rounds the inverse transform and the chroma otherwise: on photographs
+//! six levels of 255 at most, 0.2 on average.
 //!
 //! Nothing here trusts the file. Its size is compared with the limits from the header, before memory
 //! for the pixels is taken; a file that stops early is an error, never a picture with a grey rest;
