@@ -1,4 +1,5 @@
 //! Tests of the worker from the outside.
 
+#[cfg(test)]
 mod pixels;
 mod runtime;
