@@ -68,7 +68,8 @@ client=$!
 
 say "killing one worker"
 first=$("$docker" ps --quiet --filter "name=${project}.worker" | head -n 1)
-"$docker" kill --signal KILL "$first"
+# From outside, as the kernel would: a `docker kill` would count as stopped by hand and not be restarted.
+kill -KILL "$("$docker" inspect --format '{{.State.Pid}}' "$first")"
 
 say "cutting another worker off from RabbitMQ for 20 seconds"
 second=$("$docker" ps --quiet --filter "name=${project}.worker" | head -n 1)
