@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Generation;
 use crate::messages::{Part, PartId};
 
+#[cfg(feature = "testing")]
+pub mod contract;
+pub mod in_process;
+pub mod rabbitmq;
+
 /// Why the broker did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BrokerError {
@@ -103,7 +108,8 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-/// Ends a delivery. Dropped unused, the part comes back when the worker's connection ends.
+/// Ends a delivery. Dropped unused, the part goes back to the queue (at the latest when the worker's
+/// connection ends).
 #[async_trait]
 pub trait Acknowledge: Send + Sync {
     /// The result is stored: the part can be forgotten.
@@ -152,6 +158,20 @@ pub struct DeadLetter {
     pub model: String,
     /// Why.
     pub reason: String,
+}
+
+impl DeadLetter {
+    /// What an operator is told of a part that was put aside.
+    #[must_use]
+    pub fn of(part: &Part, reason: &str) -> Self {
+        Self {
+            id: part.id,
+            positions: part.images.iter().map(|image| image.position).collect(),
+            image_bytes: part.image_bytes() as u64,
+            model: format!("{}@{}", part.model.name, part.model.version),
+            reason: reason.to_owned(),
+        }
+    }
 }
 
 /// A dead letter taken out; acknowledge it once it is safe elsewhere, or to let it go.

@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
 //! served, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
-//! all workers together and [`rollout`] changes it, [`telemetry`] makes all of it visible.
+//! all workers together and [`rollout`] changes it, [`config`] holds the settings that the
+//! programs share, [`telemetry`] makes all of it visible.
 //!
 //! # The delivery guarantee
 //!
@@ -12,10 +13,14 @@
 //! results, or an error that says why.
 
 pub mod broker;
+pub mod config;
 pub mod fleet;
 pub mod ids;
 pub mod messages;
 pub mod package;
+mod patience;
 pub mod rollout;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -8,6 +8,11 @@ use crate::fleet::{FleetState, WorkerReport};
 use crate::ids::{JobId, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 
+#[cfg(feature = "testing")]
+pub mod contract;
+pub mod in_memory;
+pub mod redis;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -24,7 +29,7 @@ pub enum StoreError {
 pub enum Acceptance {
     /// It is new.
     Accepted,
-    /// The idempotency key belongs to this job, of the same request.
+    /// The idempotency key belongs to this job, of the same request: it is safely queued, or has ended.
     SameRequest(JobId),
     /// The idempotency key belongs to a job of the same request that is not safely queued yet.
     InProgress(JobId),
@@ -46,7 +51,7 @@ pub enum Wanted {
 pub enum Stored {
     /// It is the part's result now.
     First,
-    /// The part had one already, or its job was forgotten: nothing changed.
+    /// The part had one already, or its job has ended or was forgotten: nothing changed.
     Ignored,
 }
 
@@ -66,6 +71,8 @@ pub struct Revised<T> {
 /// - `put_job` either stores the whole record and claims its idempotency key, or changes nothing.
 /// - A part's first result stays; every later one is ignored. When the last missing result arrives, the
 ///   job is finished and everybody who waits for it wakes, in whichever process.
+/// - A job that has ended stays as it is, also when its deadline ended it and a result comes late; only
+///   `reopen_part` opens it again.
 /// - A finished job is kept for its record's retention; an unfinished one until its deadline and then
 ///   as long. After that it is unknown. A cancelled job is unknown at once, its idempotency key free.
 /// - `replace_fleet` is compare-and-set on the whole document: of two replacements that name the same
@@ -100,12 +107,14 @@ pub trait Store: Send + Sync + 'static {
     async fn put_part(&self, part: PartId, result: &PartResult) -> Result<Stored, StoreError>;
 
     /// Counts one more try of one image of a part that was delivered before; returns the count, from 1.
-    /// The counts of a part are forgotten with its result.
+    /// The counts of a part are forgotten with its result; nothing is counted (1) for a part that has one
+    /// or whose job is forgotten.
     async fn begin_try(&self, part: PartId, position: u32) -> Result<u32, StoreError>;
 
     /// Makes room for another result of a part that ended in an error, under a new deadline. Returns the
     /// part index to use: the part's own while it has no result, else a new one, whose outcomes override
-    /// the earlier. `None` when the job is forgotten.
+    /// the earlier. Done twice, it makes room once: a new index without a result is given again. `None`
+    /// when the job is forgotten.
     async fn reopen_part(&self, part: PartId, deadline: Timestamp) -> Result<Option<PartId>, StoreError>;
 
     /// The fleet's wanted state; the default at revision 0 when none was ever written.

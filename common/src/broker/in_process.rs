@@ -1,0 +1,280 @@
+//! The broker of a single process: a queue in memory, with every guarantee but surviving its own death.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
+
+use crate::broker::{
+    Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Exhumed, Hint, Listener,
+    QueueDepth,
+};
+use crate::messages::{Part, PartId};
+
+/// Hints that a slow listener may be behind before it misses the oldest.
+const HINT_BACKLOG: usize = 64;
+
+/// A queue in memory.
+pub struct InProcessBroker {
+    limits: BrokerLimits,
+    shared: Arc<Shared>,
+    hints: broadcast::Sender<Hint>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+/// Parts and dead letters by the order in which they came: what is given back goes to its old place.
+#[derive(Default)]
+struct State {
+    next_place: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    dead: BTreeMap<u64, Dead>,
+    consumers: u64,
+}
+
+struct Waiting {
+    part: Part,
+    attempt: u32,
+}
+
+#[derive(Clone)]
+struct Dead {
+    part: Part,
+    reason: String,
+}
+
+impl InProcessBroker {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(limits: BrokerLimits) -> Arc<Self> {
+        Arc::new(Self { limits, shared: Arc::default(), hints: broadcast::channel(HINT_BACKLOG).0 })
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, place: u64, part: Part, attempt: u32) {
+        self.state().waiting.insert(place, Waiting { part, attempt });
+        self.arrived.notify_one();
+    }
+}
+
+impl State {
+    fn take_place(&mut self) -> u64 {
+        self.next_place += 1;
+        self.next_place
+    }
+}
+
+#[async_trait]
+impl Broker for InProcessBroker {
+    async fn ping(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn publish(&self, part: Part) -> Result<(), BrokerError> {
+        {
+            let mut state = self.shared.state();
+            if state.waiting.len() >= self.limits.max_parts as usize {
+                return Err(BrokerError::Full);
+            }
+            let place = state.take_place();
+            state.waiting.insert(place, Waiting { part, attempt: 1 });
+        }
+        self.shared.arrived.notify_one();
+        Ok(())
+    }
+
+    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError> {
+        self.shared.state().consumers += 1;
+        Ok(Box::new(InProcessConsumer {
+            shared: Arc::clone(&self.shared),
+            hands: Arc::new(Semaphore::new(usize::from(prefetch.max(1)))),
+            stopped: false,
+        }))
+    }
+
+    async fn depth(&self) -> Result<QueueDepth, BrokerError> {
+        let state = self.shared.state();
+        Ok(QueueDepth {
+            waiting: state.waiting.len() as u64,
+            consumers: state.consumers,
+            dead_letters: state.dead.len() as u64,
+        })
+    }
+
+    async fn broadcast(&self, hint: Hint) -> Result<(), BrokerError> {
+        // An error says that nobody listens, which is no fault of a hint.
+        let _ = self.hints.send(hint);
+        Ok(())
+    }
+
+    async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError> {
+        Ok(Box::new(InProcessListener(self.hints.subscribe())))
+    }
+
+    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+        let mut state = self.shared.state();
+        let place = state.take_place();
+        state.dead.insert(place, Dead { part, reason: reason.to_owned() });
+        Ok(())
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        let state = self.shared.state();
+        Ok(state.dead.values().take(limit).map(|dead| DeadLetter::of(&dead.part, &dead.reason)).collect())
+    }
+
+    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+        let mut state = self.shared.state();
+        let wanted = |dead: &Dead| which.is_none_or(|id| dead.part.id == id);
+        let places: Vec<u64> =
+            state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(place, _)| *place).collect();
+        let taken = places.into_iter().filter_map(|place| Some((place, state.dead.remove(&place)?)));
+        Ok(taken
+            .map(|(place, dead)| Exhumed {
+                part: dead.part.clone(),
+                acknowledge: Box::new(DeadInHand {
+                    shared: Arc::clone(&self.shared),
+                    dead: Some((place, dead)),
+                }),
+            })
+            .collect())
+    }
+}
+
+struct InProcessConsumer {
+    shared: Arc<Shared>,
+    /// One permit for each part that the worker may have in hand.
+    hands: Arc<Semaphore>,
+    stopped: bool,
+}
+
+impl InProcessConsumer {
+    fn take(&self, hand: OwnedSemaphorePermit) -> Result<Delivery, OwnedSemaphorePermit> {
+        let Some((place, Waiting { part, attempt })) = self.shared.state().waiting.pop_first() else {
+            return Err(hand);
+        };
+        let held = Some((place, part.clone(), attempt));
+        let acknowledge = Box::new(PartInHand { shared: Arc::clone(&self.shared), held, _hand: hand });
+        Ok(Delivery { part, attempt, acknowledge })
+    }
+
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            self.shared.state().consumers -= 1;
+        }
+    }
+}
+
+#[async_trait]
+impl Consumer for InProcessConsumer {
+    async fn next(&mut self) -> Result<Option<Delivery>, BrokerError> {
+        if self.stopped {
+            return Ok(None);
+        }
+        let Ok(mut hand) = Arc::clone(&self.hands).acquire_owned().await else {
+            return Ok(None);
+        };
+        loop {
+            let arrived = self.shared.arrived.notified();
+            match self.take(hand) {
+                Ok(delivery) => return Ok(Some(delivery)),
+                Err(unused) => hand = unused,
+            }
+            arrived.await;
+        }
+    }
+
+    async fn stop(&mut self) -> Result<(), BrokerError> {
+        self.leave();
+        Ok(())
+    }
+}
+
+impl Drop for InProcessConsumer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A part in a worker's hands: dropped, it goes back.
+struct PartInHand {
+    shared: Arc<Shared>,
+    held: Option<(u64, Part, u32)>,
+    _hand: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl Acknowledge for PartInHand {
+    async fn ack(mut self: Box<Self>) -> Result<(), BrokerError> {
+        self.held = None;
+        Ok(())
+    }
+
+    async fn requeue(self: Box<Self>) -> Result<(), BrokerError> {
+        drop(self);
+        Ok(())
+    }
+}
+
+impl Drop for PartInHand {
+    fn drop(&mut self) {
+        if let Some((place, part, attempt)) = self.held.take() {
+            self.shared.give_back(place, part, attempt.saturating_add(1));
+        }
+    }
+}
+
+/// A dead letter in an operator's hands: dropped, it goes back.
+struct DeadInHand {
+    shared: Arc<Shared>,
+    dead: Option<(u64, Dead)>,
+}
+
+#[async_trait]
+impl Acknowledge for DeadInHand {
+    async fn ack(mut self: Box<Self>) -> Result<(), BrokerError> {
+        self.dead = None;
+        Ok(())
+    }
+
+    async fn requeue(self: Box<Self>) -> Result<(), BrokerError> {
+        drop(self);
+        Ok(())
+    }
+}
+
+impl Drop for DeadInHand {
+    fn drop(&mut self) {
+        if let Some((place, dead)) = self.dead.take() {
+            self.shared.state().dead.insert(place, dead);
+        }
+    }
+}
+
+struct InProcessListener(broadcast::Receiver<Hint>);
+
+#[async_trait]
+impl Listener for InProcessListener {
+    async fn next(&mut self) -> Result<Hint, BrokerError> {
+        loop {
+            match self.0.recv().await {
+                Ok(hint) => return Ok(hint),
+                // The oldest were missed; newer ones follow, and the truth is in the store.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => {
+                    return Err(BrokerError::Unavailable("the broker was dropped".to_owned()));
+                }
+            }
+        }
+    }
+}
