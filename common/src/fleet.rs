@@ -2,6 +2,7 @@
 //! worker reports of itself.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,6 +30,12 @@ pub struct FleetState {
 impl FleetState {
     /// How many ended rollouts are remembered.
     pub const HISTORY: usize = 32;
+
+    /// The rollout with this generation, running or ended, while it is remembered.
+    #[must_use]
+    pub fn rollout_of(&self, generation: Generation) -> Option<&Rollout> {
+        self.rollout.iter().chain(&self.history).find(|rollout| rollout.generation == generation)
+    }
 }
 
 /// One attempt to change the model of the fleet.
@@ -50,6 +57,62 @@ pub struct Rollout {
     pub coordinator: Uuid,
     /// Past this moment anyone may end it.
     pub lease_until: Timestamp,
+    /// When the target became active; none while it is not.
+    #[serde(default)]
+    pub committed_at: Option<Timestamp>,
+    /// Workers that it waited for at some time before the commit, in the order they were seen.
+    #[serde(default)]
+    pub participants: Vec<WorkerId>,
+    /// The limits it was begun with. They travel with it, so that every process that may have to end it
+    /// goes by the same ones.
+    #[serde(default)]
+    pub timing: RolloutTiming,
+}
+
+impl Rollout {
+    /// Whether it has ended, well or not.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        match self.phase {
+            Phase::Preparing | Phase::Converging => false,
+            Phase::Done | Phase::RolledBack { .. } => true,
+        }
+    }
+
+    /// Whether its target was made active without any worker online to try it: the choice is recorded,
+    /// and workers load it as they come.
+    #[must_use]
+    pub fn is_only_recorded(&self) -> bool {
+        self.committed_at.is_some() && self.participants.is_empty()
+    }
+}
+
+/// How long the steps of a rollout may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RolloutTiming {
+    /// Workers that are not prepared after this long make it roll back.
+    pub prepare_limit: Duration,
+    /// After a commit, workers that have not said that they follow are waited for at most this long. The
+    /// commit stands either way.
+    pub converge_limit: Duration,
+    /// A coordinator that gave no sign of life for this long is taken for dead. Well above the difference
+    /// between the hosts' clocks.
+    pub lease: Duration,
+    /// A fleet that seems to have no worker gets this long to show one before the target is recorded
+    /// untried: after an outage of the store all reports are gone for a heartbeat.
+    pub grace: Duration,
+}
+
+impl Default for RolloutTiming {
+    fn default() -> Self {
+        Self {
+            prepare_limit: Duration::from_secs(120),
+            converge_limit: Duration::from_secs(30),
+            lease: Duration::from_secs(10),
+            grace: Duration::from_secs(1),
+        }
+    }
 }
 
 /// The phases of a rollout.
@@ -113,6 +176,9 @@ pub struct WorkerReport {
     pub loaded: Vec<LoadedModel>,
     /// How far it is with the running rollout.
     pub preparation: Option<Preparation>,
+    /// Why it is not ready, while it is not: what keeps it from loading the active model.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// Images a second over the last ten seconds.
     pub images_per_second: f64,
     /// Parts a second over the last ten seconds.
