@@ -111,6 +111,9 @@ pub trait Store: Send + Sync + 'static {
     /// or whose job is forgotten.
     async fn begin_try(&self, part: PartId, position: u32) -> Result<u32, StoreError>;
 
+    /// Takes one try back: the image was tried and the worker lives.
+    async fn end_try(&self, part: PartId, position: u32) -> Result<(), StoreError>;
+
     /// Makes room for another result of a part that ended in an error, under a new deadline. Returns the
     /// part index to use: the part's own while it has no result, else a new one, whose outcomes override
     /// the earlier. Done twice, it makes room once: a new index without a result is given again. `None`

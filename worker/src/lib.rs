@@ -1,6 +1,18 @@
 //! Takes classification jobs and runs Keras models with TensorFlow.
+//!
+//! Reading order: [`config`] holds the settings; [`run`] takes parts of jobs, sends their images through
+//! the [`pipeline`], stores the results and acknowledges; [`control`] keeps the worker in step with the
+//! fleet and [`models`] holds what is loaded. [`engine`] is the seam to what computes: [`keras`] reads a
+//! model's file, and TensorFlow runs it. [`health`] shows metrics and state.
 
+pub mod config;
 pub mod control;
 pub mod engine;
+pub mod health;
 pub mod keras;
 pub mod models;
+mod panics;
+pub mod pipeline;
+pub mod run;
+
+pub use self::run::{Parts, run};

@@ -230,6 +230,15 @@ impl Store for InMemoryStore {
         Ok(*count)
     }
 
+    async fn end_try(&self, part: PartId, position: u32) -> Result<(), StoreError> {
+        let mut state = self.state(Timestamp::now());
+        let tries = state.jobs.get_mut(&part.job).and_then(|job| job.tries.get_mut(&(part.index, position)));
+        if let Some(count) = tries {
+            *count = count.saturating_sub(1);
+        }
+        Ok(())
+    }
+
     async fn reopen_part(&self, part: PartId, deadline: Timestamp) -> Result<Option<PartId>, StoreError> {
         let mut state = self.state(Timestamp::now());
         let Some(entry) = state.jobs.get_mut(&part.job).filter(|entry| part.index < entry.parts) else {

@@ -1,0 +1,72 @@
+//! One batch through the engine, so that what is wrong with one image stays with that image.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::telemetry::names;
+
+use super::{Formed, Ticket, count};
+use crate::engine::{Batch, Engine, EngineError, Scores};
+use crate::panics;
+
+/// Runs a batch and answers every ticket. When the model fails on several images together, each is
+/// tried once alone.
+pub(super) fn run(formed: Formed<Ticket>) {
+    let Formed { pixels, tickets } = formed;
+    let Some(first) = tickets.first() else { return };
+    let (engine, shape) = (Arc::clone(&first.engine), first.shape);
+    let started = Instant::now();
+    for ticket in &tickets {
+        metrics::histogram!(names::BATCH_WAIT_SECONDS).record(started - ticket.since);
+    }
+    let batch = Batch { images: tickets.len(), shape, pixels };
+    match call(engine.as_ref(), &batch) {
+        Ok(scores) => {
+            for (ticket, values) in tickets.into_iter().zip(scores.values.chunks_exact(scores.classes)) {
+                reply(ticket, Ok(values.to_vec()));
+            }
+        }
+        Err(error) if batch.images == 1 => {
+            tickets.into_iter().for_each(|ticket| reply(ticket, Err(error.clone())));
+        }
+        Err(error) => {
+            tracing::warn!(images = batch.images, %error, "the model failed on a batch, its images are tried alone");
+            let size = shape.iter().product();
+            for (ticket, pixels) in tickets.into_iter().zip(batch.pixels.chunks_exact(size)) {
+                let alone = Batch { images: 1, shape, pixels: pixels.to_vec() };
+                reply(ticket, call(engine.as_ref(), &alone).map(|scores| scores.values));
+            }
+        }
+    }
+}
+
+fn reply(ticket: Ticket, answer: Result<Vec<f32>, EngineError>) {
+    // An error says that nobody waits for this image any more.
+    let _ = ticket.reply.send(answer);
+}
+
+/// Calls the model and checks that it answers for every image. A panic is an error like any other.
+fn call(engine: &dyn Engine, batch: &Batch) -> Result<Scores, EngineError> {
+    metrics::histogram!(names::BATCH_IMAGES).record(count(batch.images));
+    metrics::gauge!(names::ENGINE_BUSY).increment(1.0);
+    let started = Instant::now();
+    let answer = catch_unwind(AssertUnwindSafe(|| engine.predict(batch)));
+    metrics::histogram!(names::INFERENCE_SECONDS).record(started.elapsed());
+    metrics::gauge!(names::ENGINE_BUSY).decrement(1.0);
+    let answer = answer
+        .unwrap_or_else(|panic| Err(EngineError(format!("the engine panicked: {}", panics::text(&*panic)))))
+        .and_then(|scores| match scores.classes.checked_mul(batch.images) {
+            Some(expected) if expected > 0 && expected == scores.values.len() => Ok(scores),
+            Some(_) | None => Err(EngineError(format!(
+                "the model gave {} scores for {} images, expected {} for each",
+                scores.values.len(),
+                batch.images,
+                scores.classes
+            ))),
+        });
+    if answer.is_err() {
+        metrics::counter!(names::ENGINE_FAILURES_TOTAL).increment(1);
+    }
+    answer
+}

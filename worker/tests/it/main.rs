@@ -1,0 +1,3 @@
+//! Tests of the worker from the outside.
+
+mod runtime;
