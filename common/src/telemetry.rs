@@ -3,6 +3,7 @@
 //! Logs go to standard error, as text or as JSON lines. Metrics are recorded with the `metrics` facade
 //! under the names in [`names`], and rendered as Prometheus text by whoever has an address to show them.
 
+pub mod api_names;
 pub mod names;
 
 use std::sync::Arc;

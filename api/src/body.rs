@@ -1,0 +1,124 @@
+//! Reading request bodies: bounded in bytes, time and memory, and never left half read.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::budget::Reserved;
+use crate::error::{ApiError, Code};
+
+/// How much of a refused body is read and thrown away, so that a client that only listens once it has
+/// sent everything gets its answer and not a broken connection.
+const DRAIN_BYTES: usize = 1 << 30;
+/// How long.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+
+/// A body in memory, and the budget it takes.
+pub(crate) struct Received {
+    /// The body.
+    pub bytes: Bytes,
+    /// To be held as long as the bytes, or anything made of them, are.
+    pub reserved: Reserved,
+}
+
+/// Reads a body into memory.
+pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Received, ApiError> {
+    let limit = app.config.max_body_bytes;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    if let Some(announced) = announced.filter(|bytes: &usize| *bytes > limit) {
+        return Err(too_large(&format!("has {announced} bytes"), limit));
+    }
+    let reserved = app.budget.reserve(announced.unwrap_or(0))?;
+    let reading = read(body, announced.unwrap_or(0), limit, reserved);
+    timeout(app.config.body_timeout, reading).await.unwrap_or_else(|_| {
+        let seconds = app.config.body_timeout.as_secs_f64();
+        Err(ApiError::new(
+            Code::RequestTimeout,
+            format!("the body did not arrive in the {seconds} seconds that the server waits for it"),
+        ))
+    })
+}
+
+async fn read(body: Body, announced: usize, limit: usize, reserved: Reserved) -> Result<Received, ApiError> {
+    let mut stream = body.into_data_stream();
+    let mut reserved = reserved;
+    let mut bytes = BytesMut::with_capacity(announced);
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| {
+            ApiError::new(Code::BadRequest, format!("the body ended before it was complete: {error}"))
+        })?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_large("is larger", limit));
+        }
+        reserved.grow_to(bytes.len() + chunk.len())?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Received { bytes: bytes.freeze(), reserved })
+}
+
+fn too_large(fact: &str, limit: usize) -> ApiError {
+    ApiError::new(
+        Code::BodyTooLarge,
+        format!("the body {fact}, this server takes at most {limit} bytes, send the images in several requests"),
+    )
+}
+
+/// Reads to its end every body that a handler did not read, after the answer is given.
+pub(crate) async fn drain_unread(request: Request, next: Next) -> Response {
+    // A client that waits for `100 Continue` sends nothing before it, and reading on would ask it to.
+    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let body = Body::from_stream(Drained { inner: Some(body.into_data_stream()) });
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// A body that is read to its end when it is dropped before.
+struct Drained {
+    inner: Option<BodyDataStream>,
+}
+
+impl Stream for Drained {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let polled = inner.poll_next_unpin(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.inner = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            // Best effort: past the bounds the connection is closed.
+            tokio::spawn(timeout(DRAIN_TIME, drain(inner)));
+        }
+    }
+}
+
+async fn drain(mut stream: BodyDataStream) {
+    let mut left = DRAIN_BYTES;
+    while let Some(Ok(chunk)) = stream.next().await {
+        if chunk.len() > left {
+            return;
+        }
+        left -= chunk.len();
+    }
+}

@@ -1,0 +1,165 @@
+//! Everything that can go wrong, as a client sees it: `application/problem+json` (RFC 9457).
+//!
+//! The table of statuses, codes and titles is [`code::Code::row`]; nothing else decides a status.
+
+pub(crate) mod code;
+pub(crate) mod fallback;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use common::broker::BrokerError;
+use common::package::PackageError;
+use common::store::StoreError;
+use serde_json::{Map, Value};
+
+pub(crate) use self::code::Code;
+use crate::rollout::SwapError;
+
+/// The media type of every error.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// How long a client should leave a broker or store that is out of reach alone.
+const OUT_OF_REACH: Duration = Duration::from_secs(5);
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    code: Code,
+    detail: String,
+    extensions: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    /// An error with a sentence that names the thing, the fact and what was expected.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let mut error = Self { code, detail: detail.into(), extensions: Map::new(), headers: Vec::new() };
+        if code == Code::WrongApiKey {
+            let challenge = HeaderValue::from_static("ApiKey realm=\"classifier\", header=\"X-API-Key\"");
+            error.headers.push((WWW_AUTHENTICATE, challenge));
+        }
+        error
+    }
+
+    /// A bug: the client sees only that it is one, the cause is logged.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed through a bug");
+        Self::new(Code::Internal, "the server failed to answer this request, its log says why")
+    }
+
+    /// Which row of the table it is.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Adds another member to the problem document.
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
+        self.extensions.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Tells when it is worth trying again, in whole seconds and at least one.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64().ceil().max(1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least one, whole")]
+        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds as u64)));
+        self
+    }
+
+    /// Tells where to look.
+    pub(crate) fn location(self, path: &str) -> Self {
+        self.header(LOCATION, path)
+    }
+
+    /// Adds a header; a value that cannot be one is left out.
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let row = self.code.row();
+        let mut body = Map::new();
+        body.insert("type".to_owned(), Value::from(format!("/redoc#error-{}", row.code)));
+        body.insert("title".to_owned(), Value::from(row.title));
+        body.insert("status".to_owned(), Value::from(row.status.as_u16()));
+        body.insert("code".to_owned(), Value::from(row.code));
+        body.insert("detail".to_owned(), Value::from(self.detail));
+        body.extend(self.extensions);
+        let mut response = (row.status, Json(Value::Object(body))).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "the store failed a request");
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::new(Code::StoreUnavailable, "the store of jobs and results is out of reach, try again")
+                    .retry_after(OUT_OF_REACH)
+            }
+            StoreError::Malformed(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<BrokerError> for ApiError {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Full => Self::new(Code::QueueFull, "the queue is full, try again later"),
+            BrokerError::Unavailable(_) => {
+                tracing::warn!(%error, "the broker failed a request");
+                Self::new(Code::BrokerUnavailable, "the broker that queues the work is out of reach, try again")
+                    .retry_after(OUT_OF_REACH)
+            }
+            BrokerError::Malformed(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<PackageError> for ApiError {
+    fn from(error: PackageError) -> Self {
+        let detail = error.to_string();
+        match error {
+            PackageError::Missing(_) => Self::new(Code::UnknownModel, detail),
+            PackageError::Invalid { problems, .. } => {
+                Self::new(Code::UnservableModel, detail).with("problems", Value::from(problems))
+            }
+            PackageError::Unreadable { .. } => {
+                tracing::warn!(%detail, "a model package cannot be read");
+                Self::new(Code::UnreadableModel, detail).retry_after(OUT_OF_REACH)
+            }
+        }
+    }
+}
+
+impl From<SwapError> for ApiError {
+    fn from(error: SwapError) -> Self {
+        match error {
+            SwapError::Busy(generation) => Self::new(
+                Code::RolloutRunning,
+                format!("rollout {generation} is still running, a new one can begin once it has ended"),
+            )
+            .location(&crate::fleet::rollout_path(generation))
+            .retry_after(Duration::from_secs(1)),
+            SwapError::NothingToRollBackTo => Self::new(
+                Code::NothingToRollBackTo,
+                "no model was active before the present one, so there is nothing to go back to",
+            ),
+            SwapError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Turns the plain answers that libraries give by themselves into problem documents.
+
+use std::any::Any;
+
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{ApiError, Code, PROBLEM_JSON};
+
+/// The answer to a path that no route has.
+pub(crate) async fn unknown_route(method: Method, uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::new(
+        Code::UnknownRoute,
+        format!("there is no route `{method} {path}`, /openapi.json lists all of them"),
+    )
+}
+
+/// The answer of a handler that panicked.
+pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+    let said = cause
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| cause.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    ApiError::internal(said).into_response()
+}
+
+/// Makes a problem document of every error that is not one yet, keeping its headers, and answers
+/// `OPTIONS` with the methods a path has.
+pub(crate) async fn only_problems(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let path: String = request.uri().path().chars().take(200).collect();
+    let response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || is_problem(&response) {
+        return response;
+    }
+    let allow = response.headers().get(ALLOW).cloned();
+    if let (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) = (status, &allow) {
+        if method == Method::OPTIONS {
+            return (StatusCode::NO_CONTENT, [(ALLOW, allow.clone())]).into_response();
+        }
+    }
+    let mut answer = problem_of(status, &method, &path, allow.as_ref()).into_response();
+    *answer.status_mut() = status;
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(ALLOW, allow);
+    }
+    answer
+}
+
+fn problem_of(status: StatusCode, method: &Method, path: &str, allow: Option<&HeaderValue>) -> ApiError {
+    let allowed = allow.and_then(|value| value.to_str().ok()).unwrap_or("other methods");
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not take {method}, it takes {allowed}"))
+        }
+        StatusCode::NOT_FOUND => ApiError::new(Code::UnknownRoute, format!("there is nothing at `{path}`")),
+        other if other.is_client_error() => ApiError::new(
+            Code::BadRequest,
+            format!("the request `{method} {path}` cannot be understood ({other})"),
+        )
+        .with("status", other.as_u16().into()),
+        other => ApiError::internal(format!("a library answered {other}")),
+    }
+}
+
+fn is_problem(response: &Response) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON)
+}

@@ -1,0 +1,80 @@
+//! Extractors that refuse with a problem document.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use common::ids::{JobId, ModelName};
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, Code};
+
+/// The query string as a `T`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueryOf<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let why: String = rejection.body_text().chars().take(300).collect();
+                Err(ApiError::new(Code::InvalidQuery, why))
+            }
+        }
+    }
+}
+
+/// The only parameter of a path, as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment(Result<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        Ok(Self(path.map(|Path(text)| text).map_err(|rejection| rejection.body_text())))
+    }
+}
+
+impl Segment {
+    /// The name of a model.
+    pub(crate) fn model_name(&self) -> Result<ModelName, ApiError> {
+        match &self.0 {
+            Ok(text) => model_name(text),
+            Err(why) => Err(ApiError::new(Code::InvalidModelName, why.clone())),
+        }
+    }
+
+    /// The id of a prediction. What is no id at all names no prediction either.
+    pub(crate) fn job_id(&self) -> Result<JobId, ApiError> {
+        let text = self.0.as_deref().unwrap_or_default();
+        text.parse().map_err(|_| unknown_prediction(text))
+    }
+
+    /// The number of a rollout, if it is a number.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.0.as_ref().ok()?.parse().ok()
+    }
+
+    /// As the client wrote it, shortened for a sentence.
+    pub(crate) fn shown(&self) -> String {
+        self.0.as_deref().unwrap_or_default().chars().take(64).collect()
+    }
+}
+
+/// The name of a model.
+pub(crate) fn model_name(text: &str) -> Result<ModelName, ApiError> {
+    ModelName::parse(text).map_err(|error| ApiError::new(Code::InvalidModelName, error.to_string()))
+}
+
+/// The error for a prediction that is not known.
+pub(crate) fn unknown_prediction(id: impl std::fmt::Display) -> ApiError {
+    let id: String = id.to_string().chars().take(64).collect();
+    ApiError::new(
+        Code::UnknownPrediction,
+        format!("prediction `{id}` is not known: it never was, was deleted, or is past its retention"),
+    )
+}

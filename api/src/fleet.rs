@@ -1,0 +1,218 @@
+//! The model of the whole fleet: which it is, changing it, changing it back.
+
+pub(crate) mod dead_letters;
+pub(crate) mod overview;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use common::fleet::{Phase, Rollout, RolloutFailure};
+use common::ids::{Generation, WorkerId};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::auth::Admin;
+use crate::error::{ApiError, Code};
+use crate::extract::Segment;
+use crate::openapi::Problem;
+use crate::predict::answer::PREFERENCE_APPLIED;
+use crate::predict::pin;
+use crate::rollout::Target;
+use crate::waiting::{Preference, Waiting};
+
+/// The fleet answers from the new model.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"code": 200, "response": "Changed model to animals_classifier_v0"}))]
+pub(crate) struct SwapAnswer {
+    /// 200.
+    pub code: u16,
+    /// A sentence.
+    pub response: String,
+}
+
+/// The swap goes on, or waits for workers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"code": 202, "response": {"model": "animals_classifier_v0", "generation": 7,
+    "status": "preparing", "detail": "the workers are loading the model",
+    "status_url": "/classifier/prediction-service/rollouts/7"}}))]
+pub(crate) struct SwapPendingAnswer {
+    /// 202.
+    pub code: u16,
+    /// Where it stands.
+    pub response: SwapPending,
+}
+
+/// Where a swap stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SwapPending {
+    /// The new model.
+    pub model: String,
+    /// Names the rollout.
+    pub generation: u64,
+    /// `preparing`, `converging`, or `done` where the choice is recorded and no worker is online.
+    pub status: &'static str,
+    /// A sentence.
+    pub detail: String,
+    /// Where to ask for it.
+    pub status_url: String,
+}
+
+/// Where a rollout can be asked for.
+pub(crate) fn rollout_path(generation: Generation) -> String {
+    format!("/classifier/prediction-service/rollouts/{generation}")
+}
+
+/// Swaps the model of the whole fleet.
+///
+/// Every worker loads the new model beside the old, checks it and warms it up; only when all are ready
+/// does it become active, in one step. Should any fail, nothing changes. Waits until the fleet has
+/// converged.
+#[utoipa::path(put, path = "/classifier/prediction-service/{model_name}", tag = "fleet",
+    params(
+        ("model_name" = String, Path, description = "A package in the models folder", example = "animals_classifier_v0"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds (default 120), `respond-async` not at all", example = "wait=60"),
+    ),
+    responses(
+        (status = 200, description = "Every worker answers from the new model", body = SwapAnswer),
+        (status = 202, description = "It goes on, or the choice is recorded while no worker is online", body = SwapPendingAnswer, headers(
+            ("Location" = String, description = "The rollout"),
+        )),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such package; `detail` names the missing file", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The package cannot be served; `problems` lists every fault", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker did not get ready, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn swap(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    name: Segment,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let package = pin::open(&app, name.model_name()?).await??;
+    let target = Target { name: package.name, version: package.version };
+    tracing::info!(model = %target.name, version = target.version.short(), "swap asked for");
+    let generation = app.coordinator.swap(target).await?;
+    converge(&app, generation, &headers).await
+}
+
+/// Swaps the model that was active before back in, like any other.
+#[utoipa::path(post, path = "/classifier/prediction-service/rollback", tag = "fleet",
+    params(("Prefer" = Option<String>, Header, description = "As for a swap")),
+    responses(
+        (status = 200, description = "Every worker answers from the earlier model", body = SwapAnswer),
+        (status = 202, description = "It goes on, or no worker is online", body = SwapPendingAnswer),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No model was active before, or it cannot be served any more", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker did not get ready, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn rollback(
+    State(app): State<Arc<App>>,
+    _: Admin,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let generation = app.coordinator.rollback().await?;
+    converge(&app, generation, &headers).await
+}
+
+/// Waits for a rollout and tells what became of it.
+async fn converge(app: &App, generation: Generation, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let waiting = Preference::of(headers).waiting(app.config.swap_wait, app.config.max_wait);
+    let waited = app.patiently(app.coordinator.wait(generation, waiting.limit)).await;
+    let rollout = match waited {
+        Some(found) => found.map_err(|error| ApiError::from(error).location(&rollout_path(generation)))?,
+        None => app.store.fleet().await?.value.rollout_of(generation).cloned(),
+    };
+    let rollout = rollout.ok_or_else(|| unknown_rollout(generation))?;
+    match &rollout.phase {
+        Phase::Done if rollout.is_only_recorded() => Ok(pending(
+            &rollout,
+            "done",
+            "the choice is recorded, no worker is online to load it, workers load it as they come",
+            &waiting,
+        )),
+        Phase::Done => {
+            let response = format!("Changed model to {}", rollout.target.name);
+            Ok(Json(SwapAnswer { code: 200, response }).into_response())
+        }
+        Phase::Preparing => Ok(pending(&rollout, "preparing", "the workers are loading the model", &waiting)),
+        Phase::Converging => {
+            Ok(pending(&rollout, "converging", "the model is active, workers are following", &waiting))
+        }
+        Phase::RolledBack { failure } => Err(rolled_back(&rollout, failure)),
+    }
+}
+
+fn pending(rollout: &Rollout, status: &'static str, detail: &str, waiting: &Waiting) -> Response {
+    let url = rollout_path(rollout.generation);
+    let body = SwapPendingAnswer {
+        code: 202,
+        response: SwapPending {
+            model: rollout.target.name.to_string(),
+            generation: rollout.generation.0,
+            status,
+            detail: detail.to_owned(),
+            status_url: url.clone(),
+        },
+    };
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    for (name, text) in [(LOCATION, &url), (PREFERENCE_APPLIED, &waiting.applied)] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// The error of a rollout that was rolled back. The fleet answers from the model before.
+fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
+    let name = &rollout.target.name;
+    let detail = failure_detail(rollout, failure);
+    let error = match failure {
+        RolloutFailure::Unservable { problems, .. } => {
+            ApiError::new(Code::UnservableModel, format!("package `{name}` cannot be served: {}", problems.join("; ")))
+                .with("problems", Value::from(problems.clone()))
+        }
+        RolloutFailure::WorkerFailed { .. }
+        | RolloutFailure::TimedOut { .. }
+        | RolloutFailure::CoordinatorLost => {
+            ApiError::new(Code::RolloutFailed, detail).retry_after(std::time::Duration::from_secs(5))
+        }
+    };
+    error.location(&rollout_path(rollout.generation)).with("generation", Value::from(rollout.generation.0))
+}
+
+/// Why a rollout was rolled back, as a sentence that names the workers.
+pub(crate) fn failure_detail(rollout: &Rollout, failure: &RolloutFailure) -> String {
+    let what = format!("rollout {} of model `{}` was rolled back", rollout.generation, rollout.target.name);
+    match failure {
+        RolloutFailure::Unservable { worker, problems } => {
+            format!("{what}: worker `{worker}` found that it cannot be served: {}", problems.join("; "))
+        }
+        RolloutFailure::WorkerFailed { worker, reason } => {
+            format!("{what}: worker `{worker}` could not load it: {reason}")
+        }
+        RolloutFailure::TimedOut { waiting_for } => {
+            let names: Vec<&str> = waiting_for.iter().map(WorkerId::as_str).collect();
+            format!("{what}: the time was up before these workers were ready: {}", names.join(", "))
+        }
+        RolloutFailure::CoordinatorLost => format!("{what}: the process that ran it died, try again"),
+    }
+}
+
+pub(crate) fn unknown_rollout(generation: impl std::fmt::Display) -> ApiError {
+    ApiError::new(
+        Code::UnknownRollout,
+        format!("rollout `{generation}` is not known: it never was, or is forgotten by now"),
+    )
+}

@@ -1,0 +1,279 @@
+//! How the fleet stands, and how one rollout stands.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use common::broker::QueueDepth;
+use common::fleet::{
+    LoadedModel, ModelRole, Phase, PreparationState, Rollout, WorkerReport, WorkerState,
+};
+use common::ids::Generation;
+use common::messages::{PinnedModel, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{failure_detail, unknown_rollout};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::extract::Segment;
+use crate::openapi::Problem;
+
+/// How the fleet stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FleetAnswer {
+    /// 200.
+    code: u16,
+    /// How it stands.
+    response: FleetView,
+}
+
+/// The model, the workers and the queue.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"model": "animals_classifier_v0", "version": "9f86d0…", "generation": 3,
+    "previous": null, "rollout": null, "queue": {"waiting": 0, "dead_letters": 0},
+    "workers": [{"id": "host-1a2b3c4d", "host": "host", "state": "ready", "device": "cpu", "generation": 3,
+        "loaded": [{"model": "animals_classifier_v0", "version": "9f86d0…", "role": "active"}],
+        "images_per_second": 120.5, "images_total": 9000, "uptime_seconds": 75.0, "last_seen_seconds": 0.4}]}))]
+struct FleetView {
+    /// Name of the active model; null before one was chosen.
+    model: Option<String>,
+    /// Digest of the active package.
+    version: Option<String>,
+    /// Generation of the active model.
+    generation: Option<u64>,
+    /// The model that a rollback would bring back.
+    previous: Option<ModelView>,
+    /// The rollout that is running.
+    rollout: Option<RolloutView>,
+    /// The queue; null if the broker is out of reach.
+    queue: Option<QueueView>,
+    /// Workers that were heard of lately.
+    workers: Vec<WorkerView>,
+}
+
+/// A model, byte for byte.
+#[derive(Debug, Serialize, ToSchema)]
+struct ModelView {
+    /// Name of the package.
+    model: String,
+    /// Digest of its bytes.
+    version: String,
+    /// The generation it became active in.
+    generation: u64,
+}
+
+/// How much waits.
+#[derive(Debug, Serialize, ToSchema)]
+struct QueueView {
+    /// Parts of jobs that wait for a worker.
+    waiting: u64,
+    /// Parts that were put aside.
+    dead_letters: u64,
+}
+
+/// One worker.
+#[derive(Debug, Serialize, ToSchema)]
+struct WorkerView {
+    /// Names it for as long as it lives.
+    id: String,
+    /// Where it runs.
+    host: String,
+    /// `starting`, `ready` or `stopping`.
+    state: &'static str,
+    /// What it computes on.
+    device: String,
+    /// The generation it answers from.
+    generation: Option<u64>,
+    /// Models in its memory.
+    loaded: Vec<LoadedView>,
+    /// Images a second over the last ten seconds.
+    images_per_second: f64,
+    /// Images since it started.
+    images_total: u64,
+    /// Since when it runs, in seconds.
+    uptime_seconds: f64,
+    /// How old this report is, in seconds.
+    last_seen_seconds: f64,
+}
+
+/// A model in a worker's memory.
+#[derive(Debug, Serialize, ToSchema)]
+struct LoadedView {
+    /// Name of the package.
+    model: String,
+    /// Digest of its bytes.
+    version: String,
+    /// `active`, `prepared` or `draining`.
+    role: &'static str,
+}
+
+/// How a rollout stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RolloutAnswer {
+    /// 200.
+    code: u16,
+    /// How it stands.
+    response: RolloutView,
+}
+
+/// One rollout.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"generation": 4, "model": "animals_classifier_v1", "version": "60303a…",
+    "phase": "preparing", "failure": null, "age_seconds": 1.2, "ended": false,
+    "workers": [{"id": "host-1a2b3c4d", "state": "loading", "detail": null}]}))]
+struct RolloutView {
+    /// Names the rollout; its model's generation once it is active.
+    generation: u64,
+    /// The new model.
+    model: String,
+    /// Digest of its package.
+    version: String,
+    /// `preparing`, `converging`, `done` or `rolled_back`.
+    phase: &'static str,
+    /// Why it was rolled back.
+    failure: Option<String>,
+    /// Seconds since it began.
+    age_seconds: f64,
+    /// Whether it is over.
+    ended: bool,
+    /// The workers that are online now.
+    workers: Vec<RolloutWorkerView>,
+}
+
+/// How far one worker is with a rollout.
+#[derive(Debug, Serialize, ToSchema)]
+struct RolloutWorkerView {
+    /// Which.
+    id: String,
+    /// `waiting`, `loading`, `prepared`, `unservable`, `failed`, or `following` once it answers from the
+    /// new model.
+    state: &'static str,
+    /// What went wrong.
+    detail: Option<String>,
+}
+
+/// Tells how the fleet stands: the active model, the workers, a running rollout.
+#[utoipa::path(get, path = "/classifier/prediction-service", tag = "fleet",
+    responses(
+        (status = 200, description = "How it stands", body = FleetAnswer),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn fleet(State(app): State<Arc<App>>) -> Result<Json<FleetAnswer>, ApiError> {
+    let (fleet, workers, depth) = tokio::join!(app.store.fleet(), app.store.workers(), app.broker.depth());
+    let (fleet, workers) = (fleet?.value, workers?);
+    let now = Timestamp::now();
+    let running = fleet.rollout.as_ref().filter(|rollout| !rollout.is_ended());
+    let response = FleetView {
+        model: fleet.active.as_ref().map(|active| active.name.to_string()),
+        version: fleet.active.as_ref().map(|active| active.version.to_string()),
+        generation: fleet.active.as_ref().map(|active| active.generation.0),
+        previous: fleet.previous.as_ref().map(model_view),
+        rollout: running.map(|rollout| rollout_view(rollout, &workers, now)),
+        queue: depth.ok().map(queue_view),
+        workers: workers.iter().map(|worker| worker_view(worker, now)).collect(),
+    };
+    Ok(Json(FleetAnswer { code: 200, response }))
+}
+
+/// Tells how one rollout stands, and each worker in it.
+#[utoipa::path(get, path = "/classifier/prediction-service/rollouts/{generation}", tag = "fleet",
+    params(("generation" = u64, Path, description = "The rollout")),
+    responses(
+        (status = 200, description = "How it stands", body = RolloutAnswer),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such rollout, or it is forgotten", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn rollout(
+    State(app): State<Arc<App>>,
+    generation: Segment,
+) -> Result<Json<RolloutAnswer>, ApiError> {
+    let number = generation.number().ok_or_else(|| unknown_rollout(generation.shown()))?;
+    let (fleet, workers) = tokio::join!(app.store.fleet(), app.store.workers());
+    let (fleet, workers) = (fleet?.value, workers?);
+    let rollout = fleet.rollout_of(Generation(number)).ok_or_else(|| unknown_rollout(number))?;
+    let response = rollout_view(rollout, &workers, Timestamp::now());
+    Ok(Json(RolloutAnswer { code: 200, response }))
+}
+
+fn model_view(model: &PinnedModel) -> ModelView {
+    ModelView {
+        model: model.name.to_string(),
+        version: model.version.to_string(),
+        generation: model.generation.0,
+    }
+}
+
+fn queue_view(depth: QueueDepth) -> QueueView {
+    QueueView { waiting: depth.waiting, dead_letters: depth.dead_letters }
+}
+
+fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
+    WorkerView {
+        id: worker.id.to_string(),
+        host: worker.host.clone(),
+        state: state_name(worker.state),
+        device: worker.device.clone(),
+        generation: worker.generation.map(|generation| generation.0),
+        loaded: worker.loaded.iter().map(loaded_view).collect(),
+        images_per_second: worker.images_per_second,
+        images_total: worker.images_total,
+        uptime_seconds: now.since(worker.started_at).as_secs_f64(),
+        last_seen_seconds: now.since(worker.reported_at).as_secs_f64(),
+    }
+}
+
+/// A worker's state as a word.
+pub(crate) fn state_name(state: WorkerState) -> &'static str {
+    match state {
+        WorkerState::Starting => "starting",
+        WorkerState::Ready => "ready",
+        WorkerState::Stopping => "stopping",
+    }
+}
+
+fn loaded_view(loaded: &LoadedModel) -> LoadedView {
+    let role = match loaded.role {
+        ModelRole::Active => "active",
+        ModelRole::Prepared => "prepared",
+        ModelRole::Draining => "draining",
+    };
+    LoadedView { model: loaded.name.to_string(), version: loaded.version.to_string(), role }
+}
+
+fn rollout_view(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> RolloutView {
+    let (phase, failure) = match &rollout.phase {
+        Phase::Preparing => ("preparing", None),
+        Phase::Converging => ("converging", None),
+        Phase::Done => ("done", None),
+        Phase::RolledBack { failure } => ("rolled_back", Some(failure_detail(rollout, failure))),
+    };
+    RolloutView {
+        generation: rollout.generation.0,
+        model: rollout.target.name.to_string(),
+        version: rollout.target.version.to_string(),
+        phase,
+        failure,
+        age_seconds: now.since(rollout.started_at).as_secs_f64(),
+        ended: rollout.is_ended(),
+        workers: workers.iter().map(|worker| rollout_worker_view(rollout.generation, worker)).collect(),
+    }
+}
+
+fn rollout_worker_view(generation: Generation, worker: &WorkerReport) -> RolloutWorkerView {
+    let preparation = worker.preparation.as_ref().filter(|preparation| preparation.generation == generation);
+    let (state, detail) = if worker.generation == Some(generation) {
+        ("following", None)
+    } else {
+        match preparation.map(|preparation| &preparation.state) {
+            None => ("waiting", None),
+            Some(PreparationState::Loading) => ("loading", None),
+            Some(PreparationState::Prepared) => ("prepared", None),
+            Some(PreparationState::Unservable { problems }) => ("unservable", Some(problems.join("; "))),
+            Some(PreparationState::Failed { reason }) => ("failed", Some(reason.clone())),
+        }
+    };
+    RolloutWorkerView { id: worker.id.to_string(), state, detail }
+}

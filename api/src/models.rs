@@ -1,0 +1,123 @@
+//! The packages in the models folder.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use common::ids::ModelName;
+use common::package::{ModelFormat, Package, PackageError, PreprocessingKind};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use crate::openapi::Problem;
+
+/// Every package.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelsAnswer {
+    /// 200.
+    code: u16,
+    /// By name.
+    response: Vec<ModelListing>,
+}
+
+/// One package, or what is wrong with it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"name": "animals_classifier_v0", "active": true, "version": "9f86d0…",
+    "format": "hdf5", "input_shape": [224, 224, 3], "preprocessing": "normalize_and_pad",
+    "classes": ["cat", "dog", "bird"], "creation_time": "2022-04-26 10:45:30", "comments": null,
+    "problems": []}))]
+struct ModelListing {
+    /// Name of the package.
+    name: String,
+    /// Whether it is the active model; other bytes under its name are not.
+    active: bool,
+    /// Digest of its bytes; null where it cannot be served.
+    version: Option<String>,
+    /// `hdf5`, `keras` or `savedmodel`.
+    format: Option<&'static str>,
+    /// Height, width and channels.
+    input_shape: Option<[usize; 3]>,
+    /// How an image gets that shape.
+    preprocessing: Option<&'static str>,
+    /// Labels, in the order of the model's outputs.
+    classes: Option<Vec<String>>,
+    /// As its author wrote it.
+    creation_time: Option<String>,
+    /// As its author wrote it.
+    comments: Option<String>,
+    /// What is wrong with it; empty where nothing was found.
+    problems: Vec<String>,
+}
+
+/// Lists every package in the models folder.
+#[utoipa::path(get, path = "/classifier/models", tag = "fleet",
+    responses(
+        (status = 200, description = "By name", body = ModelsAnswer),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The models folder cannot be read, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<ModelsAnswer>, ApiError> {
+    let catalog = app.catalog.clone();
+    let listed = tokio::task::spawn_blocking(move || catalog.list()).await.map_err(ApiError::internal)?;
+    let listed = listed.map_err(|error| {
+        let folder = app.catalog.folder().display();
+        tracing::warn!(%folder, %error, "the models folder cannot be read");
+        ApiError::new(Code::UnreadableModel, format!("the models folder `{folder}` cannot be read: {error}"))
+    })?;
+    let active = app.store.fleet().await?.value.active;
+    let is_active = |package: &Package| {
+        active.as_ref().is_some_and(|active| active.name == package.name && active.version == package.version)
+    };
+    let response = listed
+        .into_iter()
+        .map(|(name, opened)| match opened {
+            Ok(package) => sound(is_active(&package), package),
+            Err(error) => faulty(&name, error),
+        })
+        .collect();
+    Ok(Json(ModelsAnswer { code: 200, response }))
+}
+
+fn sound(active: bool, package: Package) -> ModelListing {
+    let config = package.config;
+    ModelListing {
+        name: package.name.to_string(),
+        active,
+        version: Some(package.version.to_string()),
+        format: Some(match package.model.format {
+            ModelFormat::Hdf5 => "hdf5",
+            ModelFormat::KerasArchive => "keras",
+            ModelFormat::SavedModel => "savedmodel",
+        }),
+        input_shape: Some(config.preprocessing.input_shape),
+        preprocessing: Some(match config.preprocessing.kind {
+            PreprocessingKind::NormalizeAndPad { .. } => "normalize_and_pad",
+            PreprocessingKind::NoPrepro => "no_prepro",
+        }),
+        classes: Some(config.postprocessing.classes().to_vec()),
+        creation_time: config.creation_time,
+        comments: config.comments,
+        problems: Vec::new(),
+    }
+}
+
+fn faulty(name: &ModelName, error: PackageError) -> ModelListing {
+    let problems = match error {
+        PackageError::Invalid { problems, .. } => problems,
+        PackageError::Missing(problem) | PackageError::Unreadable { reason: problem, .. } => vec![problem],
+    };
+    ModelListing {
+        name: name.to_string(),
+        active: false,
+        version: None,
+        format: None,
+        input_shape: None,
+        preprocessing: None,
+        classes: None,
+        creation_time: None,
+        comments: None,
+        problems,
+    }
+}

@@ -1,0 +1,88 @@
+//! The API's description of itself, and the pages that show it without any network.
+
+mod redoc;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+use serde_json::{Value, json};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, OpenApiBuilder};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::error::code::Code;
+
+/// An error, as RFC 9457 writes it.
+#[derive(ToSchema)]
+#[schema(example = json!({"type": "/redoc#error-no_active_model", "title": "No model is active", "status": 422,
+    "code": "no_active_model", "detail": "no model is active, choose one with `PUT /classifier/prediction-service/{model_name}`"}))]
+#[expect(dead_code, reason = "describes what `ApiError` writes")]
+pub(crate) struct Problem {
+    /// Where the error is explained.
+    #[schema(rename = "type")]
+    kind: String,
+    /// The error in a few words, always the same.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// The error for programs; never changes its meaning.
+    code: String,
+    /// A sentence that names the thing, the fact and what was expected.
+    detail: String,
+    /// Every fault of a package that cannot be served.
+    problems: Option<Vec<String>>,
+    /// The entries of a request of which no image could be classified.
+    results: Option<Vec<Value>>,
+}
+
+const DESCRIPTION: &str = "Keras image classifiers behind a REST API.\n\nSend images to \
+`POST /classifier/predictions` and get a label and a score for each. One call, \
+`PUT /classifier/prediction-service/{model_name}`, swaps the model of the whole fleet without failing or \
+delaying a request. Every route under `/classifier` needs the header `X-API-Key`. Errors are \
+`application/problem+json`; their `code` is stable.";
+
+/// The document before the routes are added.
+pub(crate) fn document() -> OpenApi {
+    let mut components = Components::new();
+    components.add_security_scheme(
+        "api_key",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+            "X-API-Key",
+            "A key from X_API_KEY, or from X_ADMIN_API_KEY to change the fleet where that is set",
+        ))),
+    );
+    components.schemas.insert(Problem::name().to_string(), Problem::schema());
+    let tag = |name: &str, description: &str| {
+        TagBuilder::new().name(name).description(Some(description.to_owned())).build()
+    };
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Image classification service")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(DESCRIPTION))
+                .license(Some(License::new("Apache-2.0")))
+                .build(),
+        )
+        .tags(Some([
+            tag("predictions", "Classifying images, at once or later"),
+            tag("fleet", "The model of the whole fleet, its workers, and work that was put aside"),
+            tag("operations", "Health and metrics; no key needed"),
+        ]))
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new("api_key", [] as [&str; 0])]))
+        .build()
+}
+
+/// `/openapi.json`, `/docs` and `/redoc`.
+pub(crate) fn pages(document: OpenApi) -> Router {
+    let value = serde_json::to_value(&document).unwrap_or_else(|_| json!({}));
+    let page: Arc<str> = redoc::page(&value, Code::ALL).into();
+    Router::new()
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .route("/redoc", get(move || std::future::ready(Html(page.to_string()))))
+}

@@ -1,0 +1,242 @@
+//! Predictions: asking for them, asking again, giving them up.
+//!
+//! `request` reads what was sent, `pin` decides the model, `split` makes parts of it, `submit` makes the
+//! job safe, and `answer` tells how it stands.
+
+pub(crate) mod answer;
+mod base64;
+mod json;
+mod multipart;
+pub(crate) mod pin;
+mod raw;
+mod request;
+mod split;
+mod submit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use common::ids::JobId;
+use common::messages::Idempotency;
+use common::telemetry::api_names;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use self::answer::{PREFERENCE_APPLIED, PendingAnswer, PredictionAnswer, nothing_classified, rejected, still_there};
+use self::request::{BodyKind, RequestLimits, fingerprint};
+use self::split::{PartLimits, Pieces, split};
+use self::submit::{Submission, submit};
+use crate::app::App;
+use crate::body::{Received, receive};
+use crate::error::{ApiError, Code};
+use crate::extract::{QueryOf, Segment, model_name, unknown_prediction};
+use crate::observe::Trace;
+use crate::openapi::Problem;
+use crate::waiting::{Preference, Waiting};
+
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 256;
+
+/// A batch of images.
+#[derive(ToSchema)]
+#[schema(example = json!({"images": [{"image_id": 0, "img_base64": "/9j/4AAQSkZJRgABAQ…"}]}))]
+#[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
+pub(crate) struct PredictionRequest {
+    /// The images; at least one.
+    images: Vec<PredictionImage>,
+}
+
+/// One image of a batch.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
+pub(crate) struct PredictionImage {
+    /// Any number; comes back with the result. Repeated ids are allowed.
+    image_id: i64,
+    /// An image file (JPEG, PNG, WebP, GIF, BMP or TIFF) in standard base64. Whitespace and a
+    /// `data:image/…;base64,` prefix are accepted.
+    img_base64: String,
+}
+
+/// What can be asked for beside the images.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PredictionQuery {
+    /// How many of the best labels to return for each image, as `scores`.
+    #[serde(default)]
+    #[param(example = 5)]
+    top_k: u32,
+    /// A package other than the active one.
+    #[param(example = "animals_classifier_v0")]
+    model: Option<String>,
+}
+
+/// How long to wait.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitQuery {
+    /// Waits for the result up to this many seconds.
+    #[param(example = 10)]
+    wait: Option<u64>,
+}
+
+/// Classifies images.
+///
+/// The body is the JSON document, a `multipart/form-data` form whose file parts are the images (ids count
+/// from 0), or the bytes of one image with its `image/*` content type (id 0). One bad image does not spoil
+/// its batch: its entry has an `error`.
+#[utoipa::path(post, path = "/classifier/predictions", tag = "predictions",
+    params(
+        PredictionQuery,
+        ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds, `respond-async` not at all", example = "wait=10"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the same job"),
+    ),
+    request_body(content(
+        (PredictionRequest = "application/json"),
+        (Vec<u8> = "multipart/form-data"),
+        (Vec<u8> = "image/*"),
+    )),
+    responses(
+        (status = 200, description = "The predictions", body = PredictionAnswer, headers(
+            ("X-Prediction-Id" = String, description = "Names the prediction"),
+            ("X-Model-Version" = String, description = "Digest of the package that answered"),
+            ("X-Model-Generation" = u64, description = "The fleet's generation when the request was accepted"),
+            ("Server-Timing" = String, description = "Milliseconds in the queue, decoding, and in the model"),
+        )),
+        (status = 202, description = "Accepted, and not ready within the time to wait", body = PendingAnswer, headers(
+            ("Location" = String, description = "Where to ask for it"),
+            ("Retry-After" = u64, description = "Seconds until it is worth asking"),
+            ("Preference-Applied" = String, description = "How long was waited"),
+        )),
+        (status = 400, description = "The body is not JSON, or not a form", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`?model=` names no package", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The first request with this idempotency key is still being accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Body, number of images, or every image over the limit", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Content type", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Wrong shape, no active model, or no image could be classified", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The queue is full", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Broker, store or model out of reach", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(trace): Extension<Trace>,
+    QueryOf(query): QueryOf<PredictionQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let kind = BodyKind::of(content_type)?;
+    refuse_encoded(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?;
+    let asked = query.model.as_deref().map(model_name).transpose()?;
+    let Received { bytes, reserved } = receive(&app, &parts.headers, body).await?;
+    let limits =
+        RequestLimits { max_images: app.config.max_images, max_image_bytes: app.config.max_image_bytes };
+    let images = request::parse(kind, content_type, bytes, limits).await?;
+    let idempotency = key
+        .map(|key| Idempotency { key, request: fingerprint(&images, query.top_k, query.model.as_deref()) });
+    let part_limits =
+        PartLimits { max_images: app.config.part_max_images, max_bytes: app.config.part_max_bytes };
+    let pieces = split(images, part_limits);
+    count_rejected(&pieces);
+    let model = pin::pin(&app, asked).await?;
+    if let Some(errors) = pieces.hopeless() {
+        return Err(nothing_classified(errors.into_iter().map(|(id, error)| rejected(id, error)).collect()));
+    }
+    let submission = Submission { pieces, model, top_k: query.top_k, idempotency, trace, reserved };
+    let job = submit(&app, submission).await?;
+    let preference = Preference::of(&parts.headers);
+    let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
+    let mut response = tell(&app, job, &waiting).await.map_err(|error| still_there(error, job))?;
+    if preference != Preference::default() {
+        if let Ok(value) = HeaderValue::from_str(&waiting.applied) {
+            response.headers_mut().insert(PREFERENCE_APPLIED, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Tells how a prediction stands: what the `POST` would have answered had it waited until now.
+#[utoipa::path(get, path = "/classifier/predictions/{id}", tag = "predictions",
+    params(("id" = String, Path, description = "The prediction"), WaitQuery),
+    responses(
+        (status = 200, description = "The predictions", body = PredictionAnswer),
+        (status = 202, description = "It is queued or processing", body = PendingAnswer),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown, deleted, or past its retention", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Every image was too large", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No image could be classified", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is out of reach, or the model is gone", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn read(
+    State(app): State<Arc<App>>,
+    id: Segment,
+    QueryOf(query): QueryOf<WaitQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let job = id.job_id()?;
+    let asked = query.wait.map(Duration::from_secs).or(Preference::of(&headers).wait);
+    let waiting = Waiting::of(app.capped(asked.unwrap_or_default()));
+    tell(&app, job, &waiting).await
+}
+
+/// Gives a prediction up: what has not run is not run any more, the rest is forgotten.
+#[utoipa::path(delete, path = "/classifier/predictions/{id}", tag = "predictions",
+    params(("id" = String, Path, description = "The prediction")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown, deleted, or past its retention", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn delete(State(app): State<Arc<App>>, id: Segment) -> Result<StatusCode, ApiError> {
+    let job = id.job_id()?;
+    if app.store.cancel_job(job).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_prediction(job)) }
+}
+
+/// Waits for a job and tells how it stands then.
+async fn tell(app: &App, job: JobId, waiting: &Waiting) -> Result<Response, ApiError> {
+    let found = if waiting.limit.is_zero() {
+        app.store.job(job).await?
+    } else {
+        match app.patiently(app.store.wait(job, waiting.limit)).await {
+            Some(found) => found?,
+            None => app.store.job(job).await?,
+        }
+    };
+    let found = found.ok_or_else(|| unknown_prediction(job))?;
+    Ok(answer::answer(found, waiting))
+}
+
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(ApiError::new(
+            Code::UnsupportedMediaType,
+            "compressed bodies are not supported (Content-Encoding), images are compressed already",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key.to_owned())),
+        Ok(_) | Err(_) => Err(ApiError::new(
+            Code::InvalidHeader,
+            format!("the Idempotency-Key is empty, too long or not ASCII, expected 1 to {MAX_KEY} characters"),
+        )),
+    }
+}
+
+fn count_rejected(pieces: &Pieces) {
+    if !pieces.rejected.is_empty() {
+        metrics::counter!(api_names::IMAGES_REJECTED).increment(pieces.rejected.len() as u64);
+    }
+}

@@ -1,0 +1,266 @@
+//! A job as an HTTP answer: the same for the request that made it and for whoever asks later.
+
+use axum::Json;
+use axum::http::header::{LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use common::ids::JobId;
+use common::messages::{
+    ImageError, ImageOutcome, Job, JobFailure, JobRecord, JobStatus, LabelScore, StageTimes,
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::error::{ApiError, Code};
+use crate::waiting::Waiting;
+
+/// Which job answered.
+pub(crate) const PREDICTION_ID: HeaderName = HeaderName::from_static("x-prediction-id");
+/// Digest of the package that answered.
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
+/// Generation that was active when the request was accepted.
+const MODEL_GENERATION: HeaderName = HeaderName::from_static("x-model-generation");
+/// Where the time went.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Which of the client's preferences were followed (RFC 7240).
+pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// Predictions for every image of a request.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"code": 200, "response": {"model": "animals_classifier_v0",
+    "results": [{"image_id": 0, "max_score": 0.98, "label": "dog"}]}}))]
+pub(crate) struct PredictionAnswer {
+    /// 200.
+    pub code: u16,
+    /// The predictions.
+    pub response: Predictions,
+}
+
+/// Predictions of one model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Predictions {
+    /// Name of the package that answered.
+    pub model: String,
+    /// One entry for each image, in the order of the request.
+    pub results: Vec<ImageResult>,
+}
+
+/// The prediction for one image, or its error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImageResult {
+    /// The id that came with the image.
+    pub image_id: i64,
+    /// The largest score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_score: Option<f32>,
+    /// The label with that score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The best labels, best first; only where `top_k` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Vec<Score>>,
+    /// Why this image could not be classified; then there is neither score nor label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ImageProblem>,
+}
+
+/// A label and its score.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Score {
+    /// One of the package's output classes.
+    pub label: String,
+    /// The model's output for it.
+    pub score: f32,
+}
+
+/// Why one image could not be classified.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ImageProblem {
+    /// For programs, e.g. `undecodable_image`, `invalid_base64`, `image_too_large`.
+    pub code: String,
+    /// For people.
+    pub detail: String,
+}
+
+/// A prediction that is not ready.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"code": 202, "response": {"prediction_id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d",
+    "status": "queued", "status_url": "/classifier/predictions/5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d"}}))]
+pub(crate) struct PendingAnswer {
+    /// 202.
+    pub code: u16,
+    /// Where it stands.
+    pub response: Pending,
+}
+
+/// Where a prediction stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Pending {
+    /// Names the prediction.
+    pub prediction_id: String,
+    /// `queued` or `processing`.
+    pub status: &'static str,
+    /// Where to ask for it.
+    pub status_url: String,
+}
+
+/// Where a prediction can be asked for.
+pub(crate) fn path_of(job: JobId) -> String {
+    format!("/classifier/predictions/{job}")
+}
+
+/// The answer that tells how a job stands.
+pub(crate) fn answer(job: Job, waiting: &Waiting) -> Response {
+    let Job { record, status } = job;
+    let pending = |status| pending(&record, status, waiting);
+    let mut response = match status {
+        JobStatus::Queued => pending("queued"),
+        JobStatus::Processing => pending("processing"),
+        JobStatus::Done { outcomes, times } => done(&record, outcomes, times),
+        JobStatus::Failed { failure, detail } => failed(failure, detail).into_response(),
+    };
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    set(PREDICTION_ID, &record.id.to_string());
+    set(MODEL_VERSION, record.model.version.as_str());
+    set(MODEL_GENERATION, &record.model.generation.to_string());
+    response
+}
+
+fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting) -> Response {
+    let url = path_of(record.id);
+    let body = PendingAnswer {
+        code: 202,
+        response: Pending { prediction_id: record.id.to_string(), status, status_url: url.clone() },
+    };
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    for (name, text) in [(LOCATION, &url), (PREFERENCE_APPLIED, &waiting.applied)] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+fn done(record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> Response {
+    let wants_scores = record.top_k > 0;
+    let results: Vec<ImageResult> =
+        record.image_ids.iter().zip(outcomes).map(|(id, outcome)| result_of(*id, outcome, wants_scores)).collect();
+    let mut response = if results.iter().all(|result| result.error.is_some()) {
+        nothing_classified(results).into_response()
+    } else {
+        let response = Predictions { model: record.model.name.to_string(), results };
+        Json(PredictionAnswer { code: 200, response }).into_response()
+    };
+    if let Ok(value) = HeaderValue::from_str(&server_timing(times)) {
+        response.headers_mut().insert(SERVER_TIMING, value);
+    }
+    response
+}
+
+fn result_of(image_id: i64, outcome: ImageOutcome, wants_scores: bool) -> ImageResult {
+    match outcome {
+        ImageOutcome::Classified { best, scores } => ImageResult {
+            image_id,
+            max_score: Some(best.score),
+            label: Some(best.label),
+            scores: wants_scores.then(|| scores.into_iter().map(Score::from).collect()),
+            error: None,
+        },
+        ImageOutcome::Rejected(error) => rejected(image_id, error),
+    }
+}
+
+/// The entry of an image that could not be classified.
+pub(crate) fn rejected(image_id: i64, error: ImageError) -> ImageResult {
+    let error = Some(ImageProblem { code: error.code, detail: error.detail });
+    ImageResult { image_id, max_score: None, label: None, scores: None, error }
+}
+
+impl From<LabelScore> for Score {
+    fn from(score: LabelScore) -> Self {
+        Self { label: score.label, score: score.score }
+    }
+}
+
+/// The error of a request of which no image could be classified: 413 where all are too large, else 422.
+pub(crate) fn nothing_classified(results: Vec<ImageResult>) -> ApiError {
+    let too_large = Code::ImageTooLarge.row().code;
+    let all_too_large =
+        results.iter().all(|result| result.error.as_ref().is_some_and(|error| error.code == too_large));
+    let code = if all_too_large { Code::ImageTooLarge } else { Code::NoImageClassified };
+    let detail = match results.as_slice() {
+        [ImageResult { error: Some(error), .. }] => error.detail.clone(),
+        several => format!("none of the {} images could be classified, `results` says why", several.len()),
+    };
+    match serde_json::to_value(results) {
+        Ok(results) => ApiError::new(code, detail).with("results", results),
+        Err(error) => ApiError::internal(error),
+    }
+}
+
+fn failed(failure: JobFailure, detail: String) -> ApiError {
+    match failure {
+        JobFailure::DeadlineExceeded => ApiError::new(Code::DeadlineExceeded, detail),
+        JobFailure::ModelUnavailable => {
+            ApiError::new(Code::ModelUnavailable, detail).retry_after(std::time::Duration::from_secs(5))
+        }
+        JobFailure::Internal => {
+            tracing::error!(%detail, "a job failed through a bug");
+            ApiError::new(Code::Internal, detail)
+        }
+    }
+}
+
+/// Milliseconds, as the header wants them.
+fn server_timing(times: StageTimes) -> String {
+    let stage = |name: &str, microseconds: u64| {
+        format!("{name};dur={}.{:03}", microseconds / 1000, microseconds % 1000)
+    };
+    [("queue", times.queue), ("decode", times.decode), ("inference", times.inference)]
+        .map(|(name, time)| stage(name, time))
+        .join(", ")
+}
+
+/// Names a job in an error that says nothing of its end: the job goes on, and can be asked for.
+pub(crate) fn still_there(error: ApiError, job: JobId) -> ApiError {
+    error
+        .location(&path_of(job))
+        .header(PREDICTION_ID, &job.to_string())
+        .with("prediction_id", Value::from(job.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_timing_is_in_milliseconds() {
+        let times = StageTimes { queue: 1_002, decode: 30, inference: 5_000_000 };
+        assert_eq!(server_timing(times), "queue;dur=1.002, decode;dur=0.030, inference;dur=5000.000");
+    }
+
+    #[test]
+    fn an_entry_has_the_keys_of_its_kind_and_no_others() {
+        let best = LabelScore { label: "dog".to_owned(), score: 0.98 };
+        let classified = ImageOutcome::Classified { best: best.clone(), scores: vec![best] };
+        let json = |wants| serde_json::to_string(&result_of(3, classified.clone(), wants)).unwrap();
+        assert_eq!(json(false), r#"{"image_id":3,"max_score":0.98,"label":"dog"}"#);
+        assert_eq!(
+            json(true),
+            r#"{"image_id":3,"max_score":0.98,"label":"dog","scores":[{"label":"dog","score":0.98}]}"#
+        );
+        let error = ImageError { code: "c".to_owned(), detail: "d".to_owned() };
+        assert_eq!(
+            serde_json::to_string(&rejected(7, error)).unwrap(),
+            r#"{"image_id":7,"error":{"code":"c","detail":"d"}}"#
+        );
+    }
+}

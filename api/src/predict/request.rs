@@ -1,0 +1,189 @@
+//! A request for predictions, whichever way it was written.
+
+use bytes::Bytes;
+use common::messages::ImageError;
+use sha2::{Digest, Sha256};
+
+use super::{json, multipart, raw};
+use crate::error::{ApiError, Code};
+
+/// What one request may hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestLimits {
+    /// Images.
+    pub max_images: usize,
+    /// Bytes of one encoded image.
+    pub max_image_bytes: usize,
+}
+
+/// One image of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestedImage {
+    /// As the client numbers it.
+    pub id: i64,
+    /// Its bytes, or why it cannot be classified.
+    pub content: Result<Bytes, ImageError>,
+}
+
+/// The ways to write a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    /// The JSON document.
+    Json,
+    /// `multipart/form-data`, each file part one image.
+    Multipart,
+    /// The bytes of one image.
+    Raw,
+}
+
+impl BodyKind {
+    /// The way that a content type announces. Without one the body is taken for JSON, as the clients of
+    /// the service that this one replaces rely on.
+    pub(crate) fn of(content_type: Option<&str>) -> Result<Self, ApiError> {
+        let Some(content_type) = content_type else { return Ok(Self::Json) };
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "application/json" => Ok(Self::Json),
+            "multipart/form-data" => Ok(Self::Multipart),
+            other if other.starts_with("application/") && other.ends_with("+json") => Ok(Self::Json),
+            other if other.len() > 6 && other.starts_with("image/") => Ok(Self::Raw),
+            other => {
+                let shown: String = other.chars().take(80).collect();
+                Err(ApiError::new(
+                    Code::UnsupportedMediaType,
+                    format!(
+                        "content type `{shown}` is not supported, expected application/json, \
+                         multipart/form-data or image/*"
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// Reads the images of a body.
+///
+/// # Errors
+/// What is wrong with the request as a whole; what is wrong with one image is that image's content.
+pub(crate) async fn parse(
+    kind: BodyKind,
+    content_type: Option<&str>,
+    body: Bytes,
+    limits: RequestLimits,
+) -> Result<Vec<RequestedImage>, ApiError> {
+    let images = match kind {
+        BodyKind::Json => parse_json(body, limits).await?,
+        BodyKind::Multipart => multipart::parse(content_type.unwrap_or_default(), body, limits).await?,
+        BodyKind::Raw => raw::parse(body, limits),
+    };
+    if images.is_empty() {
+        return Err(ApiError::new(Code::NoImages, "the request has no images, expected at least one"));
+    }
+    Ok(images)
+}
+
+/// JSON above this many bytes is read where it does not hold up other requests.
+const BLOCKING_BYTES: usize = 1 << 20;
+
+async fn parse_json(body: Bytes, limits: RequestLimits) -> Result<Vec<RequestedImage>, ApiError> {
+    if body.len() < BLOCKING_BYTES {
+        return json::parse(&body, limits);
+    }
+    tokio::task::spawn_blocking(move || json::parse(&body, limits)).await.map_err(ApiError::internal)?
+}
+
+impl RequestLimits {
+    /// The content of one image, if it is within bounds.
+    pub(crate) fn check(&self, bytes: Bytes) -> Result<Bytes, ImageError> {
+        if bytes.is_empty() {
+            return Err(ImageError {
+                code: "undecodable_image".to_owned(),
+                detail: "the image is empty, expected an encoded image file".to_owned(),
+            });
+        }
+        if bytes.len() > self.max_image_bytes {
+            return Err(ImageError {
+                code: Code::ImageTooLarge.row().code.to_owned(),
+                detail: format!(
+                    "the image has {} bytes, expected at most {}",
+                    bytes.len(),
+                    self.max_image_bytes
+                ),
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Refuses a request with this many images, if that is too many.
+    pub(crate) fn check_count(&self, images: usize) -> Result<(), ApiError> {
+        if images <= self.max_images {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::TooManyImages,
+            format!(
+                "the request has {images} images, expected at most {}, send them in several requests",
+                self.max_images
+            ),
+        ))
+    }
+}
+
+/// A digest of what a request asks for: two that ask for the same have the same, however they are
+/// written. (A form sent again has another boundary.)
+pub(crate) fn fingerprint(images: &[RequestedImage], top_k: u32, model: Option<&str>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    field(&top_k.to_le_bytes());
+    field(model.unwrap_or_default().as_bytes());
+    for image in images {
+        field(&image.id.to_le_bytes());
+        match &image.content {
+            Ok(bytes) => field(bytes),
+            Err(error) => field(error.detail.as_bytes()),
+        }
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_content_type_tells_how_a_request_is_written() {
+        for (content_type, expected) in [
+            (None, Some(BodyKind::Json)),
+            (Some("application/json"), Some(BodyKind::Json)),
+            (Some("Application/JSON; charset=utf-8"), Some(BodyKind::Json)),
+            (Some("application/vnd.api+json"), Some(BodyKind::Json)),
+            (Some("multipart/form-data; boundary=x"), Some(BodyKind::Multipart)),
+            (Some("image/jpeg"), Some(BodyKind::Raw)),
+            (Some("image/"), None),
+            (Some("text/plain"), None),
+            (Some("application/x-www-form-urlencoded"), None),
+            (Some(""), None),
+        ] {
+            assert_eq!(BodyKind::of(content_type).ok(), expected, "{content_type:?}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_follows_everything_that_is_asked_for() {
+        let image = |id, text: &'static str| RequestedImage { id, content: Ok(Bytes::from_static(text.as_bytes())) };
+        let base = fingerprint(&[image(0, "ab"), image(1, "c")], 0, None);
+        assert_eq!(base, fingerprint(&[image(0, "ab"), image(1, "c")], 0, None));
+        for other in [
+            fingerprint(&[image(0, "a"), image(1, "bc")], 0, None),
+            fingerprint(&[image(1, "ab"), image(0, "c")], 0, None),
+            fingerprint(&[image(0, "ab"), image(1, "c")], 1, None),
+            fingerprint(&[image(0, "ab"), image(1, "c")], 0, Some("m")),
+            fingerprint(&[image(0, "ab")], 0, None),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Metrics of the API. Times are seconds, sizes are bytes.
+
+/// Requests answered, by `route`, `method` and `status`.
+pub const HTTP_REQUESTS: &str = "classifier_http_requests_total";
+/// Time from the first byte of a request's head to its answer, by `route` and `method`.
+pub const HTTP_REQUEST_SECONDS: &str = "classifier_http_request_duration_seconds";
+/// Images in accepted requests.
+pub const IMAGES_ACCEPTED: &str = "classifier_api_images_total";
+/// Images that were rejected before they were queued.
+pub const IMAGES_REJECTED: &str = "classifier_api_images_rejected_total";
+/// Jobs accepted.
+pub const JOBS_ACCEPTED: &str = "classifier_api_jobs_total";
+/// Requests refused because something was full, by `reason`.
+pub const REQUESTS_SHED: &str = "classifier_api_requests_shed_total";
+/// Request bytes held in memory now.
+pub const BYTES_IN_FLIGHT: &str = "classifier_api_bytes_in_flight";
+/// Open connections.
+pub const CONNECTIONS: &str = "classifier_api_connections";
+/// Parts that wait in the queue.
+pub const QUEUE_PARTS: &str = "classifier_queue_parts";
+/// Parts that were put aside.
+pub const DEAD_LETTERS: &str = "classifier_dead_letter_parts";
+/// The fleet's active generation.
+pub const ACTIVE_GENERATION: &str = "classifier_active_generation";
+/// The generation each worker answers from, by `worker`.
+pub const WORKER_GENERATION: &str = "classifier_worker_generation";
+/// Images a second of each worker, by `worker`.
+pub const WORKER_IMAGES_PER_SECOND: &str = "classifier_worker_images_per_second";
+/// Workers, by `state`.
+pub const WORKERS: &str = "classifier_workers";
