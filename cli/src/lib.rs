@@ -1,1 +1,33 @@
-//! placeholder
+//! The command `classifier`: serves, asks and looks after image classifiers.
+//!
+//! Reading order: [`arguments`] is what can be typed, [`commands`] has a file for each command,
+//! [`exit`] says how each can end, [`config`] is what the environment says, [`client`] talks to a
+//! server, [`images`] and [`npy`] read files, [`output`] writes results.
+
+pub mod arguments;
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod exit;
+pub mod images;
+pub mod npy;
+pub mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Reads the command line and does what it says.
+pub async fn main() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    match commands::run(arguments.command).await {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let exit = exit::Exit::of(&error);
+            if exit != exit::Exit::Done {
+                output::complain(&error);
+            }
+            exit.into()
+        }
+    }
+}

@@ -1,1 +1,8 @@
-fn main() {}
+//! The command `classifier`.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::main().await
+}

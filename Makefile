@@ -1,0 +1,53 @@
+# `make` lists what there is. Whatever is fetched or built besides target/ lands in .cache/.
+
+STEP := tools/step.sh
+PYTHON := .cache/python/bin/python
+# rustdoc's warnings are errors like the compiler's.
+DOC_FLAGS := -D warnings
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check bench clean tensorflow python servers
+
+help:
+	@echo 'make demo    fetch TensorFlow, build, serve the demo model, classify a dozen digits'
+	@echo 'make serve   serve models/ on port 5050; set X_API_KEY first'
+	@echo 'make test    set up what the tests need, then check and run all of them'
+	@echo 'make check   format, lints, documentation, dependencies, house rules'
+	@echo 'make bench   measure speed beside other ways to serve a model'
+	@echo 'make clean   remove target/ and .cache/'
+
+demo: tensorflow
+	@$(STEP) 'build the command (release)' cargo build --release --locked --package classifier-cli
+	@$(STEP) 'classify the demo images' python3 demo/run.py target/release/classifier
+
+serve: tensorflow
+	@$(STEP) 'build the command (release)' cargo build --release --locked --package classifier-cli
+	target/release/classifier serve
+
+test: tensorflow python servers check
+	@$(STEP) 'build the tests' cargo test --workspace --locked --no-run
+	@$(STEP) 'run all tests' cargo test --workspace --locked
+
+check:
+	@$(STEP) 'format' cargo fmt --all --check
+	@$(STEP) 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(STEP) 'documentation' env RUSTDOCFLAGS='$(DOC_FLAGS)' cargo doc --workspace --no-deps --locked
+	@$(STEP) 'dependencies' tools/cargo_deny.sh
+	@$(STEP) 'house rules' cargo test --locked --package classifier-cli --test it architecture
+
+bench: tensorflow python
+	@$(STEP) 'build (release)' cargo build --release --locked --workspace
+	@$(STEP) 'measure' $(PYTHON) bench/run.py
+
+clean:
+	cargo clean
+	rm -rf .cache
+
+tensorflow:
+	@$(STEP) 'TensorFlow library' python3 tools/fetch_tensorflow.py
+
+python:
+	@$(STEP) 'Python environment' tools/python_env.sh
+
+servers:
+	@$(STEP) 'RabbitMQ and Redis' tools/servers.sh

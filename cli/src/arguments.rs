@@ -1,0 +1,47 @@
+//! What can be typed.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{dead_letters, inspect, load, models, predict, score, serve, swap, workers};
+use crate::exit;
+
+/// Serves Keras image classifiers over HTTP, asks them, and looks after them.
+#[derive(Debug, Parser)]
+#[command(name = "classifier", version, after_help = exit::HELP)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, each with a file in `commands/`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run API and worker in this process, without any other server.
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(Box<serve::Arguments>),
+    /// Classify images.
+    #[command(after_help = predict::EXAMPLES)]
+    Predict(predict::Arguments),
+    /// List the packages in the models folder.
+    Models(models::Arguments),
+    /// Change the model of the whole fleet.
+    #[command(after_help = swap::EXAMPLES)]
+    Swap(swap::Arguments),
+    /// Change back to the model that was active before.
+    Rollback(swap::RollbackArguments),
+    /// Show the workers and what they have loaded.
+    Workers(workers::Arguments),
+    /// Jobs that no worker could finish: list, replay or drop them.
+    #[command(after_help = dead_letters::EXAMPLES)]
+    DeadLetters(dead_letters::Arguments),
+    /// Check a package and summarize its layers, without a server.
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::Arguments),
+    /// Run a package's model on an array, without preprocessing and without a server.
+    #[command(after_help = score::EXAMPLES)]
+    Score(score::Arguments),
+    /// Send requests at a steady rate and count what comes back.
+    #[command(after_help = load::EXAMPLES)]
+    Load(load::Arguments),
+}

@@ -1,0 +1,300 @@
+//! Calls to a server, and what can come of them.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::Url;
+use reqwest::header::{HeaderName, RETRY_AFTER};
+pub use reqwest::header::HeaderMap;
+pub use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::{self, KeyKind, ServerConfig};
+use crate::exit::UsageError;
+
+/// How long a server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a call may take beyond the time it asks the server to wait.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Talks to one server with one key.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: String,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there, or not in time.
+    #[error("the server at {url} is out of reach: {reason}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The key is not one of the server's.
+    #[error("the server refused the key: {detail}")]
+    WrongKey {
+        /// The server's words.
+        detail: String,
+    },
+    /// The server understood and says no.
+    #[error("{0}")]
+    Refused(Problem),
+    /// Whatever answers there is not this service.
+    #[error("{url} answered {status} without the body that this service sends: is it the right address?")]
+    NotThisService {
+        /// Where.
+        url: String,
+        /// With which status.
+        status: u16,
+    },
+}
+
+/// The body of an error (RFC 9457).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Problem {
+    /// HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// Stable and snake_case.
+    #[serde(default)]
+    pub code: String,
+    /// A sentence.
+    pub detail: String,
+    /// Every fault of a package.
+    #[serde(default)]
+    pub problems: Vec<String>,
+    /// Seconds after which another try makes sense.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.detail)?;
+        self.problems.iter().filter(|p| !self.detail.contains(*p)).try_for_each(|p| write!(f, "\n  - {p}"))
+    }
+}
+
+/// An answer that is no error.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// 2xx, or 422 with results.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; `null` when it has none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// What stands under `response`.
+    ///
+    /// # Errors
+    /// It has another shape than this version of the command expects.
+    pub fn response<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        serde_json::from_value(self.body["response"].clone())
+            .context("the server's answer has another shape than expected: are server and command of one version?")
+    }
+
+    /// A header's text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl Client {
+    /// A client for a server, with the key that the environment holds for `kind`.
+    ///
+    /// # Errors
+    /// The address is none, or there is no key.
+    pub fn new(server: &ServerConfig, kind: KeyKind) -> anyhow::Result<Self> {
+        Self::with_key(server, &config::key(kind)?)
+    }
+
+    /// A client for a server, with this key.
+    ///
+    /// # Errors
+    /// The address is none, or the key cannot be sent.
+    pub fn with_key(server: &ServerConfig, key: &str) -> anyhow::Result<Self> {
+        let base = Url::parse(&server.url)
+            .ok()
+            .filter(|url| url.scheme() == "http" && url.has_host())
+            .ok_or_else(|| {
+                UsageError(format!(
+                    "the server's address is {:?}, expected one such as http://127.0.0.1:5050",
+                    server.url
+                ))
+            })?;
+        if key.parse::<reqwest::header::HeaderValue>().is_err() {
+            return Err(UsageError("the key holds characters that a header cannot".to_owned()).into());
+        }
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
+        Ok(Self { http, base, key: key.to_owned() })
+    }
+
+    /// A call to the path made of these segments.
+    #[must_use]
+    pub fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        Call { client: self, method, url, headers: HeaderMap::new(), body: None, limit: CALL_TIMEOUT }
+    }
+
+    /// A call to an address that the server gave, such as a `Location`. It stays on this server.
+    #[must_use]
+    pub fn follow(&self, method: Method, location: &str) -> Call<'_> {
+        let mut url = self.base.clone();
+        if let Ok(there) = self.base.join(location) {
+            url.set_path(there.path());
+            url.set_query(there.query());
+        }
+        Call { client: self, method, url, headers: HeaderMap::new(), body: None, limit: CALL_TIMEOUT }
+    }
+}
+
+/// A call in the making.
+#[derive(Debug)]
+pub struct Call<'a> {
+    client: &'a Client,
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<String>,
+    limit: Duration,
+}
+
+impl Call<'_> {
+    /// Adds a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.url.query_pairs_mut().append_pair(name, value);
+        self
+    }
+
+    /// Sets the JSON body.
+    #[must_use]
+    pub fn body(mut self, json: String) -> Self {
+        self.body = Some(json);
+        self
+    }
+
+    /// Asks the server to wait this long for the end.
+    #[must_use]
+    pub fn wait(mut self, span: Duration) -> Self {
+        if let Ok(value) = format!("wait={}", span.as_secs()).parse() {
+            self.headers.insert(HeaderName::from_static("prefer"), value);
+        }
+        self.limit = CALL_TIMEOUT + span;
+        self
+    }
+
+    /// Sends it.
+    ///
+    /// # Errors
+    /// [`ClientError`], for every status that is no answer.
+    pub async fn send(self) -> Result<Answer, ClientError> {
+        let shown = self.url.to_string();
+        let unreachable =
+            |error: reqwest::Error| ClientError::Unreachable { url: shown.clone(), reason: innermost(&error) };
+        let mut request = self
+            .client
+            .http
+            .request(self.method, self.url)
+            .header("x-api-key", &self.client.key)
+            .headers(self.headers)
+            .timeout(self.limit);
+        if let Some(body) = self.body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        read(status, headers, &bytes).map_err(|()| ClientError::NotThisService { url: shown, status: status.as_u16() })?
+    }
+}
+
+/// An answer or an error from its bytes; nothing when they are neither.
+fn read(status: StatusCode, headers: HeaderMap, bytes: &[u8]) -> Result<Result<Answer, ClientError>, ()> {
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(bytes).map_err(|_| ())? };
+    // A 422 whose every image was bad still tells of each image.
+    let has_results = body["response"]["results"].is_array() || body["results"].is_array();
+    if status.is_success() || has_results {
+        return Ok(Ok(Answer { status, headers, body }));
+    }
+    let mut problem: Problem = serde_json::from_value(body).map_err(|_| ())?;
+    problem.status = status.as_u16();
+    problem.retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Err(if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        ClientError::WrongKey { detail: problem.detail }
+    } else {
+        ClientError::Refused(problem)
+    }))
+}
+
+/// The innermost cause is what the system said; what reqwest wraps round it repeats the address.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(url: &str) -> Client {
+        let (http, base) = (reqwest::Client::new(), Url::parse(url).unwrap());
+        Client { http, base, key: "key".to_owned() }
+    }
+
+    #[test]
+    fn paths_and_queries_are_escaped() {
+        let client = client("http://host:1/prefix/");
+        let call = client.call(Method::GET, &["classifier", "a/b c"]).query("model", "x&y");
+        assert_eq!(call.url.as_str(), "http://host:1/prefix/classifier/a%2Fb%20c?model=x%26y");
+    }
+
+    #[test]
+    fn a_location_never_leads_to_another_server() {
+        let client = client("http://host:1");
+        for (location, url) in [
+            ("/classifier/predictions/5", "http://host:1/classifier/predictions/5"),
+            ("http://elsewhere:9/classifier/predictions/5?x=1", "http://host:1/classifier/predictions/5?x=1"),
+        ] {
+            assert_eq!(client.follow(Method::GET, location).url.as_str(), url);
+        }
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_status_and_body() {
+        let read = |status: u16, body: &str| {
+            read(StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.as_bytes())
+        };
+        assert!(matches!(read(401, r#"{"detail": "wrong api key"}"#), Ok(Err(ClientError::WrongKey { .. }))));
+        assert!(read(404, "<html>").is_err());
+        assert!(read(404, "{}").is_err());
+        assert!(read(422, r#"{"detail": "x", "results": []}"#).unwrap().is_ok());
+        assert!(read(204, "").unwrap().is_ok());
+        let Ok(Err(ClientError::Refused(problem))) =
+            read(422, r#"{"detail": "no", "code": "package_invalid", "problems": ["a", "b"]}"#)
+        else {
+            panic!("not refused")
+        };
+        assert_eq!(problem.to_string(), "no\n  - a\n  - b");
+        assert_eq!(problem.status, 422);
+    }
+}

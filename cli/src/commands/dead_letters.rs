@@ -1,0 +1,133 @@
+//! `classifier dead-letters`: what no worker could finish.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+
+use crate::client::{Answer, Client, Method};
+use crate::config::{KeyKind, ServerConfig};
+use crate::exit::Exit;
+use crate::output;
+
+/// What `--help` shows below the options.
+pub const EXAMPLES: &str = "Examples:
+  classifier dead-letters list
+  classifier dead-letters replay              all of them, once their cause is mended
+  classifier dead-letters drop 5f0c…/0        one of them, by the id that `list` shows";
+
+/// Options of the command.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    server: ServerConfig,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show them; they stay.
+    List {
+        /// Print the server's JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Queue them again, with a new deadline.
+    Replay {
+        /// Which; all where left out.
+        id: Option<String>,
+    },
+    /// Forget them.
+    Drop {
+        /// Which.
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+}
+
+/// A row of the list.
+#[derive(Debug, Deserialize)]
+struct DeadLetter {
+    id: String,
+    positions: Vec<u32>,
+    image_bytes: u64,
+    model: String,
+    reason: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No server, a refused key, or the server's refusal.
+pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let path = ["classifier", "dead-letters"];
+    match arguments.action {
+        Action::List { json } => {
+            let client = Client::new(&arguments.server, KeyKind::Reader)?;
+            let answer = client.call(Method::GET, &path).send().await?;
+            if json {
+                output::json(&answer.body["response"])?;
+            } else {
+                show(&answer.response::<Vec<DeadLetter>>()?)?;
+            }
+        }
+        Action::Replay { id } => {
+            let client = Client::new(&arguments.server, KeyKind::Admin)?;
+            let mut call = client.call(Method::POST, &["classifier", "dead-letters", "replay"]);
+            if let Some(id) = id {
+                call = call.query("id", &id);
+            }
+            tell(&call.send().await?)?;
+        }
+        Action::Drop { id, .. } => {
+            let client = Client::new(&arguments.server, KeyKind::Admin)?;
+            let mut call = client.call(Method::DELETE, &path);
+            if let Some(id) = id {
+                call = call.query("id", &id);
+            }
+            tell(&call.send().await?)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What became of dead letters.
+#[derive(Debug, Deserialize)]
+struct Count {
+    replayed: usize,
+    dropped: usize,
+    forgotten: usize,
+}
+
+fn tell(answer: &Answer) -> anyhow::Result<()> {
+    let count: Count = answer.response()?;
+    let mut text = format!("{} replayed, {} dropped", count.replayed, count.dropped);
+    if count.forgotten > 0 {
+        text.push_str(&format!(", {} kept: their predictions are forgotten, `drop` lets them go", count.forgotten));
+    }
+    output::line(&text)?;
+    Ok(())
+}
+
+fn show(letters: &[DeadLetter]) -> anyhow::Result<()> {
+    if letters.is_empty() {
+        output::note("there are no dead letters");
+        return Ok(());
+    }
+    let mut table = output::table(&["id", "images", "bytes", "model", "reason"]);
+    for letter in letters {
+        let positions: Vec<_> = letter.positions.iter().map(ToString::to_string).collect();
+        let model = letter.model.split_once('@').map_or(letter.model.as_str(), |(name, _)| name);
+        table.add_row([
+            letter.id.as_str(),
+            &positions.join(", "),
+            &letter.image_bytes.to_string(),
+            model,
+            &letter.reason,
+        ]);
+    }
+    output::line(&table.to_string())?;
+    Ok(())
+}

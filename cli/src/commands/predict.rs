@@ -1,0 +1,245 @@
+//! `classifier predict`: images in, labels out.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::{Cell, Color};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::client::{Client, ClientError, Problem};
+use crate::config::{KeyKind, ServerConfig};
+use crate::exit::Exit;
+use crate::images::{self, Numbered, RequestLimits};
+use crate::output;
+use prediction::Question;
+
+pub mod prediction;
+
+/// What `--help` shows below the options.
+pub const EXAMPLES: &str = "Examples:
+  classifier predict cat.jpg dog.png          one row for each image
+  classifier predict photos/ --top-k 3        every image below a folder, three labels each
+  classifier predict cat.jpg --json | jq -r '.[].label'";
+
+/// Requests that are on their way at a time.
+const REQUESTS_AT_ONCE: usize = 4;
+
+/// Bytes of image files in one request; servers accept more, but smaller ones spread over the workers.
+const REQUEST_BYTES: u64 = 8 << 20;
+
+/// Options of the command.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Image files, or folders with images.
+    #[arg(required = true, value_name = "IMAGES")]
+    images: Vec<PathBuf>,
+    /// Also show the best K labels of each image.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    top_k: Option<u32>,
+    /// Ask this package instead of the active one.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Images in one request.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    /// Seconds after which an image without an answer counts as failed.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    timeout: u64,
+    /// Print a JSON list instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerConfig,
+}
+
+/// One image's row.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Row {
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_score: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scores: Vec<Score>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ImageError>,
+}
+
+/// One entry of `results`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Outcome {
+    /// As sent.
+    pub image_id: usize,
+    max_score: Option<f64>,
+    label: Option<String>,
+    #[serde(default)]
+    scores: Vec<Score>,
+    error: Option<ImageError>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Score {
+    label: String,
+    score: f64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ImageError {
+    code: String,
+    detail: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage, no server, a refused key. What happens to single images goes into their rows.
+pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let client = Client::new(&arguments.server, KeyKind::Reader)?;
+    let paths = images::collect(&arguments.images)?;
+    let mut rows: Vec<Row> =
+        paths.iter().map(|path| Row { image: path.display().to_string(), ..Row::default() }).collect();
+    let sizes: Vec<u64> = paths.iter().map(|path| fs::metadata(path).map_or(0, |m| m.len())).collect();
+    let limits = RequestLimits { images: arguments.batch.into(), bytes: REQUEST_BYTES };
+    let question = Arc::new(Question {
+        client,
+        model: arguments.model.clone(),
+        top_k: arguments.top_k,
+        limit: Duration::from_secs(arguments.timeout),
+    });
+
+    let bar = output::progress(paths.len() as u64, "classifying");
+    let gate = Arc::new(Semaphore::new(REQUESTS_AT_ONCE));
+    let mut requests = JoinSet::new();
+    for range in images::requests(&sizes, limits) {
+        // Files are read one request at a time, so that a large folder does not fill the memory.
+        let permit = Arc::clone(&gate).acquire_owned().await?;
+        while let Some(finished) = requests.try_join_next() {
+            fill(&mut rows, finished?)?;
+        }
+        let (mut batch, count) = (Vec::new(), range.len() as u64);
+        for number in range {
+            match fs::read(&paths[number]) {
+                Ok(bytes) => batch.push(Numbered { number, bytes: bytes.into() }),
+                Err(error) => rows[number].error = Some(image_error("unreadable_file", &error.to_string())),
+            }
+        }
+        let (question, bar) = (Arc::clone(&question), bar.clone());
+        requests.spawn(async move {
+            let numbers: Vec<usize> = batch.iter().map(|image| image.number).collect();
+            let answer = if batch.is_empty() { Ok(Vec::new()) } else { question.ask(&images::body(&batch)).await };
+            bar.inc(count);
+            drop(permit);
+            (numbers, answer)
+        });
+    }
+    while let Some(finished) = requests.join_next().await {
+        fill(&mut rows, finished?)?;
+    }
+    bar.finish_and_clear();
+
+    if arguments.json {
+        output::json(&rows)?;
+    } else {
+        show(&rows)?;
+    }
+    Ok(Exit::done_if(rows.iter().all(|row| row.error.is_none())))
+}
+
+/// Puts the answer to one request into its images' rows. A server that cannot be talked to at all ends
+/// the command; a request that was refused is its images' error.
+fn fill(
+    rows: &mut [Row],
+    (numbers, answer): (Vec<usize>, Result<Vec<Outcome>, ClientError>),
+) -> Result<(), ClientError> {
+    let missing = match answer {
+        Ok(outcomes) => {
+            for outcome in outcomes {
+                let Some(row) = rows.get_mut(outcome.image_id) else { continue };
+                row.label = outcome.label;
+                row.max_score = outcome.max_score;
+                row.scores = outcome.scores;
+                row.error = outcome.error;
+            }
+            image_error("no_result", "the server's answer has no result for this image")
+        }
+        Err(ClientError::Refused(Problem { code, detail, .. })) => image_error(&code, &detail),
+        Err(error) => return Err(error),
+    };
+    for number in numbers {
+        if rows[number].label.is_none() && rows[number].error.is_none() {
+            rows[number].error = Some(missing.clone());
+        }
+    }
+    Ok(())
+}
+
+fn image_error(code: &str, detail: &str) -> ImageError {
+    ImageError { code: code.to_owned(), detail: detail.to_owned() }
+}
+
+fn show(rows: &[Row]) -> anyhow::Result<()> {
+    let with_scores = rows.iter().any(|row| !row.scores.is_empty());
+    let with_errors = rows.iter().any(|row| row.error.is_some());
+    let mut heads = vec!["image", "label", "score"];
+    heads.extend(with_scores.then_some("best labels"));
+    heads.extend(with_errors.then_some("error"));
+    let mut table = output::table(&heads);
+    for row in rows {
+        let mut cells = vec![
+            Cell::new(&row.image),
+            Cell::new(row.label.as_deref().unwrap_or("-")),
+            Cell::new(row.max_score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))),
+        ];
+        if with_scores {
+            let list: Vec<_> = row.scores.iter().map(|s| format!("{} {:.4}", s.label, s.score)).collect();
+            cells.push(Cell::new(list.join(", ")));
+        }
+        if with_errors {
+            let text = row.error.as_ref().map_or_else(String::new, |e| format!("{}: {}", e.code, e.detail));
+            cells.push(Cell::new(text).fg(Color::Red));
+        }
+        table.add_row(cells);
+    }
+    output::line(&table.to_string())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(count: usize) -> Vec<Row> {
+        vec![Row::default(); count]
+    }
+
+    #[test]
+    fn each_image_gets_its_own_outcome_and_none_is_left_without() {
+        let mut rows = rows(3);
+        let outcomes: Vec<Outcome> = serde_json::from_str(
+            r#"[{"image_id": 2, "label": "cat", "max_score": 0.5}, {"image_id": 0, "error":
+            {"code": "undecodable_image", "detail": "no"}}, {"image_id": 99, "label": "x", "max_score": 1}]"#,
+        )
+        .unwrap();
+        fill(&mut rows, (vec![0, 1, 2], Ok(outcomes))).unwrap();
+        assert_eq!(rows[0].error.as_ref().unwrap().code, "undecodable_image");
+        assert_eq!(rows[1].error.as_ref().unwrap().code, "no_result");
+        assert_eq!(rows[2].label.as_deref(), Some("cat"));
+    }
+
+    #[test]
+    fn a_refused_request_is_its_images_error_and_a_lost_server_ends_the_command() {
+        let mut rows = rows(2);
+        let problem = Problem { code: "no_active_model".to_owned(), ..Problem::default() };
+        fill(&mut rows, (vec![1], Err(ClientError::Refused(problem)))).unwrap();
+        assert!(rows[0].error.is_none());
+        assert_eq!(rows[1].error.as_ref().unwrap().code, "no_active_model");
+        let lost = ClientError::Unreachable { url: String::new(), reason: String::new() };
+        assert!(fill(&mut rows, (vec![0], Err(lost))).is_err());
+    }
+}

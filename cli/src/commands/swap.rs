@@ -1,0 +1,134 @@
+//! `classifier swap` and `classifier rollback`: the model of the whole fleet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use common::ids::ModelName;
+use indicatif::{MultiProgress, ProgressBar};
+
+use super::workers::Fleet;
+use crate::client::{Answer, Call, Client, ClientError, Method, StatusCode};
+use crate::config::{KeyKind, ServerConfig};
+use crate::exit::Exit;
+use crate::output;
+
+/// What `--help` shows below the options.
+pub const EXAMPLES: &str = "Examples:
+  classifier swap digits_small                wait until every worker answers from it
+  classifier swap digits_small --wait 0       begin, and see `classifier workers` for how far it is
+
+Clients notice nothing until all workers have loaded and checked the new model; if one cannot, the old
+one stays. Needs X_ADMIN_API_KEY where the server has one.";
+
+/// How often the workers' states are looked at.
+const LOOK: Duration = Duration::from_millis(150);
+
+/// Options of `swap`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Name of a package in the server's models folder.
+    #[arg(value_parser = ModelName::parse)]
+    name: ModelName,
+    /// Seconds to wait for the fleet; it goes on by itself after that.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    wait: u64,
+    #[command(flatten)]
+    server: ServerConfig,
+}
+
+/// Options of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// Seconds to wait for the fleet; it goes on by itself after that.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    wait: u64,
+    #[command(flatten)]
+    server: ServerConfig,
+}
+
+/// Runs `swap`.
+///
+/// # Errors
+/// No server, a refused key, or a model that the fleet did not change to.
+pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let client = Client::new(&arguments.server, KeyKind::Admin)?;
+    let path = ["classifier", "prediction-service", arguments.name.as_str()];
+    change(&client, client.call(Method::PUT, &path), arguments.wait).await
+}
+
+/// Runs `rollback`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn roll_back(arguments: RollbackArguments) -> anyhow::Result<Exit> {
+    let client = Client::new(&arguments.server, KeyKind::Admin)?;
+    let path = ["classifier", "prediction-service", "rollback"];
+    change(&client, client.call(Method::POST, &path), arguments.wait).await
+}
+
+/// Makes the call and shows the workers' states until it is answered.
+async fn change(client: &Client, call: Call<'_>, seconds: u64) -> anyhow::Result<Exit> {
+    let lines = Lines::default();
+    let answer = tokio::select! {
+        answer = call.wait(Duration::from_secs(seconds)).send() => answer,
+        never = watch(client, &lines) => match never {},
+    };
+    lines.clear();
+    tell(&answer?)
+}
+
+fn tell(answer: &Answer) -> anyhow::Result<Exit> {
+    if answer.status == StatusCode::ACCEPTED {
+        let pending = &answer.body["response"];
+        let detail = pending["detail"].as_str().unwrap_or("the fleet has not changed yet");
+        output::line(&format!("not yet: {detail}; `classifier workers` shows how far it is"))?;
+    } else {
+        output::line(answer.body["response"].as_str().unwrap_or("Changed model"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Looks at the running rollout again and again; ends only by being dropped.
+async fn watch(client: &Client, lines: &Lines) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let looked: Result<Answer, ClientError> =
+            client.call(Method::GET, &["classifier", "prediction-service"]).send().await;
+        // The call that changes the model tells what is wrong; this one is only for the eyes.
+        let fleet = looked.ok().and_then(|answer| answer.response::<Fleet>().ok());
+        if let Some(rollout) = fleet.and_then(|fleet| fleet.rollout) {
+            for worker in rollout.workers {
+                lines.show(&worker.id, &worker.state);
+            }
+        }
+    }
+}
+
+/// A line for each worker on a terminal.
+struct Lines {
+    all: MultiProgress,
+    of: std::cell::RefCell<BTreeMap<String, ProgressBar>>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { all: output::wheels(), of: std::cell::RefCell::default() }
+    }
+}
+
+impl Lines {
+    fn show(&self, worker: &str, state: &str) {
+        let mut of = self.of.borrow_mut();
+        let line = of.entry(worker.to_owned()).or_insert_with(|| {
+            let line = self.all.add(ProgressBar::new_spinner());
+            line.enable_steady_tick(Duration::from_millis(120));
+            line
+        });
+        line.set_message(format!("{worker}: {state}"));
+    }
+
+    fn clear(&self) {
+        self.of.borrow().values().for_each(ProgressBar::finish_and_clear);
+    }
+}

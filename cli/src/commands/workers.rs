@@ -1,0 +1,162 @@
+//! `classifier workers`: who works, and on what.
+
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::{Cell, Color};
+use serde::Deserialize;
+
+use crate::client::{Client, Method};
+use crate::config::{KeyKind, ServerConfig};
+use crate::exit::Exit;
+use crate::output;
+
+/// Options of the command.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Print the server's JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerConfig,
+}
+
+/// How the fleet stands, as far as commands show it.
+#[derive(Debug, Deserialize)]
+pub struct Fleet {
+    /// The active model.
+    model: Option<String>,
+    version: Option<String>,
+    generation: Option<u64>,
+    /// The rollout that is running.
+    pub rollout: Option<Rollout>,
+    queue: Option<Queue>,
+    workers: Vec<Worker>,
+}
+
+/// A rollout.
+#[derive(Debug, Deserialize)]
+pub struct Rollout {
+    /// The new model.
+    pub model: String,
+    /// `preparing`, `converging`, `done` or `rolled_back`.
+    pub phase: String,
+    /// The workers that are online.
+    pub workers: Vec<RolloutWorker>,
+}
+
+/// How far a worker is with a rollout.
+#[derive(Debug, Deserialize)]
+pub struct RolloutWorker {
+    /// Which.
+    pub id: String,
+    /// `waiting`, `loading`, `prepared`, `unservable`, `failed` or `following`.
+    pub state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Queue {
+    waiting: u64,
+    dead_letters: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Worker {
+    id: String,
+    state: String,
+    device: String,
+    generation: Option<u64>,
+    loaded: Vec<Loaded>,
+    images_per_second: f64,
+    images_total: u64,
+    uptime_seconds: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Loaded {
+    model: String,
+    version: String,
+    role: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No server, or a refused key.
+pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let client = Client::new(&arguments.server, KeyKind::Reader)?;
+    let answer = client.call(Method::GET, &["classifier", "prediction-service"]).send().await?;
+    if arguments.json {
+        output::json(&answer.body["response"])?;
+        return Ok(Exit::Done);
+    }
+    let fleet: Fleet = answer.response()?;
+    output::line(&head(&fleet))?;
+    let mut table =
+        output::table(&["worker", "state", "device", "generation", "loaded", "images/s", "images", "up for"]);
+    for worker in &fleet.workers {
+        let color = if worker.state == "ready" { Color::Green } else { Color::Yellow };
+        let loaded = worker.loaded.iter().map(|model| {
+            format!("{} {} ({})", model.model, output::short_version(&model.version), model.role)
+        });
+        table.add_row([
+            Cell::new(&worker.id),
+            Cell::new(&worker.state).fg(color),
+            Cell::new(&worker.device),
+            Cell::new(worker.generation.map_or_else(|| "-".to_owned(), |number| number.to_string())),
+            Cell::new(loaded.collect::<Vec<_>>().join("\n")),
+            Cell::new(format!("{:.1}", worker.images_per_second)),
+            Cell::new(worker.images_total),
+            Cell::new(span(worker.uptime_seconds)),
+        ]);
+    }
+    output::line(&table.to_string())?;
+    Ok(Exit::Done)
+}
+
+/// The lines above the table.
+fn head(fleet: &Fleet) -> String {
+    let mut text = match (&fleet.model, &fleet.version, fleet.generation) {
+        (Some(model), Some(version), Some(generation)) => {
+            format!("active model: {model} {} (generation {generation})", output::short_version(version))
+        }
+        (Some(model), _, _) => format!("active model: {model}"),
+        (None, _, _) => "no model is active: `classifier swap NAME` chooses one".to_owned(),
+    };
+    if let Some(queue) = &fleet.queue {
+        text.push_str(&format!("; {} parts waiting, {} dead letters", queue.waiting, queue.dead_letters));
+    }
+    if let Some(rollout) = &fleet.rollout {
+        text.push_str(&format!("\nrollout of {}: {}", rollout.model, rollout.phase));
+        for worker in &rollout.workers {
+            text.push_str(&format!("\n  {}: {}", worker.id, worker.state));
+        }
+    }
+    text
+}
+
+/// A span in its two largest units.
+fn span(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {} min", minutes % 60),
+        (_, _, _) => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_in_its_two_largest_units() {
+        for (seconds, text) in
+            [(5.9, "5 s"), (65.0, "1 min 5 s"), (3725.0, "1 h 2 min"), (90_000.0, "1 d 1 h"), (-1.0, "0 s")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

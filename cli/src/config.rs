@@ -1,0 +1,87 @@
+//! What the commands take from the environment; the settings of API and worker are in their crates.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use common::broker::BrokerLimits;
+
+use crate::exit::UsageError;
+
+/// Which server a command talks to. The key comes from the environment alone, so that it stands in no
+/// list of processes and in no shell's history.
+#[derive(Debug, Clone, Args)]
+pub struct ServerConfig {
+    /// Address of the server, plain http: put a proxy that speaks TLS in front of it where the network
+    /// is not trusted. The key is read from X_API_KEY.
+    #[arg(long, env = "CLASSIFIER_URL", default_value = "http://127.0.0.1:5050", value_name = "URL")]
+    pub url: String,
+}
+
+/// The queue of `classifier serve`.
+#[derive(Debug, Clone, Args)]
+pub struct QueueConfig {
+    /// Parts of jobs that may wait for the worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
+    /// 429. More rides out longer bursts and takes memory: a part is up to a few MiB.
+    #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue_max_parts: u32,
+}
+
+impl QueueConfig {
+    /// The bounds of the broker. Inside one process a call that takes seconds is a bug.
+    #[must_use]
+    pub fn broker_limits(&self) -> BrokerLimits {
+        BrokerLimits { max_parts: self.queue_max_parts, call_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Where the TensorFlow library is, for the commands that run a model without a worker.
+#[derive(Debug, Clone, Args)]
+pub struct LibraryConfig {
+    /// Folder with `libtensorflow.so` (TENSORFLOW_DIR; by default `.cache/tensorflow` and the system's
+    /// library folders are searched).
+    #[arg(long, env = "TENSORFLOW_DIR")]
+    pub tensorflow_dir: Option<PathBuf>,
+}
+
+/// Which of the two keys a command needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Predicts and reads: `X_API_KEY`.
+    Reader,
+    /// Changes the fleet: `X_ADMIN_API_KEY`, or `X_API_KEY` where that is not set.
+    Admin,
+}
+
+/// The key for a command; of several, separated by commas, the first.
+///
+/// # Errors
+/// No variable holds one.
+pub fn key(kind: KeyKind) -> Result<String, UsageError> {
+    let variables: &[&str] = match kind {
+        KeyKind::Reader => &["X_API_KEY", "X_ADMIN_API_KEY"],
+        KeyKind::Admin => &["X_ADMIN_API_KEY", "X_API_KEY"],
+    };
+    variables
+        .iter()
+        .find_map(|name| first_key(&env::var(name).ok()?))
+        .ok_or_else(|| UsageError("no key: set the environment variable X_API_KEY to the server's key".to_owned()))
+}
+
+fn first_key(text: &str) -> Option<String> {
+    text.split(',').map(str::trim).find(|key| !key.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_keys_the_first_is_sent() {
+        assert_eq!(first_key("new, old"), Some("new".to_owned()));
+        assert_eq!(first_key(" , old"), Some("old".to_owned()));
+        assert_eq!(first_key(" ,"), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Results go to stdout, everything else to stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// Writes one line to stdout.
+///
+/// # Errors
+/// Nobody reads it any more.
+pub fn line(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Writes a value to stdout as JSON.
+///
+/// # Errors
+/// Nobody reads it any more.
+pub fn json(value: &impl Serialize) -> io::Result<()> {
+    line(&serde_json::to_string_pretty(value)?)
+}
+
+/// A table with these column heads. It is as wide as the terminal, and of any width elsewhere.
+#[must_use]
+pub fn table(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(heads);
+    table
+}
+
+/// Tells the person in front of it, on stderr.
+pub fn note(text: &str) {
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Says what went wrong, with its causes, on stderr.
+pub fn complain(error: &anyhow::Error) {
+    let head = if io::stderr().is_terminal() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+    note(&format!("{head} {error:#}"));
+}
+
+/// A bar on stderr that counts to `length`; nothing where stderr is no terminal. It appears after half
+/// a second, so that quick commands stay quiet.
+#[must_use]
+pub fn progress(length: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), target());
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// A line on stderr with a turning wheel; nothing where stderr is no terminal.
+#[must_use]
+pub fn wheel(text: &str) -> ProgressBar {
+    let wheel = ProgressBar::with_draw_target(None, target());
+    wheel.set_message(text.to_owned());
+    wheel.enable_steady_tick(Duration::from_millis(120));
+    wheel
+}
+
+/// Several such lines, one below the other.
+#[must_use]
+pub fn wheels() -> MultiProgress {
+    MultiProgress::with_draw_target(target())
+}
+
+fn target() -> ProgressDrawTarget {
+    if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}
+
+/// The first 12 digits of a version, for people.
+#[must_use]
+pub fn short_version(version: &str) -> &str {
+    version.get(..12).unwrap_or(version)
+}

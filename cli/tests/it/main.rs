@@ -1,0 +1,3 @@
+//! The command's tests: house rules, the real binary from end to end, the notebook.
+
+mod architecture;
