@@ -1,3 +1,4 @@
-//! Tests of the worker from the outside.
+//! What the worker does, seen from outside.
 
+mod pixels;
 mod runtime;
