@@ -1,4 +1,5 @@
 //! What the worker does, seen from outside.
 
+#[cfg(test)]
 mod pixels;
 mod runtime;

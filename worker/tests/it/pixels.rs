@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 
-
 use common::package::config::{Preprocessing, PreprocessingKind};
 use serde::Deserialize;
 use worker::pipeline::decode::{DecodeLimits, DecodedImage, decode};
@@ -52,7 +51,8 @@ fn npy(name: &str, element: &str) -> (Vec<usize>, Vec<u8>) {
     assert!(header.contains("'fortran_order': False"), "{name}: {header}");
     let (_, shape) = header.split_once("'shape': (").unwrap();
     let (shape, _) = shape.split_once(')').unwrap();
-    let shape = shape.split(',').filter(|side| !side.trim().is_empty()).map(|side| side.trim().parse().unwrap());
+    let shape =
+        shape.split(',').filter(|side| !side.trim().is_empty()).map(|side| side.trim().parse().unwrap());
     (shape.collect(), bytes[10 + header_bytes..].to_vec())
 }
 
@@ -101,3 +101,5 @@ fn every_image_is_scaled_and_padded_as_opencv_and_numpy_do_it() {
         assert_eq!((values.len(), different), (expected.len(), 0), "{} differs", case.expected);
     }
 }
+
+mod hostile;

@@ -45,7 +45,8 @@ impl Orientation {
         }
         let (height, width) =
             if self.transposed { (image.width, image.height) } else { (image.height, image.width) };
-        let (row_step, column_step) = if self.transposed { (3, image.width * 3) } else { (image.width * 3, 3) };
+        let (row_step, column_step) =
+            if self.transposed { (3, image.width * 3) } else { (image.width * 3, 3) };
         let mut pixels = Vec::with_capacity(image.pixels.len());
         for y in 0..height {
             let row = row_step * if self.upside_down { height - 1 - y } else { y };
