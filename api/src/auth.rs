@@ -72,11 +72,7 @@ fn holds(keys: &[[u8; 32]], digest: &[u8; 32]) -> Choice {
 }
 
 /// Lets a request with a valid key through, with its [`Role`].
-pub(crate) async fn require_key(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn require_key(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     match role_of(&app.keys, request.headers()) {
         Some(role) => {
             request.extensions_mut().insert(role);

@@ -71,7 +71,9 @@ async fn read(body: Body, announced: usize, limit: usize, reserved: Reserved) ->
 fn too_large(fact: &str, limit: usize) -> ApiError {
     ApiError::new(
         Code::BodyTooLarge,
-        format!("the body {fact}, this server takes at most {limit} bytes, send the images in several requests"),
+        format!(
+            "the body {fact}, this server takes at most {limit} bytes, send the images in several requests"
+        ),
     )
 }
 

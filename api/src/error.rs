@@ -122,8 +122,11 @@ impl From<BrokerError> for ApiError {
             BrokerError::Full => Self::new(Code::QueueFull, "the queue is full, try again later"),
             BrokerError::Unavailable(_) => {
                 tracing::warn!(%error, "the broker failed a request");
-                Self::new(Code::BrokerUnavailable, "the broker that queues the work is out of reach, try again")
-                    .retry_after(OUT_OF_REACH)
+                Self::new(
+                    Code::BrokerUnavailable,
+                    "the broker that queues the work is out of reach, try again",
+                )
+                .retry_after(OUT_OF_REACH)
             }
             BrokerError::Malformed(_) => Self::internal(error),
         }

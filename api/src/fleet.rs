@@ -179,10 +179,11 @@ fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
     let name = &rollout.target.name;
     let detail = failure_detail(rollout, failure);
     let error = match failure {
-        RolloutFailure::Unservable { problems, .. } => {
-            ApiError::new(Code::UnservableModel, format!("package `{name}` cannot be served: {}", problems.join("; ")))
-                .with("problems", Value::from(problems.clone()))
-        }
+        RolloutFailure::Unservable { problems, .. } => ApiError::new(
+            Code::UnservableModel,
+            format!("package `{name}` cannot be served: {}", problems.join("; ")),
+        )
+        .with("problems", Value::from(problems.clone())),
         RolloutFailure::WorkerFailed { .. }
         | RolloutFailure::TimedOut { .. }
         | RolloutFailure::CoordinatorLost => {

@@ -104,7 +104,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken)
         coordinator,
         stop: stop.clone(),
     });
-    let address = listener.local_addr().map_or_else(|_| "an address".to_owned(), |address| address.to_string());
+    let address =
+        listener.local_addr().map_or_else(|_| "an address".to_owned(), |address| address.to_string());
     tracing::info!("the API listens on {address}");
     server::serve(listener, router::router(&app), limits, &stop).await;
     tracing::info!("the API has answered what was open and stops");

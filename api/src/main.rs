@@ -67,8 +67,7 @@ async fn main() -> anyhow::Result<()> {
 /// Cancelled by SIGTERM, as orchestrators send it, and by Ctrl-C.
 fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let told = stop.clone();
     tokio::spawn(async move {
         tokio::select! {

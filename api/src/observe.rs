@@ -46,7 +46,8 @@ impl Trace {
 
 /// Whether an id can stand in a log line as it is.
 fn is_sound_id(id: &str) -> bool {
-    let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    let sound =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
     !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(sound)
 }
 

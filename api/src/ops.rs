@@ -91,9 +91,7 @@ fn any_ready(workers: Vec<WorkerReport>) -> Result<(), String> {
     if ready { Ok(()) } else { Err(format!("none of {} workers is ready", workers.len())) }
 }
 
-fn told<E: std::fmt::Display>(
-    check: Result<Result<(), E>, tokio::time::error::Elapsed>,
-) -> String {
+fn told<E: std::fmt::Display>(check: Result<Result<(), E>, tokio::time::error::Elapsed>) -> String {
     match check {
         Ok(Ok(())) => "ok".to_owned(),
         Ok(Err(error)) => error.to_string(),

@@ -26,7 +26,9 @@ use common::telemetry::api_names;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use self::answer::{PREFERENCE_APPLIED, PendingAnswer, PredictionAnswer, nothing_classified, rejected, still_there};
+use self::answer::{
+    PREFERENCE_APPLIED, PendingAnswer, PredictionAnswer, nothing_classified, rejected, still_there,
+};
 use self::request::{BodyKind, RequestLimits, fingerprint};
 use self::split::{PartLimits, Pieces, split};
 use self::submit::{Submission, submit};
@@ -230,7 +232,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key.to_owned())),
         Ok(_) | Err(_) => Err(ApiError::new(
             Code::InvalidHeader,
-            format!("the Idempotency-Key is empty, too long or not ASCII, expected 1 to {MAX_KEY} characters"),
+            format!(
+                "the Idempotency-Key is empty, too long or not ASCII, expected 1 to {MAX_KEY} characters"
+            ),
         )),
     }
 }

@@ -61,7 +61,10 @@ pub(crate) async fn serve(
     drop(listener);
     connections.close();
     if timeout(limits.stop_grace, connections.wait()).await.is_err() {
-        tracing::warn!(open = connections.len(), "the grace is over, closing connections that are still open");
+        tracing::warn!(
+            open = connections.len(),
+            "the grace is over, closing connections that are still open"
+        );
         abandon.cancel();
         connections.wait().await;
     }

@@ -27,7 +27,8 @@ impl Preference {
     /// ignored, as the RFC asks.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut preference = Self::default();
-        for item in headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','))
+        for item in
+            headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','))
         {
             let item = item.split(';').next().unwrap_or_default();
             let (name, value) = item.split_once('=').unwrap_or((item, ""));

@@ -56,9 +56,10 @@ pub(crate) async fn only_problems(request: Request, next: Next) -> Response {
 fn problem_of(status: StatusCode, method: &Method, path: &str, allow: Option<&HeaderValue>) -> ApiError {
     let allowed = allow.and_then(|value| value.to_str().ok()).unwrap_or("other methods");
     match status {
-        StatusCode::METHOD_NOT_ALLOWED => {
-            ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not take {method}, it takes {allowed}"))
-        }
+        StatusCode::METHOD_NOT_ALLOWED => ApiError::new(
+            Code::MethodNotAllowed,
+            format!("`{path}` does not take {method}, it takes {allowed}"),
+        ),
         StatusCode::NOT_FOUND => ApiError::new(Code::UnknownRoute, format!("there is nothing at `{path}`")),
         other if other.is_client_error() => ApiError::new(
             Code::BadRequest,

@@ -108,7 +108,8 @@ pub(crate) async fn replay(
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
     let exhumed = exhume(&app, query).await?;
     // A task of its own: an operator who hangs up in the middle must not leave letters neither here nor there.
-    let count = tokio::spawn(async move { replay_all(&app, exhumed).await }).await.map_err(ApiError::internal)??;
+    let count =
+        tokio::spawn(async move { replay_all(&app, exhumed).await }).await.map_err(ApiError::internal)??;
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use common::broker::QueueDepth;
-use common::fleet::{
-    LoadedModel, ModelRole, Phase, PreparationState, Rollout, WorkerReport, WorkerState,
-};
+use common::fleet::{LoadedModel, ModelRole, Phase, PreparationState, Rollout, WorkerReport, WorkerState};
 use common::ids::Generation;
 use common::messages::{PinnedModel, Timestamp};
 use serde::Serialize;
@@ -85,6 +83,8 @@ struct WorkerView {
     device: String,
     /// The generation it answers from.
     generation: Option<u64>,
+    /// What keeps it from being ready.
+    problem: Option<String>,
     /// Models in its memory.
     loaded: Vec<LoadedView>,
     /// Images a second over the last ten seconds.
@@ -217,6 +217,7 @@ fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
         state: state_name(worker.state),
         device: worker.device.clone(),
         generation: worker.generation.map(|generation| generation.0),
+        problem: worker.problem.clone(),
         loaded: worker.loaded.iter().map(loaded_view).collect(),
         images_per_second: worker.images_per_second,
         images_total: worker.images_total,

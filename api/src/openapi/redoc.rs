@@ -65,11 +65,8 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
     let items = paths.into_iter().flatten().filter_map(|(path, item)| Some((path, item.as_object()?)));
     items
         .flat_map(|(path, item)| {
-            item.iter().filter(|(_, value)| value.get("responses").is_some()).map(move |(method, value)| Operation {
-                method: method.to_uppercase(),
-                path,
-                tag: text(value, "/tags/0"),
-                value,
+            item.iter().filter(|(_, value)| value.get("responses").is_some()).map(move |(method, value)| {
+                Operation { method: method.to_uppercase(), path, tag: text(value, "/tags/0"), value }
             })
         })
         .collect()
@@ -290,7 +287,8 @@ mod tests {
 
     #[test]
     fn nothing_in_a_document_becomes_markup() {
-        let document = json!({"info": {"title": "<b>", "description": "a `<i>` & b"}, "tags": [], "paths": {}});
+        let document =
+            json!({"info": {"title": "<b>", "description": "a `<i>` & b"}, "tags": [], "paths": {}});
         let html = page(&document, &[]);
         assert!(html.contains("<title>&lt;b&gt;</title>"));
         assert!(html.contains("<p>a <code>&lt;i&gt;</code> &amp; b</p>"));

@@ -151,8 +151,12 @@ fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting) -> Respo
 
 fn done(record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> Response {
     let wants_scores = record.top_k > 0;
-    let results: Vec<ImageResult> =
-        record.image_ids.iter().zip(outcomes).map(|(id, outcome)| result_of(*id, outcome, wants_scores)).collect();
+    let results: Vec<ImageResult> = record
+        .image_ids
+        .iter()
+        .zip(outcomes)
+        .map(|(id, outcome)| result_of(*id, outcome, wants_scores))
+        .collect();
     let mut response = if results.iter().all(|result| result.error.is_some()) {
         nothing_classified(results).into_response()
     } else {

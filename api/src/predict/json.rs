@@ -21,9 +21,7 @@ pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedI
     let read = RootSeed(&mut walk).deserialize(&mut reader).and_then(|()| reader.end());
     if let Err(error) = read {
         return Err(match error.classify() {
-            Category::Data => {
-                ApiError::new(Code::InvalidRequest, format!("`{}`: {error}", walk.place))
-            }
+            Category::Data => ApiError::new(Code::InvalidRequest, format!("`{}`: {error}", walk.place)),
             Category::Io | Category::Syntax | Category::Eof => {
                 ApiError::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
             }
@@ -106,7 +104,11 @@ impl<'de> Visitor<'de> for RootSeed<'_> {
                 }
             }
         }
-        if found { Ok(()) } else { Err(A::Error::custom("the key `images` is missing, expected a list of images")) }
+        if found {
+            Ok(())
+        } else {
+            Err(A::Error::custom("the key `images` is missing, expected a list of images"))
+        }
     }
 }
 
@@ -323,7 +325,8 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_told_apart_from_a_wrong_shape() {
-        for body in ["", "{", "images", r#"{"images": []} x"#, r#"{"images": [}"#, "\u{feff}{}", r#"{"a": 1e999}"#]
+        for body in
+            ["", "{", "images", r#"{"images": []} x"#, r#"{"images": [}"#, "\u{feff}{}", r#"{"a": 1e999}"#]
         {
             check_error(body, Code::InvalidJson, "not JSON");
         }
@@ -343,7 +346,10 @@ mod tests {
                 r#"{"images": [{"image_id": 0, "img_base64": "Zm9v"}, {"img_base64": "Zm9v"}]}"#,
                 "`images[1].image_id`: the key is missing",
             ),
-            (r#"{"images": [{"image_id": "0", "img_base64": ""}]}"#, "`images[0].image_id`: invalid type: a string"),
+            (
+                r#"{"images": [{"image_id": "0", "img_base64": ""}]}"#,
+                "`images[0].image_id`: invalid type: a string",
+            ),
             (r#"{"images": [{"image_id": 1.5}]}"#, "`images[0].image_id`: invalid type: floating point"),
             (r#"{"images": [{"image_id": 9223372036854775808}]}"#, "`images[0].image_id`: invalid value"),
             (r#"{"images": [{"img_base64": 7}]}"#, "`images[0].img_base64`: invalid type: integer `7`"),

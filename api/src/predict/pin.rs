@@ -30,10 +30,7 @@ pub(crate) async fn pin(app: &Arc<App>, asked: Option<ModelName>) -> Result<Pinn
 }
 
 /// Opens a package where the disk may block.
-pub(crate) async fn open(
-    app: &Arc<App>,
-    name: ModelName,
-) -> Result<Result<Package, PackageError>, ApiError> {
+pub(crate) async fn open(app: &Arc<App>, name: ModelName) -> Result<Result<Package, PackageError>, ApiError> {
     let catalog = app.catalog.clone();
     tokio::task::spawn_blocking(move || catalog.open(&name)).await.map_err(ApiError::internal)
 }

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_follows_everything_that_is_asked_for() {
-        let image = |id, text: &'static str| RequestedImage { id, content: Ok(Bytes::from_static(text.as_bytes())) };
+        let image =
+            |id, text: &'static str| RequestedImage { id, content: Ok(Bytes::from_static(text.as_bytes())) };
         let base = fingerprint(&[image(0, "ab"), image(1, "c")], 0, None);
         assert_eq!(base, fingerprint(&[image(0, "ab"), image(1, "c")], 0, None));
         for other in [

@@ -61,10 +61,11 @@ impl Pieces {
         if !self.parts.is_empty() {
             return None;
         }
-        let errors = self.image_ids.iter().zip(&self.rejected).filter_map(|(id, (_, outcome))| match outcome {
-            ImageOutcome::Rejected(error) => Some((*id, error.clone())),
-            ImageOutcome::Classified { .. } => None,
-        });
+        let errors =
+            self.image_ids.iter().zip(&self.rejected).filter_map(|(id, (_, outcome))| match outcome {
+                ImageOutcome::Rejected(error) => Some((*id, error.clone())),
+                ImageOutcome::Classified { .. } => None,
+            });
         Some(errors.collect())
     }
 }
@@ -76,7 +77,8 @@ mod tests {
     use super::*;
 
     fn check(sizes: &[usize], limits: (usize, usize), expected: &[&[u32]]) {
-        let image = |(id, size): (i64, &usize)| RequestedImage { id, content: Ok(Bytes::from(vec![0; *size])) };
+        let image =
+            |(id, size): (i64, &usize)| RequestedImage { id, content: Ok(Bytes::from(vec![0; *size])) };
         let images = (0..).zip(sizes).map(image).collect();
         let pieces = split(images, PartLimits { max_images: limits.0, max_bytes: limits.1 });
         let positions: Vec<Vec<u32>> =

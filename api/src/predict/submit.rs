@@ -6,7 +6,8 @@ use std::time::Duration;
 use common::broker::BrokerError;
 use common::ids::{JobId, WorkerId};
 use common::messages::{
-    Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
+    Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, PinnedModel, StageTimes, Timestamp,
+    WIRE_VERSION,
 };
 use common::store::Acceptance;
 use common::telemetry::api_names;

@@ -268,6 +268,11 @@ impl Store for RedisStore {
         self.run(script.arg(part.index).arg(position).arg(token())).await
     }
 
+    async fn end_try(&self, part: PartId, position: u32) -> Result<(), StoreError> {
+        let mut script = self.scripts.end_try.key(self.keys.tries(part.job));
+        self.run(script.arg(part.index).arg(position).arg(token())).await
+    }
+
     async fn reopen_part(&self, part: PartId, deadline: Timestamp) -> Result<Option<PartId>, StoreError> {
         let mut script = self.scripts.reopen_part.key(self.keys.job(part.job));
         let index: i64 = self.run(script.arg(part.index).arg(deadline.0.min(LAST_MOMENT))).await?;

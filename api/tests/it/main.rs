@@ -1,0 +1,17 @@
+//! The API over a real listener, with the broker and the store of a single process and a stand-in for a
+//! worker.
+
+mod connection;
+mod docs;
+mod errors;
+mod fleet;
+mod harness;
+mod idempotency;
+mod jobs;
+mod keys;
+mod limits;
+mod operations;
+mod outage;
+mod predictions;
+mod stopping;
+mod worker;
