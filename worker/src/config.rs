@@ -14,6 +14,7 @@ use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
 use crate::pipeline::batch::BatchLimits;
 use crate::pipeline::decode::DecodeLimits;
+use crate::tensorflow;
 
 /// How a worker works, in a process of its own or beside the API.
 #[derive(Debug, Clone, Args)]
@@ -29,9 +30,9 @@ pub struct Config {
     #[arg(long, env = "WORKER_MAX_QUEUE_DELAY_MICROSECONDS", default_value_t = 0)]
     pub max_queue_delay_microseconds: u64,
 
-    /// Calls of the model that may run at once (WORKER_INFERENCE_THREADS, default the number of cores).
-    /// On a CPU one for each core is fastest. On a GPU 2 keep it busy while the next batch is brought,
-    /// and more make smaller batches.
+    /// Calls of models that may run at once (WORKER_INFERENCE_THREADS, default the number of cores). On a
+    /// CPU one for each core is fastest; fewer leave cores to others. On a GPU no more than 2 of one model
+    /// run at once, whatever this says.
     #[arg(long, env = "WORKER_INFERENCE_THREADS")]
     pub inference_threads: Option<NonZeroUsize>,
 
@@ -89,9 +90,8 @@ impl Config {
     /// Parts taken and not acknowledged at a time.
     #[must_use]
     pub fn prefetch(&self) -> u16 {
-        self.prefetch.unwrap_or_else(|| {
-            u16::try_from(self.max_batch_size.get() / 4 + 2 * cores()).unwrap_or(u16::MAX)
-        })
+        self.prefetch
+            .unwrap_or_else(|| u16::try_from(self.max_batch_size.get() / 4 + 2 * cores()).unwrap_or(u16::MAX))
     }
 
     /// Sizes of the pipeline.
@@ -106,6 +106,16 @@ impl Config {
             inference_threads: threads(self.inference_threads),
             decode_threads: threads(self.decode_threads),
             decode: DecodeLimits { max_pixels: self.max_image_pixels, ..DecodeLimits::default() },
+        }
+    }
+
+    /// How TensorFlow is to run.
+    #[must_use]
+    pub fn tensorflow(&self) -> tensorflow::Settings {
+        tensorflow::Settings {
+            folder: self.tensorflow_dir.clone(),
+            cores: self.inference_threads,
+            ..tensorflow::Settings::default()
         }
     }
 

@@ -3,7 +3,7 @@
 //! Reading order: [`config`] holds the settings; [`run`] takes parts of jobs, sends their images through
 //! the [`pipeline`], stores the results and acknowledges; [`control`] keeps the worker in step with the
 //! fleet and [`models`] holds what is loaded. [`engine`] is the seam to what computes: [`keras`] reads a
-//! model's file, and TensorFlow runs it. [`health`] shows metrics and state.
+//! model's file, [`tensorflow`] runs it. [`health`] shows metrics and state.
 
 pub mod config;
 pub mod control;

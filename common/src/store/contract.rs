@@ -308,7 +308,7 @@ pub async fn an_unfinished_job_is_kept_past_its_deadline(bench: impl Bench) {
     assert!(Timestamp::now() >= deadline.after(Duration::from_millis(290)));
 }
 
-/// Tries are counted by image, and forgotten with the part's result.
+/// Tries are counted by image, taken back one by one, and forgotten with the part's result.
 pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     let record = record(11);
@@ -319,6 +319,11 @@ pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
     assert_eq!(other.begin_try(id(&record, 1), 2).await.unwrap(), 4);
     assert_eq!(store.begin_try(id(&record, 1), 3).await.unwrap(), 1);
     assert_eq!(store.begin_try(id(&record, 10), 2).await.unwrap(), 1);
+    other.end_try(id(&record, 1), 2).await.unwrap();
+    other.end_try(id(&record, 1), 2).await.unwrap();
+    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 3, "two of four were taken back");
+    store.end_try(id(&record, 0), 0).await.unwrap();
+    assert_eq!(store.begin_try(id(&record, 0), 0).await.unwrap(), 1, "there was nothing to take back");
     store.put_part(id(&record, 1), &result(1, "dog")).await.unwrap();
     assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 1);
     assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 1);

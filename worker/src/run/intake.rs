@@ -53,7 +53,9 @@ impl Intake {
                     }
                     match ended {
                         Ended::Stopped => break,
-                        Ended::NotCurrent => tracing::info!("not taking jobs until the active model is loaded"),
+                        Ended::NotCurrent => {
+                            tracing::info!("not taking jobs until the active model is loaded")
+                        }
                         Ended::Broken(error) => self.report_break(error, &mut backoff).await,
                     }
                 }

@@ -2,4 +2,5 @@
 
 #[cfg(test)]
 mod pixels;
+#[cfg(test)]
 mod runtime;

@@ -25,9 +25,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::messages::{
-    EncodedImage, ImageError, ImageOutcome, JobFailure, Part, PartEnd, StageTimes,
-};
+use common::messages::{EncodedImage, ImageError, ImageOutcome, JobFailure, Part, PartEnd, StageTimes};
 use common::store::{StoreError, Wanted};
 use common::telemetry::names;
 
@@ -77,7 +75,10 @@ impl Handler {
             Ok(Wanted::No) => return Verdict::Drop,
             Err(error) => return Verdict::retry(error, attempt),
         }
-        tracing::info!(images = part.images.len(), "a part was delivered again, its images are tried one by one");
+        tracing::info!(
+            images = part.images.len(),
+            "a part was delivered again, its images are tried one by one"
+        );
         let mut progress = Progress::begin(part);
         let mut given_up = Vec::new();
         for image in &part.images {
@@ -110,7 +111,8 @@ impl Handler {
         progress: &mut Progress,
     ) -> Result<bool, Cut> {
         let (id, position) = (part.id, image.position);
-        let deadly = ask(part.deadline, || self.tools.store.begin_try(id, position)).await.map_err(Cut::Store)?;
+        let deadly =
+            ask(part.deadline, || self.tools.store.begin_try(id, position)).await.map_err(Cut::Store)?;
         if deadly > MAX_DEADLY_TRIES {
             return Ok(false);
         }

@@ -58,14 +58,10 @@ impl Bench {
         fs::write(inside.join("double_config.json"), config).unwrap();
         let catalog = Catalog::new(folder.path());
         let package = catalog.open(&ModelName::parse("double").unwrap()).unwrap();
-        let model =
-            PinnedModel { name: package.name, version: package.version, generation: Generation(1) };
+        let model = PinnedModel { name: package.name, version: package.version, generation: Generation(1) };
         let store = InMemoryStore::new();
-        let fleet = FleetState {
-            generation: Generation(1),
-            active: Some(model.clone()),
-            ..FleetState::default()
-        };
+        let fleet =
+            FleetState { generation: Generation(1), active: Some(model.clone()), ..FleetState::default() };
         store.replace_fleet(0, &fleet).await.unwrap();
         let broker =
             InProcessBroker::new(BrokerLimits { max_parts: 1000, call_timeout: Duration::from_secs(5) });

@@ -15,7 +15,8 @@ async fn every_image_gets_the_label_of_its_own_pixels_in_request_order() {
     let bench = Bench::new().await;
     let (engine, _ears) = Double::new();
     let worker = bench.worker(&engine, &["--max-batch-size=3"]);
-    let labels: Vec<Vec<u8>> = (0..10).map(|part| (0..7).map(|image| (part * 5 + image) % 16).collect()).collect();
+    let labels: Vec<Vec<u8>> =
+        (0..10).map(|part| (0..7).map(|image| (part * 5 + image) % 16).collect()).collect();
     let slices: Vec<&[u8]> = labels.iter().map(Vec::as_slice).collect();
     let job = bench.submit(&parts(&slices)).await;
     assert_eq!(bench.labels(job).await, named(labels.concat()));
