@@ -7,7 +7,7 @@ use clap::Args;
 use common::config::ModelsConfig;
 use common::package::Package;
 use worker::engine::{Batch, EngineLoader as _};
-use worker::tensorflow::{self, LibraryLocation};
+use worker::tensorflow::{LibraryLocation, loader};
 
 use crate::config::LibraryConfig;
 use crate::exit::Exit;
@@ -65,7 +65,7 @@ fn score(package: &Package, input: &Array, library: &LibraryConfig) -> anyhow::R
         bail!("the input has shape {:?}, expected [images, {}, {}, {}]", input.shape, shape[0], shape[1], shape[2]);
     }
     let location = LibraryLocation { folder: library.tensorflow_dir.clone(), ..LibraryLocation::default() };
-    let engine = tensorflow::loader(location)?
+    let engine = loader(location)?
         .load(package)
         .with_context(|| format!("package `{}` cannot be served", package.name))?;
     let bar = output::progress(input.shape[0] as u64, "scoring");

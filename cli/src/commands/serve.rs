@@ -18,7 +18,7 @@ use common::telemetry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use worker::tensorflow::{self, LibraryLocation};
+use worker::tensorflow::{LibraryLocation, loader};
 
 use crate::config::QueueConfig;
 use crate::exit::{Exit, UsageError};
@@ -77,7 +77,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         broker: Arc::clone(&broker),
         store: Arc::clone(&store),
         catalog: catalog.clone(),
-        loader: tensorflow::loader(location)?,
+        loader: loader(location)?,
     };
     let api_parts = api::Parts {
         config: arguments.api,
