@@ -1,0 +1,3 @@
+//! What API and worker do together.
+
+mod swap;
