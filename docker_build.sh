@@ -43,5 +43,6 @@ build() { # NAME DOCKERFILE [OPTIONS]
 build classifier-api Dockerfile.api
 case $variant in
 cpu) build classifier-worker Dockerfile.worker ;;
-gpu) build classifier-worker-gpu Dockerfile.worker --build-arg TENSORFLOW=gpu ;;
+gpu) build classifier-worker-gpu Dockerfile.worker --build-arg TENSORFLOW=gpu \
+    --build-arg RUNTIME_IMAGE=nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04 ;;
 esac

@@ -91,14 +91,14 @@ impl Drop for Lair {
 }
 
 /// A server process and its children.
-pub(super) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Waits until it accepts connections.
-    pub(super) fn wait_for_port(&mut self, port: u16) {
+    pub fn wait_for_port(&mut self, port: u16) {
         let until = Instant::now() + START_LIMIT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = self.child.try_wait().expect("a child can be waited for");
@@ -113,20 +113,20 @@ impl Process {
     }
 
     /// Sends a signal to it and its children.
-    pub(super) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let group = format!("kill -s {signal} -- -{}", self.child.id());
         let status = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
         status.expect("there is a shell");
     }
 
     /// Ends it at once.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal("KILL");
         let _ = self.child.wait();
     }
 
     /// Asks it to end, and waits until it has.
-    pub(super) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.signal("TERM");
         let until = Instant::now() + STOP_LIMIT;
         while self.child.try_wait().expect("a child can be waited for").is_none() {

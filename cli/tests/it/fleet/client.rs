@@ -165,6 +165,12 @@ impl Client {
         }
     }
 
+    /// The metrics of the process.
+    pub(super) async fn metrics(&self) -> String {
+        let response = self.http.get(format!("{}/metrics", self.urls[0])).send().await.unwrap();
+        response.text().await.unwrap()
+    }
+
     /// Swaps the model and waits for it.
     pub(super) async fn swap(&self, via: usize, model: &str) -> reqwest::Result<Answer> {
         let path = format!("/classifier/prediction-service/{model}");
