@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::Url;
-use reqwest::header::{HeaderName, RETRY_AFTER};
 pub use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderName, RETRY_AFTER};
 pub use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -101,8 +101,9 @@ impl Answer {
     /// # Errors
     /// It has another shape than this version of the command expects.
     pub fn response<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        serde_json::from_value(self.body["response"].clone())
-            .context("the server's answer has another shape than expected: are server and command of one version?")
+        serde_json::from_value(self.body["response"].clone()).context(
+            "the server's answer has another shape than expected: are server and command of one version?",
+        )
     }
 
     /// A header's text.
@@ -206,8 +207,10 @@ impl Call<'_> {
     /// [`ClientError`], for every status that is no answer.
     pub async fn send(self) -> Result<Answer, ClientError> {
         let shown = self.url.to_string();
-        let unreachable =
-            |error: reqwest::Error| ClientError::Unreachable { url: shown.clone(), reason: innermost(&error) };
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            url: shown.clone(),
+            reason: innermost(&error),
+        };
         let mut request = self
             .client
             .http
@@ -221,7 +224,8 @@ impl Call<'_> {
         let response = request.send().await.map_err(unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.map_err(unreachable)?;
-        read(status, headers, &bytes).map_err(|()| ClientError::NotThisService { url: shown, status: status.as_u16() })?
+        read(status, headers, &bytes)
+            .map_err(|()| ClientError::NotThisService { url: shown, status: status.as_u16() })?
     }
 }
 

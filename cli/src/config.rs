@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use common::broker::BrokerLimits;
+use worker::tensorflow::Settings;
 
 use crate::exit::UsageError;
 
@@ -46,6 +47,14 @@ pub struct LibraryConfig {
     pub tensorflow_dir: Option<PathBuf>,
 }
 
+impl LibraryConfig {
+    /// How the library is opened.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings { folder: self.tensorflow_dir.clone(), ..Settings::default() }
+    }
+}
+
 /// Which of the two keys a command needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
@@ -64,10 +73,9 @@ pub fn key(kind: KeyKind) -> Result<String, UsageError> {
         KeyKind::Reader => &["X_API_KEY", "X_ADMIN_API_KEY"],
         KeyKind::Admin => &["X_ADMIN_API_KEY", "X_API_KEY"],
     };
-    variables
-        .iter()
-        .find_map(|name| first_key(&env::var(name).ok()?))
-        .ok_or_else(|| UsageError("no key: set the environment variable X_API_KEY to the server's key".to_owned()))
+    variables.iter().find_map(|name| first_key(&env::var(name).ok()?)).ok_or_else(|| {
+        UsageError("no key: set the environment variable X_API_KEY to the server's key".to_owned())
+    })
 }
 
 fn first_key(text: &str) -> Option<String> {

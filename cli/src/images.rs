@@ -30,7 +30,11 @@ pub fn collect(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if found.is_empty() {
-        return Err(UsageError(format!("there is no image there, expected files named .{}", ENDINGS.join(", ."))).into());
+        return Err(UsageError(format!(
+            "there is no image there, expected files named .{}",
+            ENDINGS.join(", .")
+        ))
+        .into());
     }
     Ok(found)
 }

@@ -76,7 +76,9 @@ fn parse(file: &mut impl Read) -> io::Result<Array> {
     file.read_exact(&mut header)?;
     let header = String::from_utf8(header).map_err(|_| invalid("the header is no text"))?;
     if entry(&header, "fortran_order").is_none_or(|value| !value.starts_with("False")) {
-        return Err(invalid("the array is in column-major order, expected row-major: numpy.ascontiguousarray"));
+        return Err(invalid(
+            "the array is in column-major order, expected row-major: numpy.ascontiguousarray",
+        ));
     }
     let shape = shape(&header).ok_or_else(|| invalid("the header has no shape"))?;
     let count = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
@@ -85,7 +87,10 @@ fn parse(file: &mut impl Read) -> io::Result<Array> {
     file.read_to_end(&mut bytes)?;
     let values = values(&header, &bytes)?;
     if values.len() != count {
-        return Err(invalid(&format!("there are {} values, expected {count} for shape {shape:?}", values.len())));
+        return Err(invalid(&format!(
+            "there are {} values, expected {count} for shape {shape:?}",
+            values.len()
+        )));
     }
     Ok(Array { shape, values })
 }

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use uuid::Uuid;
 
-pub use process::Process;
+pub use process::{Lair, Process};
 pub use rabbitmq::RabbitMqServer;
 pub use redis::RedisServer;
 

@@ -105,7 +105,10 @@ fn tell(answer: &Answer) -> anyhow::Result<()> {
     let count: Count = answer.response()?;
     let mut text = format!("{} replayed, {} dropped", count.replayed, count.dropped);
     if count.forgotten > 0 {
-        text.push_str(&format!(", {} kept: their predictions are forgotten, `drop` lets them go", count.forgotten));
+        text.push_str(&format!(
+            ", {} kept: their predictions are forgotten, `drop` lets them go",
+            count.forgotten
+        ));
     }
     output::line(&text)?;
     Ok(())

@@ -53,7 +53,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         };
         let classes = listing.classes.map_or_else(String::new, |classes| classes.len().to_string());
         let version = listing.version.as_deref().map_or("-", output::short_version);
-        table.add_row([Cell::new(listing.name), Cell::new(version), Cell::new(sizes.join("×")), Cell::new(classes), state]);
+        table.add_row([
+            Cell::new(listing.name),
+            Cell::new(version),
+            Cell::new(sizes.join("×")),
+            Cell::new(classes),
+            state,
+        ]);
     }
     output::line(&table.to_string())?;
     Ok(Exit::Done)

@@ -132,7 +132,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         let (question, bar) = (Arc::clone(&question), bar.clone());
         requests.spawn(async move {
             let numbers: Vec<usize> = batch.iter().map(|image| image.number).collect();
-            let answer = if batch.is_empty() { Ok(Vec::new()) } else { question.ask(&images::body(&batch)).await };
+            let answer =
+                if batch.is_empty() { Ok(Vec::new()) } else { question.ask(&images::body(&batch)).await };
             bar.inc(count);
             drop(permit);
             (numbers, answer)

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use common::config::ModelsConfig;
 use common::package::Package;
-use worker::engine::{Batch, EngineLoader as _};
-use worker::tensorflow::{LibraryLocation, loader};
+use worker::engine::{Batch, Engine as _};
+use worker::tensorflow::{load, open};
 
 use crate::config::LibraryConfig;
 use crate::exit::Exit;
@@ -62,14 +62,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 fn score(package: &Package, input: &Array, library: &LibraryConfig) -> anyhow::Result<Array> {
     let shape = package.config.preprocessing.input_shape;
     if input.shape.len() != 4 || input.shape[1..] != shape {
-        bail!("the input has shape {:?}, expected [images, {}, {}, {}]", input.shape, shape[0], shape[1], shape[2]);
+        bail!(
+            "the input has shape {:?}, expected [images, {}, {}, {}]",
+            input.shape,
+            shape[0],
+            shape[1],
+            shape[2]
+        );
     }
-    let location = LibraryLocation { folder: library.tensorflow_dir.clone(), ..LibraryLocation::default() };
-    let engine = loader(location)?
-        .load(package)
+    let engine = load(&open(&library.settings())?, package)
         .with_context(|| format!("package `{}` cannot be served", package.name))?;
     let bar = output::progress(input.shape[0] as u64, "scoring");
-    let mut all = Array { shape: vec![input.shape[0], package.config.postprocessing.classes().len()], values: Vec::new() };
+    let mut all = Array {
+        shape: vec![input.shape[0], package.config.postprocessing.classes().len()],
+        values: Vec::new(),
+    };
     for pixels in input.values.chunks(BATCH * shape.iter().product::<usize>()) {
         let images = pixels.len() / shape.iter().product::<usize>();
         let scores = engine.predict(&Batch { images, shape, pixels: pixels.to_vec() })?;

@@ -18,7 +18,7 @@ use common::telemetry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use worker::tensorflow::{LibraryLocation, loader};
+use worker::tensorflow::{Settings, loader};
 
 use crate::config::QueueConfig;
 use crate::exit::{Exit, UsageError};
@@ -59,6 +59,7 @@ pub struct Arguments {
 /// A setting is missing or wrong, the address is taken, there is no TensorFlow library, or the package
 /// of `--model` cannot be served.
 pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    api::check(&arguments.api).map_err(|error| UsageError(error.to_string()))?;
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
     let metrics = telemetry::install_metrics()?;
     let catalog = Catalog::new(&arguments.models.models_dir);
@@ -67,17 +68,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let stopped = stop_signal()?;
 
     let listen = arguments.api.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("the address {listen} cannot be listened at, choose another with --listen"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("the address {listen} cannot be listened at, choose another with --listen")
+    })?;
     let address = listener.local_addr()?;
 
-    let location = LibraryLocation { folder: arguments.worker.tensorflow_dir.clone(), ..LibraryLocation::default() };
+    let settings = Settings { folder: arguments.worker.tensorflow_dir.clone(), ..Settings::default() };
     let worker_parts = worker::Parts {
         broker: Arc::clone(&broker),
         store: Arc::clone(&store),
         catalog: catalog.clone(),
-        loader: loader(location)?,
+        loader: loader(&settings)?,
     };
     let api_parts = api::Parts {
         config: arguments.api,
@@ -100,7 +101,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     };
     let outcome = tokio::select! {
         outcome = ready => outcome,
-        ended = &mut api => return Err(refusal(ended??)),
+        ended = &mut api => return ended?.map(|()| Exit::Done).map_err(Into::into),
         ended = &mut work => { ended??; Err(anyhow!("the worker ended by itself")) }
     };
     // The API first: what is open is answered by the worker, which has nothing to do after that.
@@ -144,7 +145,9 @@ async fn activate(
     match rollout.phase {
         Phase::Done => Ok(()),
         Phase::RolledBack { failure } => bail!("package `{name}` cannot be served: {}", reason(&failure)),
-        Phase::Preparing | Phase::Converging => bail!("model `{name}` was not ready within {FIRST_MODEL_LIMIT:?}"),
+        Phase::Preparing | Phase::Converging => {
+            bail!("model `{name}` was not ready within {FIRST_MODEL_LIMIT:?}")
+        }
     }
 }
 

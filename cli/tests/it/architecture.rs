@@ -44,9 +44,11 @@ fn broken_rules(path: &str, text: &str) -> Vec<String> {
     }
     let source = Source::read(text);
     for rule in RULES.iter().filter(|rule| rule.applies_to(path)) {
-        broken.extend(rule.broken_in(&source).into_iter().map(|(line, what)| {
-            format!("{path}:{line}: {}, but here is `{what}`", rule.says)
-        }));
+        broken.extend(
+            rule.broken_in(&source)
+                .into_iter()
+                .map(|(line, what)| format!("{path}:{line}: {}, but here is `{what}`", rule.says)),
+        );
     }
     broken
 }
@@ -119,7 +121,11 @@ mod checker {
 
     #[test]
     fn the_api_knows_no_images_and_the_worker_no_http() {
-        check("api/src/predict.rs", "use image::load_from_memory;", &[(1, "the api knows no"), (1, "at home")]);
+        check(
+            "api/src/predict.rs",
+            "use image::load_from_memory;",
+            &[(1, "the api knows no"), (1, "at home")],
+        );
         check("api/src/models.rs", "use hdf5_reader::File;", &[(1, "the api knows no"), (1, "at home")]);
         check("worker/src/run.rs", "use axum::Router;", &[(1, "the worker knows no HTTP"), (1, "at home")]);
         check("worker/src/run.rs", "use api::Parts;", &[(1, "the worker knows no HTTP")]);
@@ -128,7 +134,11 @@ mod checker {
 
     #[test]
     fn keras_and_tensorflow_meet_only_in_the_model() {
-        check("worker/src/keras/weights.rs", "use crate::tensorflow::graph;", &[(1, "keras/ never sees TensorFlow")]);
+        check(
+            "worker/src/keras/weights.rs",
+            "use crate::tensorflow::graph;",
+            &[(1, "keras/ never sees TensorFlow")],
+        );
         check("worker/src/keras.rs", "use super::tensorflow;", &[(1, "keras/ never sees TensorFlow")]);
         let says = "tensorflow/ knows of Keras only the model";
         check("worker/src/tensorflow/graph.rs", "use crate::keras::hdf5::open;", &[(1, says)]);
@@ -142,7 +152,11 @@ mod checker {
         check("common/src/rollout/step.rs", "use tokio::time;", &[(1, "rollout decides and does no IO")]);
         check("common/src/rollout.rs", "async fn f() {}", &[(1, "rollout decides and does no IO")]);
         check("common/src/rollout.rs", "use std::time::Duration;", &[]);
-        check("worker/src/pipeline/decode.rs", "async fn f() {\n g().await }", &[(1, "never await"), (2, "never await")]);
+        check(
+            "worker/src/pipeline/decode.rs",
+            "async fn f() {\n g().await }",
+            &[(1, "never await"), (2, "never await")],
+        );
         check("worker/src/run.rs", "async fn f() { g().await }", &[]);
     }
 
@@ -154,7 +168,11 @@ mod checker {
         check("api/src/auth.rs", "struct A {\n #[arg(long, env = \"X\")]\n a: u8 }", &[(2, says)]);
         check("api/src/auth.rs", "fn f() -> &'static str { env!(\"CARGO\") }", &[]);
         check("api/src/auth.rs", "#[cfg(test)]\nmod tests { fn f() { std::env::var(\"X\"); } }", &[]);
-        check("api/src/auth.rs", "#[cfg(test)]\nmod tests { }\nfn f() { std::env::var(\"X\"); }", &[(3, says)]);
+        check(
+            "api/src/auth.rs",
+            "#[cfg(test)]\nmod tests { }\nfn f() { std::env::var(\"X\"); }",
+            &[(3, says)],
+        );
         for path in ["api/src/config.rs", "worker/src/main.rs", "cli/tests/it/serve.rs"] {
             check(path, "fn f() { std::env::var(\"X\"); }", &[]);
         }

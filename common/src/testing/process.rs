@@ -30,13 +30,18 @@ rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 
 /// A temporary folder and the processes that work in it. Both are gone when it is dropped, and also when
 /// the process of the tests is killed.
-pub(super) struct Lair {
+pub struct Lair {
     folder: PathBuf,
     guardian: Child,
 }
 
 impl Lair {
-    pub(super) fn new() -> Self {
+    /// A new one, empty.
+    ///
+    /// # Panics
+    /// There is no room.
+    #[expect(clippy::new_without_default, reason = "it starts a process")]
+    pub fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("classifier-test-{}", Uuid::new_v4().simple()));
         fs::create_dir(&folder).expect("there is room for temporary files");
         let guardian = Command::new("sh")
@@ -52,12 +57,17 @@ impl Lair {
         Self { folder, guardian }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Starts a server in a process group of its own; its output goes to a file in the folder.
-    pub(super) fn start(&mut self, program: &str, set_up: impl FnOnce(&mut Command)) -> Process {
+    /// Starts a program in a process group of its own; its output goes to a file in the folder.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn start(&mut self, program: &str, set_up: impl FnOnce(&mut Command)) -> Process {
         let name = Path::new(program).file_name().unwrap_or_default();
         let log = self.folder.join(name).with_extension("out");
         let output =
@@ -98,6 +108,9 @@ pub struct Process {
 
 impl Process {
     /// Waits until it accepts connections.
+    ///
+    /// # Panics
+    /// It ends, or does not listen in time.
     pub fn wait_for_port(&mut self, port: u16) {
         let until = Instant::now() + START_LIMIT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -112,7 +125,18 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Whether it has ended, by itself or otherwise.
+    ///
+    /// # Panics
+    /// The system does not tell.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
     /// Sends a signal to it and its children.
+    ///
+    /// # Panics
+    /// There is no shell.
     pub fn signal(&self, signal: &str) {
         let group = format!("kill -s {signal} -- -{}", self.child.id());
         let status = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
@@ -126,6 +150,9 @@ impl Process {
     }
 
     /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// It does not end in time.
     pub fn stop(&mut self) {
         self.signal("TERM");
         let until = Instant::now() + STOP_LIMIT;

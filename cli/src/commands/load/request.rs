@@ -142,7 +142,7 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-        use serde_json::json;
+    use serde_json::json;
 
     use crate::client::HeaderMap;
 
@@ -164,7 +164,8 @@ mod tests {
     }
 
     fn judge(sender: &Sender, generation: u64, ids: &[usize], known: u64) -> (Fate, usize) {
-        let results: Vec<_> = ids.iter().map(|id| json!({"image_id": id, "label": "a", "max_score": 1})).collect();
+        let results: Vec<_> =
+            ids.iter().map(|id| json!({"image_id": id, "label": "a", "max_score": 1})).collect();
         let headers = HeaderMap::from_iter([("x-model-generation".parse().unwrap(), generation.into())]);
         let body = json!({"response": {"model": "digits", "results": results}});
         let answer = Answer { status: StatusCode::OK, headers, body };

@@ -176,8 +176,7 @@ mod tests {
             tally.add(ended(Fate::Answered, 5, "a"));
             tally.add(ended(fate.clone(), 5, "b"));
             let report = tally.report(Duration::from_secs(1));
-            let counted =
-                report.answered + report.refused + report.wrong_model + report.failed + report.lost;
+            let counted = report.answered + report.refused + report.wrong_model + report.failed + report.lost;
             assert_eq!((counted, report.is_clean()), (2, clean), "{fate:?}");
         }
         assert!(!Tally::default().report(Duration::from_secs(1)).is_clean(), "nothing was answered");

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-
 use super::Outcome;
 use crate::client::{Answer, Client, ClientError, Method, Problem, StatusCode};
 
@@ -45,7 +44,8 @@ impl Question {
     /// Sends until it is accepted: a queue that is full now may have room when the server says so.
     async fn submit(&self, body: &str, until: Instant) -> Result<Answer, ClientError> {
         loop {
-            let mut call = self.client.call(Method::POST, &["classifier", "predictions"]).body(body.to_owned());
+            let mut call =
+                self.client.call(Method::POST, &["classifier", "predictions"]).body(body.to_owned());
             if let Some(model) = &self.model {
                 call = call.query("model", model);
             }

@@ -32,7 +32,12 @@ enum Forbids {
 
 /// A library and its one home.
 const fn home(says: &'static str, library: &'static [&'static str], at: &'static [&'static str]) -> Rule {
-    Rule { says, within: &["common/src", "api/src", "worker/src", "cli/src"], except: at, forbids: Forbids::Crates(library) }
+    Rule {
+        says,
+        within: &["common/src", "api/src", "worker/src", "cli/src"],
+        except: at,
+        forbids: Forbids::Crates(library),
+    }
 }
 
 /// All rules.
@@ -41,7 +46,15 @@ pub(super) const RULES: &[Rule] = &[
         says: "the api knows no TensorFlow, HDF5 or image decoding, and no worker",
         within: &["api/src"],
         except: &[],
-        forbids: Forbids::Crates(&["tensorflow", "hdf5_reader", "zip", "image", "fast_image_resize", "worker", "cli"]),
+        forbids: Forbids::Crates(&[
+            "tensorflow",
+            "hdf5_reader",
+            "zip",
+            "image",
+            "fast_image_resize",
+            "worker",
+            "cli",
+        ]),
     },
     Rule {
         says: "the worker knows no HTTP, and no api",
@@ -133,9 +146,10 @@ impl Rule {
     /// Line and text of everything that breaks it.
     pub(super) fn broken_in(&self, source: &Source) -> Vec<(usize, String)> {
         let paths = |breaks: &dyn Fn(&[&str]) -> bool| -> Vec<(usize, String)> {
-            let found = source.paths.iter().filter(|(_, path)| {
-                breaks(&path.iter().map(String::as_str).collect::<Vec<_>>())
-            });
+            let found = source
+                .paths
+                .iter()
+                .filter(|(_, path)| breaks(&path.iter().map(String::as_str).collect::<Vec<_>>()));
             found.map(|(line, path)| (*line, path.join("::"))).collect()
         };
         let holds = |path: &[&str], runs: &[&[&str]]| {
@@ -154,9 +168,8 @@ impl Rule {
                 path.windows(2).any(|pair| pair[0] == "keras" && is_file(pair[1]))
             }),
             Forbids::Environment => {
-                let mut broken = paths(&|path| {
-                    path.windows(2).any(|pair| pair[0] == "env" && pair[1].starts_with("var"))
-                });
+                let mut broken =
+                    paths(&|path| path.windows(2).any(|pair| pair[0] == "env" && pair[1].starts_with("var")));
                 broken.extend(source.env_attributes.iter().map(|line| (*line, "#[arg(env)]".to_owned())));
                 broken
             }

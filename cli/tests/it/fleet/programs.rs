@@ -5,8 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::testing::{Process, RabbitMqServer, RedisServer};
-use tempfile::TempDir;
+use common::testing::{Lair, Process, RabbitMqServer, RedisServer};
 
 /// The key that all calls carry.
 pub(super) const KEY: &str = "fleet-test-key";
@@ -21,16 +20,14 @@ pub(super) type Settings<'a> = &'a [(&'a str, &'a str)];
 pub(super) struct Fleet {
     pub(super) rabbitmq: RabbitMqServer,
     pub(super) redis: RedisServer,
-    folder: TempDir,
-    started: usize,
+    lair: Lair,
 }
 
 impl Fleet {
     /// Servers of its own and the packages `blue` and `green`; no programs yet.
     pub(super) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let fleet =
-            Self { rabbitmq: RabbitMqServer::start(), redis: RedisServer::start(), folder, started: 0 };
+            Self { rabbitmq: RabbitMqServer::start(), redis: RedisServer::start(), lair: Lair::new() };
         for colour in ["blue", "green"] {
             fleet.add_package(colour, &repository().join("models/digits"));
         }
@@ -38,7 +35,7 @@ impl Fleet {
     }
 
     pub(super) fn models(&self) -> PathBuf {
-        self.folder.path().join("models")
+        self.lair.folder().join("models")
     }
 
     /// A copy of a demo package whose labels begin with its name.
@@ -82,12 +79,9 @@ impl Fleet {
     fn start(&mut self, program: &str, own: Settings<'_>, settings: Settings<'_>) -> Process {
         let path = programs().join(program);
         assert!(path.is_file(), "`{}` is missing: cargo build --workspace --bins --examples", path.display());
-        self.started += 1;
-        let folder = self.folder.path().join(format!("{:03}-{}", self.started, program.replace('/', "-")));
-        fs::create_dir_all(&folder).unwrap();
         let (rabbitmq, redis) = (self.rabbitmq.url(), self.redis.url());
         let models = self.models();
-        Process::start(path.to_str().unwrap(), &folder, |command| {
+        self.lair.start(path.to_str().unwrap(), |command| {
             command
                 .env("RABBITMQ_URL", rabbitmq)
                 .env("REDIS_URL", redis)
@@ -101,20 +95,15 @@ impl Fleet {
         })
     }
 
-    /// The last lines of every program's log, for a test that failed.
+    /// The last lines of what the programs logged, for a test that failed.
     pub(super) fn logs(&self) -> String {
-        let mut folders: Vec<_> = fs::read_dir(self.folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
-        folders.sort();
-        let mut text = String::new();
-        for folder in folders.iter().filter(|f| !f.ends_with("models")) {
-            for file in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
-                let all = fs::read_to_string(&file).unwrap_or_default();
-                let tail: Vec<_> = all.lines().rev().take(25).collect();
-                text += &format!("--- {}\n", file.display());
-                tail.iter().rev().for_each(|line| text += &format!("{line}\n"));
-            }
-        }
-        text
+        ["classifier-api.out", "classifier-worker.out"]
+            .map(|name| {
+                let all = fs::read_to_string(self.lair.folder().join(name)).unwrap_or_default();
+                let from = all.lines().count().saturating_sub(60);
+                format!("--- {name}\n{}\n", all.lines().skip(from).collect::<Vec<_>>().join("\n"))
+            })
+            .concat()
     }
 }
 

@@ -131,8 +131,8 @@ async fn a_rollout_whose_coordinator_dies_after_the_commit_is_completed() {
     });
     // The quick worker freezes once it is prepared: the commit happens, but it cannot say that it knows.
     rollout_is(&client, "the quick worker is prepared", |fleet| {
-        let workers = fleet["workers"].as_array().unwrap();
-        workers.iter().any(|worker| worker["preparation"]["state"] == "prepared")
+        let workers = fleet["rollout"]["workers"].as_array();
+        workers.is_some_and(|workers| workers.iter().any(|worker| worker["state"] == "prepared"))
     })
     .await;
     workers[0].signal("STOP");

@@ -1,0 +1,238 @@
+//! `classifier inspect`: what is in a package, and what is wrong with it.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Args;
+use common::config::ModelsConfig;
+use common::ids::ModelName;
+use common::package::{Catalog, Package, PackageError, PreprocessingKind};
+use serde_json::{Value, json};
+use worker::engine::LoadError;
+use worker::keras::{self, Model};
+use worker::tensorflow::{Library, NodeShape, load, open, shapes};
+
+use crate::config::LibraryConfig;
+use crate::exit::{Exit, UsageError};
+use crate::output;
+
+/// What `--help` shows below the options.
+pub const EXAMPLES: &str = "Examples:
+  classifier inspect digits                   a package of the models folder
+  classifier inspect path/to/digits           a package folder anywhere
+
+Reads the config and the model, builds it and runs it once, exactly as a worker does before it serves the
+package. Exits with 1 when anything is wrong, and lists all of it.";
+
+/// Options of the command.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Name of a package in the models folder, or a path to a package's folder.
+    package: String,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    models: ModelsConfig,
+    #[command(flatten)]
+    library: LibraryConfig,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no such package, or no TensorFlow library.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let (catalog, name) = locate(&arguments.package, &arguments.models)?;
+    let package = match catalog.open(&name) {
+        Ok(package) => package,
+        Err(PackageError::Invalid { problems, .. }) => {
+            let found = json!({"model": name.as_str(), "problems": problems});
+            return report(arguments.json, &found, &[], &problems);
+        }
+        Err(error @ (PackageError::Missing(_) | PackageError::Unreadable { .. })) => return Err(error.into()),
+    };
+    let wheel = output::wheel(&format!("reading {name}"));
+    let library = open(&arguments.library.settings())?;
+    // What keeps the model from being read is among the problems that loading finds.
+    let model = keras::open(&package.model.path, package.model.format);
+    let rows = model.map_or_else(|_| Vec::new(), |model| rows(&library, &model));
+    let problems = match load(&library, &package) {
+        Ok(_) => Vec::new(),
+        Err(LoadError::Unservable(problems)) => problems,
+        Err(LoadError::Unavailable(reason)) => vec![reason],
+    };
+    wheel.finish_and_clear();
+    report(arguments.json, &about(&package, &rows, &problems), &rows, &problems)
+}
+
+/// The catalog and the name that a package is opened with: a path names the folder of both.
+///
+/// # Errors
+/// It is neither a name nor a path to a folder.
+pub(super) fn locate(package: &str, models: &ModelsConfig) -> anyhow::Result<(Catalog, ModelName)> {
+    if !package.contains('/') {
+        let name = ModelName::parse(package).map_err(|error| UsageError(error.to_string()))?;
+        return Ok((Catalog::new(&models.models_dir), name));
+    }
+    let folder = Path::new(package)
+        .canonicalize()
+        .with_context(|| format!("`{package}` cannot be read, expected a package's folder"))?;
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = ModelName::parse(name).map_err(|error| UsageError(error.to_string()))?;
+    Ok((Catalog::new(folder.parent().unwrap_or(&folder)), name))
+}
+
+/// A layer's row.
+struct Row {
+    name: String,
+    class: String,
+    shape: String,
+    parameters: usize,
+    trainable: usize,
+}
+
+/// The layers of the outermost model, as Keras's own summary has them.
+fn rows(library: &Library, model: &Model) -> Vec<Row> {
+    // Where the graph cannot be built, the layers are still worth seeing; why is among the problems.
+    let shapes = shapes(library, model).unwrap_or_default();
+    let row = |row: &keras::SummaryRow| Row {
+        name: row.name.clone(),
+        class: row.class.clone(),
+        shape: shapes.get(row.node).map_or_else(|| "?".to_owned(), show_shape),
+        parameters: row.parameters,
+        trainable: row.trainable,
+    };
+    model.summary.iter().map(row).collect()
+}
+
+/// As Keras writes it: `(None, 32, 32, 3)`.
+fn show_shape(shape: &NodeShape) -> String {
+    let sizes: Vec<_> =
+        shape.iter().map(|size| size.map_or_else(|| "None".to_owned(), |size| size.to_string())).collect();
+    format!("({})", sizes.join(", "))
+}
+
+/// Everything about a sound config's package, as JSON.
+fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
+    let config = &package.config;
+    let (preprocessing, factor) = match config.preprocessing.kind {
+        PreprocessingKind::NormalizeAndPad { normalization_factor } => {
+            ("normalize_and_pad", Some(normalization_factor))
+        }
+        PreprocessingKind::NoPrepro => ("no_prepro", None),
+    };
+    let layers: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            json!({"name": row.name, "class": row.class, "output_shape": row.shape, "parameters": row.parameters})
+        })
+        .collect();
+    json!({
+        "model": package.name.as_str(),
+        "version": package.version.as_str(),
+        "file": package.model.path,
+        "preprocessing": preprocessing,
+        "input_shape": config.preprocessing.input_shape,
+        "normalization_factor": factor,
+        "classes": config.postprocessing.classes(),
+        "creation_time": config.creation_time,
+        "comments": config.comments,
+        "layers": layers,
+        "parameters": rows.iter().map(|row| row.parameters).sum::<usize>(),
+        "trainable_parameters": rows.iter().map(|row| row.trainable).sum::<usize>(),
+        "problems": problems,
+    })
+}
+
+fn report(as_json: bool, about: &Value, rows: &[Row], problems: &[String]) -> anyhow::Result<Exit> {
+    if as_json {
+        output::json(about)?;
+        return Ok(Exit::done_if(problems.is_empty()));
+    }
+    for key in [
+        "model",
+        "version",
+        "file",
+        "preprocessing",
+        "input_shape",
+        "normalization_factor",
+        "classes",
+        "creation_time",
+        "comments",
+    ] {
+        match &about[key] {
+            Value::Null => {}
+            Value::String(text) => output::line(&format!("{key:<22}{text}"))?,
+            value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                output::line(&format!("{key:<22}{value}"))?;
+            }
+        }
+    }
+    if !rows.is_empty() {
+        let mut table = output::table(&["Layer (type)", "Output Shape", "Param #"]);
+        for row in rows {
+            table.add_row([
+                format!("{} ({})", row.name, row.class),
+                row.shape.clone(),
+                thousands(row.parameters),
+            ]);
+        }
+        output::line(&table.to_string())?;
+        let total: usize = rows.iter().map(|row| row.parameters).sum();
+        let trainable: usize = rows.iter().map(|row| row.trainable).sum();
+        output::line(&format!("Total params: {}", thousands(total)))?;
+        output::line(&format!("Trainable params: {}", thousands(trainable)))?;
+        output::line(&format!("Non-trainable params: {}", thousands(total - trainable)))?;
+    }
+    if problems.is_empty() {
+        output::line("The package can be served.")?;
+    } else {
+        output::line(&format!("The package cannot be served, {} found:", faults(problems.len())))?;
+        problems.iter().try_for_each(|problem| output::line(&format!("  - {problem}")))?;
+    }
+    Ok(Exit::done_if(problems.is_empty()))
+}
+
+fn faults(count: usize) -> String {
+    if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
+}
+
+/// A number with commas between groups of three digits, as Keras writes it.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_commas_between_thousands() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (21050, "21,050"), (1234567, "1,234,567")]
+        {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn a_path_names_the_models_folder_and_the_package() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("digits")).unwrap();
+        let models = ModelsConfig { models_dir: "elsewhere".into() };
+        let (catalog, name) = locate(folder.path().join("digits/").to_str().unwrap(), &models).unwrap();
+        assert_eq!(name.as_str(), "digits");
+        assert_eq!(catalog.folder(), folder.path().canonicalize().unwrap());
+        assert_eq!(locate("digits", &models).unwrap().0.folder(), Path::new("elsewhere"));
+        assert!(locate("..", &models).unwrap_err().is::<UsageError>());
+    }
+}
