@@ -59,12 +59,16 @@ async fn a_second_rollout_is_409_with_the_first_ones_location() {
         second.is_problem(409, "rollout_running", "rollout 3");
         assert_eq!(second.header("location"), location);
     }
-    let fleet = Answer::of(server.get(SERVICE)).await.json();
-    assert_eq!(fleet["response"]["rollout"]["generation"], 3);
-    assert_eq!(
-        fleet["response"]["rollout"]["workers"][0],
-        json!({"id": "w1", "state": "loading", "detail": null})
-    );
+    let running = loop {
+        let fleet = Answer::of(server.get(SERVICE)).await.json();
+        let running = fleet["response"]["rollout"].clone();
+        // Until the worker has said that it begins, it is waited for.
+        if running["workers"][0]["state"] != "waiting" {
+            break running;
+        }
+    };
+    assert_eq!(running["generation"], 3);
+    assert_eq!(running["workers"][0], json!({"id": "w1", "state": "loading", "detail": null}));
     server.still_answers().await;
 }
 
