@@ -155,10 +155,10 @@ pub(crate) async fn create(
     let preference = Preference::of(&parts.headers);
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
     let mut response = tell(&app, job, &waiting).await.map_err(|error| still_there(error, job))?;
-    if preference != Preference::default() {
-        if let Ok(value) = HeaderValue::from_str(&waiting.applied) {
-            response.headers_mut().insert(PREFERENCE_APPLIED, value);
-        }
+    if preference != Preference::default()
+        && let Ok(value) = HeaderValue::from_str(&waiting.applied)
+    {
+        response.headers_mut().insert(PREFERENCE_APPLIED, value);
     }
     Ok(response)
 }

@@ -31,7 +31,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .routes(routes!(ops::metrics));
     let (router, document) =
         OpenApiRouter::with_openapi(openapi::document()).merge(with_key).merge(open).split_for_parts();
-    router
+    let router = router
         .with_state(Arc::clone(app))
         .merge(openapi::pages(document))
         .fallback(fallback::unknown_route)
@@ -39,7 +39,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable())
         // The last one added is the outermost.
         .layer(CatchPanicLayer::custom(fallback::panicked))
-        .layer(middleware::from_fn(fallback::only_problems))
         .layer(middleware::from_fn(body::drain_unread))
-        .layer(middleware::from_fn(observe::observe))
+        .layer(middleware::from_fn(observe::observe));
+    // A router of its own around it: the `Allow` of a 405 is added outside of the layers above.
+    Router::new().fallback_service(router).layer(middleware::from_fn(fallback::only_problems))
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
 //! served, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
-//! all workers together and [`rollout`] changes it, [`config`] holds the settings that the
+//! all workers together and [`rollout`] changes it, [`config`] and [`program`] are what the
 //! programs share, [`telemetry`] makes all of it visible.
 //!
 //! # The delivery guarantee
@@ -19,6 +19,7 @@ pub mod ids;
 pub mod messages;
 pub mod package;
 mod patience;
+pub mod program;
 pub mod rollout;
 pub mod store;
 pub mod telemetry;

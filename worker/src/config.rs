@@ -158,9 +158,9 @@ pub struct Program {
     #[command(flatten)]
     pub log: LogConfig,
 
-    /// Address of `/metrics`, `/health/live` and `/health/ready` (WORKER_LISTEN, default
-    /// `0.0.0.0:5051`).
-    #[arg(long = "worker-listen", env = "WORKER_LISTEN", default_value = "0.0.0.0:5051")]
+    /// Address of `/metrics`, `/health/live` and `/health/ready` (WORKER_LISTEN, default `127.0.0.1:0`: a
+    /// free port, which the log names). Several workers on one host need one each.
+    #[arg(long = "worker-listen", env = "WORKER_LISTEN", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 
     /// Ask the worker that listens at this address whether it is ready, and end with 0 or 1: the health

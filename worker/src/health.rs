@@ -3,7 +3,6 @@
 //! One request a connection, three paths, no body: what a scraper and a container's health check need.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::control::Control;
 /// Longest request that is read, in bytes. The first line is all that counts.
 const MAX_REQUEST: usize = 8192;
 
-/// Longest time for one request, and for the answer of a health check.
+/// Longest time for one request.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a worker may take to look at the fleet's state and still counts as ready.
@@ -92,31 +91,6 @@ fn path(head: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
     let target = line.strip_prefix("GET ")?.split(' ').next()?;
     target.split('?').next()
-}
-
-/// Asks the worker that listens at this address whether it takes jobs.
-///
-/// # Errors
-/// It does not answer, or says that it does not.
-pub async fn check(listen: SocketAddr) -> io::Result<()> {
-    let mut address = listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /health/ready HTTP/1.1\r\nHost: worker\r\n\r\n").await?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await?;
-        Ok::<_, io::Error>(reply)
-    };
-    let reply = tokio::time::timeout(TIME_LIMIT, ask).await??;
-    if reply.starts_with("HTTP/1.1 200 ") {
-        Ok(())
-    } else {
-        let said = reply.lines().last().unwrap_or("nothing").to_owned();
-        Err(io::Error::other(format!("the worker at {address} says: {said}")))
-    }
 }
 
 #[cfg(test)]

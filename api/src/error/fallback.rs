@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::extract::Request;
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -39,16 +39,20 @@ pub(crate) async fn only_problems(request: Request, next: Next) -> Response {
     if !(status.is_client_error() || status.is_server_error()) || is_problem(&response) {
         return response;
     }
-    let allow = response.headers().get(ALLOW).cloned();
-    if let (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) = (status, &allow) {
-        if method == Method::OPTIONS {
-            return (StatusCode::NO_CONTENT, [(ALLOW, allow.clone())]).into_response();
+    let (head, _) = response.into_parts();
+    let allow = head.headers.get(ALLOW);
+    let mut answer =
+        if method == Method::OPTIONS && status == StatusCode::METHOD_NOT_ALLOWED && allow.is_some() {
+            StatusCode::NO_CONTENT.into_response()
+        } else {
+            let mut answer = problem_of(status, &method, &path, allow).into_response();
+            *answer.status_mut() = status;
+            answer
+        };
+    for (name, value) in &head.headers {
+        if name != CONTENT_TYPE && name != CONTENT_LENGTH {
+            answer.headers_mut().append(name, value.clone());
         }
-    }
-    let mut answer = problem_of(status, &method, &path, allow.as_ref()).into_response();
-    *answer.status_mut() = status;
-    if let Some(allow) = allow {
-        answer.headers_mut().insert(ALLOW, allow);
     }
     answer
 }

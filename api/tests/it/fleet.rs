@@ -44,26 +44,31 @@ async fn a_failed_swap_says_why_and_changes_nothing() {
 #[tokio::test]
 async fn a_second_rollout_is_409_with_the_first_ones_location() {
     let (server, _worker) = Server::ready(&[]).await;
+    server.swap("pets_v2").await;
     let first = Answer::of(server.put(&format!("{SERVICE}/never")).header("Prefer", "respond-async")).await;
     assert_eq!(first.status, 202);
     let location = first.header("location").to_owned();
-    assert_eq!(location, format!("{SERVICE}/rollouts/2"));
+    assert_eq!(location, format!("{SERVICE}/rollouts/3"));
     let body = first.json();
     assert_eq!(body["response"]["status"], "preparing");
     assert_eq!(body["response"]["status_url"], location);
     assert_eq!(first.header("preference-applied"), "respond-async");
 
-    for request in [server.put(&format!("{SERVICE}/pets_v2")), server.post(&format!("{SERVICE}/rollback"))] {
+    for request in [server.put(&format!("{SERVICE}/pets")), server.post(&format!("{SERVICE}/rollback"))] {
         let second = Answer::of(request).await;
-        second.is_problem(409, "rollout_running", "rollout 2");
+        second.is_problem(409, "rollout_running", "rollout 3");
         assert_eq!(second.header("location"), location);
     }
-    let fleet = Answer::of(server.get(SERVICE)).await.json();
-    assert_eq!(fleet["response"]["rollout"]["generation"], 2);
-    assert_eq!(
-        fleet["response"]["rollout"]["workers"][0],
-        json!({"id": "w1", "state": "loading", "detail": null})
-    );
+    let running = loop {
+        let fleet = Answer::of(server.get(SERVICE)).await.json();
+        let running = fleet["response"]["rollout"].clone();
+        // Until the worker has said that it begins, it is waited for.
+        if running["workers"][0]["state"] != "waiting" {
+            break running;
+        }
+    };
+    assert_eq!(running["generation"], 3);
+    assert_eq!(running["workers"][0], json!({"id": "w1", "state": "loading", "detail": null}));
     server.still_answers().await;
 }
 

@@ -1,5 +1,10 @@
-//! The command's tests: house rules, the real binary from end to end, the notebook.
+//! The command's tests: house rules, the real binary from end to end, the notebook; and what API and
+//! workers do together, in one process and as a fleet.
 
 // Marked as tests so that helpers, too, may unwrap.
 #[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
+mod swap;

@@ -24,19 +24,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// when their process ends, however it ends. Then it ends the groups and removes the folder.
 const GUARD: &str = r#"
 while read -r group; do groups="$groups $group"; done
-for group in $groups; do kill -KILL -- "-$group"; done 2> /dev/null
+for group in $groups; do kill -s KILL -- "-$group"; done 2> /dev/null
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
 /// A temporary folder and the processes that work in it. Both are gone when it is dropped, and also when
 /// the process of the tests is killed.
-pub(super) struct Lair {
+pub struct Lair {
     folder: PathBuf,
     guardian: Child,
 }
 
 impl Lair {
-    pub(super) fn new() -> Self {
+    /// A new one, empty.
+    ///
+    /// # Panics
+    /// There is no room.
+    #[expect(clippy::new_without_default, reason = "it starts a process")]
+    pub fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("classifier-test-{}", Uuid::new_v4().simple()));
         fs::create_dir(&folder).expect("there is room for temporary files");
         let guardian = Command::new("sh")
@@ -52,12 +57,17 @@ impl Lair {
         Self { folder, guardian }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Starts a server in a process group of its own; its output goes to a file in the folder.
-    pub(super) fn start(&mut self, program: &str, set_up: impl FnOnce(&mut Command)) -> Process {
+    /// Starts a program in a process group of its own; its output goes to a file in the folder.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn start(&mut self, program: &str, set_up: impl FnOnce(&mut Command)) -> Process {
         let name = Path::new(program).file_name().unwrap_or_default();
         let log = self.folder.join(name).with_extension("out");
         let output =
@@ -91,14 +101,17 @@ impl Drop for Lair {
 }
 
 /// A server process and its children.
-pub(super) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Waits until it accepts connections.
-    pub(super) fn wait_for_port(&mut self, port: u16) {
+    ///
+    /// # Panics
+    /// It ends, or does not listen in time.
+    pub fn wait_for_port(&mut self, port: u16) {
         let until = Instant::now() + START_LIMIT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = self.child.try_wait().expect("a child can be waited for");
@@ -112,21 +125,35 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Whether it has ended, by itself or otherwise.
+    ///
+    /// # Panics
+    /// The system does not tell.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
     /// Sends a signal to it and its children.
-    pub(super) fn signal(&self, signal: &str) {
-        let group = format!("kill -{signal} -- -{}", self.child.id());
+    ///
+    /// # Panics
+    /// There is no shell.
+    pub fn signal(&self, signal: &str) {
+        let group = format!("kill -s {signal} -- -{}", self.child.id());
         let status = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
         status.expect("there is a shell");
     }
 
     /// Ends it at once.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.signal("KILL");
         let _ = self.child.wait();
     }
 
     /// Asks it to end, and waits until it has.
-    pub(super) fn stop(&mut self) {
+    ///
+    /// # Panics
+    /// It does not end in time.
+    pub fn stop(&mut self) {
         self.signal("TERM");
         let until = Instant::now() + STOP_LIMIT;
         while self.child.try_wait().expect("a child can be waited for").is_none() {

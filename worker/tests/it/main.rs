@@ -1,5 +1,6 @@
-//! Tests of the worker from the outside.
+//! What the worker does, seen from outside.
 
 #[cfg(test)]
 mod pixels;
+#[cfg(test)]
 mod runtime;
