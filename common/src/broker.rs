@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Generation;
 use crate::messages::{Part, PartId};
 
+#[cfg(feature = "testing")]
+pub mod contract;
 pub mod in_process;
+pub mod rabbitmq;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -121,7 +124,8 @@ pub trait Acknowledge: Send + Sync {
 pub struct QueueDepth {
     /// Parts that wait for a worker.
     pub waiting: u64,
-    /// Workers' consumers attached to the queue.
+    /// Workers' consumers attached to the queue. One that was stopped may count until the last part that
+    /// it handed out is settled.
     pub consumers: u64,
     /// Parts put aside.
     pub dead_letters: u64,

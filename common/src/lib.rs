@@ -18,6 +18,9 @@ pub mod fleet;
 pub mod ids;
 pub mod messages;
 pub mod package;
+mod patience;
 pub mod rollout;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -8,7 +8,10 @@ use crate::fleet::{FleetState, WorkerReport};
 use crate::ids::{JobId, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 
+#[cfg(feature = "testing")]
+pub mod contract;
 pub mod in_memory;
+pub mod redis;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -1,0 +1,23 @@
+-- Stores the first result of a part; 1 if it was the first. The last missing one ends the job.
+-- KEYS: the job, its tries. ARGV: job id, index of the part, result, channel of the ends.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local id, index, result, ends = unpack(ARGV)
+local field = 'result:' .. index
+local job = redis.call('HMGET', KEYS[1], 'parts', 'done', 'deadline', 'retention', 'idempotency', field)
+local parts = tonumber(job[1] or 0)
+if tonumber(index) >= parts or tonumber(job[2]) >= parts then return 0 end
+if now >= tonumber(job[3]) or job[6] then return 0 end
+
+redis.call('HSET', KEYS[1], field, result)
+local own = index .. ':'
+for _, try in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if string.sub(try, 1, #own) == own then redis.call('HDEL', KEYS[2], try) end
+end
+if redis.call('HINCRBY', KEYS[1], 'done', 1) >= parts then
+  local forget_at = string.format('%.0f', now + job[4])
+  redis.call('PEXPIREAT', KEYS[1], forget_at)
+  if job[5] then redis.call('PEXPIREAT', job[5], forget_at) end
+  redis.call('PUBLISH', ends, id)
+end
+return 1

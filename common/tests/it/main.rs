@@ -1,0 +1,7 @@
+//! The two seams on all their implementations, with real servers.
+
+mod in_memory;
+mod in_process;
+mod latency;
+mod rabbitmq;
+mod redis;
