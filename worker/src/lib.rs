@@ -2,4 +2,5 @@
 
 pub mod engine;
 pub mod keras;
+pub mod npy;
 pub mod tensorflow;
