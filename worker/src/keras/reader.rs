@@ -44,6 +44,7 @@ pub(super) struct Reader<'a> {
     inputs: &'a [Option<Shape>],
     asked: BTreeSet<&'static str>,
     ignores_everything: bool,
+    unsure: bool,
     /// In the second reading: the declared weights, in order.
     given: Option<std::slice::Iter<'a, Tensor>>,
     declared: Vec<Declared>,
@@ -52,8 +53,8 @@ pub(super) struct Reader<'a> {
 
 /// What came of a reading.
 pub(super) struct Reading {
-    /// The weights, in the order in which the layer has them.
-    pub(super) declared: Vec<Declared>,
+    /// The weights, in the order in which the layer has them; `None` where an earlier fault hides which.
+    pub(super) declared: Option<Vec<Declared>>,
     /// Faults of the config, without the layer's name.
     pub(super) problems: Vec<String>,
 }
@@ -72,6 +73,7 @@ impl<'a> Reader<'a> {
             inputs,
             asked: BTreeSet::new(),
             ignores_everything: false,
+            unsure: false,
             given: given.map(<[Tensor]>::iter),
             declared: Vec::new(),
             problems: Vec::new(),
@@ -81,7 +83,10 @@ impl<'a> Reader<'a> {
     /// Ends the reading: what was not asked for is a fault.
     pub(super) fn finish(mut self) -> Reading {
         if self.ignores_everything {
-            return Reading { declared: self.declared, problems: self.problems };
+            return Reading {
+                declared: Some(self.declared).filter(|_| !self.unsure),
+                problems: self.problems,
+            };
         }
         self.check_dtype();
         let unknown: Vec<String> = self
@@ -92,7 +97,7 @@ impl<'a> Reader<'a> {
             .map(|key| format!("its config has the key `{key}`, which is not supported"))
             .collect();
         self.problems.extend(unknown);
-        Reading { declared: self.declared, problems: self.problems }
+        Reading { declared: Some(self.declared).filter(|_| !self.unsure), problems: self.problems }
     }
 
     /// Notes a fault.
@@ -256,6 +261,11 @@ impl<'a> Reader<'a> {
             ));
         }
         last
+    }
+
+    /// The weights cannot be told, because the shape of the input is not known.
+    pub(super) fn unsure(&mut self) {
+        self.unsure = true;
     }
 
     /// A weight that training changes.
