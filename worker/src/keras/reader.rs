@@ -198,9 +198,9 @@ impl<'a> Reader<'a> {
     /// Whole numbers of either sign; a single one counts as a list.
     pub(super) fn integers(&mut self, key: &'static str) -> Option<Vec<i64>> {
         let value = self.value(key)?;
-        let list = match value {
-            Value::Array(list) => list.iter().map(Value::as_i64).collect(),
-            other => other.as_i64().map(|one| vec![one]),
+        let list = match value.as_array() {
+            Some(list) => list.iter().map(Value::as_i64).collect(),
+            None => value.as_i64().map(|one| vec![one]),
         };
         if list.is_none() {
             self.fault(format!("`{key}` is {}, expected whole numbers", shown(value)));
@@ -235,9 +235,9 @@ impl<'a> Reader<'a> {
     /// Numbers; a single one counts as a list.
     pub(super) fn numbers(&mut self, key: &'static str) -> Option<Vec<f32>> {
         let value = self.value(key)?;
-        let list = match plain(value) {
-            Value::Array(list) => list.iter().map(number).collect(),
-            other => number(other).map(|one| vec![one]),
+        let list = match plain(value).as_array() {
+            Some(list) => list.iter().map(number).collect(),
+            None => number(value).map(|one| vec![one]),
         };
         if list.is_none() {
             self.fault(format!("`{key}` is {}, expected numbers", shown(value)));
@@ -308,12 +308,10 @@ impl<'a> Reader<'a> {
     }
 
     fn pair_of(&mut self, key: &str, value: &Value) -> [usize; 2] {
-        let pair = match value {
-            Value::Array(list) => match list.as_slice() {
-                [first, second] => size(first).zip(size(second)).map(<[usize; 2]>::from),
-                _ => None,
-            },
-            other => size(other).map(|both| [both, both]),
+        let pair = match value.as_array().map(Vec::as_slice) {
+            Some([first, second]) => size(first).zip(size(second)).map(<[usize; 2]>::from),
+            Some(_) => None,
+            None => size(value).map(|both| [both, both]),
         };
         pair.unwrap_or_else(|| {
             self.fault(format!("`{key}` is {}, expected two positive whole numbers", shown(value)));
