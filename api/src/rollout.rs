@@ -12,7 +12,7 @@ use common::broker::{Broker, Hint};
 use common::fleet::{FleetState, Rollout};
 use common::ids::Generation;
 use common::messages::Timestamp;
-use common::rollout::{self, Actor, Busy, Decision};
+use common::rollout::{self, Busy};
 use common::store::{Revised, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -126,9 +126,6 @@ impl Coordinator {
         let id = Uuid::new_v4();
         loop {
             let fleet = self.store.fleet().await?;
-            if rollout::is_orphaned(&fleet.value, Timestamp::now()) && self.end_orphan(&fleet).await? {
-                continue;
-            }
             let target = match &target {
                 Some(target) => target.clone(),
                 None => rollout::rollback_target(&fleet.value).ok_or(SwapError::NothingToRollBackTo)?,
@@ -145,25 +142,6 @@ impl Coordinator {
                 );
                 tokio::spawn(async move { self.drive(id, generation).await });
                 return Ok(generation);
-            }
-        }
-    }
-
-    /// Asks what a bystander should do about an orphan, and does it. Whether there was anything to do, so
-    /// that the document has changed.
-    async fn end_orphan(&self, fleet: &Revised<FleetState>) -> Result<bool, StoreError> {
-        let workers = self.store.workers().await?;
-        match rollout::step(&fleet.value, &workers, Timestamp::now(), Actor::Bystander) {
-            Decision::Wait | Decision::Over => Ok(false),
-            Decision::Replace(next) => {
-                if self.replace(fleet, &next).await? {
-                    tracing::warn!(
-                        generation = next.generation.0,
-                        phase = ?next.rollout.as_ref().map(|rollout| &rollout.phase),
-                        "ended a rollout whose coordinator is gone"
-                    );
-                }
-                Ok(true)
             }
         }
     }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Generation;
 use crate::messages::{Part, PartId};
 
+#[cfg(feature = "testing")]
+pub mod contract;
 pub mod in_process;
 pub mod rabbitmq;
 

@@ -22,3 +22,5 @@ mod patience;
 pub mod rollout;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -22,12 +22,15 @@
 //! so either the coordinator sees the worker, or the worker sees the rollout and prepares before it takes
 //! jobs.
 
+mod watch;
+
 use uuid::Uuid;
 
 use crate::fleet::{FleetState, Phase, PreparationState, Rollout, RolloutFailure, WorkerReport, WorkerState};
 use crate::ids::{Generation, ModelName, ModelVersion, WorkerId};
 use crate::messages::{PinnedModel, Timestamp};
 
+pub use self::watch::LeaseWatch;
 pub use crate::fleet::RolloutTiming;
 
 /// Problems of a package that are kept once its rollout is history: the document is read for every
@@ -71,7 +74,7 @@ pub enum Decision {
 /// The document with a new rollout in it.
 ///
 /// # Errors
-/// Another one is running. If its lease is over, [`step`] ends it first.
+/// Another one is running. If nobody leads it any more, a bystander's [`step`] ends it.
 pub fn begin(
     state: &FleetState,
     target: Target,

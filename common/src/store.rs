@@ -8,6 +8,8 @@ use crate::fleet::{FleetState, WorkerReport};
 use crate::ids::{JobId, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 
+#[cfg(feature = "testing")]
+pub mod contract;
 pub mod in_memory;
 pub mod redis;
 

@@ -3,11 +3,65 @@
 //! Nothing here knows TensorFlow; the graph is built from [`Model`] alone.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-pub mod layers;
+use common::package::ModelFormat;
 
+mod architecture;
+mod assembly;
+mod hdf5;
+pub mod layers;
+mod reader;
+mod shapes;
+mod weights;
+
+use self::architecture::Dialect;
+use self::hdf5::{Fault, Folder};
 use self::layers::Layer;
+
+/// Reads a model file. Blocks on disk.
+///
+/// # Errors
+/// [`ImportError`]; for a file with faults, all of them.
+pub fn open(path: &Path, format: ModelFormat) -> Result<Model, ImportError> {
+    match format {
+        ModelFormat::Hdf5 => open_hdf5(path),
+        ModelFormat::KerasArchive => Err(unsupported(path, ".keras archives")),
+        ModelFormat::SavedModel => Err(unsupported(path, "SavedModel folders")),
+    }
+}
+
+fn unsupported(path: &Path, what: &str) -> ImportError {
+    let shown = path.display();
+    ImportError::faulty(format!("`{shown}`: {what} are not supported, expected a model saved as .hdf5"))
+}
+
+fn open_hdf5(path: &Path) -> Result<Model, ImportError> {
+    let file = hdf5::open(path)?;
+    let Some(config) = file.text("model_config")? else {
+        return Err(ImportError::faulty(format!(
+            "`{}` has no attribute `model_config`, expected a whole model and not its weights alone",
+            path.display()
+        )));
+    };
+    let dialect = dialect(&file)?;
+    let architecture = architecture::parse(&config, dialect).map_err(ImportError::faulty)?;
+    assembly::assemble(&architecture, dialect, &file)
+}
+
+/// Which Keras saved the file, by the version it left.
+fn dialect(file: &Folder) -> Result<Dialect, ImportError> {
+    let version = file.text("keras_version")?;
+    let version = version.as_deref().unwrap_or_default();
+    match version.split('.').next() {
+        Some("2") => Ok(Dialect::Keras2),
+        Some("3") => Ok(Dialect::Keras3),
+        Some(_) | None => Err(ImportError::faulty(format!(
+            "the file was saved by Keras version `{version}`, expected 2 or 3 in `keras_version`"
+        ))),
+    }
+}
 
 /// A classifier as Keras saved it: nested models flattened, attributes parsed, weights attached.
 #[derive(Debug, Clone)]
@@ -69,10 +123,31 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// Why a file gave no model: every fault found, each naming its layer.
+/// Why a file gave no model.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{}", .problems.join("; "))]
-pub struct ImportError {
-    /// One sentence each.
-    pub problems: Vec<String>,
+pub enum ImportError {
+    /// The system did not let us read the file; another time it may.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The file has faults that everyone would find: all of them, each naming its layer.
+    #[error("{}", problems.join("; "))]
+    Faulty {
+        /// One sentence each.
+        problems: Vec<String>,
+    },
+}
+
+impl ImportError {
+    fn faulty(problem: impl Into<String>) -> Self {
+        Self::Faulty { problems: vec![problem.into()] }
+    }
+}
+
+impl From<Fault> for ImportError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unreadable(reason) => Self::Unreadable(format!("the model cannot be read: {reason}")),
+            Fault::Damaged(reason) => Self::faulty(format!("the HDF5 file is damaged: {reason}")),
+        }
+    }
 }

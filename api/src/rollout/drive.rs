@@ -1,13 +1,13 @@
 //! The loops behind [`Coordinator`]: one for each rollout it began, one that sweeps up after others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::fleet::{FleetState, Phase};
 use common::ids::Generation;
 use common::messages::Timestamp;
-use common::rollout::{self, Actor, Decision};
+use common::rollout::{self, Actor, Decision, LeaseWatch};
 use common::store::StoreError;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::{Coordinator, POLL};
@@ -20,7 +20,10 @@ impl Coordinator {
     pub(super) async fn drive(&self, id: Uuid, generation: Generation) {
         let mut away = false;
         loop {
-            match self.advance(id).await {
+            // A call that hangs must not cost the lease. One that is cut short may or may not have replaced
+            // the document; the next look shows which.
+            let advanced = timeout(self.timing.lease / 3, self.advance(id)).await;
+            match advanced.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(Decision::Over) => return,
                 Ok(Decision::Wait | Decision::Replace(_)) => away = false,
                 Err(error) => {
@@ -50,18 +53,29 @@ impl Coordinator {
     pub(super) async fn sweep_for_ever(&self) {
         // Often enough that a dead coordinator is noticed soon after its lease, seldom enough not to matter.
         let pause = (self.timing.lease / 5).clamp(POLL, Duration::from_secs(1));
+        let mut watch = LeaseWatch::default();
         loop {
             sleep(pause).await;
-            if let Err(error) = self.sweep().await {
+            if let Err(error) = self.sweep(&mut watch).await {
                 tracing::debug!(%error, "the sweeper could not look at the fleet");
             }
         }
     }
 
-    async fn sweep(&self) -> Result<(), StoreError> {
+    /// Ends a rollout that nobody leads any more.
+    async fn sweep(&self, watch: &mut LeaseWatch) -> Result<(), StoreError> {
         let fleet = self.store.fleet().await?;
-        if rollout::is_orphaned(&fleet.value, Timestamp::now()) {
-            self.end_orphan(&fleet).await?;
+        if !watch.is_orphaned(&fleet, Timestamp::now(), Instant::now()) {
+            return Ok(());
+        }
+        let workers = self.store.workers().await?;
+        match rollout::step(&fleet.value, &workers, Timestamp::now(), Actor::Bystander) {
+            Decision::Wait | Decision::Over => {}
+            Decision::Replace(next) => {
+                if self.replace(&fleet, &next).await? {
+                    log(&fleet.value, &next);
+                }
+            }
         }
         Ok(())
     }

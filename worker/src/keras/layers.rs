@@ -1,6 +1,19 @@
 //! What each layer computes, with its attributes and weights. All images are `[batch, height, width,
 //! channels]`.
 
+pub(super) mod activation;
+pub(super) mod catalog;
+mod convolution;
+mod dense;
+mod framing;
+mod inert;
+pub(super) mod input;
+mod merging;
+mod normalization;
+mod pooling;
+mod reshaping;
+mod scaling;
+
 use super::Tensor;
 
 /// The layers a model can be made of. Layers that do nothing at inference are [`Layer::Identity`].

@@ -38,7 +38,10 @@ pub struct Lanes<T> {
 
 struct Lane<T> {
     version: ModelVersion,
-    /// Oldest first; all but the last are full. Never empty.
+    /// Batches that may run at a time, and those that do.
+    at_once: usize,
+    running: usize,
+    /// Oldest first; all but the last are full.
     forming: VecDeque<Forming<T>>,
 }
 
@@ -48,23 +51,37 @@ struct Forming<T> {
     tickets: Vec<T>,
 }
 
+/// An image that comes to wait.
+pub struct Arrival<'a, T> {
+    /// Of its model.
+    pub version: &'a ModelVersion,
+    /// Batches of this model that may run at a time.
+    pub at_once: usize,
+    /// Its preprocessed values, for every image of the version as many.
+    pub pixels: Vec<f32>,
+    /// What it is known by.
+    pub ticket: T,
+}
+
 /// What is to be done now.
 #[derive(Debug, PartialEq)]
 pub enum Next<T> {
-    /// Run this batch.
+    /// Run this batch, and say when it is [finished](Lanes::finished).
     Run(Formed<T>),
-    /// Look again when something arrives, at the latest at this moment.
+    /// Look again when something arrives or is finished, at the latest at this moment.
     WaitUntil(Instant),
-    /// Look again when something arrives.
+    /// Look again when something arrives or is finished.
     Idle,
 }
 
 /// A batch that was formed: images of one version in the order in which they came.
 #[derive(Debug, PartialEq)]
 pub struct Formed<T> {
+    /// Of their model.
+    pub version: ModelVersion,
     /// Their preprocessed values, one image after the other.
     pub pixels: Vec<f32>,
-    /// What they were pushed with.
+    /// What they are known by.
     pub tickets: Vec<T>,
 }
 
@@ -75,14 +92,15 @@ impl<T> Lanes<T> {
         Self { limits, lanes: VecDeque::new() }
     }
 
-    /// An image arrives. All images of a version have the same number of values.
-    pub fn push(&mut self, version: &ModelVersion, image: (Vec<f32>, T), now: Instant) {
+    /// An image arrives.
+    pub fn push(&mut self, arrival: Arrival<'_, T>, now: Instant) {
+        let Arrival { version, at_once, pixels, ticket } = arrival;
         let index = self.lanes.iter().position(|lane| lane.version == *version).unwrap_or_else(|| {
-            self.lanes.push_back(Lane { version: version.clone(), forming: VecDeque::new() });
+            let version = version.clone();
+            self.lanes.push_back(Lane { version, at_once, running: 0, forming: VecDeque::new() });
             self.lanes.len() - 1
         });
         let forming = &mut self.lanes[index].forming;
-        let (pixels, ticket) = image;
         match forming.back_mut().filter(|last| last.tickets.len() < self.limits.max_images) {
             Some(last) => {
                 last.pixels.extend_from_slice(&pixels);
@@ -94,24 +112,36 @@ impl<T> Lanes<T> {
 
     /// Decides for a thread that is free.
     pub fn next(&mut self, now: Instant) -> Next<T> {
-        let due = |lane: &Lane<T>| {
-            let oldest = &lane.forming[0];
-            match oldest.tickets.len() >= self.limits.max_images {
-                true => oldest.since,
-                false => oldest.since + self.limits.max_delay,
-            }
-        };
-        let Some(index) = self.lanes.iter().position(|lane| due(lane) <= now) else {
-            return self.lanes.iter().map(due).min().map_or(Next::Idle, Next::WaitUntil);
+        let limits = self.limits;
+        let due = |lane: &Lane<T>| lane.due(limits);
+        let Some(index) = self.lanes.iter().position(|lane| due(lane).is_some_and(|due| due <= now)) else {
+            return self.lanes.iter().filter_map(due).min().map_or(Next::Idle, Next::WaitUntil);
         };
         let formed = self.lanes.remove(index).and_then(|mut lane| {
             let oldest = lane.forming.pop_front();
-            if !lane.forming.is_empty() {
-                self.lanes.push_back(lane);
-            }
-            oldest
+            let version = lane.version.clone();
+            lane.running += 1;
+            self.lanes.push_back(lane);
+            oldest.map(|Forming { pixels, tickets, .. }| Formed { version, pixels, tickets })
         });
-        formed.map_or(Next::Idle, |Forming { pixels, tickets, .. }| Next::Run(Formed { pixels, tickets }))
+        formed.map_or(Next::Idle, Next::Run)
+    }
+
+    /// A batch of this version was run.
+    pub fn finished(&mut self, version: &ModelVersion) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.version == *version) {
+            lane.running = lane.running.saturating_sub(1);
+        }
+        self.lanes.retain(|lane| lane.running > 0 || !lane.forming.is_empty());
+    }
+}
+
+impl<T> Lane<T> {
+    /// When its oldest batch may run; none while it has none, or while as many run as may.
+    fn due(&self, limits: BatchLimits) -> Option<Instant> {
+        let oldest = self.forming.front().filter(|_| self.running < self.at_once)?;
+        let full = oldest.tickets.len() >= limits.max_images;
+        Some(if full { oldest.since } else { oldest.since + limits.max_delay })
     }
 }
 
@@ -134,7 +164,7 @@ pub struct Batcher {
 
 struct Shared {
     state: Mutex<State>,
-    arrived: Condvar,
+    changed: Condvar,
 }
 
 struct State {
@@ -149,7 +179,7 @@ impl Batcher {
     /// The system gives no thread.
     pub fn start(limits: BatchLimits, threads: usize) -> std::io::Result<Self> {
         let state = State { lanes: Lanes::new(limits), closed: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         // Made first: should a thread fail to start, dropping it ends those that did.
         let batcher = Self { shared: Arc::clone(&shared) };
         for number in 0..threads.max(1) {
@@ -171,15 +201,17 @@ impl Batcher {
             return;
         }
         metrics::gauge!(names::BATCH_QUEUE_IMAGES).increment(1.0);
-        self.shared.state().lanes.push(version, (pixels, ticket), Instant::now());
-        self.shared.arrived.notify_one();
+        let at_once = calls_at_once(ticket.engine.device());
+        let arrival = Arrival { version, at_once, pixels, ticket };
+        self.shared.state().lanes.push(arrival, Instant::now());
+        self.shared.changed.notify_one();
     }
 }
 
 impl Drop for Batcher {
     fn drop(&mut self) {
         self.shared.state().closed = true;
-        self.shared.arrived.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 
@@ -191,7 +223,11 @@ impl Shared {
     fn run_batches(&self) {
         while let Some(formed) = self.next() {
             metrics::gauge!(names::BATCH_QUEUE_IMAGES).decrement(count(formed.tickets.len()));
+            let version = formed.version.clone();
             engine_call::run(formed);
+            self.state().lanes.finished(&version);
+            // This thread may take another model's batch next; one of this model may have become free.
+            self.changed.notify_one();
         }
     }
 
@@ -207,13 +243,20 @@ impl Shared {
                 Next::Run(formed) => return Some(formed),
                 Next::WaitUntil(moment) => {
                     let wait = moment.saturating_duration_since(now);
-                    let woken = self.arrived.wait_timeout(state, wait);
+                    let woken = self.changed.wait_timeout(state, wait);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
-                Next::Idle => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Idle => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
+}
+
+/// How many calls of one model are worth running at once. A GPU computes one after the other: a second
+/// call keeps it busy while the first one's answer is fetched, more would only make smaller batches. A CPU
+/// takes as many as there are threads.
+fn calls_at_once(device: &str) -> usize {
+    if device.starts_with("gpu") { 2 } else { usize::MAX }
 }
 
 /// A count as the metrics want it.
@@ -235,7 +278,8 @@ mod tests {
     /// Pushes images numbered so, each of one value: its number.
     fn push(lanes: &mut Lanes<u8>, model: u8, numbers: std::ops::Range<u8>, now: Instant) {
         for number in numbers {
-            lanes.push(&version(model), (vec![f32::from(number)], number), now);
+            let (pixels, ticket) = (vec![f32::from(number)], number);
+            lanes.push(Arrival { version: &version(model), at_once: 2, pixels, ticket }, now);
         }
     }
 
@@ -267,7 +311,25 @@ mod tests {
         push(&mut lanes, 1, 0..7, now);
         assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
         assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
+        lanes.finished(&version(1));
         assert_eq!(tickets(lanes.next(now)), [6]);
+    }
+
+    #[test]
+    fn no_more_batches_of_a_model_run_at_once_than_it_wants() {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
+        push(&mut lanes, 1, 0..7, now);
+        push(&mut lanes, 2, 10..11, now);
+        assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
+        assert_eq!(tickets(lanes.next(now)), [10]);
+        assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
+        assert_eq!(lanes.next(now), Next::Idle, "two of the first model run");
+        lanes.finished(&version(2));
+        assert_eq!(lanes.next(now), Next::Idle);
+        push(&mut lanes, 1, 7..8, now);
+        lanes.finished(&version(1));
+        assert_eq!(tickets(lanes.next(now)), [6, 7]);
     }
 
     #[test]
@@ -302,6 +364,7 @@ mod tests {
         assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
         assert_eq!(tickets(lanes.next(now)), [10, 11]);
         assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
+        lanes.finished(&version(1));
         push(&mut lanes, 2, 12..13, now);
         assert_eq!(tickets(lanes.next(now)), [6, 7]);
         assert_eq!(tickets(lanes.next(now)), [12]);

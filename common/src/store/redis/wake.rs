@@ -103,7 +103,9 @@ async fn subscription(client: &Client, channel: &str, waiters: &Waiters) -> Resu
                 }
             }
             Ok(None) => return Ok(()),
-            Err(_) => timeout(ANSWER, sink.ping::<redis::Value>()).await.map_err(silent).map(|_| ())?,
+            Err(_) => {
+                timeout(ANSWER, sink.ping::<redis::Value>()).await.map_err(silent)??;
+            }
         }
     }
 }

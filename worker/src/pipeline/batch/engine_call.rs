@@ -13,7 +13,7 @@ use crate::panics;
 /// Runs a batch and answers every ticket. When the model fails on several images together, each is
 /// tried once alone.
 pub(super) fn run(formed: Formed<Ticket>) {
-    let Formed { pixels, tickets } = formed;
+    let Formed { pixels, tickets, .. } = formed;
     let Some(first) = tickets.first() else { return };
     let (engine, shape) = (Arc::clone(&first.engine), first.shape);
     let started = Instant::now();

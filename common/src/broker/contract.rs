@@ -1,0 +1,398 @@
+//! The behaviours that every [`Broker`] has, each a test of its own on every implementation.
+//!
+//! [`broker_contract!`](crate::broker_contract) makes the tests. Each behaviour gets a [`Bench`], which
+//! makes brokers; two brokers of one bench share their queue, as two processes of a fleet do.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::broker::{Broker, BrokerError, Consumer, Delivery, Hint, QueueDepth};
+use crate::ids::{Generation, JobId};
+use crate::messages::{Part, PartId};
+use crate::testing::samples::part;
+
+/// Far longer than anything here takes.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Makes brokers that share one queue, empty at first, of at most [`MAX_PARTS`] parts.
+#[async_trait::async_trait]
+pub trait Bench: Send + Sync {
+    /// Another process's handle to the queue.
+    async fn broker(&self) -> Arc<dyn Broker>;
+}
+
+/// The bound of the queues of a bench.
+pub const MAX_PARTS: u32 = 1_500;
+
+/// The next delivery, which has to come soon.
+///
+/// # Panics
+/// It does not.
+pub async fn take(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    let next = timeout(SOON, consumer.next()).await.expect("a part comes soon");
+    next.expect("the consumer works").expect("the consumer was not stopped")
+}
+
+/// Waits until the queue looks as it should.
+///
+/// # Panics
+/// It does not soon.
+pub async fn until_depth(broker: &Arc<dyn Broker>, wanted: impl Fn(QueueDepth) -> bool) {
+    let mut depth = QueueDepth::default();
+    let looking = async {
+        loop {
+            depth = broker.depth().await.expect("the broker answers");
+            if wanted(depth) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let done = timeout(SOON, looking).await;
+    assert!(done.is_ok(), "the queue stays at {depth:?}");
+}
+
+async fn publish(broker: &Arc<dyn Broker>, count: u32) -> Vec<Part> {
+    let parts: Vec<Part> = (0..count).map(|index| part(JobId::random(), index)).collect();
+    for one in &parts {
+        broker.publish(one.clone()).await.expect("there is room");
+    }
+    parts
+}
+
+fn ids(parts: &[Part]) -> Vec<PartId> {
+    parts.iter().map(|part| part.id).collect()
+}
+
+/// Byte for byte, with attempt 1, in order.
+pub async fn parts_arrive_as_they_were_published_and_in_order(bench: impl Bench) {
+    let (broker, worker) = (bench.broker().await, bench.broker().await);
+    broker.ping().await.unwrap();
+    let parts = publish(&broker, 20).await;
+    let mut consumer = worker.consume(3).await.unwrap();
+    for expected in &parts {
+        let delivery = take(&mut consumer).await;
+        assert_eq!((&delivery.part, delivery.attempt), (expected, 1));
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    consumer.stop().await.unwrap();
+    until_depth(&broker, |depth| depth == QueueDepth::default()).await;
+}
+
+/// A consumer that waits gets a part that comes later.
+pub async fn a_waiting_consumer_is_woken(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let mut consumer = bench.broker().await.consume(1).await.unwrap();
+    let waiting = tokio::spawn(async move { take(&mut consumer).await.part.id });
+    tokio::task::yield_now().await;
+    let parts = publish(&broker, 1).await;
+    assert_eq!(waiting.await.unwrap(), parts[0].id);
+}
+
+/// A wait that was given up takes nothing with it.
+pub async fn a_wait_that_is_given_up_loses_no_part(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    let parts: Vec<Part> = (0..50).map(|index| part(JobId::random(), index)).collect();
+    for expected in &parts {
+        assert!(timeout(Duration::from_millis(1), consumer.next()).await.is_err());
+        let (published, given_up) = tokio::join!(
+            broker.publish(expected.clone()),
+            timeout(Duration::from_micros(300), consumer.next())
+        );
+        published.unwrap();
+        let delivery = match given_up {
+            Ok(next) => next.unwrap().unwrap(),
+            Err(_) => take(&mut consumer).await,
+        };
+        assert_eq!(delivery.part.id, expected.id);
+        delivery.acknowledge.ack().await.unwrap();
+    }
+}
+
+/// Dropped, as by a worker whose task died, it comes back with the next attempt.
+pub async fn a_part_is_delivered_again_when_its_worker_drops_it(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts = publish(&broker, 1).await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    for attempt in 1..=5 {
+        let delivery = take(&mut consumer).await;
+        assert_eq!((delivery.part.id, delivery.attempt), (parts[0].id, attempt));
+        drop(delivery);
+    }
+}
+
+/// Given back by hand, it comes back with the next attempt, to somebody else too.
+pub async fn a_requeued_part_is_delivered_again(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts = publish(&broker, 1).await;
+    let mut first = broker.consume(1).await.unwrap();
+    take(&mut first).await.acknowledge.requeue().await.unwrap();
+    first.stop().await.unwrap();
+    let mut second = bench.broker().await.consume(1).await.unwrap();
+    let again = take(&mut second).await;
+    assert_eq!((&again.part, again.attempt > 1), (&parts[0], true));
+}
+
+/// An acknowledged part never comes back, also when its worker goes.
+pub async fn an_acknowledged_part_is_gone(bench: impl Bench) {
+    let broker = bench.broker().await;
+    publish(&broker, 2).await;
+    let mut consumer = broker.consume(2).await.unwrap();
+    take(&mut consumer).await.acknowledge.ack().await.unwrap();
+    let second = take(&mut consumer).await;
+    drop(consumer);
+    second.acknowledge.ack().await.unwrap();
+    until_depth(&broker, |depth| depth == QueueDepth::default()).await;
+    let mut consumer = broker.consume(2).await.unwrap();
+    assert!(timeout(Duration::from_millis(200), consumer.next()).await.is_err());
+}
+
+/// A part that comes back is taken before those that were published after it.
+pub async fn what_comes_back_keeps_its_place(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts = publish(&broker, 5).await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    take(&mut consumer).await.acknowledge.requeue().await.unwrap();
+    let mut order = Vec::new();
+    for _ in &parts {
+        let delivery = take(&mut consumer).await;
+        order.push(delivery.part.id);
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    assert_eq!(order, ids(&parts));
+}
+
+/// A worker has no more than its prefetch in hand; the rest is for others.
+pub async fn a_worker_holds_no_more_than_its_prefetch(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts = publish(&broker, 5).await;
+    let mut greedy = broker.consume(2).await.unwrap();
+    let first = take(&mut greedy).await;
+    let second = take(&mut greedy).await;
+    assert!(timeout(Duration::from_millis(200), greedy.next()).await.is_err());
+    until_depth(&broker, |depth| depth.waiting == 3 && depth.consumers == 1).await;
+    first.acknowledge.ack().await.unwrap();
+    let third = take(&mut greedy).await;
+    assert_eq!([second.part.id, third.part.id], ids(&parts)[1..3]);
+}
+
+/// Stopped: nothing new, what was not handed out goes to others, what was can be acknowledged.
+pub async fn a_stopped_consumer_gives_back_what_it_did_not_hand_out(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts = publish(&broker, 6).await;
+    let mut leaving = broker.consume(4).await.unwrap();
+    let in_hand = take(&mut leaving).await;
+    leaving.stop().await.unwrap();
+    assert!(timeout(SOON, leaving.next()).await.expect("it does not wait").unwrap().is_none());
+    until_depth(&broker, |depth| depth.waiting == 5 && depth.consumers == 0).await;
+    in_hand.acknowledge.ack().await.unwrap();
+
+    let mut staying = bench.broker().await.consume(10).await.unwrap();
+    let mut seen = HashSet::new();
+    for _ in 0..5 {
+        let delivery = take(&mut staying).await;
+        seen.insert(delivery.part.id);
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    assert_eq!(seen, ids(&parts)[1..].iter().copied().collect());
+    until_depth(&broker, |depth| depth.waiting == 0).await;
+}
+
+/// A consumer that is dropped without a word takes nothing with it.
+pub async fn a_dropped_consumer_gives_back_everything(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts = publish(&broker, 4).await;
+    let mut lost = broker.consume(3).await.unwrap();
+    let in_hand = take(&mut lost).await;
+    drop(lost);
+    drop(in_hand);
+    until_depth(&broker, |depth| depth.waiting == 4 && depth.consumers == 0).await;
+    let mut consumer = broker.consume(4).await.unwrap();
+    let mut seen = HashSet::new();
+    for _ in &parts {
+        let delivery = take(&mut consumer).await;
+        seen.insert(delivery.part.id);
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    assert_eq!(seen, ids(&parts).into_iter().collect());
+}
+
+/// Full is an error for the newcomer; nothing that was accepted is dropped, and room is used again.
+pub async fn a_full_queue_refuses_and_keeps_what_it_has(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let job = JobId::random();
+    let mut accepted = 0;
+    let refused = loop {
+        match broker.publish(part(job, accepted)).await {
+            Ok(()) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted <= MAX_PARTS, "more than {MAX_PARTS} parts are accepted");
+    };
+    assert!(matches!(refused, BrokerError::Full), "{refused}");
+    assert_eq!(accepted, MAX_PARTS);
+
+    let mut consumer = broker.consume(100).await.unwrap();
+    for index in 0..accepted {
+        let delivery = take(&mut consumer).await;
+        assert_eq!(delivery.part.id, PartId { job, index });
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    until_depth(&broker, |depth| depth.waiting == 0).await;
+    broker.publish(part(job, accepted)).await.unwrap();
+    assert_eq!(take(&mut consumer).await.part.id.index, accepted);
+}
+
+/// A part that is published twice arrives twice.
+pub async fn the_same_part_may_be_published_twice(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let one = part(JobId::random(), 0);
+    broker.publish(one.clone()).await.unwrap();
+    broker.publish(one.clone()).await.unwrap();
+    let mut consumer = broker.consume(2).await.unwrap();
+    assert_eq!(take(&mut consumer).await.part, one);
+    assert_eq!(take(&mut consumer).await.part, one);
+}
+
+/// A thousand parts of many publishers, three workers that sometimes fail: each part is done, and none
+/// by two at once.
+pub async fn many_publishers_and_workers_lose_nothing(bench: impl Bench) {
+    const PUBLISHERS: u32 = 20;
+    const EACH: u32 = 50;
+    let broker = bench.broker().await;
+    let mut publishers = JoinSet::new();
+    for _ in 0..PUBLISHERS {
+        let broker = Arc::clone(&broker);
+        publishers.spawn(async move { ids(&publish(&broker, EACH).await) });
+    }
+    let mut workers = JoinSet::new();
+    for _ in 0..3 {
+        let broker = bench.broker().await;
+        workers.spawn(async move {
+            let mut consumer = broker.consume(8).await.unwrap();
+            let mut done = Vec::new();
+            while let Ok(next) = timeout(Duration::from_secs(2), consumer.next()).await {
+                let delivery = next.unwrap().unwrap();
+                if delivery.attempt == 1 && delivery.part.id.index % 7 == 0 {
+                    drop(delivery);
+                } else {
+                    done.push(delivery.part.id);
+                    delivery.acknowledge.ack().await.unwrap();
+                }
+            }
+            done
+        });
+    }
+    let published: Vec<PartId> = publishers.join_all().await.concat();
+    let done: Vec<PartId> = workers.join_all().await.concat();
+    assert_eq!(done.len(), published.len());
+    assert_eq!(done.into_iter().collect::<HashSet<_>>(), published.into_iter().collect());
+    until_depth(&broker, |depth| depth == QueueDepth::default()).await;
+}
+
+/// Two workers share what waits.
+pub async fn two_workers_share_the_work(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let mut one = bench.broker().await.consume(2).await.unwrap();
+    let mut other = bench.broker().await.consume(2).await.unwrap();
+    until_depth(&broker, |depth| depth.consumers == 2).await;
+    let parts = publish(&broker, 4).await;
+    let hands = [take(&mut one).await, take(&mut one).await, take(&mut other).await, take(&mut other).await];
+    let seen: HashSet<PartId> = hands.iter().map(|delivery| delivery.part.id).collect();
+    assert_eq!(seen, ids(&parts).into_iter().collect());
+}
+
+/// Everybody who listens hears a hint; who comes later does not.
+pub async fn a_hint_reaches_every_listener(bench: impl Bench) {
+    let (broker, other) = (bench.broker().await, bench.broker().await);
+    broker.broadcast(Hint::FleetChanged(Generation(1))).await.unwrap();
+    let mut listeners =
+        [broker.listen().await.unwrap(), broker.listen().await.unwrap(), other.listen().await.unwrap()];
+    for generation in [2, 3] {
+        let hint = Hint::FleetChanged(Generation(generation));
+        broker.broadcast(hint).await.unwrap();
+        for listener in &mut listeners {
+            assert_eq!(timeout(SOON, listener.next()).await.expect("a hint comes soon").unwrap(), hint);
+        }
+    }
+}
+
+/// They are listed oldest first, with what an operator wants to know, and stay.
+pub async fn dead_letters_are_listed_and_stay(bench: impl Bench) {
+    let (broker, operator) = (bench.broker().await, bench.broker().await);
+    let parts: Vec<Part> = (0..5).map(|index| part(JobId::random(), index)).collect();
+    for (number, one) in parts.iter().enumerate() {
+        broker.bury(one.clone(), &format!("reason {number}")).await.unwrap();
+    }
+    for _ in 0..3 {
+        let letters = operator.dead_letters(3).await.unwrap();
+        assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), ids(&parts)[..3]);
+        assert_eq!(letters[1].reason, "reason 1");
+        assert_eq!((letters[1].image_bytes, &letters[1].positions[..]), (8, &[2, 3][..]));
+        assert_eq!(letters[1].model, format!("{}@{}", parts[1].model.name, parts[1].model.version));
+    }
+    assert_eq!(operator.dead_letters(100).await.unwrap().len(), 5);
+    until_depth(&broker, |depth| depth.dead_letters == 5 && depth.waiting == 0).await;
+}
+
+/// Taken out one by one or all together; acknowledged they are gone, else they are back.
+pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let parts: Vec<Part> = (0..4).map(|index| part(JobId::random(), index)).collect();
+    for one in &parts {
+        broker.bury(one.clone(), "why").await.unwrap();
+    }
+    let unknown = PartId { job: JobId::random(), index: 0 };
+    assert!(broker.exhume(Some(unknown)).await.unwrap().is_empty());
+
+    let mut named = broker.exhume(Some(parts[2].id)).await.unwrap();
+    assert_eq!(named.len(), 1);
+    let named = named.remove(0);
+    assert_eq!(named.part, parts[2]);
+    broker.publish(named.part).await.unwrap();
+    named.acknowledge.ack().await.unwrap();
+    until_depth(&broker, |depth| depth.dead_letters == 3 && depth.waiting == 1).await;
+
+    let all = broker.exhume(None).await.unwrap();
+    assert_eq!(all.len(), 3);
+    until_depth(&broker, |depth| depth.dead_letters == 0).await;
+    let mut rest = all.into_iter();
+    rest.next().unwrap().acknowledge.requeue().await.unwrap();
+    // The caller dies: what it had is back.
+    drop(rest);
+    until_depth(&broker, |depth| depth.dead_letters == 3).await;
+    let letters = broker.dead_letters(10).await.unwrap();
+    let left: HashSet<PartId> = letters.iter().map(|letter| letter.id).collect();
+    assert_eq!(left, [parts[0].id, parts[1].id, parts[3].id].into());
+}
+
+/// Makes a test of every behaviour. `$bench` is an expression of type `impl Bench`.
+#[macro_export]
+macro_rules! broker_contract {
+    ($bench:expr) => {
+        $crate::behaviours! { $crate::broker::contract, $bench,
+            parts_arrive_as_they_were_published_and_in_order
+            a_waiting_consumer_is_woken
+            a_wait_that_is_given_up_loses_no_part
+            a_part_is_delivered_again_when_its_worker_drops_it
+            a_requeued_part_is_delivered_again
+            an_acknowledged_part_is_gone
+            what_comes_back_keeps_its_place
+            a_worker_holds_no_more_than_its_prefetch
+            a_stopped_consumer_gives_back_what_it_did_not_hand_out
+            a_dropped_consumer_gives_back_everything
+            a_full_queue_refuses_and_keeps_what_it_has
+            the_same_part_may_be_published_twice
+            many_publishers_and_workers_lose_nothing
+            two_workers_share_the_work
+            a_hint_reaches_every_listener
+            dead_letters_are_listed_and_stay
+            dead_letters_can_be_taken_out
+        }
+    };
+}

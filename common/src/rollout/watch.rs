@@ -1,0 +1,31 @@
+//! Tells a dead coordinator from one whose clock differs.
+
+use std::time::Instant;
+
+use crate::fleet::FleetState;
+use crate::messages::Timestamp;
+use crate::rollout::is_orphaned;
+use crate::store::Revised;
+
+/// Watches the document for signs of life of whoever leads its rollout.
+///
+/// The lease is a moment on the coordinator's clock. A bystander whose own clock is ahead would take every
+/// coordinator for dead, so it also waits until it has itself seen the document unchanged for as long as
+/// the lease.
+#[derive(Debug, Default)]
+pub struct LeaseWatch {
+    seen: Option<(u64, Instant)>,
+}
+
+impl LeaseWatch {
+    /// Notes what was read at `tick`, and tells whether its rollout has nobody who leads it.
+    pub fn is_orphaned(&mut self, fleet: &Revised<FleetState>, now: Timestamp, tick: Instant) -> bool {
+        let since = match self.seen {
+            Some((revision, since)) if revision == fleet.revision => since,
+            Some(_) | None => tick,
+        };
+        self.seen = Some((fleet.revision, since));
+        let lease = fleet.value.rollout.as_ref().map(|rollout| rollout.timing.lease);
+        is_orphaned(&fleet.value, now) && lease.is_some_and(|lease| tick.duration_since(since) >= lease)
+    }
+}

@@ -1,0 +1,472 @@
+//! The behaviours that every [`Store`] has, each a test of its own on every implementation.
+//!
+//! [`store_contract!`](crate::store_contract) makes the tests. Each behaviour gets a [`Bench`], which
+//! makes stores; two stores of one bench hold the same, as two processes of a fleet see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::fleet::{FleetState, WorkerReport, WorkerState};
+use crate::ids::{Generation, JobId, WorkerId};
+use crate::messages::{ImageOutcome, Job, JobFailure, JobRecord, JobStatus, PartId, StageTimes, Timestamp};
+use crate::store::{Acceptance, Revised, Store, Stored, Wanted};
+use crate::testing::samples::{failed, keyed_record, model, record, result};
+
+/// Far longer than anything here takes.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Makes stores that hold the same, nothing at first.
+#[async_trait::async_trait]
+pub trait Bench: Send + Sync {
+    /// Another process's handle to the store.
+    async fn store(&self) -> Arc<dyn Store>;
+}
+
+fn id(record: &JobRecord, index: u32) -> PartId {
+    PartId { job: record.id, index }
+}
+
+async fn accept(store: &Arc<dyn Store>, record: &JobRecord) {
+    assert_eq!(store.put_job(record).await.unwrap(), Acceptance::Accepted);
+}
+
+async fn status(store: &Arc<dyn Store>, record: &JobRecord) -> JobStatus {
+    let job = store.job(record.id).await.unwrap().expect("the job is known");
+    assert_eq!(job.record, *record);
+    job.status
+}
+
+fn labels(job: &Job) -> Vec<String> {
+    let JobStatus::Done { outcomes, .. } = &job.status else { panic!("not done: {job:?}") };
+    let label = |outcome: &ImageOutcome| match outcome {
+        ImageOutcome::Classified { best, .. } => best.label.clone(),
+        ImageOutcome::Rejected(error) => error.code.clone(),
+    };
+    outcomes.iter().map(label).collect()
+}
+
+fn is_overdue(status: &JobStatus) -> bool {
+    matches!(status, JobStatus::Failed { failure: JobFailure::DeadlineExceeded, .. })
+}
+
+/// Waits until the job is unknown.
+async fn until_forgotten(store: &Arc<dyn Store>, record: &JobRecord) {
+    let looking = async {
+        while store.job(record.id).await.unwrap().is_some() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, looking).await.expect("the job is forgotten soon");
+}
+
+/// Queued, processing, done; the answer is in the order of the request, and the same from everywhere.
+pub async fn a_job_goes_from_queued_to_done(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    store.ping().await.unwrap();
+    let record = record(3);
+    assert_eq!(store.job(record.id).await.unwrap(), None);
+    accept(&store, &record).await;
+    assert_eq!(status(&other, &record).await, JobStatus::Queued);
+    assert_eq!(other.begin_part(id(&record, 1)).await.unwrap(), Wanted::Yes);
+    assert_eq!(status(&store, &record).await, JobStatus::Processing);
+    for index in [2, 0, 1] {
+        assert_eq!(status(&store, &record).await, JobStatus::Processing);
+        let result = result(index, &format!("label {index}"));
+        assert_eq!(other.put_part(id(&record, index), &result).await.unwrap(), Stored::First);
+    }
+    let job = store.job(record.id).await.unwrap().unwrap();
+    let bad = "undecodable_image";
+    assert_eq!(labels(&job), ["label 0", bad, "label 1", bad, "label 2", bad]);
+    let JobStatus::Done { outcomes, times } = job.status else { panic!("it is done") };
+    let ImageOutcome::Classified { scores, .. } = &outcomes[0] else { panic!("it is classified") };
+    assert_eq!((scores.len(), times), (2, StageTimes { queue: 1, decode: 2, inference: 3 }));
+}
+
+/// The first result stays, whoever comes later with whatever.
+pub async fn the_first_result_of_a_part_stays(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(2);
+    accept(&store, &record).await;
+    for (index, label, stored) in
+        [(0, "first", Stored::First), (0, "later", Stored::Ignored), (1, "first", Stored::First)]
+    {
+        assert_eq!(store.put_part(id(&record, index), &result(index, label)).await.unwrap(), stored);
+    }
+    assert_eq!(store.put_part(id(&record, 1), &result(1, "later")).await.unwrap(), Stored::Ignored);
+    assert_eq!(store.put_part(id(&record, 2), &result(2, "none")).await.unwrap(), Stored::Ignored);
+    let labels = labels(&store.job(record.id).await.unwrap().unwrap());
+    assert_eq!((labels[0].as_str(), labels[2].as_str(), labels.len()), ("first", "first", 4));
+}
+
+/// Sixteen workers race with results of the same part: one is first, and it is the one that stays.
+pub async fn of_racing_results_one_is_first(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(1);
+    accept(&store, &record).await;
+    let mut racers = JoinSet::new();
+    for number in 0..16 {
+        let store = bench.store().await;
+        let part = id(&record, 0);
+        racers.spawn(async move {
+            let label = format!("label {number}");
+            (store.put_part(part, &result(0, &label)).await.unwrap() == Stored::First).then_some(label)
+        });
+    }
+    let winners: Vec<String> = racers.join_all().await.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(labels(&store.job(record.id).await.unwrap().unwrap())[0], winners[0]);
+}
+
+/// A job whose part failed has failed.
+pub async fn a_failed_part_fails_its_job(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(2);
+    accept(&store, &record).await;
+    store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+    store.put_part(id(&record, 1), &failed(JobFailure::ModelUnavailable)).await.unwrap();
+    let ended = status(&store, &record).await;
+    assert!(matches!(ended, JobStatus::Failed { failure: JobFailure::ModelUnavailable, .. }), "{ended:?}");
+}
+
+/// Not begun twice as if new, not begun when nobody wants it.
+pub async fn a_part_is_wanted_until_it_has_a_result(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(2);
+    assert_eq!(store.begin_part(id(&record, 0)).await.unwrap(), Wanted::No);
+    accept(&store, &record).await;
+    assert_eq!(store.begin_part(id(&record, 0)).await.unwrap(), Wanted::Yes);
+    assert_eq!(store.begin_part(id(&record, 0)).await.unwrap(), Wanted::Yes);
+    assert_eq!(store.begin_part(id(&record, 2)).await.unwrap(), Wanted::No);
+    store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+    assert_eq!(store.begin_part(id(&record, 0)).await.unwrap(), Wanted::No);
+    assert_eq!(store.begin_part(id(&record, 1)).await.unwrap(), Wanted::Yes);
+}
+
+/// Everybody who waits wakes at once, in this process and in others.
+pub async fn everybody_who_waits_wakes_when_the_last_result_comes(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(2);
+    accept(&store, &record).await;
+    let mut waiting = JoinSet::new();
+    for number in 0..8 {
+        let store = if number % 2 == 0 { Arc::clone(&store) } else { bench.store().await };
+        let job = record.id;
+        waiting.spawn(async move { store.wait(job, SOON).await.unwrap().unwrap() });
+    }
+    sleep(Duration::from_millis(100)).await;
+    let worker = bench.store().await;
+    worker.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+    worker.put_part(id(&record, 1), &result(1, "cat")).await.unwrap();
+    let begin = Instant::now();
+    for job in waiting.join_all().await {
+        assert_eq!(labels(&job)[2], "cat");
+    }
+    assert!(begin.elapsed() < Duration::from_millis(900), "they were not woken: {:?}", begin.elapsed());
+}
+
+/// A wait ends at its limit with what there is, and at once for an unknown or finished job.
+pub async fn a_wait_ends_at_its_limit(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(1);
+    assert_eq!(store.wait(record.id, SOON).await.unwrap(), None);
+    accept(&store, &record).await;
+    let begin = Instant::now();
+    let limit = Duration::from_millis(150);
+    let job = store.wait(record.id, limit).await.unwrap().unwrap();
+    assert_eq!(job.status, JobStatus::Queued);
+    assert!(begin.elapsed() >= limit && begin.elapsed() < SOON);
+    store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+    let job = timeout(SOON, store.wait(record.id, SOON * 2)).await.expect("it is finished").unwrap();
+    assert!(job.unwrap().is_finished());
+}
+
+/// A thousand jobs end while a thousand tasks wait for them: each gets its own answer.
+pub async fn a_thousand_waits_get_their_own_answers(bench: impl Bench) {
+    let (store, worker) = (bench.store().await, bench.store().await);
+    let mut waiting = JoinSet::new();
+    for number in 0..1000 {
+        let (store, worker) = (Arc::clone(&store), Arc::clone(&worker));
+        waiting.spawn(async move {
+            let record = record(1);
+            accept(&store, &record).await;
+            let label = format!("label {number}");
+            let answer = result(0, &label);
+            let (job, _) =
+                tokio::join!(store.wait(record.id, SOON), worker.put_part(id(&record, 0), &answer));
+            assert_eq!(labels(&job.unwrap().unwrap())[0], label);
+        });
+    }
+    timeout(SOON, waiting.join_all()).await.expect("all are answered");
+}
+
+/// Cancelled, a job is unknown at once, its waiters know, and nobody wants its parts.
+pub async fn a_cancelled_job_is_unknown(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    let record = keyed_record(1, "key", 1);
+    accept(&store, &record).await;
+    let job = record.id;
+    let waiting = tokio::spawn(async move { other.wait(job, SOON).await.unwrap() });
+    sleep(Duration::from_millis(50)).await;
+    assert!(store.cancel_job(record.id).await.unwrap());
+    assert_eq!(timeout(SOON, waiting).await.expect("it wakes").unwrap(), None);
+    assert!(!store.cancel_job(record.id).await.unwrap());
+    assert_eq!(store.job(record.id).await.unwrap(), None);
+    assert_eq!(store.begin_part(id(&record, 0)).await.unwrap(), Wanted::No);
+    assert_eq!(store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap(), Stored::Ignored);
+    assert_eq!(store.reopen_part(id(&record, 0), Timestamp::now()).await.unwrap(), None);
+    assert_eq!(store.begin_try(id(&record, 0), 0).await.unwrap(), 1);
+    store.confirm_job(record.id).await.unwrap();
+    assert_eq!(store.job(record.id).await.unwrap(), None);
+    accept(&store, &keyed_record(1, "key", 2)).await;
+}
+
+/// The same key: with the same request the same job, with another none.
+pub async fn an_idempotency_key_belongs_to_one_request(bench: impl Bench) {
+    let store = bench.store().await;
+    let first = keyed_record(1, "key", 1);
+    accept(&store, &first).await;
+    // A repetition by the same process, which did not hear the answer.
+    accept(&store, &first).await;
+    let again = keyed_record(1, "key", 1);
+    assert_eq!(store.put_job(&again).await.unwrap(), Acceptance::InProgress(first.id));
+    store.confirm_job(first.id).await.unwrap();
+    assert_eq!(store.put_job(&again).await.unwrap(), Acceptance::SameRequest(first.id));
+    assert_eq!(store.job(again.id).await.unwrap(), None);
+    assert_eq!(store.put_job(&keyed_record(1, "key", 2)).await.unwrap(), Acceptance::OtherRequest);
+    accept(&store, &keyed_record(1, "other key", 2)).await;
+}
+
+/// A job that was never confirmed but has ended is nobody's work in progress.
+pub async fn an_ended_job_is_not_in_progress(bench: impl Bench) {
+    let store = bench.store().await;
+    let first = keyed_record(1, "key", 1);
+    accept(&store, &first).await;
+    store.put_part(id(&first, 0), &result(0, "dog")).await.unwrap();
+    let again = keyed_record(1, "key", 1);
+    assert_eq!(store.put_job(&again).await.unwrap(), Acceptance::SameRequest(first.id));
+}
+
+/// Sixteen requests with one key race: one is accepted, the others are told its job.
+pub async fn of_racing_requests_with_one_key_one_is_accepted(bench: impl Bench) {
+    let mut racers = JoinSet::new();
+    for _ in 0..16 {
+        let store = bench.store().await;
+        racers.spawn(async move {
+            let record = keyed_record(1, "key", 1);
+            (record.id, store.put_job(&record).await.unwrap())
+        });
+    }
+    let outcomes = racers.join_all().await;
+    let accepted: Vec<JobId> =
+        outcomes.iter().filter(|(_, what)| *what == Acceptance::Accepted).map(|(job, _)| *job).collect();
+    assert_eq!(accepted.len(), 1);
+    let told = outcomes.iter().filter(|(_, what)| *what == Acceptance::InProgress(accepted[0]));
+    assert_eq!(told.count(), 15);
+}
+
+/// Past its deadline a job has failed; whoever waits is told then, and a late result changes nothing.
+pub async fn a_job_ends_at_its_deadline(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = JobRecord { deadline: Timestamp::now().after(Duration::from_millis(300)), ..record(2) };
+    accept(&store, &record).await;
+    store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+    let job = timeout(SOON, store.wait(record.id, SOON * 2)).await.expect("it ends").unwrap().unwrap();
+    assert!(is_overdue(&job.status), "{job:?}");
+    assert!(Timestamp::now() >= record.deadline);
+    assert_eq!(store.begin_part(id(&record, 1)).await.unwrap(), Wanted::No);
+    assert_eq!(store.put_part(id(&record, 1), &result(1, "cat")).await.unwrap(), Stored::Ignored);
+    assert!(is_overdue(&status(&store, &record).await));
+}
+
+/// A finished job is kept for its retention from then on, and its key with it.
+pub async fn a_finished_job_is_kept_for_its_retention(bench: impl Bench) {
+    let store = bench.store().await;
+    let retention = Duration::from_millis(400);
+    let record = JobRecord { retention, ..keyed_record(1, "key", 1) };
+    accept(&store, &record).await;
+    // Until it ends it is kept, although its retention is shorter than this.
+    sleep(Duration::from_millis(500)).await;
+    let begin = Instant::now();
+    store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+    assert!(status(&store, &record).await != JobStatus::Processing);
+    until_forgotten(&store, &record).await;
+    assert!(begin.elapsed() >= retention - Duration::from_millis(20));
+    accept(&store, &keyed_record(1, "key", 2)).await;
+}
+
+/// An unfinished job is kept until its deadline and then for its retention.
+pub async fn an_unfinished_job_is_kept_past_its_deadline(bench: impl Bench) {
+    let store = bench.store().await;
+    let deadline = Timestamp::now().after(Duration::from_millis(200));
+    let record = JobRecord { deadline, retention: Duration::from_millis(300), ..record(1) };
+    accept(&store, &record).await;
+    store.begin_try(id(&record, 0), 0).await.unwrap();
+    until_forgotten(&store, &record).await;
+    assert!(Timestamp::now() >= deadline.after(Duration::from_millis(290)));
+}
+
+/// Tries are counted by image, taken back one by one, and forgotten with the part's result.
+pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    let record = record(11);
+    accept(&store, &record).await;
+    for count in 1..=3 {
+        assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), count);
+    }
+    assert_eq!(other.begin_try(id(&record, 1), 2).await.unwrap(), 4);
+    assert_eq!(store.begin_try(id(&record, 1), 3).await.unwrap(), 1);
+    assert_eq!(store.begin_try(id(&record, 10), 2).await.unwrap(), 1);
+    other.end_try(id(&record, 1), 2).await.unwrap();
+    other.end_try(id(&record, 1), 2).await.unwrap();
+    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 3, "two of four were taken back");
+    store.end_try(id(&record, 0), 0).await.unwrap();
+    assert_eq!(store.begin_try(id(&record, 0), 0).await.unwrap(), 1, "there was nothing to take back");
+    store.put_part(id(&record, 1), &result(1, "dog")).await.unwrap();
+    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 1);
+    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 1);
+    assert_eq!(store.begin_try(id(&record, 10), 2).await.unwrap(), 2);
+}
+
+/// A part without result keeps its index; one with an error gets a new one, whose outcome counts.
+pub async fn a_failed_part_can_be_reopened(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = record(2);
+    accept(&store, &record).await;
+    let later = record.deadline.after(Duration::from_secs(60));
+    let reopen = async |index| store.reopen_part(id(&record, index), later).await.unwrap();
+    assert_eq!(reopen(0).await, Some(id(&record, 0)));
+    assert_eq!(reopen(7).await, None);
+    store.put_part(id(&record, 0), &failed(JobFailure::Internal)).await.unwrap();
+    store.put_part(id(&record, 1), &result(1, "cat")).await.unwrap();
+    assert!(matches!(status(&store, &record).await, JobStatus::Failed { .. }));
+
+    assert_eq!(reopen(0).await, Some(id(&record, 2)));
+    assert_eq!(reopen(0).await, Some(id(&record, 2)), "done twice, it makes room once");
+    assert_eq!(status(&store, &record).await, JobStatus::Processing);
+    assert_eq!(store.begin_part(id(&record, 2)).await.unwrap(), Wanted::Yes);
+    assert_eq!(store.put_part(id(&record, 2), &failed(JobFailure::Internal)).await.unwrap(), Stored::First);
+
+    assert_eq!(reopen(0).await, Some(id(&record, 3)));
+    assert_eq!(store.put_part(id(&record, 3), &result(0, "dog")).await.unwrap(), Stored::First);
+    let job = store.wait(record.id, SOON).await.unwrap().unwrap();
+    assert_eq!((labels(&job)[0].as_str(), labels(&job)[2].as_str()), ("dog", "cat"));
+}
+
+/// A job that its deadline ended gets a new one.
+pub async fn an_overdue_job_can_be_reopened(bench: impl Bench) {
+    let store = bench.store().await;
+    let record = JobRecord { deadline: Timestamp::now(), ..record(1) };
+    accept(&store, &record).await;
+    assert!(is_overdue(&status(&store, &record).await));
+    let later = Timestamp::now().after(Duration::from_secs(60));
+    assert_eq!(store.reopen_part(id(&record, 0), later).await.unwrap(), Some(id(&record, 0)));
+    assert_eq!(status(&store, &record).await, JobStatus::Queued);
+    assert_eq!(store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap(), Stored::First);
+    assert!(matches!(status(&store, &record).await, JobStatus::Done { .. }));
+}
+
+/// The state is the default at revision 0, and a replacement has to name the revision it saw.
+pub async fn the_fleets_state_is_replaced_by_who_saw_it(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    assert_eq!(store.fleet().await.unwrap(), Revised::default());
+    let next = FleetState { generation: Generation(1), active: Some(model()), ..FleetState::default() };
+    assert_eq!(store.replace_fleet(1, &next).await.unwrap(), None);
+    assert_eq!(store.replace_fleet(0, &next).await.unwrap(), Some(1));
+    assert_eq!(other.replace_fleet(0, &FleetState::default()).await.unwrap(), None);
+    assert_eq!(other.replace_fleet(0, &next).await.unwrap(), None, "the same again is another one");
+    assert_eq!(other.fleet().await.unwrap(), Revised { revision: 1, value: next });
+    assert_eq!(other.replace_fleet(1, &FleetState::default()).await.unwrap(), Some(2));
+}
+
+/// Sixteen tasks count up together: no count is lost.
+pub async fn of_racing_replacements_exactly_one_happens(bench: impl Bench) {
+    let mut racers = JoinSet::new();
+    for _ in 0..16 {
+        let store = bench.store().await;
+        racers.spawn(async move {
+            let mut mine = 0;
+            while mine < 10 {
+                let Revised { revision, value } = store.fleet().await.unwrap();
+                let next = FleetState { generation: value.generation.next(), ..value };
+                if let Some(now) = store.replace_fleet(revision, &next).await.unwrap() {
+                    assert_eq!((now, next.generation.0), (revision + 1, revision + 1));
+                    mine += 1;
+                }
+            }
+        });
+    }
+    racers.join_all().await;
+    let last = bench.store().await.fleet().await.unwrap();
+    assert_eq!((last.revision, last.value.generation), (160, Generation(160)));
+}
+
+fn report(host: &str, images_total: u64) -> WorkerReport {
+    WorkerReport {
+        id: WorkerId::from(host.to_owned()),
+        host: host.to_owned(),
+        state: WorkerState::Ready,
+        device: "cpu".to_owned(),
+        generation: Some(Generation(3)),
+        loaded: Vec::new(),
+        preparation: None,
+        images_per_second: 1.5,
+        parts_per_second: 0.5,
+        images_total,
+        started_at: Timestamp(1),
+        reported_at: Timestamp(2),
+    }
+}
+
+/// Reports are listed by id, renewed, removed, and gone when their time is over.
+pub async fn a_workers_report_lasts_its_time(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    assert_eq!(store.workers().await.unwrap(), []);
+    let short = Duration::from_millis(300);
+    store.report_worker(&report("c", 1), SOON).await.unwrap();
+    store.report_worker(&report("a", 1), short).await.unwrap();
+    other.report_worker(&report("b", 1), short).await.unwrap();
+    other.report_worker(&report("b", 2), SOON).await.unwrap();
+    assert_eq!(other.workers().await.unwrap(), [report("a", 1), report("b", 2), report("c", 1)]);
+    let begin = Instant::now();
+    while store.workers().await.unwrap().len() == 3 {
+        assert!(begin.elapsed() < SOON, "the report stays");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(other.workers().await.unwrap(), [report("b", 2), report("c", 1)]);
+    store.remove_worker(&WorkerId::from("b".to_owned())).await.unwrap();
+    store.remove_worker(&WorkerId::from("unknown".to_owned())).await.unwrap();
+    assert_eq!(other.workers().await.unwrap(), [report("c", 1)]);
+}
+
+/// Makes a test of every behaviour. `$bench` is an expression of type `impl Bench`.
+#[macro_export]
+macro_rules! store_contract {
+    ($bench:expr) => {
+        $crate::behaviours! { $crate::store::contract, $bench,
+            a_job_goes_from_queued_to_done
+            the_first_result_of_a_part_stays
+            of_racing_results_one_is_first
+            a_failed_part_fails_its_job
+            a_part_is_wanted_until_it_has_a_result
+            everybody_who_waits_wakes_when_the_last_result_comes
+            a_wait_ends_at_its_limit
+            a_thousand_waits_get_their_own_answers
+            a_cancelled_job_is_unknown
+            an_idempotency_key_belongs_to_one_request
+            an_ended_job_is_not_in_progress
+            of_racing_requests_with_one_key_one_is_accepted
+            a_job_ends_at_its_deadline
+            a_finished_job_is_kept_for_its_retention
+            an_unfinished_job_is_kept_past_its_deadline
+            tries_are_counted_until_the_result
+            a_failed_part_can_be_reopened
+            an_overdue_job_can_be_reopened
+            the_fleets_state_is_replaced_by_who_saw_it
+            of_racing_replacements_exactly_one_happens
+            a_workers_report_lasts_its_time
+        }
+    };
+}

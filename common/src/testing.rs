@@ -1,0 +1,59 @@
+//! Real servers for tests, and the messages that tests send. Behind the feature `testing`.
+//!
+//! A server lives in a folder of its own on a free port, and dies with its handle, or with the process
+//! that started it, however that ends. Starting one takes seconds: tests share a pair with
+//! [`shared_rabbitmq`] and [`shared_redis`], each under its own [`unique_prefix`], and start their own
+//! only to kill it. Shared servers live as long as the process: run such tests with `cargo test`, where
+//! all tests of a binary share one, rather than with a runner that starts a process for each.
+//!
+//! Everything here panics where something fails: a test without its server has failed.
+
+use std::sync::OnceLock;
+
+use uuid::Uuid;
+
+pub use rabbitmq::RabbitMqServer;
+pub use redis::RedisServer;
+
+mod process;
+mod rabbitmq;
+mod redis;
+pub mod samples;
+
+/// The RabbitMQ that the tests of this process share.
+///
+/// # Panics
+/// It cannot be started.
+pub fn shared_rabbitmq() -> &'static RabbitMqServer {
+    static SERVER: OnceLock<RabbitMqServer> = OnceLock::new();
+    SERVER.get_or_init(RabbitMqServer::start)
+}
+
+/// The Redis that the tests of this process share.
+///
+/// # Panics
+/// It cannot be started.
+pub fn shared_redis() -> &'static RedisServer {
+    static SERVER: OnceLock<RedisServer> = OnceLock::new();
+    SERVER.get_or_init(RedisServer::start)
+}
+
+/// A prefix of queues and keys that no other test has.
+#[must_use]
+pub fn unique_prefix() -> String {
+    format!("test-{}", Uuid::new_v4().simple())
+}
+
+/// Makes a test of each named behaviour of a suite, on a bench of its own.
+#[macro_export]
+macro_rules! behaviours {
+    ($suite:path, $bench:expr, $($behaviour:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() {
+                use $suite as suite;
+                suite::$behaviour($bench).await;
+            }
+        )*
+    };
+}

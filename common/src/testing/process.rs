@@ -1,0 +1,149 @@
+//! Child processes and folders that never outlive the tests.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+/// Longest time for a server to start, on a machine that is busy with other things.
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// Longest time for a server to end when asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// Between two looks at a port or a process.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What the guardian does: it learns process groups until the pipe from the tests closes, which it does
+/// when their process ends, however it ends. Then it ends the groups and removes the folder.
+const GUARD: &str = r#"
+while read -r group; do groups="$groups $group"; done
+for group in $groups; do kill -KILL -- "-$group"; done 2> /dev/null
+rm -rf "$1" || { sleep 1; rm -rf "$1"; }
+"#;
+
+/// A temporary folder and the processes that work in it. Both are gone when it is dropped, and also when
+/// the process of the tests is killed.
+pub(super) struct Lair {
+    folder: PathBuf,
+    guardian: Child,
+}
+
+impl Lair {
+    pub(super) fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("classifier-test-{}", Uuid::new_v4().simple()));
+        fs::create_dir(&folder).expect("there is room for temporary files");
+        let guardian = Command::new("sh")
+            .args(["-c", GUARD, "guardian"])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Out of reach of what ends the tests, such as Ctrl-C.
+            .process_group(0)
+            .spawn()
+            .expect("there is a shell");
+        Self { folder, guardian }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts a server in a process group of its own; its output goes to a file in the folder.
+    pub(super) fn start(&mut self, program: &str, set_up: impl FnOnce(&mut Command)) -> Process {
+        let name = Path::new(program).file_name().unwrap_or_default();
+        let log = self.folder.join(name).with_extension("out");
+        let output =
+            File::options().append(true).create(true).open(&log).expect("the folder can be written to");
+        let mut command = Command::new(program);
+        set_up(&mut command);
+        let child = command
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a file can be opened twice"))
+            .stderr(output)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "`{program}` cannot be started ({error}); tests need real servers: apt-get install \
+                     rabbitmq-server redis-server"
+                )
+            });
+        let pipe = self.guardian.stdin.as_mut().expect("it was piped");
+        writeln!(pipe, "{}", child.id()).expect("the guardian listens");
+        Process { child, log }
+    }
+}
+
+impl Drop for Lair {
+    fn drop(&mut self) {
+        drop(self.guardian.stdin.take());
+        let _ = self.guardian.wait();
+    }
+}
+
+/// A server process and its children.
+pub(super) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Waits until it accepts connections.
+    pub(super) fn wait_for_port(&mut self, port: u16) {
+        let until = Instant::now() + START_LIMIT;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = self.child.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "the server ended ({ended:?}): {}", self.output());
+            assert!(Instant::now() < until, "the server does not listen: {}", self.output());
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal to it and its children.
+    pub(super) fn signal(&self, signal: &str) {
+        let group = format!("kill -{signal} -- -{}", self.child.id());
+        let status = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
+        status.expect("there is a shell");
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&mut self) {
+        self.signal("KILL");
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) fn stop(&mut self) {
+        self.signal("TERM");
+        let until = Instant::now() + STOP_LIMIT;
+        while self.child.try_wait().expect("a child can be waited for").is_none() {
+            assert!(Instant::now() < until, "the server does not stop: {}", self.output());
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that nobody listens on.
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports");
+    listener.local_addr().expect("it is bound").port()
+}

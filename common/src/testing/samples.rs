@@ -1,0 +1,91 @@
+//! Jobs, parts and results with something in every field.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
+use crate::messages::{
+    EncodedImage, Idempotency, ImageError, ImageOutcome, JobFailure, JobRecord, LabelScore, Part, PartEnd,
+    PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
+};
+
+/// A model.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn model() -> PinnedModel {
+    PinnedModel {
+        name: ModelName::parse("animals_classifier_v0").expect("the name is valid"),
+        version: ModelVersion::from_digest([0xab; 32]),
+        generation: Generation(3),
+    }
+}
+
+/// One part of a job, with two images of a few bytes.
+#[must_use]
+pub fn part(job: JobId, index: u32) -> Part {
+    let image = |position: u32| EncodedImage { position, bytes: Bytes::from(vec![7, 0, 255, 3]) };
+    Part {
+        wire: WIRE_VERSION,
+        id: PartId { job, index },
+        model: model(),
+        accepted_at: Timestamp::now(),
+        deadline: Timestamp::now().after(Duration::from_secs(60)),
+        top_k: 5,
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        request_id: Some("request".to_owned()),
+        images: vec![image(2 * index), image(2 * index + 1)],
+    }
+}
+
+/// A job of so many parts, with two images each, a minute's time and a minute's retention.
+#[must_use]
+pub fn record(parts: u32) -> JobRecord {
+    JobRecord {
+        id: JobId::random(),
+        model: model(),
+        accepted_at: Timestamp::now(),
+        deadline: Timestamp::now().after(Duration::from_secs(60)),
+        retention: Duration::from_secs(60),
+        image_ids: (0..i64::from(parts) * 2).map(|id| id * 10).collect(),
+        parts,
+        top_k: 5,
+        idempotency: None,
+    }
+}
+
+/// The same with an idempotency key.
+#[must_use]
+pub fn keyed_record(parts: u32, key: &str, request: u8) -> JobRecord {
+    let idempotency = Some(Idempotency { key: key.to_owned(), request: [request; 32] });
+    JobRecord { idempotency, ..record(parts) }
+}
+
+/// The result of a part as [`part`] makes it, with `label` for the first image and an error for the
+/// second.
+#[must_use]
+pub fn result(index: u32, label: &str) -> PartResult {
+    let best = LabelScore { label: label.to_owned(), score: 0.75 };
+    let scores = vec![best.clone(), LabelScore { label: "other".to_owned(), score: 0.25 }];
+    let error = ImageError { code: "undecodable_image".to_owned(), detail: "image: no image".to_owned() };
+    PartResult {
+        end: PartEnd::Done(vec![
+            (2 * index, ImageOutcome::Classified { best, scores }),
+            (2 * index + 1, ImageOutcome::Rejected(error)),
+        ]),
+        worker: WorkerId::random("host"),
+        times: StageTimes { queue: 1, decode: 2, inference: 3 },
+    }
+}
+
+/// The result of a part that nobody could do.
+#[must_use]
+pub fn failed(failure: JobFailure) -> PartResult {
+    PartResult {
+        end: PartEnd::Failed(failure, "it did not work".to_owned()),
+        worker: WorkerId::random("host"),
+        times: StageTimes::default(),
+    }
+}

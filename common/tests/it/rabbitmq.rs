@@ -1,0 +1,25 @@
+//! The broker on a real RabbitMQ.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::contract::{Bench, MAX_PARTS};
+use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
+use common::broker::{Broker, BrokerLimits};
+use common::testing::{shared_rabbitmq, unique_prefix};
+
+struct Shared(RabbitMqConfig);
+
+#[async_trait::async_trait]
+impl Bench for Shared {
+    async fn broker(&self) -> Arc<dyn Broker> {
+        RabbitMqBroker::connect(self.0.clone()).await.unwrap()
+    }
+}
+
+fn config(url: String) -> RabbitMqConfig {
+    let limits = BrokerLimits { max_parts: MAX_PARTS, call_timeout: Duration::from_secs(20) };
+    RabbitMqConfig { url, prefix: unique_prefix(), limits }
+}
+
+common::broker_contract!(Shared(config(shared_rabbitmq().url())));

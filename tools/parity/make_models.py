@@ -1,0 +1,311 @@
+"""Makes the models that the importer and the graph are compared with Keras on.
+
+    python tools/parity/make_models.py [NAME ...]
+
+Each lands in `.cache/fixtures/parity/NAME_kerasN/` as
+
+    model.hdf5   saved by Keras 2 (`tf_keras`) or Keras 3 (`keras`)
+    input.npy    float32, [images, height, width, channels], pixels from 0 to 1
+    scores.npy   float32, [images, classes], what that Keras computes
+
+A folder that this very script has made before is left alone.
+
+Untrained networks give nearly the same, nearly uniform scores for every image, and on such scores any two
+programs agree. So the weights are made lively: statistics of normalizations are taken from photographs and
+then bent, and the last layer reads the directions in which the photographs really differ. What came of it is
+asserted, see `check_that_scores_tell_images_apart`.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / ".cache" / "fixtures" / "parity"
+NAMES = ["cnn", "nested", "shared", "mobilenet_v2", "resnet50", "vgg16"]
+IMAGES = 8
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--make"]:
+        dialect, names = int(arguments[1]), arguments[2:]
+        for name in names:
+            make(name, dialect)
+        return
+    names = arguments or NAMES
+    for dialect in (2, 3):
+        wanted = [name for name in names if not is_made(name, dialect)]
+        for name in sorted(set(names) - set(wanted)):
+            print(f"{name}_keras{dialect}: already made")
+        if wanted:
+            # One Keras a process: the two disagree about which of them is the default.
+            subprocess.run([sys.executable, __file__, "--make", str(dialect), *wanted], check=True)
+
+
+def folder_of(name, dialect):
+    return FIXTURES / f"{name}_keras{dialect}"
+
+
+def digest():
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def is_made(name, dialect):
+    mark = folder_of(name, dialect) / "made_by"
+    return mark.exists() and mark.read_text() == digest()
+
+
+def make(name, dialect):
+    begin = time.monotonic()
+    keras = import_keras(dialect)
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(7)
+    model = MODELS[name](keras)
+    size = model.input_shape[1]
+    photographs = crops_of_photographs(64, size)
+    make_lively(keras, model, photographs)
+
+    inputs = pick_different(model, photographs)
+    scores = np.asarray(model(inputs, training=False), dtype=np.float32)
+    said = check_that_scores_tell_images_apart(scores)
+
+    folder = folder_of(name, dialect)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.save(folder / "model.hdf5")
+    np.save(folder / "input.npy", inputs)
+    np.save(folder / "scores.npy", scores)
+    (folder / "made_by").write_text(digest())
+    print(f"{folder.name}: {said}; {model.count_params():,} parameters, {time.monotonic() - begin:.0f} s")
+
+
+def import_keras(dialect):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if dialect == 2:
+        import tf_keras as keras
+    else:
+        import keras
+    assert keras.__version__.startswith(f"{dialect}."), keras.__version__
+    return keras
+
+
+def crops_of_photographs(count, size):
+    """Crops of scikit-learn's two photographs in many scales, float32 from 0 to 1."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    random = np.random.default_rng(11)
+    photographs = [Image.fromarray(image) for image in load_sample_images().images]
+    crops = []
+    for index in range(count):
+        photograph = photographs[index % 2]
+        side = int(random.integers(60, 400))
+        left = int(random.integers(0, photograph.width - side))
+        top = int(random.integers(0, photograph.height - side))
+        crop = photograph.crop((left, top, left + side, top + side)).resize((size, size))
+        crops.append(np.asarray(crop, dtype=np.float32) / 255)
+    return np.stack(crops)
+
+
+def make_lively(keras, model, photographs):
+    random = np.random.default_rng(5)
+    layers = list(all_layers(keras, model))
+    if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
+        center_chain(keras, model, photographs)
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            gamma = random.uniform(0.7, 1.3, gamma.shape)
+            beta = random.normal(0, 0.3, beta.shape)
+            layer.set_weights([gamma, beta, mean, variance])
+        elif isinstance(layer, keras.layers.PReLU):
+            layer.set_weights([random.uniform(0.05, 0.4, layer.get_weights()[0].shape)])
+    set_moving_statistics(keras, model, layers, photographs)
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights([gamma, beta, mean, variance * random.uniform(0.85, 1.15, variance.shape)])
+    whiten_last_dense(keras, model, photographs, random)
+
+
+def all_layers(keras, model):
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from all_layers(keras, layer)
+        else:
+            yield layer
+
+
+def center_chain(keras, model, photographs):
+    """Gives each channel of a plain chain of layers mean 0 and variance 1 before its activation."""
+    values = photographs
+    for layer in model.layers[1:-1]:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            activation, layer.activation = layer.activation, keras.activations.linear
+            before = np.asarray(layer(values))
+            axes = tuple(range(before.ndim - 1))
+            mean, deviation = before.mean(axes), before.std(axes) + 1e-3
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel / deviation, (bias - mean) / deviation])
+            layer.activation = activation
+        values = np.asarray(layer(values))
+
+
+def set_moving_statistics(keras, model, layers, photographs):
+    """One step with momentum 0 in training mode leaves the batch's own statistics behind."""
+    normalizations = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in normalizations]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    model(photographs, training=True)
+    for layer, momentum in zip(normalizations, momenta):
+        layer.momentum = momentum
+
+
+def whiten_last_dense(keras, model, photographs, random):
+    """The last layer mixes the main directions in which its inputs differ, each scaled to variance 1."""
+    last = model.layers[-1]
+    features = np.asarray(keras.Model(model.inputs[0], last.input)(photographs, training=False), dtype=np.float64)
+    mean = features.mean(0)
+    _, sizes, directions = np.linalg.svd(features - mean, full_matrices=False)
+    kept = 6
+    whiten = directions[:kept].T / (sizes[:kept] / np.sqrt(len(features)))
+    classes = last.get_weights()[0].shape[1]
+    kernel = whiten @ random.normal(0, 2.0, (kept, classes))
+    last.set_weights([kernel, -mean @ kernel + random.normal(0, 0.2, classes)])
+
+
+def pick_different(model, photographs):
+    """The photographs that the model answers most differently, found one after the other."""
+    scores = np.asarray(model(photographs, training=False))
+    picked = [int(scores.max(1).argmax())]
+    while len(picked) < IMAGES:
+        distances = np.abs(scores[:, None] - scores[None, picked]).sum(2).min(1)
+        picked.append(int(distances.argmax()))
+    return photographs[picked]
+
+
+def check_that_scores_tell_images_apart(scores):
+    winners = len(set(scores.argmax(1).tolist()))
+    median = float(np.median(scores.max(1)))
+    pairs = [np.abs(a - b).sum() for i, a in enumerate(scores) for b in scores[:i]]
+    distance = float(np.mean(pairs))
+    assert np.isfinite(scores).all() and np.allclose(scores.sum(1), 1, atol=1e-4)
+    assert winners >= 4, f"only {winners} different winners"
+    assert median > 0.3, f"median of the largest scores is {median}"
+    assert distance > 0.8, f"mean distance of two images' scores is {distance}, of 2 at most"
+    return f"{winners} different winners, median score {median:.2f}, mean distance {distance:.2f}"
+
+
+def vgg16(keras):
+    return keras.applications.VGG16(weights=None, input_shape=(64, 64, 3), classes=50)
+
+
+def resnet50(keras):
+    return keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=50)
+
+
+def mobilenet_v2(keras):
+    return keras.applications.MobileNetV2(weights=None, input_shape=(96, 96, 3), classes=50)
+
+
+def cnn(keras):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            layers.Input((32, 32, 3)),
+            layers.Conv2D(16, 3, padding="same", use_bias=False, name="block1_conv"),
+            layers.BatchNormalization(name="block1_norm"),
+            layers.Activation("relu", name="block1_relu"),
+            layers.MaxPooling2D(2, name="block1_pool"),
+            layers.Dropout(0.25, name="block1_dropout"),
+            layers.Conv2D(24, (3, 2), strides=2, activation="relu", name="block2_conv"),
+            layers.BatchNormalization(name="block2_norm"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(32, activation="tanh", name="hidden"),
+            layers.Dropout(0.5, name="dropout"),
+            layers.Dense(10, activation="softmax", name="scores"),
+        ],
+        name="cnn",
+    )
+
+
+def nested(keras):
+    layers = keras.layers
+    stem = keras.Sequential(
+        [
+            layers.Input((32, 32, 3)),
+            layers.Rescaling(2.0, offset=-1.0, name="rescale"),
+            layers.Conv2D(12, 3, strides=2, name="stem_conv"),
+            layers.BatchNormalization(name="stem_norm"),
+            layers.ReLU(6.0, name="relu"),
+        ],
+        name="stem",
+    )
+    inner_input = layers.Input((15, 15, 12))
+    branch = keras.Sequential(
+        [
+            layers.Input((15, 15, 12)),
+            layers.SeparableConv2D(12, 3, padding="same", name="branch_conv"),
+            layers.BatchNormalization(name="branch_norm"),
+            layers.LeakyReLU(name="leaky"),
+        ],
+        name="branch",
+    )
+    inner = layers.Add(name="add")([branch(inner_input), inner_input])
+    inner = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(inner)
+    inner = layers.BatchNormalization(name="block_norm")(inner)
+    block = keras.Model(inner_input, inner, name="block")
+    # A frozen part: its weights are saved in another order than a trainable one's.
+    block.trainable = False
+    branch.trainable = True
+
+    image = layers.Input((32, 32, 3), name="image")
+    values = block(stem(image))
+    values = layers.PReLU(shared_axes=[1, 2], name="prelu")(values)
+    values = layers.GlobalAveragePooling2D(name="pool")(values)
+    return keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(values), name="nested")
+
+
+def shared(keras):
+    layers = keras.layers
+    image = layers.Input((32, 32, 3), name="image")
+    tower = keras.Sequential(
+        [
+            layers.Input((32, 32, 3)),
+            layers.Conv2D(10, 3, strides=2, name="conv"),
+            layers.BatchNormalization(name="norm"),
+            layers.Activation("elu", name="elu"),
+        ],
+        name="tower",
+    )
+    conv = layers.Conv2D(10, 3, padding="same", activation="swish", name="twice")
+    flipped = layers.Permute((2, 1, 3), name="turn")(image)
+    left, right = tower(image), tower(flipped)
+    left = conv(conv(left))
+    right = conv(right)
+    values = layers.Concatenate(name="both")([left, layers.Subtract(name="minus")([left, right])])
+    values = layers.AveragePooling2D(3, strides=2, padding="same", name="pool")(values)
+    values = layers.Flatten(name="flatten")(values)
+    return keras.Model(image, layers.Dense(10, activation="softmax", name="scores")(values), name="shared")
+
+
+MODELS = {
+    "cnn": cnn,
+    "nested": nested,
+    "shared": shared,
+    "mobilenet_v2": mobilenet_v2,
+    "resnet50": resnet50,
+    "vgg16": vgg16,
+}
+
+if __name__ == "__main__":
+    main()

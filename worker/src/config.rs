@@ -1,0 +1,215 @@
+//! The settings of a worker.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use common::config::{FleetConfig, LogConfig, ModelsConfig, parse_seconds};
+use common::ids::WorkerId;
+
+use crate::models::ModelLimits;
+use crate::pipeline::PipelineLimits;
+use crate::pipeline::batch::BatchLimits;
+use crate::pipeline::decode::DecodeLimits;
+use crate::tensorflow;
+
+/// How a worker works, in a process of its own or beside the API.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32). A GPU gains from more,
+    /// as far as its memory reaches; a CPU is as fast with 8.
+    #[arg(long, env = "WORKER_MAX_BATCH_SIZE", default_value = "32")]
+    pub max_batch_size: NonZeroUsize,
+
+    /// How long an image waits for others to fill its batch while the model is free, in microseconds
+    /// (WORKER_MAX_QUEUE_DELAY_MICROSECONDS, default 0). With 0 batches still grow when more images come
+    /// than are done at once; more adds to every answer's time and makes larger batches.
+    #[arg(long, env = "WORKER_MAX_QUEUE_DELAY_MICROSECONDS", default_value_t = 0)]
+    pub max_queue_delay_microseconds: u64,
+
+    /// Calls of models that may run at once (WORKER_INFERENCE_THREADS, default the number of cores). On a
+    /// CPU one for each core is fastest; fewer leave cores to others. On a GPU no more than 2 of one model
+    /// run at once, whatever this says.
+    #[arg(long, env = "WORKER_INFERENCE_THREADS")]
+    pub inference_threads: Option<NonZeroUsize>,
+
+    /// Images decoded and preprocessed at once (WORKER_DECODE_THREADS, default the number of cores).
+    /// Fewer leave the cores to the model.
+    #[arg(long, env = "WORKER_DECODE_THREADS")]
+    pub decode_threads: Option<NonZeroUsize>,
+
+    /// Parts of jobs that the worker takes from the queue before it has answered the first
+    /// (WORKER_PREFETCH, default a quarter of the batch size and two for each core). More fill larger
+    /// batches with small requests; fewer share a burst more evenly among workers, take less memory (a
+    /// part is up to a few MiB), and leave less to do again when a worker dies.
+    #[arg(long, env = "WORKER_PREFETCH", value_parser = clap::value_parser!(u16).range(1..))]
+    pub prefetch: Option<u16>,
+
+    /// Largest image that is decoded, in pixels (WORKER_MAX_IMAGE_PIXELS, default 64000000). Decoding
+    /// takes up to 16 bytes of memory for each, on every decoding thread.
+    #[arg(long, env = "WORKER_MAX_IMAGE_PIXELS", default_value_t = DecodeLimits::default().max_pixels,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_image_pixels: u64,
+
+    /// Models kept in memory because jobs asked for them by name (WORKER_MAX_EXTRA_MODELS, default 2).
+    /// Past it the one unused longest goes. More take more memory, fewer load more often.
+    #[arg(long, env = "WORKER_MAX_EXTRA_MODELS", default_value_t = 2)]
+    pub max_extra_models: usize,
+
+    /// How long a model that was swapped out stays in memory for the jobs accepted before, in seconds
+    /// (WORKER_MODEL_DRAIN, default 600, the deadline of a job). Less frees memory sooner; a job that
+    /// comes later still has its model loaded again while the package is there.
+    #[arg(long, env = "WORKER_MODEL_DRAIN", default_value = "600", value_parser = parse_seconds)]
+    pub model_drain: Duration,
+
+    /// How long the jobs in hand may take when the worker is told to stop, in seconds
+    /// (WORKER_STOP_GRACE, default 30). What is not done by then goes back to the queue.
+    #[arg(long, env = "WORKER_STOP_GRACE", default_value = "30", value_parser = parse_seconds)]
+    pub worker_stop_grace: Duration,
+
+    /// What this host is called in the list of workers (HOSTNAME, default `worker`).
+    #[arg(long, env = "HOSTNAME", default_value = "worker")]
+    pub worker_host: String,
+
+    /// Folder with `libtensorflow.so` (TENSORFLOW_DIR; by default `.cache/tensorflow` and the system's
+    /// library folders are searched).
+    #[arg(long, env = "TENSORFLOW_DIR")]
+    pub tensorflow_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// A new identity for a worker on this host.
+    #[must_use]
+    pub fn worker_id(&self) -> WorkerId {
+        WorkerId::random(&self.worker_host)
+    }
+
+    /// Parts taken and not acknowledged at a time.
+    #[must_use]
+    pub fn prefetch(&self) -> u16 {
+        self.prefetch
+            .unwrap_or_else(|| u16::try_from(self.max_batch_size.get() / 4 + 2 * cores()).unwrap_or(u16::MAX))
+    }
+
+    /// Sizes of the pipeline.
+    #[must_use]
+    pub fn pipeline_limits(&self) -> PipelineLimits {
+        let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(cores, NonZeroUsize::get);
+        PipelineLimits {
+            batch: BatchLimits {
+                max_images: self.max_batch_size.get(),
+                max_delay: Duration::from_micros(self.max_queue_delay_microseconds),
+            },
+            inference_threads: threads(self.inference_threads),
+            decode_threads: threads(self.decode_threads),
+            decode: DecodeLimits { max_pixels: self.max_image_pixels, ..DecodeLimits::default() },
+        }
+    }
+
+    /// How TensorFlow is to run.
+    #[must_use]
+    pub fn tensorflow(&self) -> tensorflow::Settings {
+        tensorflow::Settings {
+            folder: self.tensorflow_dir.clone(),
+            cores: self.inference_threads,
+            ..tensorflow::Settings::default()
+        }
+    }
+
+    /// How many models are kept, and how long.
+    #[must_use]
+    pub fn model_limits(&self) -> ModelLimits {
+        ModelLimits {
+            drain_for: self.model_drain,
+            max_extra_models: self.max_extra_models,
+            ..ModelLimits::default()
+        }
+    }
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Takes classification jobs from RabbitMQ, runs Keras models with TensorFlow, and stores the answers in
+/// Redis.
+///
+/// Ends with 0 when it was told to stop and finished its jobs, with 3 when jobs were left unfinished for
+/// others, with 1 when it could not work, and with 2 when a setting is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "classifier-worker", version)]
+pub struct Program {
+    /// How it works.
+    #[command(flatten)]
+    pub worker: Config,
+
+    /// Where jobs come from and results go to.
+    #[command(flatten)]
+    pub fleet: FleetConfig,
+
+    /// Where the packages are.
+    #[command(flatten)]
+    pub models: ModelsConfig,
+
+    /// What it says.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Address of `/metrics`, `/health/live` and `/health/ready` (WORKER_LISTEN, default
+    /// `0.0.0.0:5051`).
+    #[arg(long = "worker-listen", env = "WORKER_LISTEN", default_value = "0.0.0.0:5051")]
+    pub listen: SocketAddr,
+
+    /// Ask the worker that listens at this address whether it is ready, and end with 0 or 1: the health
+    /// check of a container.
+    #[arg(long)]
+    pub healthcheck: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(words: &[&str]) -> Result<Program, clap::Error> {
+        Program::try_parse_from(std::iter::once(&"classifier-worker").chain(words))
+    }
+
+    #[test]
+    fn settings_reach_the_parts_that_they_are_for() {
+        let config = program(&[
+            "--max-batch-size=8",
+            "--max-queue-delay-microseconds=1500",
+            "--inference-threads=3",
+            "--decode-threads=5",
+            "--max-image-pixels=77",
+            "--model-drain=1.5",
+        ])
+        .unwrap()
+        .worker;
+        let limits = config.pipeline_limits();
+        assert_eq!(limits.batch.max_images, 8);
+        assert_eq!(limits.batch.max_delay, Duration::from_micros(1500));
+        assert_eq!((limits.inference_threads, limits.decode_threads), (3, 5));
+        assert_eq!(limits.decode.max_pixels, 77);
+        assert_eq!(config.model_limits().drain_for, Duration::from_millis(1500));
+        assert_eq!(usize::from(config.prefetch()), 2 + 2 * cores());
+        assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch(), 7);
+    }
+
+    #[test]
+    fn nothing_can_be_set_to_a_size_of_nothing() {
+        for word in [
+            "--max-batch-size=0",
+            "--inference-threads=0",
+            "--decode-threads=0",
+            "--prefetch=0",
+            "--max-image-pixels=0",
+            "--worker-stop-grace=0",
+        ] {
+            assert!(program(&[word]).is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Keeps this worker in step with the fleet's wanted state, and tells the fleet how far it is.
+//!
+//! With every heartbeat and on every hint a *round* runs: announce (renew the report), look (read the
+//! fleet's state), obey (load, switch, drop), and again while that changed what there is to announce. The
+//! order matters. A coordinator writes its rollout and then reads the reports; a worker writes its report
+//! and then reads the rollout. Whoever is second sees the other, so no worker takes jobs unprepared and
+//! uncounted.
+
+mod duty;
+mod rounds;
+mod throughput;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::broker::Broker;
+use common::ids::WorkerId;
+use common::messages::Timestamp;
+use common::store::Store;
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::rounds::Rounds;
+pub use self::throughput::{Rates, Throughput};
+use crate::models::Models;
+
+/// What control works with.
+pub struct ControlParts {
+    /// This worker.
+    pub id: WorkerId,
+    /// Where it runs, for people.
+    pub host: String,
+    /// Where hints come from.
+    pub broker: Arc<dyn Broker>,
+    /// Where the truth is.
+    pub store: Arc<dyn Store>,
+    /// What is loaded.
+    pub models: Arc<Models>,
+    /// What is done; the loop that does it records it here.
+    pub throughput: Arc<Throughput>,
+}
+
+/// How often and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct ControlTiming {
+    /// Time between two rounds when nothing happens.
+    pub heartbeat: Duration,
+    /// How long a report lasts. A worker that died is waited for this long; several heartbeats, so that a
+    /// slow moment is not taken for death.
+    pub report_ttl: Duration,
+    /// A worker takes no job when its last look is older. Between a heartbeat and `report_ttl`.
+    pub max_staleness: Duration,
+    /// Pause before the active model is tried again, doubled with each failure.
+    pub retry: Duration,
+    /// The longest such pause.
+    pub max_retry: Duration,
+}
+
+impl Default for ControlTiming {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(1),
+            report_ttl: Duration::from_secs(4),
+            max_staleness: Duration::from_secs(2),
+            retry: Duration::from_secs(1),
+            max_retry: Duration::from_secs(15),
+        }
+    }
+}
+
+/// The worker takes no more jobs: it is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the worker is stopping")]
+pub struct Stopping;
+
+/// This worker's tie to the fleet. Dropped, it reports no more, and is forgotten when its report expires.
+pub struct Control {
+    shared: Arc<Shared>,
+    parts: Arc<ControlParts>,
+    timing: ControlTiming,
+    gate: watch::Receiver<Gate>,
+    end: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+    _end_on_drop: DropGuard,
+}
+
+/// What the loop and its owner tell each other.
+#[derive(Default)]
+struct Shared {
+    /// Do a round now.
+    nudge: Notify,
+    stopping: AtomicBool,
+}
+
+/// Whether jobs may be taken, as of the last round.
+#[derive(Debug, Clone, Copy)]
+enum Gate {
+    Shut,
+    /// As of this moment, on two clocks: the monotonic one stands still while the host is suspended, the
+    /// other may be set back.
+    Open(Instant, Timestamp),
+}
+
+impl Control {
+    /// Starts the loop.
+    #[must_use]
+    pub fn start(parts: ControlParts, timing: ControlTiming) -> Arc<Self> {
+        let (gate_in, gate) = watch::channel(Gate::Shut);
+        let (parts, shared) = (Arc::new(parts), Arc::<Shared>::default());
+        let end = CancellationToken::new();
+        let (loads_in, loads) = mpsc::unbounded_channel();
+        let rounds = Rounds::new(Arc::clone(&parts), timing, Arc::clone(&shared), gate_in, loads_in);
+        let (stop, hints_stop) = (end.clone(), end.clone());
+        let task =
+            tokio::spawn(async move { stop.run_until_cancelled(rounds.run(loads)).await.unwrap_or(()) });
+        let hints = listen(Arc::clone(&parts), Arc::clone(&shared), timing.heartbeat);
+        tokio::spawn(async move { hints_stop.run_until_cancelled(hints).await });
+        Arc::new(Self {
+            shared,
+            parts,
+            timing,
+            gate,
+            _end_on_drop: end.clone().drop_guard(),
+            end,
+            task: Mutex::new(Some(task)),
+        })
+    }
+
+    /// This worker.
+    #[must_use]
+    pub fn id(&self) -> &WorkerId {
+        &self.parts.id
+    }
+
+    /// Returns as soon as this worker may take a job: the active model is loaded, and the fleet's state was
+    /// looked at no longer than [`ControlTiming::max_staleness`] ago. A process that was frozen, or cut off
+    /// from the store, therefore looks again first. Also returns while no model is active at all: jobs for
+    /// models by name may come.
+    ///
+    /// # Errors
+    /// The worker is stopping.
+    pub async fn current(&self) -> Result<(), Stopping> {
+        let mut gate = self.gate.clone();
+        loop {
+            if self.shared.stopping.load(Ordering::Acquire) {
+                return Err(Stopping);
+            }
+            match *gate.borrow_and_update() {
+                Gate::Open(tick, moment) => {
+                    let age = tick.elapsed().max(Timestamp::now().since(moment));
+                    if age < self.timing.max_staleness {
+                        return Ok(());
+                    }
+                    self.shared.nudge.notify_one();
+                }
+                Gate::Shut => {}
+            }
+            if gate.changed().await.is_err() {
+                return Err(Stopping);
+            }
+        }
+    }
+
+    /// Tells the fleet that this worker takes no more jobs, and makes [`Self::current`] fail. What is loaded
+    /// stays, for the jobs in hand.
+    pub fn stopping(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.nudge.notify_one();
+    }
+
+    /// Ends the loop and makes the fleet forget this worker.
+    pub async fn stopped(&self) {
+        self.stopping();
+        self.end.cancel();
+        let Some(task) = self.task.lock().await.take() else { return };
+        // Only a panic could make it fail, and then it has ended too.
+        let _ = task.await;
+        let removed = timeout(self.timing.report_ttl, self.parts.store.remove_worker(&self.parts.id)).await;
+        if !matches!(removed, Ok(Ok(()))) {
+            tracing::debug!("the store did not forget this worker; its report expires by itself");
+        }
+    }
+}
+
+/// Turns hints into rounds. A listener that broke is replaced, and what it may have missed is looked up.
+async fn listen(parts: Arc<ControlParts>, shared: Arc<Shared>, pause: Duration) {
+    loop {
+        match parts.broker.listen().await {
+            Ok(mut listener) => {
+                shared.nudge.notify_one();
+                while listener.next().await.is_ok() {
+                    shared.nudge.notify_one();
+                }
+            }
+            Err(error) => tracing::debug!(%error, "hints cannot be heard; the heartbeat looks instead"),
+        }
+        sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! What the fleet wants of this worker and how far it is with it: decides, loads nothing itself.
+
+use std::time::Duration;
+
+use common::fleet::{FleetState, Phase, Preparation, PreparationState, Rollout, WorkerState};
+use common::ids::Generation;
+use common::messages::PinnedModel;
+use tokio::time::Instant;
+
+use super::ControlTiming;
+use crate::models::ModelsError;
+
+/// The worker's own state, as far as the fleet is concerned.
+pub(super) struct Duty {
+    timing: ControlTiming,
+    /// The generation whose model answers as the active one.
+    generation: Option<Generation>,
+    ready: bool,
+    active: Option<Effort>,
+    preparation: Option<Preparation>,
+    /// Whether the fleet has counted this worker without a gap since it last opened its gate.
+    member: bool,
+}
+
+/// Attempts to load the active model.
+struct Effort {
+    model: PinnedModel,
+    problem: Option<String>,
+    /// When to try; none while a load is under way.
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+/// A load to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) model: PinnedModel,
+    pub(super) purpose: Purpose,
+}
+
+/// What a load is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Active,
+    Preparation,
+}
+
+/// What of a report the other side decides by; a change is announced at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) state: WorkerState,
+    pub(super) generation: Option<Generation>,
+    pub(super) preparation: Option<Preparation>,
+    pub(super) problem: Option<String>,
+}
+
+impl Duty {
+    pub(super) fn new(timing: ControlTiming) -> Self {
+        Self { timing, generation: None, ready: false, active: None, preparation: None, member: false }
+    }
+
+    pub(super) fn facts(&self, stopping: bool) -> Facts {
+        let state = match (stopping, self.ready) {
+            (true, _) => WorkerState::Stopping,
+            (false, true) => WorkerState::Ready,
+            (false, false) => WorkerState::Starting,
+        };
+        Facts {
+            state,
+            generation: self.generation,
+            preparation: self.preparation.clone(),
+            problem: self.active.as_ref().and_then(|effort| effort.problem.clone()),
+        }
+    }
+
+    /// Takes note of the fleet's state and returns the loads to begin.
+    pub(super) fn follow(&mut self, fleet: &FleetState, holds: impl Fn(&PinnedModel) -> bool) -> Vec<Load> {
+        let mut loads = Vec::new();
+        loads.extend(self.follow_active(fleet.active.as_ref(), &holds));
+        loads.extend(self.follow_rollout(preparing(fleet), &holds));
+        loads
+    }
+
+    /// Takes note of a load that ended.
+    pub(super) fn ended(&mut self, load: &Load, result: &Result<(), ModelsError>) {
+        match load.purpose {
+            Purpose::Active => {
+                if let Some(effort) = self.active.as_mut().filter(|effort| effort.model == load.model) {
+                    effort.ended(result.as_ref().err(), self.timing.max_retry);
+                }
+            }
+            Purpose::Preparation => {
+                let own = self.preparation.as_mut().filter(|own| own.generation == load.model.generation);
+                if let (Some(own), Err(error)) = (own, result) {
+                    own.state = outcome(error);
+                }
+            }
+        }
+    }
+
+    /// The worker's report may have expired: the fleet may have stopped counting it.
+    pub(super) fn was_forgotten(&mut self) {
+        self.member = false;
+    }
+
+    /// Whether jobs may be taken, given that these facts were announced before the last look. A worker that
+    /// joins while a rollout is being prepared may not have been seen by its coordinator in time, so it
+    /// prepares first.
+    pub(super) fn may_take_jobs(&mut self, announced: &Facts) -> bool {
+        let prepares = self.preparation.as_ref().is_some_and(|own| own.state == PreparationState::Loading);
+        let may = self.ready && announced.state == WorkerState::Ready && (self.member || !prepares);
+        self.member |= may;
+        may
+    }
+
+    /// When the active model is to be tried again.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.active.as_ref().and_then(|effort| effort.next)
+    }
+
+    fn follow_active(
+        &mut self,
+        wanted: Option<&PinnedModel>,
+        holds: &impl Fn(&PinnedModel) -> bool,
+    ) -> Option<Load> {
+        let Some(wanted) = wanted else {
+            (self.active, self.generation, self.ready) = (None, None, true);
+            return None;
+        };
+        let effort = match &mut self.active {
+            Some(effort) if effort.model == *wanted => effort,
+            changed => changed.insert(Effort {
+                model: wanted.clone(),
+                problem: None,
+                next: Some(Instant::now()),
+                pause: self.timing.retry,
+            }),
+        };
+        self.ready = holds(wanted);
+        if self.ready {
+            effort.problem = None;
+            effort.next = None;
+            self.generation = Some(wanted.generation);
+            return None;
+        }
+        effort.next.take_if(|moment| *moment <= Instant::now())?;
+        Some(Load { model: wanted.clone(), purpose: Purpose::Active })
+    }
+
+    fn follow_rollout(
+        &mut self,
+        rollout: Option<&Rollout>,
+        holds: &impl Fn(&PinnedModel) -> bool,
+    ) -> Option<Load> {
+        let Some(rollout) = rollout else {
+            self.preparation = None;
+            return None;
+        };
+        let begins = self.preparation.as_ref().is_none_or(|own| own.generation != rollout.generation);
+        if begins {
+            self.preparation =
+                Some(Preparation { generation: rollout.generation, state: PreparationState::Loading });
+        }
+        if let Some(own) = self.preparation.as_mut().filter(|own| own.state == PreparationState::Loading)
+            && holds(&rollout.target)
+        {
+            own.state = PreparationState::Prepared;
+            return None;
+        }
+        begins.then(|| Load { model: rollout.target.clone(), purpose: Purpose::Preparation })
+    }
+}
+
+impl Effort {
+    fn ended(&mut self, error: Option<&ModelsError>, max_pause: Duration) {
+        let Some(error) = error else {
+            // Looked for at once: it is there now, unless it was dropped before anyone wanted it.
+            self.next = Some(Instant::now());
+            return;
+        };
+        self.problem = Some(format!("the active model cannot be loaded: {error}"));
+        self.next = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(max_pause);
+    }
+}
+
+fn outcome(error: &ModelsError) -> PreparationState {
+    match error {
+        ModelsError::Unservable { problems, .. } => {
+            PreparationState::Unservable { problems: problems.clone() }
+        }
+        ModelsError::WrongVersion { .. } | ModelsError::Unavailable(_) => {
+            PreparationState::Failed { reason: error.to_string() }
+        }
+    }
+}
+
+/// The rollout to prepare for, if there is one.
+pub(super) fn preparing(fleet: &FleetState) -> Option<&Rollout> {
+    fleet.rollout.as_ref().filter(|rollout| rollout.phase == Phase::Preparing)
+}

@@ -1,0 +1,201 @@
+//! The loop of rounds: announce, look, obey.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use common::broker::Hint;
+use common::fleet::{FleetState, WorkerReport};
+use common::messages::Timestamp;
+use common::rollout::{self, Actor, Decision, LeaseWatch};
+use common::store::{Revised, StoreError};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::duty::{Duty, Facts, Load, preparing};
+use super::{ControlParts, ControlTiming, Gate, Shared};
+use crate::models::ModelsError;
+
+/// A load that ended.
+pub(super) type LoadEnd = (Load, Result<(), ModelsError>);
+
+/// The loop's own state.
+pub(super) struct Rounds {
+    parts: Arc<ControlParts>,
+    timing: ControlTiming,
+    shared: Arc<Shared>,
+    gate: watch::Sender<Gate>,
+    ends: mpsc::UnboundedSender<LoadEnd>,
+    duty: Duty,
+    watch: LeaseWatch,
+    /// When the last report that arrived was sent.
+    reported: Option<Instant>,
+    started_at: Timestamp,
+}
+
+impl Rounds {
+    pub(super) fn new(
+        parts: Arc<ControlParts>,
+        timing: ControlTiming,
+        shared: Arc<Shared>,
+        gate: watch::Sender<Gate>,
+        ends: mpsc::UnboundedSender<LoadEnd>,
+    ) -> Self {
+        let duty = Duty::new(timing);
+        let (watch, started_at) = (LeaseWatch::default(), Timestamp::now());
+        Self { parts, timing, shared, gate, ends, duty, watch, reported: None, started_at }
+    }
+
+    pub(super) async fn run(mut self, mut ends: mpsc::UnboundedReceiver<LoadEnd>) {
+        let mut away = false;
+        loop {
+            // A call that hangs is as good as none: the next round starts over.
+            let round = timeout(self.timing.report_ttl, self.round()).await;
+            let pause = match round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".to_owned()))) {
+                Ok(()) => {
+                    if away {
+                        tracing::info!("the store is back");
+                    }
+                    away = false;
+                    self.pause()
+                }
+                Err(error) => {
+                    if !away {
+                        tracing::warn!(%error, "cut off from the fleet: no jobs are taken until the store is back");
+                    }
+                    away = true;
+                    self.timing.heartbeat / 4
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.shared.nudge.notified() => {}
+                Some((load, result)) = ends.recv() => self.note(&load, &result),
+            }
+            while let Ok((load, result)) = ends.try_recv() {
+                self.note(&load, &result);
+            }
+        }
+    }
+
+    /// Rounds until there is nothing new to announce, then sets the gate.
+    async fn round(&mut self) -> Result<(), StoreError> {
+        loop {
+            let since = Gate::Open(Instant::now(), Timestamp::now());
+            let facts = self.announce().await?;
+            let fleet = self.parts.store.fleet().await?;
+            let healed = self.heal(&fleet).await?;
+            self.obey(&fleet.value);
+            if !healed && facts == self.facts() {
+                let open = self.duty.may_take_jobs(&facts);
+                self.gate.send_replace(if open { since } else { Gate::Shut });
+                return Ok(());
+            }
+        }
+    }
+
+    async fn announce(&mut self) -> Result<Facts, StoreError> {
+        let sent = Instant::now();
+        let facts = self.facts();
+        let report = self.report(facts.clone());
+        self.parts.store.report_worker(&report, self.timing.report_ttl).await?;
+        // From the sending of the one before, which may have arrived at once, to now, the latest moment at
+        // which this one arrived.
+        if self.reported.is_none_or(|before| before.elapsed() >= self.timing.report_ttl) {
+            self.duty.was_forgotten();
+        }
+        self.reported = Some(sent);
+        Ok(facts)
+    }
+
+    /// Ends a rollout that nobody leads any more: a fleet whose every API died heals itself. Whether there
+    /// was one, so that the state is to be looked at again.
+    async fn heal(&mut self, fleet: &Revised<FleetState>) -> Result<bool, StoreError> {
+        let now = Timestamp::now();
+        if !self.watch.is_orphaned(fleet, now, Instant::now().into_std()) {
+            return Ok(false);
+        }
+        let workers = self.parts.store.workers().await?;
+        match rollout::step(&fleet.value, &workers, now, Actor::Bystander) {
+            Decision::Wait | Decision::Over => Ok(false),
+            Decision::Replace(next) => {
+                if self.parts.store.replace_fleet(fleet.revision, &next).await?.is_some() {
+                    tracing::warn!(
+                        generation = next.generation.0,
+                        phase = ?next.rollout.as_ref().map(|rollout| &rollout.phase),
+                        "ended a rollout whose coordinator is gone"
+                    );
+                    let (broker, hint) =
+                        (Arc::clone(&self.parts.broker), Hint::FleetChanged(next.generation));
+                    // Only a hint, and the loop must not wait for a broker that is away.
+                    tokio::spawn(async move { broker.broadcast(hint).await });
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn obey(&mut self, fleet: &FleetState) {
+        let models = &self.parts.models;
+        let target = preparing(fleet).filter(|_| !self.is_stopping()).map(|rollout| &rollout.target);
+        models.want(fleet.active.as_ref(), target);
+        models.tidy();
+        let loads = self.duty.follow(fleet, |model| models.holds(model));
+        // A worker that leaves finishes what it has; it begins nothing.
+        for load in loads.into_iter().filter(|_| !self.is_stopping()) {
+            let (models, ends) = (Arc::clone(models), self.ends.clone());
+            tokio::spawn(async move {
+                let result = models.load(&load.model).await.map(|_| ());
+                // The loop may have ended meanwhile; then nobody needs to know.
+                let _ = ends.send((load, result));
+            });
+        }
+    }
+
+    fn note(&mut self, load: &Load, result: &Result<(), ModelsError>) {
+        if let Err(error) = result {
+            tracing::warn!(
+                model = %load.model.name,
+                generation = load.model.generation.0,
+                purpose = ?load.purpose,
+                %error,
+                "a model was not loaded"
+            );
+        }
+        self.duty.ended(load, result);
+    }
+
+    /// Until the next heartbeat, or until the active model is to be tried again.
+    fn pause(&self) -> Duration {
+        let next = self.duty.next_try().map(|moment| moment.saturating_duration_since(Instant::now()));
+        next.map_or(self.timing.heartbeat, |next| next.min(self.timing.heartbeat))
+    }
+
+    fn facts(&self) -> Facts {
+        self.duty.facts(self.is_stopping())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    fn report(&self, facts: Facts) -> WorkerReport {
+        let parts = &self.parts;
+        let rates = parts.throughput.rates();
+        WorkerReport {
+            id: parts.id.clone(),
+            host: parts.host.clone(),
+            state: facts.state,
+            device: parts.models.device(),
+            generation: facts.generation,
+            loaded: parts.models.loaded(),
+            preparation: facts.preparation,
+            problem: facts.problem,
+            images_per_second: rates.images_per_second,
+            parts_per_second: rates.parts_per_second,
+            images_total: rates.images_total,
+            started_at: self.started_at,
+            reported_at: Timestamp::now(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The few pages that a worker shows over HTTP: its metrics, and whether it lives and takes jobs.
+//!
+//! One request a connection, three paths, no body: what a scraper and a container's health check need.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::telemetry::RenderMetrics;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::control::Control;
+
+/// Longest request that is read, in bytes. The first line is all that counts.
+const MAX_REQUEST: usize = 8192;
+
+/// Longest time for one request, and for the answer of a health check.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a worker may take to look at the fleet's state and still counts as ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the pages are made from.
+pub struct Pages {
+    /// Renders the metrics.
+    pub metrics: RenderMetrics,
+    /// Knows whether the worker takes jobs.
+    pub control: Arc<Control>,
+}
+
+/// Answers requests until dropped.
+pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let pages = Arc::clone(&pages);
+                tokio::spawn(async move {
+                    let answered = tokio::time::timeout(TIME_LIMIT, answer(stream, &pages)).await;
+                    if let Ok(Err(error)) = answered {
+                        tracing::debug!(%error, "a request to the worker's own pages broke off");
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of file handles, mostly: others give some back.
+                tracing::warn!(%error, "no connection could be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
+    let head = read_head(&mut stream).await?;
+    let (status, body) = match path(&head) {
+        Some("/metrics") => ("200 OK", (pages.metrics)()),
+        Some("/health/live") => ("200 OK", "live\n".to_owned()),
+        Some("/health/ready") => match tokio::time::timeout(READY_WITHIN, pages.control.current()).await {
+            Ok(Ok(())) => ("200 OK", "ready\n".to_owned()),
+            Ok(Err(_)) | Err(_) => ("503 Service Unavailable", "takes no jobs now\n".to_owned()),
+        },
+        Some(_) => ("404 Not Found", "known are /metrics, /health/live, /health/ready\n".to_owned()),
+        None => ("400 Bad Request", "expected GET\n".to_owned()),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: \
+         {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+/// Reads until the empty line that ends a request's head, so that closing does not cut the client off.
+async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut chunk = [0; 1024];
+    while head.len() < MAX_REQUEST && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut chunk).await? {
+            0 => break,
+            count => head.extend_from_slice(&chunk[..count]),
+        }
+    }
+    Ok(head)
+}
+
+/// The path of a `GET`, without its query.
+fn path(head: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
+    let target = line.strip_prefix("GET ")?.split(' ').next()?;
+    target.split('?').next()
+}
+
+/// Asks the worker that listens at this address whether it takes jobs.
+///
+/// # Errors
+/// It does not answer, or says that it does not.
+pub async fn check(listen: SocketAddr) -> io::Result<()> {
+    let mut address = listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /health/ready HTTP/1.1\r\nHost: worker\r\n\r\n").await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        Ok::<_, io::Error>(reply)
+    };
+    let reply = tokio::time::timeout(TIME_LIMIT, ask).await??;
+    if reply.starts_with("HTTP/1.1 200 ") {
+        Ok(())
+    } else {
+        let said = reply.lines().last().unwrap_or("nothing").to_owned();
+        Err(io::Error::other(format!("the worker at {address} says: {said}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_path_of_a_get_counts() {
+        for (head, expected) in [
+            ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", Some("/metrics")),
+            ("GET /metrics?x=1 HTTP/1.0\r\n\r\n", Some("/metrics")),
+            ("GET /metrics", Some("/metrics")),
+            ("POST /metrics HTTP/1.1\r\n\r\n", None),
+            ("", None),
+            ("\u{0}\r\n", None),
+        ] {
+            assert_eq!(path(head.as_bytes()), expected, "{head:?}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The JSON under `model_config` becomes a tree of models and layers, and which is called on what.
+//!
+//! Both dialects and both kinds of model come out alike: a `Sequential` is a chain of calls.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use super::layers::input::shape_after_batch;
+use super::reader::shown;
+
+mod inbound;
+
+use self::inbound::Reference;
+
+/// Which Keras wrote the file. They differ in the numbering of calls, the order of weights and a constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Up to 2.x, `tf.keras` and `tf_keras`.
+    Keras2,
+    /// 3.x.
+    Keras3,
+}
+
+/// A model: the outermost, or one used as a layer.
+#[derive(Debug)]
+pub(super) struct ModelSpec {
+    pub(super) name: String,
+    pub(super) kind: ModelKind,
+    pub(super) members: Vec<Member>,
+    /// The members that stand for its inputs, in order.
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<Source>,
+}
+
+/// The two kinds of model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ModelKind {
+    Functional,
+    Sequential,
+}
+
+/// A layer, or a model used as one.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) trainable: bool,
+    pub(super) body: Body,
+    /// What each call of it is given.
+    pub(super) calls: Vec<Vec<Source>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Layer(LayerSpec),
+    Model(ModelSpec),
+}
+
+/// A layer's class and settings, as in the file.
+#[derive(Debug)]
+pub(super) struct LayerSpec {
+    /// Counts all layers of the file, from 0.
+    pub(super) id: usize,
+    pub(super) class: String,
+    pub(super) config: Map<String, Value>,
+}
+
+/// One output of one call of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    pub(super) member: usize,
+    pub(super) call: usize,
+    pub(super) output: usize,
+}
+
+/// What the JSON holds.
+#[derive(Debug)]
+pub(super) struct Architecture {
+    pub(super) root: ModelSpec,
+    /// How many layers there are.
+    pub(super) layers: usize,
+    /// Faults; where there are any, calls may be missing.
+    pub(super) problems: Vec<String>,
+}
+
+/// Reads the JSON.
+///
+/// # Errors
+/// There is no model in it; says why.
+pub(super) fn parse(json: &str, dialect: Dialect) -> Result<Architecture, String> {
+    let value: Value = serde_json::from_str(json).map_err(|e| format!("`model_config` is not JSON: {e}"))?;
+    let class = class_of(&value).unwrap_or_default();
+    let Some(kind) = model_kind(&class) else {
+        return Err(format!("the model is of class `{class}`, expected `Functional` or `Sequential`"));
+    };
+    let Some(config) = value.get("config") else {
+        return Err("the model has no `config`".to_owned());
+    };
+    let mut parser = Parser { dialect, layers: 0, problems: Vec::new() };
+    let root = parser.model(kind, config, "").ok_or("the model has no list of `layers`")?;
+    Ok(Architecture { root, layers: parser.layers, problems: parser.problems })
+}
+
+struct Parser {
+    dialect: Dialect,
+    layers: usize,
+    problems: Vec<String>,
+}
+
+impl Parser {
+    /// `path` is where the model stands, empty for the outermost, else ending with `/`.
+    fn model(&mut self, kind: ModelKind, config: &Value, path: &str) -> Option<ModelSpec> {
+        // Early Keras 2 wrote a `Sequential` as the bare list.
+        let layers = config.as_array().or_else(|| config.get("layers")?.as_array())?;
+        let name = config.get("name").and_then(Value::as_str).unwrap_or("model").to_owned();
+        self.check_keys(config, &name);
+        let members: Vec<Member> = layers.iter().filter_map(|layer| self.member(layer, path)).collect();
+        self.check_names(&members, path);
+        match kind {
+            ModelKind::Sequential => self.sequential(name, members, config),
+            ModelKind::Functional => self.functional(name, members, (config, layers), path),
+        }
+    }
+
+    fn check_keys(&mut self, config: &Value, name: &str) {
+        let known =
+            ["name", "layers", "input_layers", "output_layers", "trainable", "dtype", "build_input_shape"];
+        let keys = config.as_object().into_iter().flat_map(Map::keys);
+        for key in keys.filter(|key| !known.contains(&key.as_str())) {
+            self.problems
+                .push(format!("model `{name}`: its config has the key `{key}`, which is not supported"));
+        }
+    }
+
+    fn check_names(&mut self, members: &[Member], path: &str) {
+        let mut seen = BTreeSet::new();
+        for member in members {
+            if !seen.insert(member.name.as_str()) {
+                self.problems.push(format!("two layers are called `{path}{}`, expected one", member.name));
+            }
+        }
+    }
+
+    fn member(&mut self, layer: &Value, path: &str) -> Option<Member> {
+        let config = layer.get("config");
+        let name = layer.get("name").or_else(|| config?.get("name")).and_then(Value::as_str);
+        let (Some(class), Some(name), Some(config)) = (class_of(layer), name, config) else {
+            self.problems.push(format!("a layer has no class, name or config: {}", shown(layer)));
+            return None;
+        };
+        let trainable = config.get("trainable").and_then(Value::as_bool).unwrap_or(true);
+        let body = if let Some(kind) = model_kind(&class) {
+            let inner = self.model(kind, config, &format!("{path}{name}/"));
+            if inner.is_none() {
+                self.problems.push(format!("layer `{path}{name}` (`{class}`): it has no list of `layers`"));
+            }
+            Body::Model(inner?)
+        } else {
+            Body::Layer(self.layer(class, config.as_object().cloned().unwrap_or_default()))
+        };
+        Some(Member { name: name.to_owned(), trainable, body, calls: Vec::new() })
+    }
+
+    fn layer(&mut self, class: String, config: Map<String, Value>) -> LayerSpec {
+        self.layers += 1;
+        LayerSpec { id: self.layers - 1, class, config }
+    }
+
+    fn sequential(&mut self, name: String, mut members: Vec<Member>, config: &Value) -> Option<ModelSpec> {
+        if !members.first().is_some_and(is_input) {
+            let shape =
+                members.first().and_then(input_shape).or_else(|| config.get("build_input_shape").cloned());
+            let mut settings = Map::new();
+            // A nested model without a shape takes whatever it is given.
+            settings.insert("batch_shape".to_owned(), shape.unwrap_or(Value::Null));
+            let body = Body::Layer(self.layer("InputLayer".to_owned(), settings));
+            let input = Member { name: format!("{name}_input"), trainable: true, body, calls: Vec::new() };
+            members.insert(0, input);
+        }
+        for (index, member) in members.iter_mut().enumerate() {
+            let before = index.checked_sub(1).map(|member| Source { member, call: 0, output: 0 });
+            member.calls = vec![before.into_iter().collect()];
+        }
+        let last = Source { member: members.len() - 1, call: 0, output: 0 };
+        Some(ModelSpec { name, kind: ModelKind::Sequential, members, inputs: vec![0], outputs: vec![last] })
+    }
+
+    fn functional(
+        &mut self,
+        name: String,
+        mut members: Vec<Member>,
+        (config, layers): (&Value, &[Value]),
+        path: &str,
+    ) -> Option<ModelSpec> {
+        let calls: Vec<Vec<Vec<Reference>>> = self.calls(&members, layers, path);
+        let mut ends = |key: &str| {
+            inbound::ends(config.get(key).unwrap_or(&Value::Null)).unwrap_or_else(|problem| {
+                self.problems.push(format!("model `{name}`: `{key}`: {problem}"));
+                Vec::new()
+            })
+        };
+        let (inputs, outputs) = (ends("input_layers"), ends("output_layers"));
+        let within = Numbering::new(&members, &calls, calls.iter().flatten().flatten(), |member| {
+            match (self.dialect, member) {
+                (Dialect::Keras2, Body::Model(model)) => model.members.first().is_some_and(is_input),
+                (Dialect::Keras2 | Dialect::Keras3, _) => false,
+            }
+        });
+        let at_ends = Numbering::new(&members, &calls, inputs.iter().chain(&outputs), |member| {
+            match (self.dialect, member) {
+                (Dialect::Keras2, Body::Model(model)) => model.members.first().is_some_and(is_input),
+                (Dialect::Keras3, Body::Model(model)) => model.kind == ModelKind::Functional,
+                (Dialect::Keras2 | Dialect::Keras3, Body::Layer(_)) => false,
+            }
+        });
+        let mut unknown = BTreeSet::new();
+        let mut resolve = |numbering: &Numbering, references: &[Reference]| -> Vec<Source> {
+            let found = references.iter().filter_map(|reference| {
+                let source = numbering.resolve(reference);
+                if source.is_none() {
+                    unknown.insert(format!("call {} of `{}`", reference.node, reference.layer));
+                }
+                source
+            });
+            found.collect()
+        };
+        let inputs: Vec<usize> = resolve(&at_ends, &inputs).into_iter().map(|source| source.member).collect();
+        let outputs = resolve(&at_ends, &outputs);
+        let calls: Vec<Vec<Vec<Source>>> = calls
+            .iter()
+            .map(|calls| calls.iter().map(|references| resolve(&within, references)).collect())
+            .collect();
+        for what in unknown {
+            self.problems.push(format!("model `{name}`: {what} is used, but there is no such call"));
+        }
+        for (member, calls) in members.iter_mut().zip(calls) {
+            member.calls = calls;
+        }
+        Some(ModelSpec { name, kind: ModelKind::Functional, members, inputs, outputs })
+    }
+
+    fn calls(&mut self, members: &[Member], layers: &[Value], path: &str) -> Vec<Vec<Vec<Reference>>> {
+        let by_name: HashMap<&str, &Value> = layers
+            .iter()
+            .filter_map(|layer| {
+                Some((layer.get("name").or_else(|| layer.get("config")?.get("name"))?.as_str()?, layer))
+            })
+            .collect();
+        let mut all = Vec::new();
+        for member in members {
+            if is_input(member) {
+                all.push(vec![Vec::new()]);
+                continue;
+            }
+            let nodes = by_name.get(member.name.as_str()).and_then(|layer| layer.get("inbound_nodes"));
+            let calls = inbound::calls(nodes.unwrap_or(&Value::Null)).unwrap_or_else(|problem| {
+                self.problems.push(format!(
+                    "layer `{path}{}` (`{}`): {problem}",
+                    member.name,
+                    member.class()
+                ));
+                Vec::new()
+            });
+            all.push(calls);
+        }
+        all
+    }
+}
+
+impl Member {
+    /// The class as Keras writes it now.
+    pub(super) fn class(&self) -> &str {
+        match &self.body {
+            Body::Layer(layer) => &layer.class,
+            Body::Model(model) => match model.kind {
+                ModelKind::Functional => "Functional",
+                ModelKind::Sequential => "Sequential",
+            },
+        }
+    }
+}
+
+/// From the numbers of calls in the file to ours, which count from 0.
+///
+/// A model that was made with an input has, for Keras, been called once before anyone used it, and whether
+/// its numbers count that call depends on the version. The numbers that are used tell: 0 occurs only without
+/// it, and the last only with it.
+struct Numbering {
+    members: HashMap<String, (usize, usize, usize)>,
+}
+
+impl Numbering {
+    fn new<'a>(
+        members: &[Member],
+        calls: &[Vec<Vec<Reference>>],
+        references: impl Iterator<Item = &'a Reference>,
+        counts_making: impl Fn(&Body) -> bool,
+    ) -> Self {
+        let mut used: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+        for reference in references {
+            used.entry(&reference.layer).or_default().insert(reference.node);
+        }
+        let first_number = |member: &Member, count: usize| {
+            let used = used.get(member.name.as_str());
+            match (&member.body, used) {
+                (Body::Layer(_), _) | (Body::Model(_), None) => 0,
+                (Body::Model(_), Some(used)) if used.contains(&0) => 0,
+                (Body::Model(_), Some(used)) if used.contains(&count) => 1,
+                (Body::Model(_), Some(_)) => usize::from(counts_making(&member.body)),
+            }
+        };
+        let entry = |(index, (member, calls)): (usize, (&Member, &Vec<Vec<Reference>>))| {
+            (member.name.clone(), (index, first_number(member, calls.len()), calls.len()))
+        };
+        Self { members: members.iter().zip(calls).enumerate().map(entry).collect() }
+    }
+
+    fn resolve(&self, reference: &Reference) -> Option<Source> {
+        let &(member, first, count) = self.members.get(&reference.layer)?;
+        let call = reference.node.checked_sub(first).filter(|&call| call < count)?;
+        Some(Source { member, call, output: reference.output })
+    }
+}
+
+fn is_input(member: &Member) -> bool {
+    matches!(&member.body, Body::Layer(layer) if layer.class == "InputLayer")
+}
+
+/// The shape that the first member of a `Sequential` says it takes, with the batch.
+fn input_shape(member: &Member) -> Option<Value> {
+    match &member.body {
+        Body::Layer(layer) => {
+            let value = layer.config.get("batch_shape").or_else(|| layer.config.get("batch_input_shape"))?;
+            shape_after_batch(value).map(|_| value.clone())
+        }
+        Body::Model(model) => model.members.get(*model.inputs.first()?).and_then(input_shape),
+    }
+}
+
+fn model_kind(class: &str) -> Option<ModelKind> {
+    match class {
+        // `Model` is what Keras up to 2.3 called it.
+        "Functional" | "Model" => Some(ModelKind::Functional),
+        "Sequential" => Some(ModelKind::Sequential),
+        _ => None,
+    }
+}
+
+/// The class of a serialized object; for one of the author's own with the names that show it.
+fn class_of(value: &Value) -> Option<String> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    let class = text("class_name")?;
+    let own_module = text("module").filter(|module| {
+        let package = module.split('.').next().unwrap_or_default();
+        !["keras", "tf_keras", "tensorflow"].contains(&package)
+    });
+    match (text("registered_name"), own_module) {
+        (Some(registered), _) if registered != class => Some(registered.to_owned()),
+        (_, Some(module)) => Some(format!("{module}>{class}")),
+        (Some(_) | None, None) => Some(class.to_owned()),
+    }
+}

@@ -1,0 +1,391 @@
+//! Puts a [`Model`] together: the tree of models becomes one flat list of layer calls, every layer gets its
+//! weights, and every fault of the whole is gathered on the way.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::architecture::{Architecture, Body, Dialect, LayerSpec, Member, ModelKind, ModelSpec, Source};
+use super::hdf5::{Fault, Folder};
+use super::layers::{Layer, catalog};
+use super::reader::{Declared, Reader};
+use super::shapes::{Shape, output_shape};
+use super::weights::{self, Bound};
+use super::{ImportError, Model, Node, SummaryRow, Tensor};
+
+/// Models with more calls than this are refused: a few nested models, each calling the next twice, would
+/// otherwise make any number.
+const MAX_NODES: usize = 50_000;
+
+/// Makes the model.
+///
+/// # Errors
+/// All faults found in architecture and weights, or that the file cannot be read.
+pub(super) fn assemble(
+    architecture: &Architecture,
+    dialect: Dialect,
+    file: &Folder,
+) -> Result<Model, ImportError> {
+    let root = &architecture.root;
+    let mut survey = Survey::new(dialect, architecture.layers);
+    survey.problems.clone_from(&architecture.problems);
+    let ends = if architecture.problems.is_empty() { survey.root(root) } else { None };
+    survey.read_what_was_not_reached(root, "");
+
+    let declared: Vec<Option<Vec<Declared>>> =
+        survey.leaves.iter().map(|leaf| leaf.as_ref().and_then(|leaf| leaf.declared.clone())).collect();
+    let Bound { arrays, problems } = weights::bind(root, &declared, file, dialect)?;
+    survey.problems.extend(problems);
+    let (Some(ends), true) = (ends, survey.problems.is_empty()) else {
+        return Err(ImportError::Faulty { problems: survey.problems });
+    };
+
+    let mut problems = Vec::new();
+    let mut layers: HashMap<usize, Layer> = HashMap::new();
+    for draft in &survey.nodes {
+        let id = draft.layer.id;
+        if layers.contains_key(&id) {
+            continue;
+        }
+        let Some(leaf) = &survey.leaves[id] else { continue };
+        let mut tensors = Vec::new();
+        for (array, declared) in arrays[id].iter().zip(leaf.declared.iter().flatten()) {
+            let values = match array.as_ref().map(super::hdf5::Array::read).transpose() {
+                Ok(values) => values.unwrap_or_else(|| [].into()),
+                Err(Fault::Damaged(problem)) => {
+                    let role = declared.names[0];
+                    problems.push(format!("{}: `{role}`: {problem}", who(&draft.path, &draft.layer.class)));
+                    [].into()
+                }
+                Err(unreadable @ Fault::Unreadable(_)) => return Err(unreadable.into()),
+            };
+            let shape = array.as_ref().map_or_else(Vec::new, |array| array.shape().to_vec());
+            tensors.push(Tensor { shape, values });
+        }
+        let mut reader = Reader::new(dialect, &draft.layer.config, &leaf.inputs, Some(&tensors));
+        if let Some(layer) = catalog::read(&draft.layer.class, &mut reader) {
+            layers.insert(id, layer);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ImportError::Faulty { problems });
+    }
+    let nodes = survey.nodes.iter().filter_map(|draft| {
+        let layer = layers.get(&draft.layer.id)?.clone();
+        let class = draft.layer.class.clone();
+        Some(Node { name: draft.name.clone(), class, layer, inputs: draft.inputs.clone() })
+    });
+    Ok(Model {
+        name: root.name.clone(),
+        nodes: nodes.collect(),
+        input: ends.input,
+        outputs: ends.outputs,
+        summary: summary(root, &declared, &ends.members),
+    })
+}
+
+/// Where the outermost model begins and ends.
+struct Ends {
+    input: usize,
+    outputs: Vec<usize>,
+    /// The node that computes each member's output.
+    members: Vec<Option<usize>>,
+}
+
+/// A layer after its first reading.
+struct Leaf {
+    /// Its weights; `None` where the class is not supported.
+    declared: Option<Vec<Declared>>,
+    /// The layer with weights that have a shape but no values; `None` where it has faults.
+    layer: Option<Layer>,
+    /// Shapes of the inputs of its first call.
+    inputs: Vec<Option<Shape>>,
+}
+
+/// A node to be.
+struct Draft<'a> {
+    name: String,
+    path: String,
+    layer: &'a LayerSpec,
+    inputs: Vec<usize>,
+}
+
+/// What flows between calls.
+#[derive(Debug, Clone)]
+struct Wire {
+    node: usize,
+    /// `None` behind a layer with faults.
+    shape: Option<Shape>,
+}
+
+/// The walk through the tree.
+struct Survey<'a> {
+    dialect: Dialect,
+    leaves: Vec<Option<Leaf>>,
+    nodes: Vec<Draft<'a>>,
+    calls: HashMap<usize, usize>,
+    problems: Vec<String>,
+}
+
+impl<'a> Survey<'a> {
+    fn new(dialect: Dialect, layers: usize) -> Self {
+        Self {
+            dialect,
+            leaves: (0..layers).map(|_| None).collect(),
+            nodes: Vec::new(),
+            calls: HashMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn root(&mut self, root: &'a ModelSpec) -> Option<Ends> {
+        let names = || root.inputs.iter().map(|&input| root.members[input].name.as_str()).collect::<Vec<_>>();
+        if root.inputs.len() != 1 {
+            self.problems.push(format!(
+                "the model has {} inputs (`{}`), expected one image",
+                root.inputs.len(),
+                names().join("`, `")
+            ));
+        }
+        let mut given = Vec::new();
+        for &input in &root.inputs {
+            let member = &root.members[input];
+            let Body::Layer(layer) = &member.body else { continue };
+            given.extend(self.layer(layer, &member.name, &[]));
+        }
+        let input = given.first()?.node;
+        let inside = self.model(root, "", &given)?;
+        let outputs = root.outputs.iter().filter_map(|output| inside.get(output).map(|wire| wire.node));
+        let outputs: Vec<usize> = outputs.collect();
+        if outputs.len() != root.outputs.len() || outputs.is_empty() {
+            self.problems.push(format!("model `{}`: its output is never computed", root.name));
+        }
+        let node = |member: usize| {
+            let call = root.members[member].calls.len().checked_sub(1)?;
+            inside.get(&Source { member, call, output: 0 }).map(|wire| wire.node)
+        };
+        Some(Ends { input, outputs, members: (0..root.members.len()).map(node).collect() })
+    }
+
+    /// Makes all calls inside a model, each after those it needs; `None` where there are too many.
+    fn model(&mut self, model: &'a ModelSpec, path: &str, given: &[Wire]) -> Option<HashMap<Source, Wire>> {
+        let mut known: HashMap<Source, Wire> = HashMap::new();
+        for (&member, wire) in model.inputs.iter().zip(given) {
+            known.insert(Source { member, call: 0, output: 0 }, wire.clone());
+        }
+        let mut order = Order::new(model);
+        while let Some((member, call)) = order.next() {
+            if model.inputs.contains(&member) {
+                continue;
+            }
+            let target = &model.members[member];
+            let inputs: Option<Vec<Wire>> =
+                target.calls[call].iter().map(|source| known.get(source).cloned()).collect();
+            // An output that does not exist has been told of where it was missing.
+            let Some(inputs) = inputs else {
+                self.problems.push(format!(
+                    "{}: it is called on an output that does not exist",
+                    who(&format!("{path}{}", target.name), target.class())
+                ));
+                continue;
+            };
+            for (output, wire) in self.call(target, path, &inputs)?.into_iter().enumerate() {
+                known.insert(Source { member, call, output }, wire);
+            }
+        }
+        let looped = order.left_over();
+        if !looped.is_empty() {
+            let names: Vec<&str> = looped.iter().map(|&member| model.members[member].name.as_str()).collect();
+            self.problems.push(format!(
+                "model `{}`: the layers `{}` wait for each other's output",
+                model.name,
+                names.join("`, `")
+            ));
+        }
+        Some(known)
+    }
+
+    fn call(&mut self, member: &'a Member, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
+        let path = format!("{path}{}", member.name);
+        match &member.body {
+            Body::Layer(layer) => self.layer(layer, &path, inputs).map(|wire| vec![wire]),
+            Body::Model(model) => {
+                if model.inputs.len() != inputs.len() {
+                    self.problems.push(format!(
+                        "{}: it is called on {} inputs, expected {}",
+                        who(&path, member.class()),
+                        inputs.len(),
+                        model.inputs.len()
+                    ));
+                }
+                let inside = self.model(model, &format!("{path}/"), inputs)?;
+                Some(model.outputs.iter().filter_map(|output| inside.get(output).cloned()).collect())
+            }
+        }
+    }
+
+    fn layer(&mut self, layer: &'a LayerSpec, path: &str, inputs: &[Wire]) -> Option<Wire> {
+        if self.nodes.len() == MAX_NODES {
+            self.problems.push(format!("the model has more than {MAX_NODES} layer calls"));
+        }
+        if self.nodes.len() >= MAX_NODES {
+            return None;
+        }
+        if self.leaves[layer.id].is_none() {
+            self.read(layer, path, inputs.iter().map(|wire| wire.shape.clone()).collect());
+        }
+        let computed = self.leaves[layer.id].as_ref().and_then(|leaf| leaf.layer.as_ref());
+        let shapes: Option<Vec<Shape>> = inputs.iter().map(|wire| wire.shape.clone()).collect();
+        let shape = match computed.zip(shapes).map(|(layer, shapes)| output_shape(layer, &shapes)) {
+            Some(Ok(shape)) => Some(shape),
+            Some(Err(problem)) => {
+                self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
+                None
+            }
+            None => None,
+        };
+        let call = self.calls.entry(layer.id).or_insert(0);
+        let name = if *call == 0 { path.to_owned() } else { format!("{path}:{call}") };
+        *call += 1;
+        let inputs = inputs.iter().map(|wire| wire.node).collect();
+        self.nodes.push(Draft { name, path: path.to_owned(), layer, inputs });
+        Some(Wire { node: self.nodes.len() - 1, shape })
+    }
+
+    /// The first reading of a layer.
+    fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<Shape>>) {
+        let mut reader = Reader::new(self.dialect, &layer.config, &inputs, None);
+        let computed = catalog::read(&layer.class, &mut reader);
+        let leaf = match computed {
+            None => {
+                self.problems
+                    .push(format!("{}: layers of this class are not supported", who(path, &layer.class)));
+                Leaf { declared: None, layer: None, inputs }
+            }
+            Some(computed) => {
+                let reading = reader.finish();
+                let sound = reading.problems.is_empty();
+                for problem in reading.problems {
+                    self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
+                }
+                // With a fault in the config, what shape the weights should have is not sure either.
+                let declared = sound.then_some(reading.declared);
+                Leaf { declared, layer: Some(computed).filter(|_| sound), inputs }
+            }
+        };
+        self.leaves[layer.id] = Some(leaf);
+    }
+
+    /// Layers that no call led to still tell their faults.
+    fn read_what_was_not_reached(&mut self, model: &ModelSpec, path: &str) {
+        for (index, member) in model.members.iter().enumerate() {
+            let path = format!("{path}{}", member.name);
+            match &member.body {
+                Body::Layer(layer) if model.inputs.contains(&index) => {
+                    // An inner model's input is whatever it is given.
+                    self.leaves[layer.id].get_or_insert_with(|| Leaf {
+                        declared: Some(Vec::new()),
+                        layer: None,
+                        inputs: Vec::new(),
+                    });
+                }
+                Body::Layer(layer) => {
+                    if self.leaves[layer.id].is_none() {
+                        self.read(layer, &path, vec![None]);
+                    }
+                }
+                Body::Model(inner) => self.read_what_was_not_reached(inner, &format!("{path}/")),
+            }
+        }
+    }
+}
+
+/// The calls of a model in an order in which each comes after those it needs, else as in the file.
+struct Order {
+    ready: BTreeSet<(usize, usize)>,
+    waiting: HashMap<(usize, usize), usize>,
+    users: HashMap<(usize, usize), Vec<(usize, usize)>>,
+}
+
+impl Order {
+    fn new(model: &ModelSpec) -> Self {
+        let mut order = Self { ready: BTreeSet::new(), waiting: HashMap::new(), users: HashMap::new() };
+        for (member, target) in model.members.iter().enumerate() {
+            for (call, inputs) in target.calls.iter().enumerate() {
+                if inputs.is_empty() {
+                    order.ready.insert((member, call));
+                } else {
+                    order.waiting.insert((member, call), inputs.len());
+                }
+                for source in inputs {
+                    order.users.entry((source.member, source.call)).or_default().push((member, call));
+                }
+            }
+        }
+        order
+    }
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let call = self.ready.pop_first()?;
+        for user in self.users.remove(&call).unwrap_or_default() {
+            if let Some(count) = self.waiting.get_mut(&user) {
+                *count -= 1;
+                if *count == 0 {
+                    self.waiting.remove(&user);
+                    self.ready.insert(user);
+                }
+            }
+        }
+        Some(call)
+    }
+
+    fn left_over(&self) -> BTreeSet<usize> {
+        self.waiting.keys().map(|&(member, _)| member).collect()
+    }
+}
+
+/// Rows as `model.summary()` shows them.
+fn summary(root: &ModelSpec, declared: &[Option<Vec<Declared>>], nodes: &[Option<usize>]) -> Vec<SummaryRow> {
+    let mut rows = Vec::new();
+    for (member, node) in root.members.iter().zip(nodes) {
+        // A `Sequential` does not count its input among its layers.
+        let hidden = root.kind == ModelKind::Sequential && member.class() == "InputLayer";
+        let Some(node) = node.filter(|_| !hidden) else { continue };
+        let Parameters { all, trainable } = parameters(member, declared);
+        let class = member.class().to_owned();
+        rows.push(SummaryRow { name: member.name.clone(), class, node, parameters: all, trainable });
+    }
+    rows
+}
+
+#[derive(Default)]
+struct Parameters {
+    all: usize,
+    trainable: usize,
+}
+
+fn parameters(member: &Member, declared: &[Option<Vec<Declared>>]) -> Parameters {
+    let mut sum = Parameters::default();
+    match &member.body {
+        Body::Layer(layer) => {
+            for weight in declared[layer.id].iter().flatten() {
+                let count: usize = weight.shape.iter().map(|size| size.unwrap_or(0)).product();
+                sum.all += count;
+                sum.trainable += if weight.trainable { count } else { 0 };
+            }
+        }
+        Body::Model(model) => {
+            for inner in &model.members {
+                let Parameters { all, trainable } = parameters(inner, declared);
+                sum.all += all;
+                sum.trainable += trainable;
+            }
+        }
+    }
+    if !member.trainable {
+        sum.trainable = 0;
+    }
+    sum
+}
+
+fn who(path: &str, class: &str) -> String {
+    format!("layer `{path}` (`{class}`)")
+}

@@ -1,0 +1,242 @@
+//! HDF5 files, as far as Keras uses them: groups found by name, attributes that are texts, arrays of floats.
+//!
+//! Nothing is ever listed or walked: a file whose links form a cycle is harmless to who only follows names.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+use hdf5_reader::error::Error;
+use hdf5_reader::{Attribute, Dataset, Datatype, Hdf5File, OpenOptions};
+
+use super::ImportError;
+
+/// An array may be this many times as large as the whole file: room for compressed files, none for a file
+/// of a few bytes that declares terabytes.
+const MAX_EXPANSION: u64 = 64;
+
+/// Arrays up to this size may be read from any file, in bytes: small files pad and share much.
+const SMALL_READ: u64 = 1 << 20;
+
+/// Numbered attribute chunks (`weight_names0`, …) beyond this many are refused.
+const MAX_CHUNKS: usize = 10_000;
+
+/// Why something could not be had from the file.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The system did not let us read; says why.
+    Unreadable(String),
+    /// The bytes are not what they should be; says what.
+    Damaged(String),
+}
+
+/// A group.
+pub(super) struct Folder {
+    group: hdf5_reader::group::Group,
+    attributes: Vec<Attribute>,
+}
+
+/// An array, not yet read.
+pub(super) struct Array {
+    dataset: Dataset,
+    shape: Vec<usize>,
+}
+
+/// Opens a file and gives its root group.
+///
+/// # Errors
+/// The file cannot be read, or is not HDF5.
+pub(super) fn open(path: &Path) -> Result<Folder, ImportError> {
+    let shown = path.display();
+    let unreadable =
+        |error: &io::Error| ImportError::Unreadable(format!("`{shown}` cannot be read: {error}"));
+    let length =
+        std::fs::File::open(path).and_then(|file| file.metadata()).map_err(|e| unreadable(&e))?.len();
+    if length == 0 {
+        return Err(ImportError::faulty(format!("`{shown}` is empty, expected an HDF5 file saved by Keras")));
+    }
+    let largest = length.saturating_mul(MAX_EXPANSION).max(SMALL_READ);
+    let largest = usize::try_from(largest).unwrap_or(usize::MAX);
+    let options = OpenOptions::default().with_max_read_bytes(largest).with_max_chunk_bytes(largest);
+    let opened = Hdf5File::open_with_options(path, options)
+        .and_then(|file| file.root_group())
+        .map_err(Fault::from)
+        .and_then(Folder::new);
+    opened.map_err(|fault| match fault {
+        Fault::Unreadable(reason) => ImportError::Unreadable(format!("`{shown}` cannot be read: {reason}")),
+        Fault::Damaged(reason) => ImportError::faulty(format!(
+            "`{shown}` is not a complete HDF5 file: {reason}; expected a model saved by Keras"
+        )),
+    })
+}
+
+impl Folder {
+    fn new(group: hdf5_reader::group::Group) -> Result<Self, Fault> {
+        let attributes = group.attributes()?;
+        Ok(Self { group, attributes })
+    }
+
+    /// The group at `path` below this one, names joined by `/`.
+    pub(super) fn folder(&self, path: &str) -> Result<Option<Self>, Fault> {
+        self.descend(path.split('/')).and_then(|group| group.map(Self::new).transpose())
+    }
+
+    /// The array at `path` below this group.
+    pub(super) fn array(&self, path: &str) -> Result<Option<Array>, Fault> {
+        let (parents, name) = path.rsplit_once('/').map_or((None, path), |(p, n)| (Some(p), n));
+        let Some(group) = self.descend(parents.into_iter().flat_map(|p| p.split('/')))? else {
+            return Ok(None);
+        };
+        let Some(dataset) = found(group.dataset(name))? else { return Ok(None) };
+        let shape = dataset.shape().iter().map(|&size| usize::try_from(size)).collect::<Result<_, _>>();
+        let shape = shape.map_err(|_| Fault::Damaged(format!("`{path}` has an impossible shape")))?;
+        Ok(Some(Array { dataset, shape }))
+    }
+
+    /// A text attribute.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Fault> {
+        let Some(attribute) = self.attribute(name) else { return Ok(None) };
+        let mut texts = texts_of(attribute)?;
+        match (texts.pop(), texts.is_empty()) {
+            (Some(text), true) => Ok(Some(text)),
+            (Some(_) | None, _) => Err(Fault::Damaged(format!("attribute `{name}` is not one text"))),
+        }
+    }
+
+    /// A list of texts, whole or in numbered chunks; `None` where there is neither.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Fault> {
+        if let Some(attribute) = self.attribute(name) {
+            return texts_of(attribute).map(Some);
+        }
+        let mut texts = None;
+        for chunk in 0..MAX_CHUNKS {
+            let Some(attribute) = self.attribute(&format!("{name}{chunk}")) else { break };
+            texts.get_or_insert_with(Vec::new).extend(texts_of(attribute)?);
+        }
+        Ok(texts)
+    }
+
+    fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    fn descend<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<Option<hdf5_reader::group::Group>, Fault> {
+        let mut group = self.group.clone();
+        for name in names.filter(|name| !name.is_empty()) {
+            match found(group.group(name))? {
+                Some(child) => group = child,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(group))
+    }
+}
+
+impl Array {
+    /// Its sizes; empty for a scalar.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Its values as float32. The caller has compared the shape with what it expects.
+    pub(super) fn read(&self) -> Result<Arc<[f32]>, Fault> {
+        let size = match self.dataset.dtype() {
+            Datatype::FloatingPoint { size, .. } => *size,
+            other => {
+                return Err(Fault::Damaged(format!("its elements are {}, expected floats", kind(other))));
+            }
+        };
+        self.check_that_floats_are_ieee(size)?;
+        let values = match size {
+            2 => {
+                let bytes = self.dataset.read_native_bytes()?;
+                let half = |pair: &[u8]| half::f16::from_ne_bytes([pair[0], pair[1]]).to_f32();
+                bytes.chunks_exact(2).map(half).collect()
+            }
+            4 => {
+                let values = self.dataset.read_array::<f32>()?;
+                values.as_slice().map_or_else(|| values.iter().copied().collect(), Arc::from)
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
+            _ => self.dataset.read_array::<f64>()?.iter().map(|&value| value as f32).collect(),
+        };
+        Ok(values)
+    }
+
+    /// The library reads any floats of 2, 4 and 8 bytes as IEEE ones; bfloat16, for one, is not.
+    fn check_that_floats_are_ieee(&self, size: u8) -> Result<(), Fault> {
+        // Class and size, 8 bytes; then bit offset and precision, 2 each, position and width of exponent and
+        // mantissa, 1 each, exponent bias, 4 (HDF5 specification, datatype message, class 1).
+        let layout: [u8; 12] = match size {
+            2 => [0, 0, 16, 0, 10, 5, 0, 10, 15, 0, 0, 0],
+            4 => [0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0],
+            8 => [0, 0, 64, 0, 52, 11, 0, 52, 255, 3, 0, 0],
+            other => {
+                return Err(Fault::Damaged(format!("its floats have {other} bytes, expected 2, 4 or 8")));
+            }
+        };
+        let raw = self.dataset.raw_datatype()?;
+        if raw.get(8..20) == Some(&layout) {
+            return Ok(());
+        }
+        Err(Fault::Damaged(format!("its floats of {size} bytes are not in IEEE 754 format")))
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) if error.kind() != ErrorKind::UnexpectedEof => {
+                Self::Unreadable(error.to_string())
+            }
+            Error::Context { source, .. } => Self::from(*source),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Fault> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::GroupNotFound(_) | Error::DatasetNotFound(_)) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn texts_of(attribute: &Attribute) -> Result<Vec<String>, Fault> {
+    // Keras writes the names of no weights as an empty list, which NumPy makes one of float64.
+    if attribute.num_elements()? == 0 {
+        return Ok(Vec::new());
+    }
+    let by_reference = match &attribute.datatype {
+        Datatype::VarLen { .. } => true,
+        Datatype::String { size, .. } => matches!(size, hdf5_reader::StringSize::Variable),
+        other => {
+            let (name, kind) = (&attribute.name, kind(other));
+            return Err(Fault::Damaged(format!("attribute `{name}` holds {kind}, expected text")));
+        }
+    };
+    // Without the texts behind them the library would give out the references themselves.
+    if by_reference && attribute.decoded_strings.is_none() {
+        return Err(Fault::Damaged(format!("the text of attribute `{}` is missing", attribute.name)));
+    }
+    Ok(attribute.read_strings()?)
+}
+
+fn kind(datatype: &Datatype) -> &'static str {
+    match datatype {
+        Datatype::FixedPoint { .. } => "integers",
+        Datatype::FloatingPoint { .. } => "floats",
+        Datatype::String { .. } => "texts",
+        Datatype::Compound { .. } => "records",
+        Datatype::Array { .. } => "arrays",
+        Datatype::Enum { .. } => "enumerated values",
+        Datatype::VarLen { .. } => "lists",
+        Datatype::Opaque { .. } => "opaque bytes",
+        Datatype::Reference { .. } => "references",
+        Datatype::Bitfield { .. } => "bit fields",
+    }
+}

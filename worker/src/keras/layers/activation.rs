@@ -1,0 +1,135 @@
+//! `Activation` and the layers that are one, and the functions that other layers name in `activation`.
+
+use serde_json::{Map, Value};
+
+use crate::keras::architecture::Dialect;
+use crate::keras::layers::{Activation, Layer};
+use crate::keras::reader::{Reader, shown};
+use crate::keras::shapes::Shape;
+
+pub(super) fn activation(reader: &mut Reader) -> Layer {
+    if reader.value("activation").is_none() {
+        reader.fault("its config has no `activation`");
+    }
+    Layer::Activation(reader.activation())
+}
+
+pub(super) fn relu(reader: &mut Reader) -> Activation {
+    Activation::Relu {
+        max_value: reader.optional_number("max_value"),
+        negative_slope: reader.number_or("negative_slope", 0.0),
+        threshold: reader.number_or("threshold", 0.0),
+    }
+}
+
+/// Keras 2 calls the slope `alpha`.
+pub(super) fn leaky_relu(reader: &mut Reader) -> Activation {
+    let alpha = reader.optional_number("alpha");
+    let slope = reader.optional_number("negative_slope");
+    if alpha.is_some() && slope.is_some() {
+        reader.fault("both `alpha` and `negative_slope` are set, expected one of them");
+    }
+    Activation::Relu { max_value: None, negative_slope: slope.or(alpha).unwrap_or(0.3), threshold: 0.0 }
+}
+
+pub(super) fn elu(reader: &mut Reader) -> Activation {
+    Activation::Elu { alpha: reader.number_or("alpha", 1.0) }
+}
+
+pub(super) fn softmax(reader: &mut Reader) -> Activation {
+    Activation::Softmax { axis: reader.integer_or("axis", -1) }
+}
+
+pub(super) fn prelu(reader: &mut Reader) -> Layer {
+    let shared = reader.integers("shared_axes").unwrap_or_default();
+    let mut shape: Shape = reader.input().cloned().unwrap_or_default();
+    for axis in shared {
+        let index = usize::try_from(axis).ok().and_then(|axis| axis.checked_sub(1));
+        match index.and_then(|index| shape.get_mut(index)) {
+            Some(size) => *size = Some(1),
+            None if reader.input().is_some() => {
+                reader.fault(format!("`shared_axes` has {axis}, expected axes of its input"));
+            }
+            None => {}
+        }
+    }
+    if reader.input().is_some() && shape.contains(&None) {
+        reader.fault("its input has an axis without a fixed size, which it does not share");
+    }
+    Layer::Prelu { alpha: reader.weight(&["alpha"], &shape) }
+}
+
+/// The function under an `activation` key: its name, or an object in one of the ways Keras writes them.
+///
+/// # Errors
+/// It is not known; says which it is.
+pub(in crate::keras) fn parse(value: &Value, dialect: Dialect) -> Result<Activation, String> {
+    let unknown = || format!("activation {} is not supported", shown(value));
+    match value {
+        Value::String(name) => by_name(name, dialect).ok_or_else(unknown),
+        Value::Object(object) => {
+            let text = |key: &str| object.get(key).and_then(Value::as_str);
+            let own = text("registered_name").is_some_and(|name| name.contains('>'));
+            match (text("class_name"), object.get("config")) {
+                _ if own => Err(unknown()),
+                (Some("function"), Some(Value::String(name))) => by_name(name, dialect).ok_or_else(unknown),
+                (Some(class), Some(Value::Object(config))) => layer(class, config, dialect)
+                    .ok_or_else(unknown)
+                    .and_then(|(activation, problems)| match problems.is_empty() {
+                        true => Ok(activation),
+                        false => Err(format!("activation `{class}`: {}", problems.join(", "))),
+                    }),
+                (_, _) => Err(unknown()),
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(unknown()),
+    }
+}
+
+/// A layer that stands where a function is expected.
+fn layer(class: &str, config: &Map<String, Value>, dialect: Dialect) -> Option<(Activation, Vec<String>)> {
+    let mut reader = Reader::new(dialect, config, &[], None);
+    let activation = match class {
+        "ReLU" => relu(&mut reader),
+        "LeakyReLU" => leaky_relu(&mut reader),
+        "ELU" => elu(&mut reader),
+        "Softmax" => {
+            let activation = softmax(&mut reader);
+            if activation != (Activation::Softmax { axis: -1 }) {
+                reader.fault("`axis` is supported only as -1 here");
+            }
+            activation
+        }
+        "Activation" => reader.activation(),
+        _ => return None,
+    };
+    Some((activation, reader.finish().problems))
+}
+
+/// Names and constants as in `keras/src/activations/activations.py` and, for Keras 2, `activations.py`.
+fn by_name(name: &str, dialect: Dialect) -> Option<Activation> {
+    Some(match name {
+        "linear" => Activation::Linear,
+        "relu" => Activation::RELU,
+        "relu6" => Activation::Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 },
+        "leaky_relu" => Activation::Relu { max_value: None, negative_slope: 0.2, threshold: 0.0 },
+        "softmax" => Activation::Softmax { axis: -1 },
+        "sigmoid" => Activation::Sigmoid,
+        "tanh" => Activation::Tanh,
+        "elu" => Activation::Elu { alpha: 1.0 },
+        "selu" => Activation::Selu,
+        "softplus" => Activation::Softplus,
+        "softsign" => Activation::Softsign,
+        "swish" | "silu" => Activation::Swish,
+        "gelu" => Activation::Gelu { approximate: false },
+        "hard_sigmoid" => Activation::HardSigmoid {
+            slope: match dialect {
+                Dialect::Keras2 => 0.2,
+                Dialect::Keras3 => 1.0 / 6.0,
+            },
+        },
+        "hard_swish" | "hard_silu" => Activation::HardSwish,
+        "exponential" => Activation::Exponential,
+        _ => return None,
+    })
+}

@@ -1,0 +1,61 @@
+//! Which class is read by which function.
+
+use crate::keras::layers::{Layer, MergeKind, PoolKind};
+use crate::keras::layers::{
+    activation, convolution, dense, framing, inert, input, merging, normalization, pooling, reshaping,
+    scaling,
+};
+use crate::keras::reader::Reader;
+
+/// Reads a layer of `class`; `None` where the class is not supported. Faults are noted in the reader.
+pub(in crate::keras) fn read(class: &str, reader: &mut Reader) -> Option<Layer> {
+    Some(match class {
+        "InputLayer" => input::input(reader),
+
+        "Conv2D" => convolution::conv2d(reader),
+        "DepthwiseConv2D" => convolution::depthwise_conv2d(reader),
+        "SeparableConv2D" => convolution::separable_conv2d(reader),
+        "Dense" => dense::dense(reader),
+        "BatchNormalization" | "BatchNormalizationV1" => normalization::batch_normalization(reader),
+
+        "Activation" => activation::activation(reader),
+        "ReLU" => Layer::Activation(activation::relu(reader)),
+        "LeakyReLU" => Layer::Activation(activation::leaky_relu(reader)),
+        "ELU" => Layer::Activation(activation::elu(reader)),
+        "Softmax" => Layer::Activation(activation::softmax(reader)),
+        "PReLU" => activation::prelu(reader),
+
+        "MaxPooling2D" => pooling::pooling(reader, PoolKind::Max),
+        "AveragePooling2D" => pooling::pooling(reader, PoolKind::Average),
+        "GlobalMaxPooling2D" => pooling::global_pooling(reader, PoolKind::Max),
+        "GlobalAveragePooling2D" => pooling::global_pooling(reader, PoolKind::Average),
+
+        "ZeroPadding2D" => framing::zero_padding(reader),
+        "Cropping2D" => framing::cropping(reader),
+        "UpSampling2D" => framing::up_sampling(reader),
+        "Flatten" => reshaping::flatten(reader),
+        "Reshape" => reshaping::reshape(reader),
+        "Permute" => reshaping::permute(reader),
+
+        "Add" => Layer::Merge(MergeKind::Add),
+        "Subtract" => Layer::Merge(MergeKind::Subtract),
+        "Multiply" => Layer::Merge(MergeKind::Multiply),
+        "Average" => Layer::Merge(MergeKind::Average),
+        "Maximum" => Layer::Merge(MergeKind::Maximum),
+        "Minimum" => Layer::Merge(MergeKind::Minimum),
+        "Concatenate" => merging::concatenate(reader),
+
+        "Rescaling" => scaling::rescaling(reader),
+        "Normalization" => normalization::normalization(reader),
+
+        other => {
+            inert::reason(other)?;
+            inert::inert(reader)
+        }
+    })
+}
+
+/// Whether layers of a class do nothing at inference.
+pub(in crate::keras) fn is_inert(class: &str) -> bool {
+    inert::reason(class).is_some()
+}

@@ -1,0 +1,64 @@
+//! Layers that change an image's height and width: `ZeroPadding2D`, `Cropping2D`, `UpSampling2D`.
+
+use serde_json::Value;
+
+use crate::keras::layers::{Edges, Interpolation, Layer};
+use crate::keras::reader::{MAX_SIZE, Reader, shown};
+
+pub(super) fn zero_padding(reader: &mut Reader) -> Layer {
+    reader.channels_last();
+    Layer::ZeroPadding2d(edges(reader, "padding", 1))
+}
+
+pub(super) fn cropping(reader: &mut Reader) -> Layer {
+    reader.channels_last();
+    Layer::Cropping2d(edges(reader, "cropping", 0))
+}
+
+pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
+    reader.channels_last();
+    let interpolation = match reader.value("interpolation") {
+        None => Interpolation::Nearest,
+        Some(value) if value == "nearest" => Interpolation::Nearest,
+        Some(value) if value == "bilinear" => Interpolation::Bilinear,
+        Some(value) => {
+            reader
+                .fault(format!("`interpolation` is {}, expected \"nearest\" or \"bilinear\"", shown(value)));
+            Interpolation::Nearest
+        }
+    };
+    Layer::UpSampling2d { factors: reader.pair_or("size", [2, 2]), interpolation }
+}
+
+/// One number for all edges, two for vertical and horizontal, or two pairs.
+fn edges(reader: &mut Reader, key: &'static str, default: usize) -> Edges {
+    let all = |size| Edges { top: size, bottom: size, left: size, right: size };
+    let Some(value) = reader.value(key) else { return all(default) };
+    let found = match value {
+        Value::Array(list) => match list.as_slice() {
+            [vertical, horizontal] => side(vertical)
+                .zip(side(horizontal))
+                .map(|([top, bottom], [left, right])| Edges { top, bottom, left, right }),
+            _ => None,
+        },
+        other => count(other).map(all),
+    };
+    found.unwrap_or_else(|| {
+        reader.fault(format!("`{key}` is {}, expected rows and columns at each edge", shown(value)));
+        all(default)
+    })
+}
+
+fn side(value: &Value) -> Option<[usize; 2]> {
+    match value {
+        Value::Array(list) => match list.as_slice() {
+            [first, second] => Some([count(first)?, count(second)?]),
+            _ => None,
+        },
+        other => count(other).map(|both| [both, both]),
+    }
+}
+
+fn count(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64().filter(|&count| count <= MAX_SIZE)?).ok()
+}

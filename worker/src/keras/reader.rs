@@ -1,0 +1,367 @@
+//! Reads one layer: every key of its config is asked for by name, every weight is declared, and whatever
+//! nobody asked for is a fault. So a key that changes what a layer computes cannot go unnoticed.
+//!
+//! A layer is read twice by the same code: once to learn which weights it has and with what shapes, once
+//! with those weights at hand.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Tensor;
+use super::architecture::Dialect;
+use super::layers::{Padding, activation};
+use super::shapes::{Shape, describe};
+
+/// Largest size, count or stride that a config may name.
+pub(super) const MAX_SIZE: u64 = 1 << 31;
+
+/// Keys that every layer may have and that do not change what it computes.
+const HARMLESS: [&str; 6] =
+    ["name", "trainable", "batch_input_shape", "batch_shape", "build_input_shape", "dynamic"];
+
+/// Endings of keys that matter to training only.
+const TRAINING_ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
+
+/// A weight that a layer has.
+#[derive(Debug, Clone)]
+pub(super) struct Declared {
+    /// The names that Keras gives it, newest first.
+    pub(super) names: &'static [&'static str],
+    /// Its sizes, `None` where an earlier fault hides them.
+    pub(super) shape: Shape,
+    /// Whether training changes it.
+    pub(super) trainable: bool,
+    /// Whether inference needs it.
+    pub(super) wanted: bool,
+}
+
+/// The state of reading one layer.
+pub(super) struct Reader<'a> {
+    pub(super) dialect: Dialect,
+    config: &'a Map<String, Value>,
+    inputs: &'a [Option<Shape>],
+    asked: BTreeSet<&'static str>,
+    ignores_everything: bool,
+    /// In the second reading: the declared weights, in order.
+    given: Option<std::slice::Iter<'a, Tensor>>,
+    declared: Vec<Declared>,
+    problems: Vec<String>,
+}
+
+/// What came of a reading.
+pub(super) struct Reading {
+    /// The weights, in the order in which the layer has them.
+    pub(super) declared: Vec<Declared>,
+    /// Faults of the config, without the layer's name.
+    pub(super) problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// Begins to read a layer whose inputs have these shapes, as far as known.
+    pub(super) fn new(
+        dialect: Dialect,
+        config: &'a Map<String, Value>,
+        inputs: &'a [Option<Shape>],
+        given: Option<&'a [Tensor]>,
+    ) -> Self {
+        Self {
+            dialect,
+            config,
+            inputs,
+            asked: BTreeSet::new(),
+            ignores_everything: false,
+            given: given.map(<[Tensor]>::iter),
+            declared: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Ends the reading: what was not asked for is a fault.
+    pub(super) fn finish(mut self) -> Reading {
+        if self.ignores_everything {
+            return Reading { declared: self.declared, problems: self.problems };
+        }
+        self.check_dtype();
+        let unknown: Vec<String> = self
+            .config
+            .keys()
+            .filter(|key| !self.asked.contains(key.as_str()) && !HARMLESS.contains(&key.as_str()))
+            .filter(|key| !TRAINING_ENDINGS.iter().any(|ending| key.ends_with(ending)))
+            .map(|key| format!("its config has the key `{key}`, which is not supported"))
+            .collect();
+        self.problems.extend(unknown);
+        Reading { declared: self.declared, problems: self.problems }
+    }
+
+    /// Notes a fault.
+    pub(super) fn fault(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
+    /// The value under a key; `null` counts as absent.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.asked.insert(key);
+        self.config.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Keys that matter to training only.
+    pub(super) fn ignore(&mut self, keys: &[&'static str]) {
+        self.asked.extend(keys);
+    }
+
+    /// For layers that no key changes.
+    pub(super) fn ignore_everything(&mut self) {
+        self.ignores_everything = true;
+    }
+
+    /// A key that is supported only when absent, `null`, `false` or 0.
+    pub(super) fn unset(&mut self, key: &'static str) {
+        let Some(value) = self.value(key) else { return };
+        if *value != Value::Bool(false) && value.as_f64() != Some(0.0) {
+            self.fault(format!("`{key}` is {}, which is not supported", shown(value)));
+        }
+    }
+
+    /// `data_format`, of which only one is supported.
+    pub(super) fn channels_last(&mut self) {
+        if let Some(value) = self.value("data_format")
+            && value != "channels_last"
+        {
+            self.fault(format!("`data_format` is {}, expected \"channels_last\"", shown(value)));
+        }
+    }
+
+    /// `padding` of a window.
+    pub(super) fn padding(&mut self) -> Padding {
+        match self.value("padding") {
+            None => Padding::Valid,
+            Some(value) if value == "valid" => Padding::Valid,
+            Some(value) if value == "same" => Padding::Same,
+            Some(value) => {
+                self.fault(format!("`padding` is {}, expected \"valid\" or \"same\"", shown(value)));
+                Padding::Valid
+            }
+        }
+    }
+
+    /// The function under `activation`; none is linear.
+    pub(super) fn activation(&mut self) -> super::layers::Activation {
+        let Some(value) = self.value("activation") else { return super::layers::Activation::Linear };
+        activation::parse(value, self.dialect).unwrap_or_else(|problem| {
+            self.fault(problem);
+            super::layers::Activation::Linear
+        })
+    }
+
+    /// A positive whole number.
+    pub(super) fn size(&mut self, key: &'static str) -> usize {
+        match self.value(key) {
+            Some(value) => self.size_of(key, value),
+            None => self.missing(key, 1),
+        }
+    }
+
+    /// A positive whole number with a default.
+    pub(super) fn size_or(&mut self, key: &'static str, default: usize) -> usize {
+        self.value(key).map_or(default, |value| self.size_of(key, value))
+    }
+
+    /// Two positive whole numbers, or one for both.
+    pub(super) fn pair(&mut self, key: &'static str) -> [usize; 2] {
+        match self.value(key) {
+            Some(value) => self.pair_of(key, value),
+            None => self.missing(key, [1, 1]),
+        }
+    }
+
+    /// Two positive whole numbers, or one for both, with a default.
+    pub(super) fn pair_or(&mut self, key: &'static str, default: [usize; 2]) -> [usize; 2] {
+        self.value(key).map_or(default, |value| self.pair_of(key, value))
+    }
+
+    /// A whole number of either sign.
+    pub(super) fn integer_or(&mut self, key: &'static str, default: i64) -> i64 {
+        let Some(value) = self.value(key) else { return default };
+        value.as_i64().unwrap_or_else(|| {
+            self.fault(format!("`{key}` is {}, expected a whole number", shown(value)));
+            default
+        })
+    }
+
+    /// Whole numbers of either sign; a single one counts as a list.
+    pub(super) fn integers(&mut self, key: &'static str) -> Option<Vec<i64>> {
+        let value = self.value(key)?;
+        let list = match value {
+            Value::Array(list) => list.iter().map(Value::as_i64).collect(),
+            other => other.as_i64().map(|one| vec![one]),
+        };
+        if list.is_none() {
+            self.fault(format!("`{key}` is {}, expected whole numbers", shown(value)));
+        }
+        list
+    }
+
+    /// True or false.
+    pub(super) fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.value(key) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            self.fault(format!("`{key}` is {}, expected true or false", shown(value)));
+            default
+        })
+    }
+
+    /// A number with a default.
+    pub(super) fn number_or(&mut self, key: &'static str, default: f32) -> f32 {
+        self.optional_number(key).unwrap_or(default)
+    }
+
+    /// A number, or none.
+    pub(super) fn optional_number(&mut self, key: &'static str) -> Option<f32> {
+        let value = self.value(key)?;
+        let number = number(value);
+        if number.is_none() {
+            self.fault(format!("`{key}` is {}, expected a number", shown(value)));
+        }
+        number
+    }
+
+    /// Numbers; a single one counts as a list.
+    pub(super) fn numbers(&mut self, key: &'static str) -> Option<Vec<f32>> {
+        let value = self.value(key)?;
+        let list = match plain(value) {
+            Value::Array(list) => list.iter().map(number).collect(),
+            other => number(other).map(|one| vec![one]),
+        };
+        if list.is_none() {
+            self.fault(format!("`{key}` is {}, expected numbers", shown(value)));
+        }
+        list
+    }
+
+    /// Shape of the one input, if known.
+    pub(super) fn input(&self) -> Option<&'a Shape> {
+        self.inputs.first()?.as_ref()
+    }
+
+    /// Size of the one input's last axis, which the weights' shapes need.
+    pub(super) fn channels(&mut self) -> Option<usize> {
+        let shape = self.input()?;
+        let last = shape.last().copied().flatten();
+        if last.is_none() {
+            self.fault(format!(
+                "its input has shape {}, expected a fixed size of the last axis",
+                describe(shape)
+            ));
+        }
+        last
+    }
+
+    /// A weight that training changes.
+    pub(super) fn weight(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) -> Tensor {
+        self.declare(Declared { names, shape: shape.to_vec(), trainable: true, wanted: true })
+    }
+
+    /// A weight that training gathers but does not change by gradients.
+    pub(super) fn statistic(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) -> Tensor {
+        self.declare(Declared { names, shape: shape.to_vec(), trainable: false, wanted: true })
+    }
+
+    /// A weight that inference does not need.
+    pub(super) fn unneeded(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) {
+        self.declare(Declared { names, shape: shape.to_vec(), trainable: false, wanted: false });
+    }
+
+    fn declare(&mut self, declared: Declared) -> Tensor {
+        let placeholder = || Tensor {
+            shape: declared.shape.iter().map(|size| size.unwrap_or(0)).collect(),
+            values: Arc::from([]),
+        };
+        let tensor = self.given.as_mut().and_then(|given| given.next().cloned()).unwrap_or_else(placeholder);
+        self.declared.push(declared);
+        tensor
+    }
+
+    fn check_dtype(&mut self) {
+        let Some(value) = self.value("dtype") else { return };
+        if let Err(problem) = check_dtype(value) {
+            self.fault(problem);
+        }
+    }
+
+    fn size_of(&mut self, key: &str, value: &Value) -> usize {
+        size(value).unwrap_or_else(|| {
+            self.fault(format!("`{key}` is {}, expected a positive whole number", shown(value)));
+            1
+        })
+    }
+
+    fn pair_of(&mut self, key: &str, value: &Value) -> [usize; 2] {
+        let pair = match value {
+            Value::Array(list) => match list.as_slice() {
+                [first, second] => size(first).zip(size(second)).map(<[usize; 2]>::from),
+                _ => None,
+            },
+            other => size(other).map(|both| [both, both]),
+        };
+        pair.unwrap_or_else(|| {
+            self.fault(format!("`{key}` is {}, expected two positive whole numbers", shown(value)));
+            [1, 1]
+        })
+    }
+
+    fn missing<T>(&mut self, key: &str, instead: T) -> T {
+        self.fault(format!("its config has no `{key}`"));
+        instead
+    }
+}
+
+/// Whether a layer of this type can be computed in float32.
+fn check_dtype(value: &Value) -> Result<(), String> {
+    let name = value.as_str().or_else(|| {
+        let class = value.get("class_name")?.as_str()?;
+        let known = ["DTypePolicy", "FloatDTypePolicy", "Policy", "PolicyV1"].contains(&class);
+        value.get("config")?.get("name")?.as_str().filter(|_| known)
+    });
+    match name {
+        // Weights are held and results computed in float32, at least as exact as the half types.
+        Some(
+            "float32" | "float16" | "bfloat16" | "float64" | "mixed_float16" | "mixed_bfloat16" | "_infer"
+            | "infer",
+        ) => Ok(()),
+        Some(_) | None => Err(format!("`dtype` is {}, expected floats such as \"float32\"", shown(value))),
+    }
+}
+
+fn size(value: &Value) -> Option<usize> {
+    let size = value.as_u64().filter(|size| (1..=MAX_SIZE).contains(size))?;
+    usize::try_from(size).ok()
+}
+
+/// A number, in whichever way Keras writes one: plain, or as a NumPy scalar.
+pub(super) fn number(value: &Value) -> Option<f32> {
+    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
+    plain(value).as_f64().map(|number| number as f32).filter(|number| number.is_finite())
+}
+
+/// NumPy values unwrapped: `{"class_name": "__numpy__", "config": {"value": …}}` (since Keras 2.13) and
+/// `{"type": "ndarray", "value": …}` (before).
+fn plain(value: &Value) -> &Value {
+    let Some(object) = value.as_object() else { return value };
+    let inner = match object.get("class_name").and_then(Value::as_str) {
+        Some("__numpy__" | "__tensor__") => object.get("config").and_then(|config| config.get("value")),
+        Some(_) => None,
+        None => object.get("value").filter(|_| object.get("type").is_some_and(|kind| kind == "ndarray")),
+    };
+    inner.unwrap_or(value)
+}
+
+/// A value as it stands in the file, cut where long.
+pub(super) fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(200) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
+    }
+}

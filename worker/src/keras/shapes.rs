@@ -1,0 +1,330 @@
+//! What shape each layer makes of the shapes it gets. A model that passes here fits together.
+
+use super::layers::{
+    Activation, BatchNorm, Conv2d, Dense, DepthwiseConv2d, Edges, Layer, MergeKind, Padding, Pool2d,
+    SeparableConv2d,
+};
+
+/// Sizes after the batch, `None` where any size goes.
+pub(super) type Shape = Vec<Option<usize>>;
+
+/// A shape as an error shows it: `[224, 224, 3]`, with `?` for any size.
+pub(super) fn describe(shape: &[Option<usize>]) -> String {
+    let sizes: Vec<String> =
+        shape.iter().map(|size| size.map_or_else(|| "?".to_owned(), |size| size.to_string())).collect();
+    format!("[{}]", sizes.join(", "))
+}
+
+/// The shape of a layer's output.
+///
+/// # Errors
+/// The layer cannot take these inputs; says why.
+pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
+    match layer {
+        Layer::Merge(MergeKind::Subtract) if inputs.len() != 2 => {
+            Err(format!("it is called on {} inputs, expected 2", inputs.len()))
+        }
+        Layer::Merge(_) => merged(inputs),
+        Layer::Concatenate { axis } => concatenated(*axis, inputs),
+        Layer::Input { shape } => Ok(shape.clone()),
+        Layer::Identity
+        | Layer::Conv2d(_)
+        | Layer::DepthwiseConv2d(_)
+        | Layer::SeparableConv2d(_)
+        | Layer::Dense(_)
+        | Layer::BatchNorm(_)
+        | Layer::Activation(_)
+        | Layer::Prelu { .. }
+        | Layer::Pool2d(_)
+        | Layer::GlobalPool2d { .. }
+        | Layer::ZeroPadding2d(_)
+        | Layer::Cropping2d(_)
+        | Layer::UpSampling2d { .. }
+        | Layer::Flatten
+        | Layer::Reshape { .. }
+        | Layer::Permute { .. }
+        | Layer::Rescaling { .. }
+        | Layer::Normalization { .. } => match inputs {
+            [input] => output_of_one(layer, input),
+            _ => Err(format!("it is called on {} inputs, expected 1", inputs.len())),
+        },
+    }
+}
+
+fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+    match layer {
+        Layer::Conv2d(conv) => convolved(conv, input),
+        Layer::DepthwiseConv2d(conv) => convolved_by_channel(conv, input),
+        Layer::SeparableConv2d(conv) => convolved_separably(conv, input),
+        Layer::Dense(dense) => densely(dense, input),
+        Layer::BatchNorm(norm) => normalized(norm, input),
+        Layer::Prelu { alpha } => broadcast_into(&alpha.shape, input),
+        Layer::Normalization { mean, .. } => broadcast_into(&mean.shape, input),
+        Layer::Rescaling { scale, offset } => {
+            broadcast_into(&[scale.len()], input)?;
+            broadcast_into(&[offset.len()], input)
+        }
+        Layer::Pool2d(pool) => pooled(pool, input),
+        Layer::GlobalPool2d { keep_dims, .. } => {
+            let [_, _, channels] = image(input)?;
+            Ok(if *keep_dims { vec![Some(1), Some(1), channels] } else { vec![channels] })
+        }
+        Layer::ZeroPadding2d(edges) => padded(*edges, input),
+        Layer::Cropping2d(edges) => cropped(*edges, input),
+        Layer::UpSampling2d { factors, .. } => {
+            let [height, width, channels] = image(input)?;
+            Ok(vec![times(height, factors[0])?, times(width, factors[1])?, channels])
+        }
+        Layer::Flatten => Ok(vec![product(input)?]),
+        Layer::Reshape { target } => reshaped(target, input),
+        Layer::Permute { axes } => {
+            let mut sorted = axes.clone();
+            sorted.sort_unstable();
+            if !sorted.iter().copied().eq(1..=input.len()) {
+                return Err(format!("`dims` is {axes:?}, expected every axis of {} once", describe(input)));
+            }
+            Ok(axes.iter().map(|axis| input[axis - 1]).collect())
+        }
+        Layer::Activation(Activation::Softmax { axis }) => {
+            axis_after_batch(*axis, input)?;
+            Ok(input.clone())
+        }
+        Layer::Input { .. }
+        | Layer::Identity
+        | Layer::Activation(_)
+        | Layer::Merge(_)
+        | Layer::Concatenate { .. } => Ok(input.clone()),
+    }
+}
+
+fn convolved(conv: &Conv2d, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let kernel = &conv.kernel.shape;
+    if channels.is_some_and(|channels| channels != kernel[2] * conv.groups) {
+        return Err(wrong_channels(input, kernel[2] * conv.groups));
+    }
+    let window = |axis: usize| Window {
+        size: kernel[axis],
+        stride: conv.strides[axis],
+        dilation: conv.dilation[axis],
+        padding: conv.padding,
+    };
+    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, Some(kernel[3])])
+}
+
+fn convolved_by_channel(conv: &DepthwiseConv2d, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let kernel = &conv.kernel.shape;
+    if channels.is_some_and(|channels| channels != kernel[2]) {
+        return Err(wrong_channels(input, kernel[2]));
+    }
+    let window = |axis: usize| Window {
+        size: kernel[axis],
+        stride: conv.strides[axis],
+        dilation: conv.dilation[axis],
+        padding: conv.padding,
+    };
+    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, times(channels, kernel[3])?])
+}
+
+fn convolved_separably(conv: &SeparableConv2d, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let kernel = &conv.depthwise.shape;
+    if channels.is_some_and(|channels| channels != kernel[2]) {
+        return Err(wrong_channels(input, kernel[2]));
+    }
+    let window = |axis: usize| Window {
+        size: kernel[axis],
+        stride: conv.strides[axis],
+        dilation: conv.dilation[axis],
+        padding: conv.padding,
+    };
+    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, Some(conv.pointwise.shape[3])])
+}
+
+fn densely(dense: &Dense, input: &Shape) -> Result<Shape, String> {
+    let Some((last, before)) = input.split_last() else {
+        return Err("its input has no axis after the batch, expected at least one".to_owned());
+    };
+    if last.is_some_and(|size| size != dense.kernel.shape[0]) {
+        return Err(wrong_channels(input, dense.kernel.shape[0]));
+    }
+    Ok(before.iter().copied().chain([Some(dense.kernel.shape[1])]).collect())
+}
+
+fn normalized(norm: &BatchNorm, input: &Shape) -> Result<Shape, String> {
+    let axis = axis_after_batch(norm.axis, input)?;
+    let size = norm.mean.shape[0];
+    if input[axis].is_some_and(|found| found != size) {
+        return Err(format!(
+            "its input has shape {}, expected {size} on axis {}",
+            describe(input),
+            norm.axis
+        ));
+    }
+    Ok(input.clone())
+}
+
+/// The axis after the batch that Keras's `axis` means, which counts the batch and may be negative.
+pub(super) fn axis_after_batch(axis: i64, input: &Shape) -> Result<usize, String> {
+    let rank = i64::try_from(input.len()).unwrap_or(i64::MAX);
+    let found = if axis < 0 { axis + rank } else { axis - 1 };
+    usize::try_from(found).ok().filter(|&found| found < input.len()).ok_or_else(|| {
+        format!("`axis` is {axis}, expected an axis of its input, {} after the batch", describe(input))
+    })
+}
+
+fn pooled(pool: &Pool2d, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let window = |axis: usize| Window {
+        size: pool.size[axis],
+        stride: pool.strides[axis],
+        dilation: 1,
+        padding: pool.padding,
+    };
+    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, channels])
+}
+
+fn padded(edges: Edges, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let grown = |size: Option<usize>, by: usize| size.map(|size| size.saturating_add(by));
+    Ok(vec![grown(height, edges.top + edges.bottom), grown(width, edges.left + edges.right), channels])
+}
+
+fn cropped(edges: Edges, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let cut = |size: Option<usize>, by: usize| match size {
+        Some(size) if size <= by => {
+            Err(format!("it cuts {by} off its input of shape {}, expected less", describe(input)))
+        }
+        Some(size) => Ok(Some(size - by)),
+        None => Ok(None),
+    };
+    Ok(vec![cut(height, edges.top + edges.bottom)?, cut(width, edges.left + edges.right)?, channels])
+}
+
+fn reshaped(target: &[i64], input: &Shape) -> Result<Shape, String> {
+    let impossible = || format!("its input has shape {}, which cannot become {target:?}", describe(input));
+    let fixed = target.iter().filter(|&&size| size != -1);
+    let fixed: Option<Vec<usize>> = fixed.map(|&size| usize::try_from(size).ok()).collect();
+    let fixed = fixed.ok_or_else(impossible)?;
+    let count = fixed.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+    let count = count.ok_or_else(impossible)?;
+    let rest = match (target.len() - fixed.len(), product(input)?) {
+        (0, Some(whole)) if whole != count => return Err(impossible()),
+        (0, _) => None,
+        (1, None) => None,
+        (1, Some(whole)) if count != 0 && whole.is_multiple_of(count) => Some(whole / count),
+        (_, _) => return Err(impossible()),
+    };
+    Ok(target.iter().map(|&size| usize::try_from(size).ok().or(rest)).collect())
+}
+
+fn merged(inputs: &[Shape]) -> Result<Shape, String> {
+    let all = || inputs.iter().map(|shape| describe(shape)).collect::<Vec<_>>().join(" and ");
+    let Some((first, others)) = inputs.split_first() else {
+        return Err("it is called on no inputs, expected at least 1".to_owned());
+    };
+    let mut result = first.clone();
+    for other in others {
+        if other.len() != result.len() {
+            return Err(format!("its inputs have shapes {}, expected equally many axes", all()));
+        }
+        for (size, &more) in result.iter_mut().zip(other) {
+            *size = match (*size, more) {
+                (Some(1), more) => more,
+                (size, Some(1)) => size,
+                (Some(one), Some(another)) if one != another => {
+                    return Err(format!("its inputs have shapes {}, expected equal sizes", all()));
+                }
+                (known, None) | (None, known) => known,
+                (known, Some(_)) => known,
+            };
+        }
+    }
+    Ok(result)
+}
+
+fn concatenated(axis: i64, inputs: &[Shape]) -> Result<Shape, String> {
+    let Some((first, others)) = inputs.split_first() else {
+        return Err("it is called on no inputs, expected at least 1".to_owned());
+    };
+    let axis = axis_after_batch(axis, first)?;
+    let mut result = first.clone();
+    for other in others {
+        let fits = |index: usize| match (result[index], other[index]) {
+            (Some(one), Some(another)) => index == axis || one == another,
+            (None, _) | (_, None) => true,
+        };
+        if other.len() != first.len() || !(0..first.len()).all(fits) {
+            let all: Vec<String> = inputs.iter().map(|shape| describe(shape)).collect();
+            let all = all.join(" and ");
+            return Err(format!("its inputs have shapes {all}, expected equal sizes but for axis {axis}"));
+        }
+        for index in 0..first.len() {
+            result[index] = match (result[index], other[index]) {
+                (Some(one), Some(another)) if index == axis => Some(one.saturating_add(another)),
+                (_, _) if index == axis => None,
+                (one, another) => one.or(another),
+            };
+        }
+    }
+    Ok(result)
+}
+
+/// Checks that an array broadcasts against the input without changing its shape.
+fn broadcast_into(array: &[usize], input: &Shape) -> Result<Shape, String> {
+    let fits = array.len() <= input.len()
+        && array
+            .iter()
+            .rev()
+            .zip(input.iter().rev())
+            .all(|(&size, &of)| size == 1 || of.is_none_or(|of| of == size));
+    if fits {
+        return Ok(input.clone());
+    }
+    Err(format!("its input has shape {}, which its values of shape {array:?} do not fit", describe(input)))
+}
+
+fn image(input: &Shape) -> Result<[Option<usize>; 3], String> {
+    <[Option<usize>; 3]>::try_from(input.as_slice())
+        .map_err(|_| format!("its input has shape {}, expected [height, width, channels]", describe(input)))
+}
+
+fn wrong_channels(input: &Shape, expected: usize) -> String {
+    format!("its input has shape {}, expected {expected} on the last axis", describe(input))
+}
+
+fn times(size: Option<usize>, factor: usize) -> Result<Option<usize>, String> {
+    let too_large = || "its output is too large to be computed".to_owned();
+    size.map(|size| size.checked_mul(factor).ok_or_else(too_large)).transpose()
+}
+
+fn product(shape: &Shape) -> Result<Option<usize>, String> {
+    shape.iter().try_fold(Some(1), |product, &size| match product.zip(size) {
+        Some((product, size)) => times(Some(product), size),
+        None => Ok(None),
+    })
+}
+
+/// A window that moves along one axis.
+struct Window {
+    size: usize,
+    stride: usize,
+    dilation: usize,
+    padding: Padding,
+}
+
+impl Window {
+    fn slid_over(&self, length: Option<usize>) -> Result<Option<usize>, String> {
+        let Some(length) = length else { return Ok(None) };
+        let reach = self.size.saturating_sub(1).saturating_mul(self.dilation).saturating_add(1);
+        match self.padding {
+            Padding::Same => Ok(Some(length.div_ceil(self.stride))),
+            Padding::Valid if reach > length => {
+                Err(format!("its window of {reach} does not fit its input of {length} pixels"))
+            }
+            Padding::Valid => Ok(Some((length - reach) / self.stride + 1)),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Loading: once for all who wait, off the async threads, and the exact version or none.
+
+use std::sync::Arc;
+
+use common::ids::ModelName;
+use common::package::{Package, PackageError};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::{Key, Loaded, Models, ModelsError, ServedModel};
+use crate::engine::LoadError;
+
+impl Models {
+    /// Loads a model for a job, unless that failed a moment ago, and keeps it while there is room.
+    pub(super) async fn load_for_a_job(self: &Arc<Self>, key: Key) -> Loaded {
+        if self.state().shelf.is_wanted(&key) {
+            return self.load_once(key).await;
+        }
+        // The semaphore is never closed; were it, loading side by side would still be right.
+        let _permit = self.on_demand.acquire().await;
+        if let Some(error) = self.remembered_failure(&key) {
+            return Err(error);
+        }
+        let model = self.load_once(key.clone()).await?;
+        let dropped = self.state().shelf.put_extra(key, Arc::clone(&model), self.limits.max_extra_models);
+        release(dropped);
+        Ok(model)
+    }
+
+    /// The model from memory, or loaded now, or from the load that is under way.
+    pub(super) async fn load_once(self: &Arc<Self>, key: Key) -> Loaded {
+        let mut end = {
+            let mut state = self.state();
+            if let Some(model) = state.shelf.find(&key) {
+                return Ok(model);
+            }
+            state.loading.entry(key.clone()).or_insert_with(|| self.spawn_load(key)).clone()
+        };
+        let ended = end.wait_for(Option::is_some).await;
+        ended.ok().and_then(|value| value.clone()).unwrap_or_else(|| Err(cut_off()))
+    }
+
+    fn spawn_load(self: &Arc<Self>, key: Key) -> watch::Receiver<Option<Loaded>> {
+        let (ended, end) = watch::channel(None);
+        let this = Arc::clone(self);
+        // A task of its own, so that the load ends well when those who asked for it have gone.
+        tokio::spawn(async move {
+            let (models, wanted) = (Arc::clone(&this), key.clone());
+            let loaded = spawn_blocking(move || models.load_now(&wanted)).await;
+            let loaded = loaded.unwrap_or_else(|_| Err(cut_off()));
+            let mut state = this.state();
+            if let Ok(model) = &loaded {
+                state.device = Some(model.engine.device().to_owned());
+                state.failures.remove(&key);
+                state.shelf.put_wanted(&key, model);
+            }
+            state.loading.remove(&key);
+            drop(state);
+            ended.send_replace(Some(loaded));
+        });
+        end
+    }
+
+    /// Blocks on disk, then for as long as the engine takes.
+    fn load_now(&self, key: &Key) -> Loaded {
+        let package = self.open(key)?;
+        let started = Instant::now();
+        let engine = self.loader.load(&package);
+        // Bytes that were replaced between the digest and the engine's reading are another version.
+        self.open(key)?;
+        let error = match engine {
+            Ok(engine) => {
+                tracing::info!(
+                    model = %key.name,
+                    version = key.version.short(),
+                    device = engine.device(),
+                    seconds = started.elapsed().as_secs_f64(),
+                    "model loaded"
+                );
+                return Ok(Arc::new(ServedModel { package, engine }));
+            }
+            Err(LoadError::Unservable(problems)) => {
+                ModelsError::Unservable { name: key.name.clone(), problems }
+            }
+            Err(LoadError::Unavailable(reason)) => unavailable(&key.name, &reason),
+        };
+        // Only what the engine said is remembered. What the disk holds is cheap to look at and may be
+        // mended at any time; other bytes are another version, which has no failure yet.
+        let until = Instant::now() + self.limits.remember_failure;
+        self.state().failures.insert(key.clone(), (error.clone(), until));
+        Err(error)
+    }
+
+    fn open(&self, key: &Key) -> Result<Package, ModelsError> {
+        let package = self.catalog.open(&key.name).map_err(|error| match error {
+            PackageError::Missing(reason) => ModelsError::Unavailable(reason),
+            PackageError::Unreadable { name, reason } => unavailable(&name, &reason),
+            // Whoever asked for this version has read its config, so these are other bytes.
+            PackageError::Invalid { name, problems } => unavailable(
+                &name,
+                &format!("its config was replaced and has faults: {}", problems.join("; ")),
+            ),
+        })?;
+        if package.version == key.version {
+            return Ok(package);
+        }
+        Err(ModelsError::WrongVersion {
+            name: key.name.clone(),
+            wanted: key.version.clone(),
+            found: package.version,
+        })
+    }
+
+    fn remembered_failure(&self, key: &Key) -> Option<ModelsError> {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.failures.retain(|_, (_, until)| now < *until);
+        state.failures.get(key).map(|(error, _)| error.clone())
+    }
+}
+
+/// Lets models go on the blocking pool: an engine may take its time to free what it holds.
+pub(super) fn release(models: Vec<Arc<ServedModel>>) {
+    for model in &models {
+        tracing::info!(
+            model = %model.package.name,
+            version = model.package.version.short(),
+            "model dropped from memory"
+        );
+    }
+    if !models.is_empty() {
+        spawn_blocking(move || drop(models));
+    }
+}
+
+fn unavailable(name: &ModelName, reason: &str) -> ModelsError {
+    ModelsError::Unavailable(format!("package `{name}`: {reason}"))
+}
+
+fn cut_off() -> ModelsError {
+    ModelsError::Unavailable("loading the model was cut off".to_owned())
+}

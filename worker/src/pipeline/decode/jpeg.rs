@@ -1,0 +1,153 @@
+//! JPEG: baseline, extended and progressive; grey, YCbCr, RGB, CMYK and YCCK.
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+
+use super::orientation::Orientation;
+use super::{DecodeLimits, DecodedImage, Fault, channels};
+
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
+    let file = Structure::of(bytes);
+    if let Some((width, height)) = file.size {
+        limits.check(width, height)?;
+    }
+    let coded = file.coded?;
+    match pixels_of(coded, limits, Strictness::Strict) {
+        // Harmless bytes between two segments are worth a second try, and no more than that.
+        Err(Fault::Undecodable(fact)) if fact.contains("Extra bytes between headers") => {
+            pixels_of(coded, limits, Strictness::Lenient)
+        }
+        outcome => outcome,
+    }
+}
+
+/// How the decoder takes damage. Lenient, it fills what is missing with grey and says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    Strict,
+    Lenient,
+}
+
+fn pixels_of(
+    coded: &[u8],
+    limits: &DecodeLimits,
+    strictness: Strictness,
+) -> Result<(DecodedImage, Orientation), Fault> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(strictness == Strictness::Strict)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+        // Chosen while the headers are read, and kept: a later order for BGR would give RGB.
+        .jpeg_set_out_colorspace(ColorSpace::BGR);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options);
+    decoder.decode_headers().map_err(fault)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    limits.check(width, height)?;
+    let stored = decoder.input_colorspace().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    // The decoder's own ways from CMYK to RGB differ from OpenCV's, so those come as they are stored.
+    let wanted = match stored {
+        ColorSpace::YCbCr => ColorSpace::BGR,
+        ColorSpace::RGB | ColorSpace::Luma | ColorSpace::CMYK | ColorSpace::YCCK => stored,
+        other => return Err(Fault::Undecodable(format!("unsupported colour space {other:?}"))),
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(wanted));
+    let mut samples = decoder.decode().map_err(fault)?;
+    let orientation = decoder.exif().map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
+    let pixels = match stored {
+        ColorSpace::Luma => channels::from_gray(samples.into_iter()),
+        ColorSpace::RGB => {
+            channels::reverse(&mut samples);
+            samples
+        }
+        ColorSpace::CMYK => from_cmyk(&samples),
+        ColorSpace::YCCK => {
+            samples.chunks_exact_mut(4).for_each(ycck_to_cmyk);
+            from_cmyk(&samples)
+        }
+        _ => samples,
+    };
+    if pixels.len() != width * height * 3 {
+        return Err(Fault::undecodable("corrupt data"));
+    }
+    Ok((DecodedImage { height, width, pixels }, orientation))
+}
+
+fn fault(cause: DecodeErrors) -> Fault {
+    match cause {
+        DecodeErrors::Unsupported(scheme) => Fault::Undecodable(format!("unsupported variant {scheme:?}")),
+        other => Fault::Undecodable(format!("corrupt data ({other:?})")),
+    }
+}
+
+/// Inverted CMYK, as Adobe's programs write it, the way OpenCV makes BGR of it.
+fn from_cmyk(samples: &[u8]) -> Vec<u8> {
+    let mut pixels = vec![0; samples.len() / 4 * 3];
+    for (to, from) in pixels.chunks_exact_mut(3).zip(samples.chunks_exact(4)) {
+        let black = i32::from(from[3]);
+        for (channel, ink) in [2, 1, 0].into_iter().zip(&from[..3]) {
+            let level = black - (((255 - i32::from(*ink)) * black) >> 8);
+            to[channel] = u8::try_from(level).unwrap_or(0);
+        }
+    }
+    pixels
+}
+
+/// Stored as what the inks leave of the light.
+fn ycck_to_cmyk(pixel: &mut [u8]) {
+    let [red, green, blue] = channels::rgb_of_ycbcr([pixel[0], pixel[1], pixel[2]]);
+    pixel[..3].copy_from_slice(&[255 - red, 255 - green, 255 - blue]);
+}
+
+/// What the segments say, found without decoding any.
+struct Structure<'a> {
+    /// Width and height of the frame, where a frame header was reached.
+    size: Option<(usize, usize)>,
+    /// The picture's bytes up to its end marker; what follows that is none of it.
+    coded: Result<&'a [u8], Fault>,
+}
+
+impl<'a> Structure<'a> {
+    /// Walks from segment to segment, so that a thumbnail's end marker inside one is not taken for the
+    /// picture's.
+    fn of(bytes: &'a [u8]) -> Self {
+        let mut size = None;
+        let end = Self::walk(bytes, &mut size);
+        let truncated =
+            || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
+        Self { size, coded: end.and_then(|end| bytes.get(..end)).ok_or_else(truncated) }
+    }
+
+    /// The index behind the end marker; `None` when the bytes end first.
+    fn walk(bytes: &[u8], size: &mut Option<(usize, usize)>) -> Option<usize> {
+        let mut at = 2;
+        loop {
+            // Entropy-coded data, and what strays between segments, goes up to the next marker.
+            at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
+            let marker = *bytes.get(at + 1)?;
+            match marker {
+                // A fill byte: the marker may begin with the next.
+                0xff => at += 1,
+                // A stuffed byte, a restart or a reserved marker without a length.
+                0x00..=0x01 | 0xd0..=0xd8 => at += 2,
+                0xd9 => return Some(at + 2),
+                _ => {
+                    let segment = bytes.get(at + 2..)?;
+                    let length = usize::from(u16::from_be_bytes([*segment.first()?, *segment.get(1)?]));
+                    // Frame headers, without the tables (C4, C8, CC) that stand among them.
+                    if matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf)
+                        && size.is_none()
+                    {
+                        let side = |at: usize| {
+                            Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])))
+                        };
+                        *size = Some((side(5)?, side(3)?));
+                    }
+                    at += 2 + length.max(2);
+                }
+            }
+        }
+    }
+}

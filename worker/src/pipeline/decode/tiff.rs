@@ -1,0 +1,188 @@
+//! TIFF, first page, the way libtiff's RGBA interface reads it, which OpenCV uses.
+
+use std::io::Cursor;
+
+use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits};
+use tiff::tags::Tag;
+use tiff::{ColorType, TiffError};
+
+use super::directory::Directory;
+use super::orientation::Orientation;
+use super::{DecodeLimits, DecodedImage, Fault, channels};
+
+const PHOTOMETRIC_INTERPRETATION: u16 = 262;
+const BLACK_IS_ZERO: u16 = 1;
+const PALETTE: u16 = 3;
+/// Value of the tag `ExtraSamples` for alpha that the colours are not yet multiplied by.
+const UNASSOCIATED_ALPHA: u16 = 2;
+
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
+    // The decoder refuses palettes, so it is shown their indices as levels of grey.
+    let directory = Directory::first(bytes)
+        .filter(|directory| directory.short(PHOTOMETRIC_INTERPRETATION) == Some(PALETTE));
+    let indices = directory.and_then(|d| d.with_short(PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO));
+    let mut memory = Limits::default();
+    memory.decoding_buffer_size = limits.memory();
+    memory.intermediate_buffer_size = limits.memory();
+    let source = Cursor::new(indices.as_deref().unwrap_or(bytes));
+    let mut decoder = Decoder::new(source).map_err(fault)?.with_limits(memory);
+    let (width, height) = decoder.dimensions().map_err(fault)?;
+    let (width, height) = (width as usize, height as usize);
+    limits.check(width, height)?;
+    let orientation = decoder.find_tag_unsigned(Tag::Orientation).map_err(fault)?.unwrap_or(1);
+    let layout = Layout {
+        width,
+        color: decoder.colortype().map_err(fault)?,
+        palette: match indices {
+            Some(_) => Some(decoder.get_tag_u16_vec(Tag::ColorMap).map_err(fault)?),
+            None => None,
+        },
+        premultiply: decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(fault)?
+            == Some(vec![UNASSOCIATED_ALPHA]),
+    };
+    let mut samples = DecodingResult::U8(Vec::new());
+    let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?;
+    let pixels = match samples {
+        DecodingResult::U8(samples) => layout.bgr_of_bytes(&interleaved(samples, &planes, 1))?,
+        DecodingResult::U16(samples) => layout.bgr_of_words(&interleaved(samples, &planes, 2))?,
+        _ => return Err(Fault::undecodable("unsupported variant (samples are not unsigned integers)")),
+    };
+    if pixels.len() != width * height * 3 {
+        return Err(Fault::undecodable("corrupt data"));
+    }
+    Ok((DecodedImage { height, width, pixels }, Orientation::from_tag(orientation)))
+}
+
+/// What the samples of a page mean.
+struct Layout {
+    width: usize,
+    color: ColorType,
+    palette: Option<Vec<u16>>,
+    premultiply: bool,
+}
+
+impl Layout {
+    fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, Fault> {
+        Ok(match self.color {
+            ColorType::Gray(bits @ 1..=8) => {
+                let levels = self.unpacked(samples, bits);
+                match &self.palette {
+                    Some(palette) => self.looked_up(palette, &levels, bits)?,
+                    None => channels::from_gray(levels.iter().map(|level| widened(*level, bits))),
+                }
+            }
+            ColorType::Multiband { bit_depth: 8, num_samples: 2 } => {
+                channels::from_gray(samples.chunks_exact(2).map(|pixel| pixel[0]))
+            }
+            ColorType::RGB(8) => channels::from_rgb::<3>(samples),
+            ColorType::RGBA(8) => self.from_rgba(samples),
+            ColorType::CMYK(8) => samples.chunks_exact(4).flat_map(from_cmyk).collect(),
+            // Inside JPEG compression; subsampling is undone by then.
+            ColorType::YCbCr(8) => samples.chunks_exact(3).flat_map(from_ycbcr).collect(),
+            other => return Err(unsupported(other)),
+        })
+    }
+
+    fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, Fault> {
+        // libtiff rounds colours to the nearest level and cuts grey off.
+        let rounded = || samples.iter().map(|sample| nearest(*sample)).collect::<Vec<_>>();
+        Ok(match self.color {
+            ColorType::Gray(16) => channels::from_gray(samples.iter().map(|level| level.to_be_bytes()[0])),
+            ColorType::RGB(16) => channels::from_rgb::<3>(&rounded()),
+            ColorType::RGBA(16) => self.from_rgba(&rounded()),
+            other => return Err(unsupported(other)),
+        })
+    }
+
+    fn from_rgba(&self, samples: &[u8]) -> Vec<u8> {
+        let mut pixels = channels::from_rgb::<4>(samples);
+        if self.premultiply {
+            for (pixel, from) in pixels.chunks_exact_mut(3).zip(samples.chunks_exact(4)) {
+                for level in pixel {
+                    *level = byte((u32::from(*level) * u32::from(from[3]) + 127) / 255);
+                }
+            }
+        }
+        pixels
+    }
+
+    /// One level a byte; rows are padded to bytes.
+    fn unpacked(&self, samples: &[u8], bits: u8) -> Vec<u8> {
+        if bits == 8 {
+            return samples.to_vec();
+        }
+        let bits = usize::from(bits);
+        let mut levels = Vec::with_capacity(samples.len() * 8 / bits);
+        for row in samples.chunks_exact((self.width * bits).div_ceil(8)) {
+            levels.extend((0..self.width).map(|x| {
+                (x * bits..(x + 1) * bits)
+                    .fold(0, |level, bit| level << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
+            }));
+        }
+        levels
+    }
+
+    /// The palette holds all reds, all greens, all blues, 16 bits each, of which the upper half counts.
+    fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, Fault> {
+        let colors = 1_usize << bits;
+        if palette.len() < 3 * colors {
+            let fact = format!("the palette has {} entries, expected {}", palette.len(), 3 * colors);
+            return Err(Fault::Undecodable(fact));
+        }
+        let color = |index: &u8| {
+            [2, 1, 0].map(|channel| palette[channel * colors + usize::from(*index)].to_be_bytes()[0])
+        };
+        Ok(indices.iter().flat_map(color).collect())
+    }
+}
+
+fn interleaved<T: Copy>(samples: Vec<T>, layout: &BufferLayoutPreference, sample_bytes: usize) -> Vec<T> {
+    let Some(stride) = layout.plane_stride.map(|stride| stride.get() / sample_bytes) else {
+        return samples;
+    };
+    let planes = samples.len() / stride;
+    if planes <= 1 {
+        return samples;
+    }
+    (0..stride)
+        .flat_map(|place| (0..planes).map(move |plane| (place, plane)))
+        .map(|(place, plane)| samples[plane * stride + place])
+        .collect()
+}
+
+fn from_cmyk(pixel: &[u8]) -> [u8; 3] {
+    let white = 255 - u32::from(pixel[3]);
+    [2, 1, 0].map(|ink| byte(white * (255 - u32::from(pixel[ink])) / 255))
+}
+
+fn from_ycbcr(pixel: &[u8]) -> [u8; 3] {
+    let [red, green, blue] = channels::rgb_of_ycbcr([pixel[0], pixel[1], pixel[2]]);
+    [blue, green, red]
+}
+
+/// The full range of `bits` bits over 0 to 255.
+fn widened(level: u8, bits: u8) -> u8 {
+    byte(u32::from(level) * 255 / ((1_u32 << bits) - 1))
+}
+
+fn nearest(sample: u16) -> u8 {
+    byte((u32::from(sample) + 128) / 257)
+}
+
+fn byte(level: u32) -> u8 {
+    u8::try_from(level).unwrap_or(u8::MAX)
+}
+
+fn unsupported(color: ColorType) -> Fault {
+    Fault::Undecodable(format!("unsupported variant ({color:?})"))
+}
+
+fn fault(cause: TiffError) -> Fault {
+    match cause {
+        TiffError::IoError(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Fault::undecodable("it is truncated")
+        }
+        TiffError::UnsupportedError(cause) => Fault::Undecodable(format!("unsupported variant ({cause})")),
+        other => Fault::Undecodable(format!("corrupt data ({other})")),
+    }
+}

@@ -1,0 +1,145 @@
+//! A worker: take a part, run its images through the pipeline, store the result, acknowledge.
+//!
+//! ```text
+//! intake   waits until Control says that the active model is loaded, then takes deliveries
+//! triage   what to do with one, from the message alone
+//! part     one delivery to its end; classify: its images, at once or with care
+//! gate     careful work is alone in the process
+//! patience what is out of reach is tried again for as long as it is of use
+//! ```
+
+mod gate;
+mod intake;
+mod part;
+mod patience;
+mod triage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::broker::Broker;
+use common::package::Catalog;
+use common::store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::gate::Gate;
+use self::intake::{Intake, note_end};
+use self::part::{Handler, PartTools};
+use crate::config::Config;
+use crate::control::{Control, ControlParts, ControlTiming, Throughput};
+use crate::engine::EngineLoader;
+use crate::models::Models;
+use crate::pipeline::Pipeline;
+
+/// What a worker is put together from.
+pub struct Parts {
+    /// Where jobs come from.
+    pub broker: Arc<dyn Broker>,
+    /// Where results go.
+    pub store: Arc<dyn Store>,
+    /// The models folder.
+    pub catalog: Catalog,
+    /// What makes engines of packages.
+    pub loader: Arc<dyn EngineLoader>,
+}
+
+/// Why a worker ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its threads could not be started.
+    #[error("the worker's threads could not be started: {0}")]
+    Threads(#[from] std::io::Error),
+    /// The grace was over before everything was done. The parts go back to the queue.
+    #[error("{parts} parts were not finished within {grace:?} and go back to the queue")]
+    Unfinished {
+        /// How many.
+        parts: usize,
+        /// How long they had.
+        grace: Duration,
+    },
+}
+
+/// Works until told to stop, then finishes what it has and leaves.
+///
+/// # Errors
+/// [`RunError`]. No job is lost in either case.
+pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
+    Worker::start(&config, parts)?.work(stop).await
+}
+
+/// A worker that was put together. Dropped, also in the midst of its work, it gives its parts back.
+pub struct Worker {
+    broker: Arc<dyn Broker>,
+    control: Arc<Control>,
+    parts: PartTools,
+    prefetch: u16,
+    grace: Duration,
+}
+
+impl Worker {
+    /// Starts its threads and its tie to the fleet. It takes no jobs yet.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(config: &Config, parts: Parts) -> Result<Self, RunError> {
+        let Parts { broker, store, catalog, loader } = parts;
+        let pipeline = Pipeline::start(config.pipeline_limits())?;
+        let models = Models::new(catalog, loader, config.model_limits());
+        let throughput = Arc::new(Throughput::default());
+        let id = config.worker_id();
+        let control = ControlParts {
+            id: id.clone(),
+            host: config.worker_host.clone(),
+            broker: Arc::clone(&broker),
+            store: Arc::clone(&store),
+            models: Arc::clone(&models),
+            throughput: Arc::clone(&throughput),
+        };
+        Ok(Self {
+            control: Control::start(control, ControlTiming::default()),
+            parts: PartTools { broker: Arc::clone(&broker), store, models, pipeline, throughput, worker: id },
+            broker,
+            prefetch: config.prefetch(),
+            grace: config.worker_stop_grace,
+        })
+    }
+
+    /// Its tie to the fleet, which knows whether it takes jobs.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Works until told to stop, then finishes what it has and leaves.
+    ///
+    /// # Errors
+    /// [`RunError::Unfinished`].
+    pub async fn work(self, stop: CancellationToken) -> Result<(), RunError> {
+        let Self { broker, control, parts, prefetch, grace } = self;
+        let worker = control.id().clone();
+        let handler = Arc::new(Handler { tools: parts, gate: Gate::default(), stop: stop.clone() });
+        let intake = Intake { broker, control: Arc::clone(&control), handler, prefetch, stop };
+        tracing::info!(%worker, "worker started");
+        let unfinished = intake.run().await;
+        tracing::info!(parts = unfinished.len(), "stopping: no new jobs, finishing those begun");
+        control.stopping();
+        let ended = finish(unfinished, grace).await;
+        control.stopped().await;
+        tracing::info!(%worker, "worker stopped");
+        ended
+    }
+}
+
+/// Waits for the parts in hand.
+async fn finish(mut tasks: JoinSet<()>, grace: Duration) -> Result<(), RunError> {
+    let all_done = async {
+        while let Some(done) = tasks.join_next().await {
+            note_end(done);
+        }
+    };
+    match tokio::time::timeout(grace, all_done).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(RunError::Unfinished { parts: tasks.len(), grace }),
+    }
+}

@@ -1,0 +1,190 @@
+//! The images of a part through the pipeline: all at once, or one by one with care.
+//!
+//! # An image that kills its worker
+//!
+//! Native code decodes and computes here, and what comes from clients may crash it. A part whose worker
+//! died is delivered again, and must not kill one worker after the other; nor may parts be given up that
+//! only shared a worker with it, or whose worker was killed for other reasons.
+//!
+//! - A part's first delivery takes the fast path and costs no extra call.
+//! - Every later one takes the careful path: alone in the process, so that nothing else can be to blame
+//!   and nothing else is at risk, and one image after the other. [`Store::begin_try`] counts an image's
+//!   try before it, [`Store::end_try`] takes it back after it. What stays counted are tries whose worker
+//!   died in their midst.
+//! - An image with [`MAX_DEADLY_TRIES`] of those is not tried again. It becomes an error entry, and a
+//!   copy of the part with that image alone goes to the dead letters. So an image that kills its worker
+//!   does it three times, once on the fast path and twice on the careful one, and the others of its part
+//!   get their results.
+//! - A part that is delivered more than [`MAX_ATTEMPTS`] times kills its workers before they try an
+//!   image; it goes to the dead letters as a whole.
+//!
+//! [`Store::begin_try`]: common::store::Store::begin_try
+//! [`MAX_ATTEMPTS`]: crate::run::triage::MAX_ATTEMPTS
+//! [`Store::end_try`]: common::store::Store::end_try
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::messages::{EncodedImage, ImageError, ImageOutcome, JobFailure, Part, PartEnd, StageTimes};
+use common::store::{StoreError, Wanted};
+use common::telemetry::names;
+
+use super::{Handler, ServedModel, Verdict, ask};
+use crate::pipeline::{self, Answer, Closed, InFlight, Passed, Task, microseconds};
+
+/// Tries on the careful path that may end a worker before the image is given up.
+const MAX_DEADLY_TRIES: u32 = 2;
+
+/// Outcomes so far, and when the last image was decoded.
+struct Progress {
+    started: Instant,
+    decoded: Instant,
+    outcomes: Vec<(u32, ImageOutcome)>,
+}
+
+/// What ends a part before its last image.
+enum Cut {
+    /// Its deadline passed.
+    Expired,
+    /// The pipeline is gone: the worker is being torn down.
+    Closed,
+    /// The store is out of reach.
+    Store(StoreError),
+}
+
+impl Handler {
+    /// All images at once.
+    pub(super) async fn at_once(&self, part: &Part, model: &Arc<ServedModel>) -> Verdict {
+        let mut progress = Progress::begin(part);
+        let flights: Vec<(u32, InFlight)> =
+            part.images.iter().map(|image| (image.position, self.launch(part, image, model))).collect();
+        for (position, flight) in flights {
+            if let Err(cut) = progress.land(position, flight.wait().await, model, part.top_k) {
+                return cut.verdict(1);
+            }
+        }
+        progress.verdict()
+    }
+
+    /// Alone in the process, one image after the other.
+    pub(super) async fn carefully(&self, part: &Part, attempt: u32, model: &Arc<ServedModel>) -> Verdict {
+        let _pass = self.gate.alone().await;
+        // The delivery before this one may still have come to its end while this one waited.
+        match self.wanted(part).await {
+            Ok(Wanted::Yes) => {}
+            Ok(Wanted::No) => return Verdict::Drop,
+            Err(error) => return Verdict::retry(error, attempt),
+        }
+        tracing::info!(
+            images = part.images.len(),
+            "a part was delivered again, its images are tried one by one"
+        );
+        let mut progress = Progress::begin(part);
+        let mut given_up = Vec::new();
+        for image in &part.images {
+            match self.try_alone(part, image, model, &mut progress).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    given_up.push(image.clone());
+                    progress.outcomes.push((image.position, crashed_worker()));
+                }
+                Err(cut) => return cut.verdict(attempt),
+            }
+        }
+        // Put aside last, so that a worker that dies on the way leaves no copies behind.
+        for image in given_up {
+            let copy = Part { images: vec![image], ..part.clone() };
+            let reason = format!("the image killed its worker {} times", MAX_DEADLY_TRIES + 1);
+            if let Err(error) = self.bury(copy, &reason).await {
+                return Verdict::retry(error, attempt);
+            }
+        }
+        progress.verdict()
+    }
+
+    /// Tries one image unless it ended its workers before; whether it was tried.
+    async fn try_alone(
+        &self,
+        part: &Part,
+        image: &EncodedImage,
+        model: &Arc<ServedModel>,
+        progress: &mut Progress,
+    ) -> Result<bool, Cut> {
+        let (id, position) = (part.id, image.position);
+        let deadly =
+            ask(part.deadline, || self.tools.store.begin_try(id, position)).await.map_err(Cut::Store)?;
+        if deadly > MAX_DEADLY_TRIES {
+            return Ok(false);
+        }
+        metrics::counter!(names::CAREFUL_TRIES_TOTAL).increment(1);
+        let passed = self.launch(part, image, model).wait().await;
+        progress.land(position, passed, model, part.top_k)?;
+        ask(part.deadline, || self.tools.store.end_try(id, position)).await.map_err(Cut::Store)?;
+        Ok(true)
+    }
+
+    fn launch(&self, part: &Part, image: &EncodedImage, model: &Arc<ServedModel>) -> InFlight {
+        let (bytes, model) = (image.bytes.clone(), Arc::clone(model));
+        self.tools.pipeline.submit(Task { bytes, model, deadline: part.deadline })
+    }
+}
+
+impl Progress {
+    fn begin(part: &Part) -> Self {
+        let started = Instant::now();
+        Self { started, decoded: started, outcomes: Vec::with_capacity(part.images.len()) }
+    }
+
+    /// Takes in what came of an image.
+    fn land(
+        &mut self,
+        position: u32,
+        passed: Result<Passed, Closed>,
+        model: &ServedModel,
+        top_k: u32,
+    ) -> Result<(), Cut> {
+        let Passed { answer, decoded_at } = passed.map_err(|Closed| Cut::Closed)?;
+        self.decoded = self.decoded.max(decoded_at);
+        let outcome = match answer {
+            Answer::Scores(scores) => pipeline::label(&scores, model, top_k),
+            Answer::Rejected(error) => ImageOutcome::Rejected(error),
+            Answer::Expired => return Err(Cut::Expired),
+        };
+        self.outcomes.push((position, outcome));
+        Ok(())
+    }
+
+    /// The result, with the times as the client lived through them: until the last image was decoded,
+    /// and from then until the last answer.
+    fn verdict(self) -> Verdict {
+        let times = StageTimes {
+            queue: 0,
+            decode: microseconds(self.decoded - self.started),
+            inference: microseconds(self.decoded.elapsed()),
+        };
+        Verdict::Store(PartEnd::Done(self.outcomes), times)
+    }
+}
+
+impl Cut {
+    fn verdict(self, attempt: u32) -> Verdict {
+        match self {
+            Self::Expired => Verdict::failed(
+                JobFailure::DeadlineExceeded,
+                "the deadline of the prediction passed before its images were decoded",
+            ),
+            Self::Closed => Verdict::retry("the worker is being torn down", attempt),
+            Self::Store(error) => Verdict::retry(error, attempt),
+        }
+    }
+}
+
+fn crashed_worker() -> ImageOutcome {
+    ImageOutcome::Rejected(ImageError {
+        code: "image_crashed_worker".to_owned(),
+        detail: format!(
+            "the image ended the worker that tried it {} times and was given up",
+            MAX_DEADLY_TRIES + 1
+        ),
+    })
+}

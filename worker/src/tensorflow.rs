@@ -1,0 +1,19 @@
+//! A [`keras::Model`](crate::keras::Model) becomes a TensorFlow graph, and the graph an
+//! [`Engine`](crate::engine::Engine). Opens no file of Keras's itself.
+//!
+//! [`open`] finds the library, [`loader`] makes engines from packages. The commands that look at one
+//! model use [`shapes`] and [`engine`].
+
+mod cores;
+mod graph;
+mod layers;
+mod library;
+mod loader;
+mod ops;
+mod protobuf;
+mod session;
+
+pub use self::graph::NodeShape;
+pub use self::library::{Library, LibraryError, Messages, Settings, open};
+pub use self::loader::{engine, load, loader, shapes};
+pub use self::session::{Spread, TensorflowEngine};

@@ -1,0 +1,78 @@
+//! A [`Model`] becomes a TensorFlow graph with its weights as constants.
+
+use tensorflow::{Graph, Output};
+
+use super::layers;
+use super::ops::{Fault, Ops};
+use crate::keras::Model;
+use crate::keras::layers::Layer;
+
+/// Sizes of a node's output, the batch first; `None` where only a run tells.
+pub type NodeShape = Vec<Option<usize>>;
+
+/// A graph that computes a model's outputs from a batch of images.
+pub(super) struct BuiltGraph {
+    pub(super) graph: Graph,
+    /// Takes `[batch, height, width, channels]`.
+    pub(super) input: Output,
+    /// Gives the model's first output.
+    pub(super) scores: Output,
+    /// One for each of the model's nodes.
+    pub(super) shapes: Vec<NodeShape>,
+}
+
+/// Builds the graph. Where `image` is given, it stands in for the sizes that the model leaves open, so
+/// that TensorFlow knows every shape before the first run.
+///
+/// # Errors
+/// Every layer that cannot be built, by name. Layers that read from one of these are not looked at.
+pub(super) fn build(model: &Model, image: Option<[usize; 3]>) -> Result<BuiltGraph, Vec<String>> {
+    let mut ops = Ops::new();
+    let mut outputs: Vec<Option<Output>> = Vec::with_capacity(model.nodes.len());
+    let mut shapes = Vec::with_capacity(model.nodes.len());
+    let mut problems = Vec::new();
+    for (index, node) in model.nodes.iter().enumerate() {
+        ops.begin(index, &node.name);
+        let inputs: Option<Vec<Output>> =
+            node.inputs.iter().map(|input| outputs.get(*input).cloned().flatten()).collect();
+        let Some(inputs) = inputs else {
+            outputs.push(None);
+            continue;
+        };
+        let layer = with_sizes(&node.layer, image);
+        match layers::add(&mut ops, layer.as_ref().unwrap_or(&node.layer), &inputs)
+            .and_then(|output| Ok((ops.sizes(&output)?, output)))
+        {
+            Ok((shape, output)) => {
+                shapes.push(shape);
+                outputs.push(Some(output));
+            }
+            Err(Fault(fault)) => {
+                problems.push(format!("layer `{}` ({}): {fault}", node.name, node.class));
+                outputs.push(None);
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let ends = model.outputs.first().and_then(|index| {
+        let find = |index: usize| outputs.get(index).cloned().flatten();
+        Some((find(model.input)?, find(*index)?))
+    });
+    let (input, last) = ends.ok_or_else(|| vec!["the model has no input or no output".to_owned()])?;
+    // A name of its own, since TensorFlow cannot fetch what it was fed.
+    ops.begin(model.nodes.len(), "scores");
+    let scores = ops.unary("Identity", &last).map_err(|Fault(fault)| vec![fault])?;
+    Ok(BuiltGraph { graph: ops.into_graph(), input, scores, shapes })
+}
+
+/// An input whose open sizes are those of `image`; nothing where there is nothing to fill in.
+fn with_sizes(layer: &Layer, image: Option<[usize; 3]>) -> Option<Layer> {
+    match (layer, image) {
+        (Layer::Input { shape }, Some(image)) if shape.len() == image.len() => Some(Layer::Input {
+            shape: shape.iter().zip(image).map(|(size, given)| Some(size.unwrap_or(given))).collect(),
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,129 @@
+//! Convolutions.
+
+use std::sync::Arc;
+
+use tensorflow::Output;
+
+use super::activation::activation;
+use super::{expect_last_axis, over_image, padding};
+use crate::keras::Tensor;
+use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Padding, SeparableConv2d};
+use crate::tensorflow::ops::{Attribute, Fault, Ops};
+
+pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Output, Fault> {
+    let [_, _, channels, _] = image_kernel(&conv.kernel)?;
+    expect_last_axis(ops, input, channels * conv.groups)?;
+    let kernel = ops.weights(&conv.kernel)?;
+    let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
+    let output = convolve(ops, input, &kernel, window)?;
+    finish(ops, output, conv.bias.as_ref(), conv.activation)
+}
+
+pub(super) fn depthwise_conv2d(
+    ops: &mut Ops,
+    conv: &DepthwiseConv2d,
+    input: &Output,
+) -> Result<Output, Fault> {
+    let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
+    let output = depthwise(ops, input, &conv.kernel, window)?;
+    finish(ops, output, conv.bias.as_ref(), conv.activation)
+}
+
+pub(super) fn separable_conv2d(
+    ops: &mut Ops,
+    conv: &SeparableConv2d,
+    input: &Output,
+) -> Result<Output, Fault> {
+    let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
+    let spread = depthwise(ops, input, &conv.depthwise, window)?;
+    let pointwise = ops.weights(&conv.pointwise)?;
+    let step = Window { strides: [1, 1], dilation: [1, 1], padding: Padding::Valid };
+    let output = convolve(ops, &spread, &pointwise, step)?;
+    finish(ops, output, conv.bias.as_ref(), conv.activation)
+}
+
+/// How a kernel moves over the image.
+#[derive(Clone, Copy)]
+struct Window {
+    strides: [usize; 2],
+    dilation: [usize; 2],
+    padding: Padding,
+}
+
+/// A kernel `[height, width, channels in / groups, channels out]`; the groups follow from the input.
+fn convolve(ops: &mut Ops, input: &Output, kernel: &Output, window: Window) -> Result<Output, Fault> {
+    ops.op(
+        "Conv2D",
+        &[input, kernel],
+        &[
+            ("strides", Attribute::Integers(&over_image(window.strides))),
+            ("dilations", Attribute::Integers(&over_image(window.dilation))),
+            ("padding", Attribute::Text(padding(window.padding))),
+        ],
+    )
+}
+
+fn depthwise(ops: &mut Ops, input: &Output, kernel: &Tensor, window: Window) -> Result<Output, Fault> {
+    let [_, _, channels, _] = image_kernel(kernel)?;
+    expect_last_axis(ops, input, channels)?;
+    let spread = dilate(kernel, window.dilation)?;
+    if window.strides[0] == window.strides[1] {
+        let kernel = ops.weights(&spread)?;
+        return ops.op(
+            "DepthwiseConv2dNative",
+            &[input, &kernel],
+            &[
+                ("strides", Attribute::Integers(&over_image(window.strides))),
+                ("padding", Attribute::Text(padding(window.padding))),
+            ],
+        );
+    }
+    // The native operation knows one stride only; a convolution with a group a channel knows two, and
+    // its kernel has the same values in the same order.
+    let [height, width, channels, multiplier] = image_kernel(&spread)?;
+    let kernel = ops.constant(&[height, width, 1, channels * multiplier], &spread.values)?;
+    convolve(ops, input, &kernel, Window { dilation: [1, 1], ..window })
+}
+
+/// The kernel with zeros between its rows and columns, since TensorFlow's depthwise convolution on a
+/// CPU ignores dilation. Its numbers are those of the dilated one, also at the edges.
+fn dilate(kernel: &Tensor, dilation: [usize; 2]) -> Result<Tensor, Fault> {
+    if dilation == [1, 1] {
+        return Ok(kernel.clone());
+    }
+    let [height, width, channels, multiplier] = image_kernel(kernel)?;
+    let spread = |size: usize, by: usize| size.saturating_sub(1) * by + 1;
+    let (tall, wide) = (spread(height, dilation[0]), spread(width, dilation[1]));
+    let pixel = channels * multiplier;
+    let mut values = vec![0.0; tall * wide * pixel];
+    for row in 0..height {
+        for column in 0..width {
+            let from = (row * width + column) * pixel;
+            let to = (row * dilation[0] * wide + column * dilation[1]) * pixel;
+            values[to..to + pixel].copy_from_slice(&kernel.values[from..from + pixel]);
+        }
+    }
+    Ok(Tensor { shape: vec![tall, wide, channels, multiplier], values: Arc::from(values) })
+}
+
+/// Adds the bias and the activation that a layer has of its own.
+pub(super) fn finish(
+    ops: &mut Ops,
+    output: Output,
+    bias: Option<&Tensor>,
+    function: Activation,
+) -> Result<Output, Fault> {
+    let output = match bias {
+        Some(bias) => {
+            let bias = ops.weights(bias)?;
+            ops.binary("BiasAdd", &output, &bias)?
+        }
+        None => output,
+    };
+    activation(ops, function, &output)
+}
+
+fn image_kernel(kernel: &Tensor) -> Result<[usize; 4], Fault> {
+    <[usize; 4]>::try_from(kernel.shape.as_slice())
+        .map_err(|_| Fault(format!("its kernel has shape {:?}, expected 4 axes", kernel.shape)))
+}

@@ -1,0 +1,190 @@
+//! Finds and opens the TensorFlow library at run time.
+//!
+//! The crate `tensorflow` opens `$TENSORFLOW_DIR/libtensorflow.so` when told to, and panics at the first
+//! call where the library is missing or lacks a function. So everything is tried here first, and what
+//! is wrong becomes one sentence with its remedy.
+
+use std::ffi::{CStr, c_char};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The file that the crate `tensorflow` opens.
+const FILE: &str = "libtensorflow.so";
+
+/// The versions whose C API and operations the graph is written for begin with this.
+const MAJOR: &str = "2.";
+
+/// Where the library is looked for when no folder is named, after `.cache/tensorflow`.
+const SYSTEM_FOLDERS: [&str; 5] =
+    ["/usr/local/lib", "/usr/local/lib/tensorflow", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
+
+/// What is called of the library: one that lacks any of these is of no use.
+const FUNCTIONS: [&str; 12] = [
+    "TF_Version",
+    "TF_NewGraph",
+    "TF_NewOperation",
+    "TF_FinishOperation",
+    "TF_SetAttrTensor",
+    "TF_GraphGetTensorShape",
+    "TF_NewSession",
+    "TF_SetConfig",
+    "TF_SessionRun",
+    "TF_SessionListDevices",
+    "TF_AllocateTensor",
+    "TF_LoadSessionFromSavedModel",
+];
+
+const REMEDY: &str = "run `python3 tools/fetch_tensorflow.py`, or set TENSORFLOW_DIR to a folder with it";
+
+/// Where the library is, and how it should behave.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The folder that holds `libtensorflow.so`. `None`: `.cache/tensorflow` in the current folder, in
+    /// the program's, or in any folder above these; then the system's library folders.
+    pub folder: Option<PathBuf>,
+    /// Which of the library's own messages go to standard error.
+    pub messages: Messages,
+    /// Runs that may compute side by side on a CPU. `None`: one for each core.
+    pub cores: Option<NonZeroUsize>,
+}
+
+/// The library's own messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// All of them.
+    All,
+    /// Warnings and errors.
+    Warnings,
+    /// Errors; what fails a call is returned to the caller in any case.
+    #[default]
+    Errors,
+}
+
+/// The opened library; there is one in a process. Whoever has this may call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    /// Where it was found.
+    pub folder: PathBuf,
+    /// Its version, such as `2.21.0`.
+    pub version: String,
+    /// Runs that may compute side by side on a CPU.
+    pub cores: usize,
+}
+
+/// Why there is no library.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LibraryError {
+    /// It is nowhere.
+    #[error("the TensorFlow library `{FILE}` was not found in {}: {REMEDY}", .looked_in.join(", "))]
+    Missing {
+        /// The folders that were looked in.
+        looked_in: Vec<String>,
+    },
+    /// There is a file, and it is not a library that works here.
+    #[error("`{}` cannot be used as the TensorFlow library: {reason}; {REMEDY}", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Opens the library, once: later calls return the one that is open, whatever they name.
+///
+/// Call it before other threads of the program read the environment from C code, as early in `main` as
+/// can be: the crate `tensorflow` and the library take their settings from there only.
+///
+/// # Errors
+/// [`LibraryError`], with what to do about it.
+pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
+    static OPENED: Mutex<Option<Library>> = Mutex::new(None);
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = opened.as_ref() {
+        return Ok(library.clone());
+    }
+    let folder = find(settings)?;
+    let cores =
+        settings.cores.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    set_environment(&folder, settings.messages, cores);
+    let version = probe(&folder.join(FILE))?;
+    tensorflow::library::load()
+        .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
+    tracing::debug!(folder = %folder.display(), version, "opened the TensorFlow library");
+    Ok(opened.insert(Library { folder, version, cores }).clone())
+}
+
+fn find(settings: &Settings) -> Result<PathBuf, LibraryError> {
+    let folders = match &settings.folder {
+        Some(folder) => vec![folder.clone()],
+        None => usual_folders(),
+    };
+    folders.iter().find(|folder| folder.join(FILE).is_file()).cloned().ok_or_else(|| LibraryError::Missing {
+        looked_in: folders.iter().map(|folder| format!("`{}`", folder.display())).collect(),
+    })
+}
+
+fn usual_folders() -> Vec<PathBuf> {
+    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for start in starts.iter().flatten() {
+        folders.extend(start.ancestors().map(|folder| folder.join(".cache/tensorflow")));
+    }
+    // Only those that exist are worth naming when the library is in none of them.
+    folders.retain(|folder| folder.is_dir());
+    if folders.is_empty() {
+        folders.extend(starts.into_iter().flatten().take(1).map(|folder| folder.join(".cache/tensorflow")));
+    }
+    folders.extend(SYSTEM_FOLDERS.map(PathBuf::from));
+    folders.dedup();
+    folders
+}
+
+#[expect(unsafe_code, reason = "the environment is the only way to tell the crate and the library")]
+fn set_environment(folder: &Path, messages: Messages, cores: usize) {
+    let hidden = match messages {
+        Messages::All => "0",
+        Messages::Warnings => "1",
+        Messages::Errors => "2",
+    };
+    // SAFETY: Rust's own readers of the environment are locked against this. Readers in C code are not:
+    // `open` is documented to come before threads that run any.
+    unsafe {
+        std::env::set_var("TENSORFLOW_DIR", folder);
+        std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
+        // Size of the pool for runs over all cores. Sessions have their own number, which is 1.
+        std::env::set_var("TF_NUM_INTRAOP_THREADS", cores.to_string());
+    }
+}
+
+/// Opens the file as a library and looks for what will be called; returns its version.
+#[expect(unsafe_code, reason = "opening a library and calling into it cannot be checked by the compiler")]
+fn probe(path: &Path) -> Result<String, LibraryError> {
+    let unusable = |reason: String| LibraryError::Unusable { path: path.to_owned(), reason };
+    // SAFETY: this runs the library's initializers, as the crate `tensorflow` will right after.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| unusable(error.to_string()))?;
+    let missing: Vec<&str> = FUNCTIONS
+        .into_iter()
+        // SAFETY: the symbol is only looked up, not called.
+        .filter(|name| unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) }.is_err())
+        .collect();
+    if !missing.is_empty() {
+        return Err(unusable(format!("it has no function `{}`", missing.join("`, `"))));
+    }
+    // SAFETY: in TensorFlow's C API `TF_Version` takes nothing and returns a string that lasts as long
+    // as the library.
+    let version = unsafe {
+        let version = library
+            .get::<unsafe extern "C" fn() -> *const c_char>(b"TF_Version")
+            .map_err(|error| unusable(error.to_string()))?;
+        CStr::from_ptr(version()).to_string_lossy().into_owned()
+    };
+    // It stays open for as long as the process lives; closing it would run its destructors.
+    std::mem::forget(library);
+    if version.starts_with(MAJOR) {
+        Ok(version)
+    } else {
+        Err(unusable(format!("it is version {version}, expected {MAJOR}x")))
+    }
+}

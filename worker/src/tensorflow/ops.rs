@@ -1,0 +1,208 @@
+//! Adds operations to a TensorFlow graph: the only place that speaks the crate's builder.
+
+use tensorflow::{DataType, Graph, Output, Shape, Status, TensorType};
+
+use crate::keras::Tensor;
+
+/// Longest part of a layer's name that is kept in the names of its operations.
+const MAX_SCOPE: usize = 60;
+
+/// What is wrong with a layer, without the layer's name: that is put before it by the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault(pub(super) String);
+
+impl From<Status> for Fault {
+    fn from(status: Status) -> Self {
+        Self(format!("TensorFlow refuses it: {status}"))
+    }
+}
+
+impl From<std::ffi::NulError> for Fault {
+    fn from(_: std::ffi::NulError) -> Self {
+        Self("its name holds a zero byte".to_owned())
+    }
+}
+
+/// An attribute of an operation. Types are derived from the inputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attribute<'a> {
+    Integers(&'a [i64]),
+    Integer(i64),
+    Float(f32),
+    Bool(bool),
+    Text(&'a str),
+}
+
+/// A graph that grows, one layer after the other.
+pub(super) struct Ops {
+    graph: Graph,
+    scope: String,
+    count: usize,
+}
+
+impl Ops {
+    pub(super) fn new() -> Self {
+        Self { graph: Graph::new(), scope: String::new(), count: 0 }
+    }
+
+    /// Operations from here on belong to this node. TensorFlow's messages and profiles show the name.
+    pub(super) fn begin(&mut self, index: usize, name: &str) {
+        let readable: String = name
+            .chars()
+            .take(MAX_SCOPE)
+            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
+            .collect();
+        self.scope = format!("{index}_{readable}");
+        self.count = 0;
+    }
+
+    pub(super) fn into_graph(self) -> Graph {
+        self.graph
+    }
+
+    fn next_name(&mut self, kind: &str) -> String {
+        self.count += 1;
+        format!("{}/{kind}{}", self.scope, self.count)
+    }
+
+    /// Adds an operation with one output.
+    pub(super) fn op(
+        &mut self,
+        kind: &str,
+        inputs: &[&Output],
+        attributes: &[(&str, Attribute<'_>)],
+    ) -> Result<Output, Fault> {
+        let name = self.next_name(kind);
+        let mut description = self.graph.new_operation(kind, &name)?;
+        for input in inputs {
+            description.add_input((*input).clone());
+        }
+        for (key, value) in attributes {
+            match value {
+                Attribute::Integers(list) => description.set_attr_int_list(key, list)?,
+                Attribute::Integer(value) => description.set_attr_int(key, *value)?,
+                Attribute::Float(value) => description.set_attr_float(key, *value)?,
+                Attribute::Bool(value) => description.set_attr_bool(key, *value)?,
+                Attribute::Text(text) => description.set_attr_string(key, text)?,
+            }
+        }
+        Ok(description.finish()?.into())
+    }
+
+    /// Adds an operation over one input.
+    pub(super) fn unary(&mut self, kind: &str, input: &Output) -> Result<Output, Fault> {
+        self.op(kind, &[input], &[])
+    }
+
+    /// Adds an operation over two inputs.
+    pub(super) fn binary(&mut self, kind: &str, left: &Output, right: &Output) -> Result<Output, Fault> {
+        self.op(kind, &[left, right], &[])
+    }
+
+    /// Adds an operation over an input and a number.
+    pub(super) fn with_scalar(&mut self, kind: &str, left: &Output, right: f32) -> Result<Output, Fault> {
+        let right = self.constant(&[], &[right])?;
+        self.binary(kind, left, &right)
+    }
+
+    /// The end of the model: its operation has a fixed kind so that a profile shows it.
+    pub(super) fn placeholder(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
+        let name = self.next_name("Placeholder");
+        let dims = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
+        let mut description = self.graph.new_operation("Placeholder", &name)?;
+        description.set_attr_type("dtype", DataType::Float)?;
+        description.set_attr_shape("shape", &Shape::new(Some(dims)))?;
+        Ok(description.finish()?.into())
+    }
+
+    /// Puts several inputs one after the other along an axis.
+    pub(super) fn concatenate(&mut self, inputs: &[Output], axis: i32) -> Result<Output, Fault> {
+        if let [only] = inputs {
+            return Ok(only.clone());
+        }
+        let axis = self.integers(&[], &[axis])?;
+        let name = self.next_name("ConcatV2");
+        let mut description = self.graph.new_operation("ConcatV2", &name)?;
+        description.add_input_list(inputs);
+        description.add_input(axis);
+        Ok(description.finish()?.into())
+    }
+
+    /// Weights as a constant, which lets TensorFlow fold and fuse them.
+    pub(super) fn weights(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
+        self.constant(&tensor.shape, &tensor.values)
+    }
+
+    /// A float32 constant.
+    pub(super) fn constant(&mut self, shape: &[usize], values: &[f32]) -> Result<Output, Fault> {
+        self.typed_constant(shape, values)
+    }
+
+    /// An int32 constant.
+    pub(super) fn integers(&mut self, shape: &[usize], values: &[i32]) -> Result<Output, Fault> {
+        self.typed_constant(shape, values)
+    }
+
+    fn typed_constant<T: TensorType + Copy>(
+        &mut self,
+        shape: &[usize],
+        values: &[T],
+    ) -> Result<Output, Fault> {
+        let elements: usize = shape.iter().product();
+        if elements != values.len() {
+            return Err(Fault(format!("a weight of shape {shape:?} has {} values", values.len())));
+        }
+        let dims: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+        let mut tensor = tensorflow::Tensor::<T>::new(&dims);
+        tensor.copy_from_slice(values);
+        let name = self.next_name("Const");
+        let mut description = self.graph.new_operation("Const", &name)?;
+        description.set_attr_type("dtype", T::data_type())?;
+        description.set_attr_tensor("value", tensor)?;
+        Ok(description.finish()?.into())
+    }
+
+    /// Sizes as TensorFlow infers them, the batch first; `None` where a size is not known before a run.
+    pub(super) fn sizes(&self, output: &Output) -> Result<Vec<Option<usize>>, Fault> {
+        let shape: Option<Vec<Option<i64>>> = self.graph.tensor_shape(output.clone())?.into();
+        let shape = shape.ok_or_else(|| Fault("its input has an unknown number of axes".to_owned()))?;
+        Ok(shape.into_iter().map(|size| size.and_then(|n| usize::try_from(n).ok())).collect())
+    }
+
+    /// The axis counted from the front; it may be given from the back.
+    pub(super) fn axis(&self, output: &Output, axis: i64) -> Result<usize, Fault> {
+        let rank = self.sizes(output)?.len();
+        let from_front = if axis < 0 { axis + rank as i64 } else { axis };
+        usize::try_from(from_front)
+            .ok()
+            .filter(|axis| *axis < rank)
+            .ok_or_else(|| Fault(format!("axis {axis} does not exist, its input has {rank} axes")))
+    }
+
+    /// The sizes of a run, as a vector: for shapes that are known only then.
+    pub(super) fn running_sizes(&mut self, output: &Output, from: i32, to: i32) -> Result<Output, Fault> {
+        let all = self.unary("Shape", output)?;
+        let from = self.integers(&[1], &[from])?;
+        let to = self.integers(&[1], &[to])?;
+        let step = self.integers(&[1], &[1])?;
+        self.op("StridedSlice", &[&all, &from, &to, &step], &[])
+    }
+
+    /// Gives `input` another shape; at most one size is -1. The batch, which goes before `target`, stays.
+    pub(super) fn reshape(&mut self, input: &Output, target: &[i32]) -> Result<Output, Fault> {
+        let shape = if target.contains(&-1) {
+            let batch = self.running_sizes(input, 0, 1)?;
+            let rest = self.integers(&[target.len()], target)?;
+            self.concatenate(&[batch, rest], 0)?
+        } else {
+            let whole: Vec<i32> = std::iter::once(-1).chain(target.iter().copied()).collect();
+            self.integers(&[whole.len()], &whole)?
+        };
+        self.binary("Reshape", input, &shape)
+    }
+}
+
+/// A size as TensorFlow's shapes have it.
+pub(super) fn to_i32(size: usize) -> Result<i32, Fault> {
+    i32::try_from(size).map_err(|_| Fault(format!("the size {size} is too large")))
+}

@@ -1,0 +1,291 @@
+//! Runs a graph.
+
+use std::time::{Duration, Instant};
+
+use tensorflow::{Graph, Output, Session, SessionOptions, SessionRunArgs, Status, Tensor};
+
+use super::cores::Cores;
+use super::graph::BuiltGraph;
+use super::library::Library;
+use super::protobuf::Message;
+use crate::engine::{Batch, Engine, EngineError, Scores};
+
+/// Most images in one run on a CPU: what an operation leaves for the next one then stays in the
+/// processor's cache. MobileNetV2 loses a sixth of its speed at 32 images a run against 8.
+const MAX_RUN: usize = 8;
+
+/// A lone batch runs over all cores only where that takes less than this part of the time on one core,
+/// since nobody else can compute meanwhile.
+const WORTH_ALL_CORES: f64 = 0.8;
+
+/// A model that is ready to compute.
+///
+/// On a CPU a run stays on one thread, and as many runs go side by side as there are cores: that gives
+/// more images a second than sharing each operation among the cores, which then wait for one another
+/// between operations. A batch that finds cores idle is cut and its parts run side by side. One that
+/// has too few images for that and finds all cores idle shares its operations among them, where that was
+/// measured to be quicker. All of this uses one session, and so one copy of the weights.
+///
+/// On a GPU a batch is one run.
+pub struct TensorflowEngine {
+    session: Session,
+    input: Output,
+    scores: Output,
+    /// Sizes of an image.
+    image: [usize; 3],
+    /// Outputs for an image.
+    classes: usize,
+    device: Device,
+    cores: Cores,
+    lone: Spread,
+    // After the session, which computes with it.
+    _graph: Graph,
+}
+
+/// What a session found to compute on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Device {
+    Cpu,
+    Gpu(String),
+}
+
+/// How a run uses the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// It stays on the calling thread.
+    OneCore,
+    /// Each operation is shared among all cores.
+    AllCores,
+}
+
+impl TensorflowEngine {
+    /// Opens a session on a graph and runs it once, so that TensorFlow optimizes it now.
+    ///
+    /// # Errors
+    /// What is wrong with the model, or TensorFlow's words.
+    pub(super) fn new(
+        library: &Library,
+        built: BuiltGraph,
+        image: [usize; 3],
+        classes: usize,
+    ) -> Result<Self, EngineError> {
+        let mut options = SessionOptions::new();
+        options.set_config(config().bytes()).map_err(failed)?;
+        let session = Session::new(&options, &built.graph).map_err(failed)?;
+        let device = device(&session)?;
+        let cores = Cores::new(match device {
+            Device::Cpu => library.cores,
+            // One run computes while the next one's images are on their way.
+            Device::Gpu(_) => 2,
+        });
+        let mut engine = Self {
+            session,
+            input: built.input,
+            scores: built.scores,
+            image,
+            classes,
+            device,
+            cores,
+            lone: Spread::OneCore,
+            _graph: built.graph,
+        };
+        engine.warm_up()?;
+        Ok(engine)
+    }
+
+    fn warm_up(&mut self) -> Result<(), EngineError> {
+        let pixels: Vec<f32> = (0_u8..=255).map(|level| f32::from(level) / 255.0).collect();
+        let pixels: Vec<f32> = pixels.into_iter().cycle().take(self.image.iter().product()).collect();
+        let mut scores = vec![0.0; self.classes];
+        self.run(&pixels, &mut scores, Spread::OneCore)?;
+        if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
+            return Err(EngineError(format!(
+                "the warm-up run gave the score {score}, expected finite numbers: the model's weights are damaged"
+            )));
+        }
+        if self.device == Device::Cpu && self.cores.all() > 1 {
+            // The first run over all cores starts its threads: not measured.
+            self.run(&pixels, &mut scores, Spread::AllCores)?;
+            let mut best = |spread| -> Result<Duration, EngineError> {
+                let mut best = Duration::MAX;
+                for _ in 0..3 {
+                    let begin = Instant::now();
+                    self.run(&pixels, &mut scores, spread)?;
+                    best = best.min(begin.elapsed());
+                }
+                Ok(best)
+            };
+            let (one, all) = (best(Spread::OneCore)?, best(Spread::AllCores)?);
+            if all.as_secs_f64() < one.as_secs_f64() * WORTH_ALL_CORES {
+                self.lone = Spread::AllCores;
+            }
+            tracing::debug!(?one, ?all, chosen = ?self.lone, "measured one image on one core and on all");
+        }
+        Ok(())
+    }
+
+    /// Height, width and channels of the images that it takes.
+    #[must_use]
+    pub fn image(&self) -> [usize; 3] {
+        self.image
+    }
+
+    /// Computes one run as it comes, neither cut nor queued behind others: the bare speed of the library.
+    ///
+    /// # Errors
+    /// As [`Engine::predict`].
+    pub fn run_bare(&self, batch: &Batch, spread: Spread) -> Result<Scores, EngineError> {
+        self.check(batch)?;
+        let mut values = vec![0.0; batch.images * self.classes];
+        self.run(&batch.pixels, &mut values, spread)?;
+        Ok(Scores { classes: self.classes, values })
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), EngineError> {
+        if batch.shape != self.image {
+            return Err(EngineError(format!(
+                "the images have shape {:?}, the model takes {:?}",
+                batch.shape, self.image
+            )));
+        }
+        let expected = batch.images * self.image.iter().product::<usize>();
+        if batch.images == 0 || batch.pixels.len() != expected {
+            return Err(EngineError(format!(
+                "a batch of {} images has {} values, expected {expected} for at least 1 image",
+                batch.images,
+                batch.pixels.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Cuts a batch into runs, which this thread and others take in turns.
+    fn side_by_side(&self, pixels: &[f32], values: &mut [f32], threads: usize) -> Result<(), EngineError> {
+        let images = values.len() / self.classes;
+        let run = images_of_a_run(images, threads);
+        let pixels = pixels.chunks(run * self.image.iter().product::<usize>());
+        let runs = std::sync::Mutex::new(pixels.zip(values.chunks_mut(run * self.classes)));
+        let work = || -> Result<(), EngineError> {
+            loop {
+                let next = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+                let Some((pixels, values)) = next else { return Ok(()) };
+                self.run(pixels, values, Spread::OneCore)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            others.into_iter().fold(own, |result, other| {
+                result.and(other.join().unwrap_or_else(|_| Err(EngineError("a run panicked".to_owned()))))
+            })
+        })
+    }
+
+    /// Computes the scores of some images in one run.
+    fn run(&self, pixels: &[f32], values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
+        let [height, width, channels] = self.image;
+        let images = values.len() / self.classes;
+        let dims = [images, height, width, channels].map(|size| size as u64);
+        let mut input = Tensor::<f32>::new(&dims);
+        input.copy_from_slice(pixels);
+        let mut arguments = SessionRunArgs::new();
+        arguments.add_feed(&self.input.operation, self.input.index, &input);
+        let token = arguments.request_fetch(&self.scores.operation, self.scores.index);
+        match (&self.device, spread) {
+            (Device::Cpu, Spread::AllCores) => arguments.set_run_options(over_all_cores().bytes()),
+            (Device::Cpu, Spread::OneCore) | (Device::Gpu(_), _) => {}
+        }
+        self.session.run(&mut arguments).map_err(failed)?;
+        let output: Tensor<f32> = arguments.fetch(token).map_err(failed)?;
+        if output.len() != values.len() {
+            return Err(EngineError(format!(
+                "the model gave {} scores for {images} images, expected {}",
+                output.len(),
+                values.len()
+            )));
+        }
+        values.copy_from_slice(&output);
+        Ok(())
+    }
+}
+
+impl Engine for TensorflowEngine {
+    fn predict(&self, batch: &Batch) -> Result<Scores, EngineError> {
+        self.check(batch)?;
+        let mut values = vec![0.0; batch.images * self.classes];
+        let few = batch.images * 2 <= self.cores.all();
+        let lone = if self.lone == Spread::AllCores && few { self.cores.take_all_if_idle() } else { None };
+        match (&self.device, lone) {
+            (Device::Cpu, Some(_all)) => self.run(&batch.pixels, &mut values, Spread::AllCores)?,
+            (Device::Cpu, None) => {
+                let share = self.cores.take(batch.images);
+                self.side_by_side(&batch.pixels, &mut values, share.count())?;
+            }
+            (Device::Gpu(_), _) => {
+                let _turn = self.cores.take(1);
+                self.run(&batch.pixels, &mut values, Spread::OneCore)?;
+            }
+        }
+        Ok(Scores { classes: self.classes, values })
+    }
+
+    fn device(&self) -> &str {
+        match &self.device {
+            Device::Cpu => "cpu",
+            Device::Gpu(name) => name,
+        }
+    }
+}
+
+/// As few runs as [`MAX_RUN`] allows, as many for each thread as for the others, about equally large.
+fn images_of_a_run(images: usize, threads: usize) -> usize {
+    let runs = images.div_ceil(MAX_RUN).next_multiple_of(threads);
+    images.div_ceil(runs).max(1)
+}
+
+/// `ConfigProto`
+fn config() -> Message {
+    let gpu = Message::default().integer(4, 1); // allow_growth: leave room for other models and processes
+    let experimental = Message::default()
+        .integer(12, 1) // optimize_for_static_graph: the graph never grows, so its first form is not kept
+        .integer(14, 1); // disable_output_partition_graphs: nor is another copy for debugging
+    Message::default()
+        .integer(2, 1) // intra_op_parallelism_threads: an operation is not shared among threads
+        .integer(5, -1) // inter_op_parallelism_threads: a run stays on the thread that asks for it
+        .message(6, &gpu)
+        .integer(7, 1) // allow_soft_placement: what a GPU cannot do, the CPU does
+        .message(16, &experimental)
+}
+
+/// `RunOptions` of a run that gets threads from the pool that all runs of the process share; its size is
+/// set in `library`.
+fn over_all_cores() -> Message {
+    Message::default().message(8, &Message::default().integer(2, 1)) // experimental.use_run_handler_pool
+}
+
+fn device(session: &Session) -> Result<Device, EngineError> {
+    let devices = session.device_list().map_err(failed)?;
+    let gpu = devices.iter().find(|device| device.device_type == "GPU");
+    Ok(gpu.map_or(Device::Cpu, |gpu| {
+        let number = gpu.name.rsplit(':').next().unwrap_or("0");
+        Device::Gpu(format!("gpu:{number}"))
+    }))
+}
+
+fn failed(status: Status) -> EngineError {
+    EngineError(format!("TensorFlow: {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_even_and_small() {
+        let cases =
+            [(1, 1, 1), (1, 2, 1), (8, 1, 8), (8, 2, 4), (9, 2, 5), (17, 2, 5), (32, 2, 8), (33, 1, 7)];
+        for (images, threads, expected) in cases {
+            assert_eq!(images_of_a_run(images, threads), expected, "{images} images on {threads} threads");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the worker from the outside.
+
+mod pixels;
+mod runtime;

@@ -1,0 +1,8 @@
+//! A running worker between a broker, a store and a model that does as its images say.
+
+mod batches;
+mod bench;
+mod crashes;
+mod engine;
+mod parts;
+mod stopping;

@@ -1,0 +1,87 @@
+//! How images are put together for the model.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::ids::ModelVersion;
+use tokio::sync::oneshot;
+use worker::engine::{Engine, EngineError};
+use worker::pipeline::batch::{BatchLimits, Batcher, Ticket};
+
+use super::bench::{Bench, named, png};
+use super::engine::{Double, Kind, SHAPE};
+
+const LIMITS: BatchLimits = BatchLimits { max_images: 4, max_delay: Duration::ZERO };
+
+type Reply = oneshot::Receiver<Result<Vec<f32>, EngineError>>;
+
+/// Submits ordinary images with these labels.
+fn submit(batcher: &Batcher, engine: &Arc<Double>, model: u8, labels: std::ops::Range<u8>) -> Vec<Reply> {
+    let values = |label| {
+        let pixel = [f32::from(label), 0.0, 0.0];
+        pixel.repeat(SHAPE[0] * SHAPE[1])
+    };
+    labels
+        .map(|label| {
+            let (reply, answer) = oneshot::channel();
+            let engine = Arc::clone(engine) as Arc<dyn Engine>;
+            let ticket = Ticket { engine, shape: SHAPE, reply, since: Instant::now() };
+            batcher.submit(&ModelVersion::from_digest([model; 32]), values(label), ticket);
+            answer
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn images_that_gather_while_the_model_runs_share_its_next_calls() {
+    let (engine, mut ears) = Double::new();
+    engine.hold();
+    let batcher = Batcher::start(LIMITS, 1).unwrap();
+    let mut replies = submit(&batcher, &engine, 1, 0..1);
+    assert_eq!(ears.entered.recv().await.unwrap(), [0], "the first does not wait");
+    replies.extend(submit(&batcher, &engine, 1, 1..7));
+    engine.release();
+    for (label, reply) in replies.into_iter().enumerate() {
+        assert_eq!(reply.await.unwrap().unwrap()[label], 1.0);
+    }
+    assert_eq!(engine.calls(), [vec![0], vec![1, 2, 3, 4], vec![5, 6]]);
+}
+
+#[tokio::test]
+async fn no_batch_mixes_versions_and_none_is_starved() {
+    let (engine, mut ears) = Double::new();
+    engine.hold();
+    let batcher = Batcher::start(LIMITS, 1).unwrap();
+    let mut replies = submit(&batcher, &engine, 1, 0..1);
+    ears.entered.recv().await.unwrap();
+    replies.extend(submit(&batcher, &engine, 1, 1..9));
+    replies.extend(submit(&batcher, &engine, 2, 9..11));
+    engine.release();
+    for reply in replies {
+        reply.await.unwrap().unwrap();
+    }
+    assert_eq!(engine.calls(), [vec![0], vec![1, 2, 3, 4], vec![9, 10], vec![5, 6, 7, 8]]);
+}
+
+#[tokio::test]
+async fn an_image_of_another_size_than_its_model_is_refused() {
+    let (engine, _ears) = Double::new();
+    let batcher = Batcher::start(LIMITS, 1).unwrap();
+    let (reply, answer) = oneshot::channel();
+    let ticket = Ticket { engine: engine.clone(), shape: SHAPE, reply, since: Instant::now() };
+    batcher.submit(&ModelVersion::from_digest([1; 32]), vec![0.0; 11], ticket);
+    let error = answer.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the image has 11 values, expected 12");
+    assert!(engine.calls().is_empty());
+}
+
+#[tokio::test]
+async fn as_many_calls_run_at_once_as_there_are_inference_threads() {
+    let bench = Bench::new().await;
+    let (engine, _ears) = Double::new();
+    let worker = bench.worker(&engine, &["--inference-threads=2", "--max-batch-size=1"]);
+    // Either call ends only while another runs.
+    let job = bench.submit(&[vec![png(Kind::Pairs, 1), png(Kind::Pairs, 2)]]).await;
+    assert_eq!(bench.labels(job).await, named([1, 2]));
+    worker.stop().await.unwrap();
+}

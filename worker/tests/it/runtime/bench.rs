@@ -1,0 +1,200 @@
+//! A broker, a store, a package, and workers on them.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Parser as _;
+use common::broker::in_process::InProcessBroker;
+use common::broker::{Broker as _, BrokerLimits};
+use common::fleet::FleetState;
+use common::ids::{Generation, JobId, ModelName, ModelVersion};
+use common::messages::{
+    EncodedImage, ImageOutcome, Job, JobRecord, JobStatus, Part, PartId, PinnedModel, Timestamp, WIRE_VERSION,
+};
+use common::package::Catalog;
+use common::store::Store as _;
+use common::store::in_memory::InMemoryStore;
+use image::{ImageFormat, Rgb, RgbImage};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker::config::Program;
+use worker::run::{Parts, RunError, Worker};
+
+use super::engine::{CLASSES, Double, Kind, Loader, SHAPE};
+
+/// Long enough that only a hang reaches it.
+pub(crate) const FOREVER: Duration = Duration::from_secs(60);
+
+/// What workers work on.
+pub(crate) struct Bench {
+    pub(crate) broker: Arc<InProcessBroker>,
+    pub(crate) store: Arc<InMemoryStore>,
+    pub(crate) model: PinnedModel,
+    catalog: Catalog,
+    _folder: tempfile::TempDir,
+}
+
+/// A worker at work.
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Bench {
+    /// An empty queue and an active model.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("double");
+        fs::create_dir(&inside).unwrap();
+        fs::write(inside.join("double.hdf5"), "a model").unwrap();
+        let classes: Vec<String> = (0..CLASSES).map(|number| format!("\"label {number}\"")).collect();
+        let config = format!(
+            r#"{{"img_preproc_type": "no_prepro", "image_preproc_config": {{"input_shape": {SHAPE:?}}},
+                "output_postproc_type": "argmax", "output_config": {{"output_classes": [{}]}}}}"#,
+            classes.join(", ")
+        );
+        fs::write(inside.join("double_config.json"), config).unwrap();
+        let catalog = Catalog::new(folder.path());
+        let package = catalog.open(&ModelName::parse("double").unwrap()).unwrap();
+        let model = PinnedModel { name: package.name, version: package.version, generation: Generation(1) };
+        let store = InMemoryStore::new();
+        let fleet =
+            FleetState { generation: Generation(1), active: Some(model.clone()), ..FleetState::default() };
+        store.replace_fleet(0, &fleet).await.unwrap();
+        let broker =
+            InProcessBroker::new(BrokerLimits { max_parts: 1000, call_timeout: Duration::from_secs(5) });
+        Self { broker, store, model, catalog, _folder: folder }
+    }
+
+    /// Starts a worker with these settings.
+    pub(crate) fn worker(&self, engine: &Arc<Double>, settings: &[&str]) -> Running {
+        let words = std::iter::once("classifier-worker").chain(settings.iter().copied());
+        let config = Program::try_parse_from(words).unwrap().worker;
+        let parts = Parts {
+            broker: Arc::clone(&self.broker) as _,
+            store: Arc::clone(&self.store) as _,
+            catalog: self.catalog.clone(),
+            loader: Arc::new(Loader(Arc::clone(engine))),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(Worker::start(&config, parts).unwrap().work(stop.clone()));
+        Running { stop, task }
+    }
+
+    /// Accepts a job of these parts and queues it.
+    pub(crate) async fn submit(&self, parts: &[Vec<Bytes>]) -> JobId {
+        self.submit_for(&self.model, FOREVER, parts).await
+    }
+
+    /// Accepts a job for this model that is given up after so long.
+    pub(crate) async fn submit_for(
+        &self,
+        model: &PinnedModel,
+        deadline: Duration,
+        parts: &[Vec<Bytes>],
+    ) -> JobId {
+        let accepted_at = Timestamp::now();
+        let record = JobRecord {
+            id: JobId::random(),
+            model: model.clone(),
+            accepted_at,
+            deadline: accepted_at.after(deadline),
+            retention: FOREVER,
+            image_ids: (0..).take(parts.iter().map(Vec::len).sum()).collect(),
+            parts: u32::try_from(parts.len()).unwrap(),
+            top_k: 0,
+            idempotency: None,
+        };
+        self.store.put_job(&record).await.unwrap();
+        let mut positions = 0..;
+        for (index, images) in (0..).zip(parts) {
+            let part = Part {
+                wire: WIRE_VERSION,
+                id: PartId { job: record.id, index },
+                model: model.clone(),
+                accepted_at,
+                deadline: record.deadline,
+                top_k: 0,
+                traceparent: None,
+                request_id: None,
+                images: images
+                    .iter()
+                    .map(|bytes| EncodedImage { position: positions.next().unwrap(), bytes: bytes.clone() })
+                    .collect(),
+            };
+            self.broker.publish(part).await.unwrap();
+        }
+        record.id
+    }
+
+    /// Waits for a job's end.
+    pub(crate) async fn ended(&self, job: JobId) -> JobStatus {
+        let ended = self.store.wait(job, FOREVER).await.unwrap().expect("the job is known");
+        assert!(Job::is_finished(&ended), "{ended:?}");
+        ended.status
+    }
+
+    /// Waits for a job's results: labels, or the codes of errors.
+    pub(crate) async fn labels(&self, job: JobId) -> Vec<String> {
+        match self.ended(job).await {
+            JobStatus::Done { outcomes, .. } => outcomes
+                .into_iter()
+                .map(|outcome| match outcome {
+                    ImageOutcome::Classified { best, .. } => best.label,
+                    ImageOutcome::Rejected(error) => error.code,
+                })
+                .collect(),
+            other => panic!("expected results, got {other:?}"),
+        }
+    }
+
+    /// Nothing is left in the queue.
+    pub(crate) async fn assert_nothing_waits(&self) {
+        assert_eq!(self.broker.depth().await.unwrap().waiting, 0);
+    }
+}
+
+impl Running {
+    /// Tells it to stop and waits until it has left.
+    pub(crate) async fn stop(self) -> Result<(), RunError> {
+        self.stop.cancel();
+        tokio::time::timeout(FOREVER, self.task).await.expect("it leaves").unwrap()
+    }
+
+    /// Tells it to stop.
+    pub(crate) fn tell_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends it in the midst of whatever it does.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|error| error.is_cancelled()));
+    }
+}
+
+/// A version that no package has.
+pub(crate) fn other_version(model: &PinnedModel) -> PinnedModel {
+    PinnedModel { version: ModelVersion::from_digest([7; 32]), ..model.clone() }
+}
+
+/// An image that makes the model do this and say that label.
+pub(crate) fn png(kind: Kind, label: u8) -> Bytes {
+    let [height, width, _] = SHAPE.map(|side| u32::try_from(side).unwrap());
+    let pixels = RgbImage::from_pixel(width, height, Rgb([kind as u8, 0, label]));
+    let mut file = std::io::Cursor::new(Vec::new());
+    pixels.write_to(&mut file, ImageFormat::Png).unwrap();
+    file.into_inner().into()
+}
+
+/// Parts of ordinary images with these labels.
+pub(crate) fn parts(labels: &[&[u8]]) -> Vec<Vec<Bytes>> {
+    labels.iter().map(|part| part.iter().map(|label| png(Kind::Normal, *label)).collect()).collect()
+}
+
+/// How a label reads in a result.
+pub(crate) fn named(labels: impl IntoIterator<Item = u8>) -> Vec<String> {
+    labels.into_iter().map(|label| format!("label {label}")).collect()
+}
