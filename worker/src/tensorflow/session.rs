@@ -7,6 +7,8 @@ use tensorflow::{Graph, Output, Session, SessionOptions, SessionRunArgs, Status,
 use super::cores::Cores;
 use super::graph::BuiltGraph;
 use super::library::Library;
+use super::memory;
+use super::ops::native;
 use super::protobuf::Message;
 use crate::engine::{Batch, Engine, EngineError, Scores};
 
@@ -45,6 +47,8 @@ pub struct TensorflowEngine {
     lone: Spread,
     // After the session, which computes with it.
     _graph: Graph,
+    // After both: fields are dropped in this order.
+    _memory: memory::GiveBack,
 }
 
 /// What a session found to compute on.
@@ -77,6 +81,14 @@ impl TensorflowEngine {
         let mut options = SessionOptions::new();
         options.set_config(config().bytes()).map_err(failed)?;
         let session = Session::new(&options, &built.graph).map_err(failed)?;
+        // One after the other, each given up by us as soon as TensorFlow has it.
+        for variable in built.variables {
+            let value = native(&variable.value.shape, &variable.value.values);
+            let mut arguments = SessionRunArgs::new();
+            arguments.add_feed(&variable.feed.operation, variable.feed.index, &value);
+            arguments.add_target(&variable.assign);
+            session.run(&mut arguments).map_err(failed)?;
+        }
         let device = device(&session)?;
         let cores = Cores::new(match device {
             Device::Cpu => library.cores,
@@ -93,8 +105,10 @@ impl TensorflowEngine {
             cores,
             lone: Spread::OneCore,
             _graph: built.graph,
+            _memory: memory::GiveBack,
         };
         engine.warm_up()?;
+        memory::give_back();
         Ok(engine)
     }
 
@@ -202,9 +216,7 @@ impl TensorflowEngine {
     fn run(&self, pixels: &[f32], values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
         let [height, width, channels] = self.image;
         let images = values.len() / self.classes;
-        let dims = [images, height, width, channels].map(|size| size as u64);
-        let mut input = Tensor::<f32>::new(&dims);
-        input.copy_from_slice(pixels);
+        let input = native(&[images, height, width, channels], pixels);
         let mut arguments = SessionRunArgs::new();
         arguments.add_feed(&self.input.operation, self.input.index, &input);
         let token = arguments.request_fetch(&self.scores.operation, self.scores.index);
