@@ -124,7 +124,8 @@ pub trait Acknowledge: Send + Sync {
 pub struct QueueDepth {
     /// Parts that wait for a worker.
     pub waiting: u64,
-    /// Workers' consumers attached to the queue.
+    /// Workers' consumers attached to the queue. One that was stopped may count until the last part that
+    /// it handed out is settled.
     pub consumers: u64,
     /// Parts put aside.
     pub dead_letters: u64,

@@ -189,8 +189,9 @@ pub async fn a_stopped_consumer_gives_back_what_it_did_not_hand_out(bench: impl 
     let in_hand = take(&mut leaving).await;
     leaving.stop().await.unwrap();
     assert!(timeout(SOON, leaving.next()).await.expect("it does not wait").unwrap().is_none());
-    until_depth(&broker, |depth| depth.waiting == 5 && depth.consumers == 0).await;
+    until_depth(&broker, |depth| depth.waiting == 5).await;
     in_hand.acknowledge.ack().await.unwrap();
+    until_depth(&broker, |depth| depth.consumers == 0).await;
 
     let mut staying = bench.broker().await.consume(10).await.unwrap();
     let mut seen = HashSet::new();

@@ -412,6 +412,7 @@ fn report(host: &str, images_total: u64) -> WorkerReport {
         generation: Some(Generation(3)),
         loaded: Vec::new(),
         preparation: None,
+        problem: None,
         images_per_second: 1.5,
         parts_per_second: 0.5,
         images_total,

@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// when their process ends, however it ends. Then it ends the groups and removes the folder.
 const GUARD: &str = r#"
 while read -r group; do groups="$groups $group"; done
-for group in $groups; do kill -KILL -- "-$group"; done 2> /dev/null
+for group in $groups; do kill -s KILL -- "-$group"; done 2> /dev/null
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
@@ -114,7 +114,7 @@ impl Process {
 
     /// Sends a signal to it and its children.
     pub(super) fn signal(&self, signal: &str) {
-        let group = format!("kill -{signal} -- -{}", self.child.id());
+        let group = format!("kill -s {signal} -- -{}", self.child.id());
         let status = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
         status.expect("there is a shell");
     }

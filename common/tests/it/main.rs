@@ -2,5 +2,6 @@
 
 mod in_memory;
 mod in_process;
+mod latency;
 mod rabbitmq;
 mod redis;

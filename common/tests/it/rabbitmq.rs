@@ -8,6 +8,9 @@ use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerLimits};
 use common::testing::{shared_rabbitmq, unique_prefix};
 
+mod foreign;
+mod restart;
+
 struct Shared(RabbitMqConfig);
 
 #[async_trait::async_trait]

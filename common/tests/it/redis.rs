@@ -8,6 +8,8 @@ use common::store::contract::Bench;
 use common::store::redis::{RedisConfig, RedisStore};
 use common::testing::{shared_redis, unique_prefix};
 
+mod restart;
+
 struct Shared(RedisConfig);
 
 #[async_trait::async_trait]
