@@ -101,3 +101,5 @@ fn every_image_is_scaled_and_padded_as_opencv_and_numpy_do_it() {
         assert_eq!((values.len(), different), (expected.len(), 0), "{} differs", case.expected);
     }
 }
+
+mod hostile;

@@ -15,13 +15,41 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImag
         limits.check(width, height)?;
     }
     let coded = file.coded?;
-    match pixels_of(coded, limits, Strictness::Strict) {
-        // Harmless bytes between two segments are worth a second try, and no more than that.
-        Err(Fault::Undecodable(fact)) if fact.contains("Extra bytes between headers") => {
+    match pixels_of(&guarded(coded), limits, Strictness::Strict) {
+        // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
+        // which decoders find their way again at the next.
+        Err(Fault::Undecodable(fact)) if file.restarts || fact.contains("Extra bytes between headers") => {
             pixels_of(coded, limits, Strictness::Lenient)
         }
         outcome => outcome,
     }
+}
+
+/// The picture with bits before its end marker that no Huffman code begins with, 16 ones in a row.
+///
+/// The decoder takes zeros where data is missing, and they decode to something. Sound data ends before
+/// the guard; one that stops early runs into it, which is an error.
+fn guarded(coded: &[u8]) -> Vec<u8> {
+    const GUARD: [u8; 64] = {
+        let mut bytes = [0xff; 64];
+        let mut stuffing = 1;
+        while stuffing < bytes.len() {
+            bytes[stuffing] = 0;
+            stuffing += 2;
+        }
+        bytes
+    };
+    let (data, end_marker) = coded.split_at(coded.len() - 2);
+    [data, &GUARD, end_marker].concat()
+}
+
+/// Whether a file is whole and within the limits, without decoding it.
+pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
+    let coded = Structure::of(bytes).coded?;
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options(Strictness::Lenient));
+    decoder.decode_headers().map_err(fault)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    limits.check(width, height)
 }
 
 /// How the decoder takes damage. Lenient, it fills what is missing with grey and says nothing.
@@ -36,38 +64,30 @@ fn pixels_of(
     limits: &DecodeLimits,
     strictness: Strictness,
 ) -> Result<(DecodedImage, Orientation), Fault> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(strictness == Strictness::Strict)
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX)
-        // Chosen while the headers are read, and kept: a later order for BGR would give RGB.
-        .jpeg_set_out_colorspace(ColorSpace::BGR);
+    let options = options(strictness);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options);
     decoder.decode_headers().map_err(fault)?;
     let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
     limits.check(width, height)?;
     let stored = decoder.input_colorspace().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
-    // The decoder's own ways from CMYK to RGB differ from OpenCV's, so those come as they are stored.
-    let wanted = match stored {
-        ColorSpace::YCbCr => ColorSpace::BGR,
-        ColorSpace::RGB | ColorSpace::Luma | ColorSpace::CMYK | ColorSpace::YCCK => stored,
-        other => return Err(Fault::Undecodable(format!("unsupported colour space {other:?}"))),
-    };
+    let coding = Coding::of(stored)?;
+    // The decoder's own ways from CMYK to RGB differ from OpenCV's, so all but YCbCr comes as stored.
+    let wanted = if coding == Coding::YCbCr { ColorSpace::BGR } else { stored };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
     let mut samples = decoder.decode().map_err(fault)?;
     let orientation = decoder.exif().map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
-    let pixels = match stored {
-        ColorSpace::Luma => channels::from_gray(samples.into_iter()),
-        ColorSpace::RGB => {
+    let pixels = match coding {
+        Coding::Gray => channels::from_gray(samples.into_iter()),
+        Coding::YCbCr => samples,
+        Coding::Rgb => {
             channels::reverse(&mut samples);
             samples
         }
-        ColorSpace::CMYK => from_cmyk(&samples),
-        ColorSpace::YCCK => {
+        Coding::Cmyk => from_cmyk(&samples),
+        Coding::Ycck => {
             samples.chunks_exact_mut(4).for_each(ycck_to_cmyk);
             from_cmyk(&samples)
         }
-        _ => samples,
     };
     if pixels.len() != width * height * 3 {
         return Err(Fault::undecodable("corrupt data"));
@@ -75,10 +95,46 @@ fn pixels_of(
     Ok((DecodedImage { height, width, pixels }, orientation))
 }
 
+fn options(strictness: Strictness) -> DecoderOptions {
+    DecoderOptions::default()
+        .set_strict_mode(strictness == Strictness::Strict)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+        // Chosen while the headers are read, and kept: a later order for BGR would give RGB.
+        .jpeg_set_out_colorspace(ColorSpace::BGR)
+}
+
 fn fault(cause: DecodeErrors) -> Fault {
-    match cause {
-        DecodeErrors::Unsupported(scheme) => Fault::Undecodable(format!("unsupported variant {scheme:?}")),
-        other => Fault::Undecodable(format!("corrupt data ({other:?})")),
+    if let DecodeErrors::Unsupported(scheme) = cause {
+        return Fault::Undecodable(format!("unsupported variant {scheme:?}"));
+    }
+    Fault::Undecodable(format!("corrupt data ({cause:?})"))
+}
+
+/// How the components of a file make a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gray,
+    YCbCr,
+    Rgb,
+    Cmyk,
+    Ycck,
+}
+
+impl Coding {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the decoder's own set, which may grow: the rest is refused"
+    )]
+    fn of(stored: ColorSpace) -> Result<Self, Fault> {
+        Ok(match stored {
+            ColorSpace::Luma => Self::Gray,
+            ColorSpace::YCbCr => Self::YCbCr,
+            ColorSpace::RGB => Self::Rgb,
+            ColorSpace::CMYK => Self::Cmyk,
+            ColorSpace::YCCK => Self::Ycck,
+            other => return Err(Fault::Undecodable(format!("unsupported colour space {other:?}"))),
+        })
     }
 }
 
@@ -105,6 +161,8 @@ fn ycck_to_cmyk(pixel: &mut [u8]) {
 struct Structure<'a> {
     /// Width and height of the frame, where a frame header was reached.
     size: Option<(usize, usize)>,
+    /// Whether restart markers are announced.
+    restarts: bool,
     /// The picture's bytes up to its end marker; what follows that is none of it.
     coded: Result<&'a [u8], Fault>,
 }
@@ -113,15 +171,20 @@ impl<'a> Structure<'a> {
     /// Walks from segment to segment, so that a thumbnail's end marker inside one is not taken for the
     /// picture's.
     fn of(bytes: &'a [u8]) -> Self {
-        let mut size = None;
-        let end = Self::walk(bytes, &mut size);
+        let (mut size, mut restarts) = (None, false);
+        let end = Self::walk(bytes, |marker, segment| match marker {
+            // Frame headers, without the tables (C4, C8, CC) that stand among them.
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => size = size.or(frame_size(segment)),
+            0xdd => restarts = true,
+            _ => (),
+        });
         let truncated =
             || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
-        Self { size, coded: end.and_then(|end| bytes.get(..end)).ok_or_else(truncated) }
+        Self { size, restarts, coded: end.and_then(|end| bytes.get(..end)).ok_or_else(truncated) }
     }
 
     /// The index behind the end marker; `None` when the bytes end first.
-    fn walk(bytes: &[u8], size: &mut Option<(usize, usize)>) -> Option<usize> {
+    fn walk(bytes: &[u8], mut told: impl FnMut(u8, &[u8])) -> Option<usize> {
         let mut at = 2;
         loop {
             // Entropy-coded data, and what strays between segments, goes up to the next marker.
@@ -136,18 +199,16 @@ impl<'a> Structure<'a> {
                 _ => {
                     let segment = bytes.get(at + 2..)?;
                     let length = usize::from(u16::from_be_bytes([*segment.first()?, *segment.get(1)?]));
-                    // Frame headers, without the tables (C4, C8, CC) that stand among them.
-                    if matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf)
-                        && size.is_none()
-                    {
-                        let side = |at: usize| {
-                            Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])))
-                        };
-                        *size = Some((side(5)?, side(3)?));
-                    }
+                    told(marker, segment);
                     at += 2 + length.max(2);
                 }
             }
         }
     }
+}
+
+/// Width and height, from a frame header's length field on.
+fn frame_size(segment: &[u8]) -> Option<(usize, usize)> {
+    let side = |at: usize| Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])));
+    Some((side(5)?, side(3)?))
 }

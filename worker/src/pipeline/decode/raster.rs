@@ -1,26 +1,20 @@
-//! PNG, BMP, GIF and WebP: one picture of plain samples each, perhaps with alpha.
+//! PNG, BMP and GIF: one picture of plain samples each, perhaps with alpha.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
-use image::codecs::webp::WebPDecoder;
 use image::{ColorType, ImageDecoder, Limits};
 
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, channels};
+use super::{DecodeLimits, DecodedImage, Fault, channels, memory_for};
 
 pub(super) fn png(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
     let (width, height) = png_size(bytes)?;
     limits.check(width, height)?;
-    let mut decoder = PngDecoder::with_limits(Cursor::new(bytes), memory_limits(limits)).map_err(fault)?;
-    let orientation = orientation_of(&mut decoder);
-    Ok((read(decoder, limits)?, orientation))
-}
-
-pub(super) fn webp(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(fault)?;
+    let mut decoder =
+        PngDecoder::with_limits(Cursor::new(bytes), memory_limits(width, height)).map_err(fault)?;
     let orientation = orientation_of(&mut decoder);
     Ok((read(decoder, limits)?, orientation))
 }
@@ -75,20 +69,22 @@ fn png_size(bytes: &[u8]) -> Result<(usize, usize), Fault> {
     side(16).zip(side(20)).ok_or_else(|| Fault::undecodable("it is truncated"))
 }
 
-fn memory_limits(limits: &DecodeLimits) -> Limits {
+fn memory_limits(width: usize, height: usize) -> Limits {
     let mut memory = Limits::no_limits();
-    memory.max_alloc = Some(limits.memory() as u64);
+    memory.max_alloc = Some(memory_for(width, height) as u64);
     memory
 }
 
-fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
+/// What the file's EXIF block says.
+pub(super) fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     match decoder.exif_metadata() {
         Ok(Some(exif)) => Orientation::from_exif(&exif),
         Ok(None) | Err(_) => Orientation::UPRIGHT,
     }
 }
 
-fn read(decoder: impl ImageDecoder, limits: &DecodeLimits) -> Result<DecodedImage, Fault> {
+/// The pixels of a decoder that has read its header.
+pub(super) fn read(decoder: impl ImageDecoder, limits: &DecodeLimits) -> Result<DecodedImage, Fault> {
     read_with(decoder, limits, |_| ())
 }
 
@@ -101,12 +97,20 @@ fn read_with(
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     limits.check(width, height)?;
-    decoder.set_limits(memory_limits(limits)).map_err(fault)?;
+    decoder.set_limits(memory_limits(width, height)).map_err(fault)?;
     let color = decoder.color_type();
     let mut samples = vec![0; width * height * usize::from(color.bytes_per_pixel())];
     decoder.read_image(&mut samples).map_err(fault)?;
     amend(&mut samples);
-    let pixels = match color {
+    Ok(DecodedImage { height, width, pixels: bgr_of(color, samples)? })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the decoder's own set, which may grow: the rest is refused"
+)]
+fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    Ok(match color {
         ColorType::L8 => channels::from_gray(samples.into_iter()),
         ColorType::La8 => channels::from_gray(samples.chunks_exact(2).map(|pixel| pixel[0])),
         ColorType::Rgb8 => {
@@ -119,8 +123,7 @@ fn read_with(
         ColorType::Rgb16 => channels::from_rgb::<3>(&high_bytes(&samples)),
         ColorType::Rgba16 => channels::from_rgb::<4>(&high_bytes(&samples)),
         other => return Err(Fault::Undecodable(format!("unsupported colour type {other:?}"))),
-    };
-    Ok(DecodedImage { height, width, pixels })
+    })
 }
 
 /// The upper halves of 16-bit samples: OpenCV has libpng drop the lower ones.
@@ -131,12 +134,15 @@ fn high_bytes(samples: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-fn fault(cause: image::ImageError) -> Fault {
-    match cause {
-        image::ImageError::IoError(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Fault::undecodable("it is truncated")
-        }
-        image::ImageError::Unsupported(cause) => Fault::Undecodable(format!("unsupported variant ({cause})")),
-        other => Fault::Undecodable(format!("corrupt data ({other})")),
+/// A decoder's error as a fact about the file.
+pub(super) fn fault(cause: image::ImageError) -> Fault {
+    if let image::ImageError::Unsupported(cause) = &cause {
+        return Fault::Undecodable(format!("unsupported variant ({cause})"));
     }
+    if let image::ImageError::IoError(cause) = &cause
+        && cause.kind() == ErrorKind::UnexpectedEof
+    {
+        return Fault::undecodable("it is truncated");
+    }
+    Fault::Undecodable(format!("corrupt data ({cause})"))
 }

@@ -1,6 +1,6 @@
 //! TIFF, first page, the way libtiff's RGBA interface reads it, which OpenCV uses.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
@@ -8,27 +8,33 @@ use tiff::{ColorType, TiffError};
 
 use super::directory::Directory;
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, channels};
+use super::{DecodeLimits, DecodedImage, Fault, channels, jpeg, memory_for};
 
 const PHOTOMETRIC_INTERPRETATION: u16 = 262;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
 /// Value of the tag `ExtraSamples` for alpha that the colours are not yet multiplied by.
 const UNASSOCIATED_ALPHA: u16 = 2;
+/// Value of the tag `Compression` for JPEG as TIFF's second technical note has it.
+const JPEG_COMPRESSION: u16 = 7;
 
 pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
     // The decoder refuses palettes, so it is shown their indices as levels of grey.
     let directory = Directory::first(bytes)
         .filter(|directory| directory.short(PHOTOMETRIC_INTERPRETATION) == Some(PALETTE));
     let indices = directory.and_then(|d| d.with_short(PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO));
-    let mut memory = Limits::default();
-    memory.decoding_buffer_size = limits.memory();
-    memory.intermediate_buffer_size = limits.memory();
     let source = Cursor::new(indices.as_deref().unwrap_or(bytes));
-    let mut decoder = Decoder::new(source).map_err(fault)?.with_limits(memory);
+    let mut decoder = Decoder::new(source).map_err(fault)?;
     let (width, height) = decoder.dimensions().map_err(fault)?;
     let (width, height) = (width as usize, height as usize);
     limits.check(width, height)?;
+    let mut memory = Limits::default();
+    memory.decoding_buffer_size = memory_for(width, height);
+    memory.intermediate_buffer_size = memory_for(width, height);
+    let mut decoder = decoder.with_limits(memory);
+    if decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(fault)? == Some(JPEG_COMPRESSION) {
+        check_jpegs(bytes, &mut decoder, limits)?;
+    }
     let orientation = decoder.find_tag_unsigned(Tag::Orientation).map_err(fault)?.unwrap_or(1);
     let layout = Layout {
         width,
@@ -42,15 +48,47 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImag
     };
     let mut samples = DecodingResult::U8(Vec::new());
     let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?;
-    let pixels = match samples {
-        DecodingResult::U8(samples) => layout.bgr_of_bytes(&interleaved(samples, &planes, 1))?,
-        DecodingResult::U16(samples) => layout.bgr_of_words(&interleaved(samples, &planes, 2))?,
-        _ => return Err(Fault::undecodable("unsupported variant (samples are not unsigned integers)")),
+    let pixels = if let DecodingResult::U8(samples) = samples {
+        layout.bgr_of_bytes(&interleaved(samples, &planes, 1))?
+    } else if let DecodingResult::U16(samples) = samples {
+        layout.bgr_of_words(&interleaved(samples, &planes, 2))?
+    } else {
+        return Err(Fault::undecodable(
+            "unsupported variant (samples are not unsigned integers of 1 to 16 bits)",
+        ));
     };
     if pixels.len() != width * height * 3 {
         return Err(Fault::undecodable("corrupt data"));
     }
     Ok((DecodedImage { height, width, pixels }, Orientation::from_tag(orientation)))
+}
+
+/// Strips and tiles compressed as JPEG are whole files of their own, but for the tables they share:
+/// each may claim any size, or stop early.
+fn check_jpegs(
+    bytes: &[u8],
+    decoder: &mut Decoder<Cursor<&[u8]>>,
+    limits: &DecodeLimits,
+) -> Result<(), Fault> {
+    let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).map_err(fault);
+    let (offsets, sizes) = match (numbers(Tag::StripOffsets)?, numbers(Tag::StripByteCounts)?) {
+        (Some(offsets), Some(sizes)) => (offsets, sizes),
+        _ => (
+            numbers(Tag::TileOffsets)?.unwrap_or_default(),
+            numbers(Tag::TileByteCounts)?.unwrap_or_default(),
+        ),
+    };
+    let tables = decoder.find_tag_unsigned_vec::<u8>(Tag::JPEGTables).map_err(fault)?.unwrap_or_default();
+    // Without the tables' end marker and the piece's start marker they are one file.
+    let tables = tables.get(..tables.len().saturating_sub(2)).unwrap_or_default();
+    for (offset, size) in offsets.into_iter().zip(sizes) {
+        let range = usize::try_from(offset).ok().zip(usize::try_from(offset.saturating_add(size)).ok());
+        let piece = range.and_then(|(start, end)| bytes.get(start..end));
+        let piece = piece.ok_or_else(|| Fault::undecodable("it is truncated"))?;
+        let cut = if tables.is_empty() { 0 } else { piece.len().min(2) };
+        jpeg::check(&[tables, &piece[cut..]].concat(), limits)?;
+    }
+    Ok(())
 }
 
 /// What the samples of a page mean.
@@ -62,6 +100,10 @@ struct Layout {
 }
 
 impl Layout {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the decoder's own set, which may grow: the rest is refused"
+    )]
     fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, Fault> {
         Ok(match self.color {
             ColorType::Gray(bits @ 1..=8) => {
@@ -75,7 +117,7 @@ impl Layout {
                 channels::from_gray(samples.chunks_exact(2).map(|pixel| pixel[0]))
             }
             ColorType::RGB(8) => channels::from_rgb::<3>(samples),
-            ColorType::RGBA(8) => self.from_rgba(samples),
+            ColorType::RGBA(8) => self.bgr_of_rgba(samples),
             ColorType::CMYK(8) => samples.chunks_exact(4).flat_map(from_cmyk).collect(),
             // Inside JPEG compression; subsampling is undone by then.
             ColorType::YCbCr(8) => samples.chunks_exact(3).flat_map(from_ycbcr).collect(),
@@ -83,18 +125,22 @@ impl Layout {
         })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the decoder's own set, which may grow: the rest is refused"
+    )]
     fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, Fault> {
         // libtiff rounds colours to the nearest level and cuts grey off.
         let rounded = || samples.iter().map(|sample| nearest(*sample)).collect::<Vec<_>>();
         Ok(match self.color {
             ColorType::Gray(16) => channels::from_gray(samples.iter().map(|level| level.to_be_bytes()[0])),
             ColorType::RGB(16) => channels::from_rgb::<3>(&rounded()),
-            ColorType::RGBA(16) => self.from_rgba(&rounded()),
+            ColorType::RGBA(16) => self.bgr_of_rgba(&rounded()),
             other => return Err(unsupported(other)),
         })
     }
 
-    fn from_rgba(&self, samples: &[u8]) -> Vec<u8> {
+    fn bgr_of_rgba(&self, samples: &[u8]) -> Vec<u8> {
         let mut pixels = channels::from_rgb::<4>(samples);
         if self.premultiply {
             for (pixel, from) in pixels.chunks_exact_mut(3).zip(samples.chunks_exact(4)) {
@@ -178,11 +224,13 @@ fn unsupported(color: ColorType) -> Fault {
 }
 
 fn fault(cause: TiffError) -> Fault {
-    match cause {
-        TiffError::IoError(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Fault::undecodable("it is truncated")
-        }
-        TiffError::UnsupportedError(cause) => Fault::Undecodable(format!("unsupported variant ({cause})")),
-        other => Fault::Undecodable(format!("corrupt data ({other})")),
+    if let TiffError::UnsupportedError(cause) = &cause {
+        return Fault::Undecodable(format!("unsupported variant ({cause})"));
     }
+    if let TiffError::IoError(cause) = &cause
+        && cause.kind() == ErrorKind::UnexpectedEof
+    {
+        return Fault::undecodable("it is truncated");
+    }
+    Fault::Undecodable(format!("corrupt data ({cause})"))
 }

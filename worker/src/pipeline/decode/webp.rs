@@ -1,0 +1,45 @@
+//! WebP, lossy and lossless; of an animation the first frame.
+
+use std::io::Cursor;
+
+use image::codecs::webp::WebPDecoder;
+
+use super::orientation::Orientation;
+use super::{DecodeLimits, DecodedImage, Fault, raster};
+
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
+    check_frames(bytes, limits)?;
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(raster::fault)?;
+    let orientation = raster::orientation_of(&mut decoder);
+    Ok((raster::read(decoder, limits)?, orientation))
+}
+
+/// A lossy frame says its size itself, and the decoder takes memory for it before it finds that the
+/// canvas is smaller. A canvas of 2^32 pixels is corrupt to the decoder, not too large.
+fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
+    const CHUNK_HEADER: usize = 8;
+    const FRAME_HEADER: usize = 16;
+    let mut at = 12;
+    while let Some(header) = bytes.get(at..at + CHUNK_HEADER) {
+        let size = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let body = at + CHUNK_HEADER;
+        at = match &header[..4] {
+            // Its own chunks follow the frame's header; they are walked like the others.
+            b"ANMF" => body + FRAME_HEADER,
+            _ => body.saturating_add(size).saturating_add(size % 2),
+        };
+        let size = match (&header[..4], bytes.get(body..body + 10)) {
+            (b"VP8 ", Some(frame)) => {
+                let side = |low: u8, high: u8| usize::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                (side(frame[6], frame[7]), side(frame[8], frame[9]))
+            }
+            (b"VP8X", Some(canvas)) => {
+                let side = |field: &[u8]| 1 + u32::from_le_bytes([field[0], field[1], field[2], 0]) as usize;
+                (side(&canvas[4..7]), side(&canvas[7..10]))
+            }
+            _ => continue,
+        };
+        limits.check(size.0, size.1)?;
+    }
+    Ok(())
+}
