@@ -82,6 +82,10 @@ impl Store for Line {
         self.through().await?.begin_try(part, position).await
     }
 
+    async fn end_try(&self, part: PartId, position: u32) -> Result<(), StoreError> {
+        self.through().await?.end_try(part, position).await
+    }
+
     async fn reopen_part(&self, part: PartId, deadline: Timestamp) -> Result<Option<PartId>, StoreError> {
         self.through().await?.reopen_part(part, deadline).await
     }
