@@ -160,7 +160,9 @@ impl Bench {
                     ImageOutcome::Rejected(error) => error.code,
                 })
                 .collect(),
-            other => panic!("expected results, got {other:?}"),
+            other @ (JobStatus::Queued | JobStatus::Processing | JobStatus::Failed { .. }) => {
+                panic!("expected results, got {other:?}")
+            }
         }
     }
 
