@@ -52,8 +52,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         Err(error @ (PackageError::Missing(_) | PackageError::Unreadable { .. })) => return Err(error.into()),
     };
-    let wheel = output::wheel(&format!("reading {name}"));
     let library = open(&arguments.library.settings())?;
+    let wheel = output::wheel(&format!("reading {name}"));
     // What keeps the model from being read is among the problems that loading finds.
     let model = keras::open(&package.model.path, package.model.format);
     let rows = model.map_or_else(|_| Vec::new(), |model| rows(&library, &model));
