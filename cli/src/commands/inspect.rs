@@ -21,8 +21,8 @@ pub const EXAMPLES: &str = "Examples:
   classifier inspect digits                   a package of the models folder
   classifier inspect path/to/digits           a package folder anywhere
 
-Reads the config and the model, builds it and runs it once, exactly as a worker does before it serves the
-package. Exits with 1 when anything is wrong, and lists all of it.";
+Reads the config and the model, builds it and runs it once, exactly as a worker does before it
+serves the package. Exits with 1 when anything is wrong, and lists all of it.";
 
 /// Options of the command.
 #[derive(Debug, Args)]

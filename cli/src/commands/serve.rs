@@ -30,8 +30,8 @@ pub const EXAMPLES: &str = "Examples:
   X_API_KEY=secret classifier serve                        then `classifier swap NAME`
   X_API_KEY=secret classifier serve --model digits --listen 127.0.0.1:8080
 
-X_API_KEY must be set: clients send it as the header X-API-Key. Once the server listens, it prints its
-address on stdout; logs go to stderr. SIGTERM and ctrl-c let it finish what is open.";
+X_API_KEY must be set: clients send it as the header X-API-Key. Once the server listens, it prints
+its address on stdout; logs go to stderr. SIGTERM and ctrl-c let it finish what is open.";
 
 /// How long the first model may take to load, beside the worker's own start.
 const FIRST_MODEL_LIMIT: Duration = Duration::from_secs(300);
