@@ -147,7 +147,7 @@ impl From<Fault> for ImportError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Unreadable(reason) => Self::Unreadable(format!("the model cannot be read: {reason}")),
-            Fault::Damaged(reason) => Self::faulty(format!("the HDF5 file is damaged: {reason}")),
+            Fault::Damaged(reason) => Self::faulty(format!("the HDF5 file is damaged or cut off: {reason}")),
         }
     }
 }

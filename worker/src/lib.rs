@@ -11,6 +11,7 @@ pub mod engine;
 pub mod health;
 pub mod keras;
 pub mod models;
+pub mod npy;
 mod panics;
 pub mod pipeline;
 pub mod run;

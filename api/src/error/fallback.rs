@@ -77,3 +77,25 @@ fn problem_of(status: StatusCode, method: &Method, path: &str, allow: Option<&He
 fn is_problem(response: &Response) -> bool {
     response.headers().get(CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_tells_clients_nothing() {
+        let dies: fn() -> std::future::Ready<&'static str> = || panic!("secret cause");
+        let router = Router::new().route("/", get(dies)).layer(CatchPanicLayer::custom(panicked));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!((response.status().as_u16(), is_problem(&response)), (500, true));
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert!(body.contains("\"internal\"") && !body.contains("secret"), "{body}");
+    }
+}

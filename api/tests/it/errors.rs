@@ -147,7 +147,7 @@ async fn a_wrong_method_names_the_right_ones() {
 }
 
 #[tokio::test]
-async fn a_model_without_any_faults_listed_twice_tells_all_of_them() {
+async fn every_fault_of_a_package_is_told_at_once() {
     let (server, _worker) = Server::ready(&[]).await;
     add_package(server.models.path(), "faulty", "{}");
     let answer = Answer::of(server.put("/classifier/prediction-service/faulty")).await;

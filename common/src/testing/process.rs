@@ -169,6 +169,15 @@ impl Drop for Process {
     }
 }
 
+/// Waits until `holds`; `what` names it.
+pub(super) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + START_LIMIT;
+    while !holds() {
+        assert!(Instant::now() < until, "it is not so that {what}");
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
 /// A port that nobody listens on.
 pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports");

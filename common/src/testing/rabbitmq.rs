@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::process::{Lair, Process, free_port};
+use super::process::{Lair, Process, free_port, wait_for};
 
 /// The server's own script; the one in /usr/sbin changes the user first.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -72,6 +72,25 @@ impl RabbitMqServer {
         self.process = launch(&mut self.lair, self.ports);
     }
 
+    /// Waits until the queues under `prefix` would survive [`Self::kill`].
+    ///
+    /// RabbitMQ writes down where a new quorum queue is only a moment after it was declared. Killed
+    /// before, it comes back with an empty queue in its place, without a leader (seen with 3.10).
+    ///
+    /// # Panics
+    /// It does not do so soon.
+    pub fn settle(&self, prefix: &str) {
+        let node = node(self.ports);
+        let directory = self.lair.folder().join("data").join(&node).join("quorum").join(&node);
+        for queue in ["dead", "parts"] {
+            let name = format!("{prefix}.{queue}");
+            wait_for(&format!("the queue `{name}` is written down"), || {
+                let bytes = fs::read(directory.join("names.dets")).unwrap_or_default();
+                bytes.windows(name.len()).any(|window| window == name.as_bytes())
+            });
+        }
+    }
+
     /// Stops its clock: connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.process.signal("STOP");
@@ -81,6 +100,10 @@ impl RabbitMqServer {
     pub fn thaw(&self) {
         self.process.signal("CONT");
     }
+}
+
+fn node(ports: Ports) -> String {
+    format!("test{}@localhost", ports.clients)
 }
 
 fn launch(lair: &mut Lair, ports: Ports) -> Process {
@@ -96,7 +119,7 @@ fn environment(command: &mut Command, folder: &Path, ports: Ports) {
         // The cookie of Erlang's nodes goes there.
         .env("HOME", folder)
         .env("ERL_EPMD_PORT", ports.mapper.to_string())
-        .env("RABBITMQ_NODENAME", format!("test{}@localhost", ports.clients))
+        .env("RABBITMQ_NODENAME", node(ports))
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
         .env("RABBITMQ_NODE_PORT", ports.clients.to_string())
         .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())

@@ -2,6 +2,5 @@
 
 mod in_memory;
 mod in_process;
-mod latency;
 mod rabbitmq;
 mod redis;

@@ -217,7 +217,8 @@ impl Parser {
         let mut resolve = |numbering: &Numbering, references: &[Reference]| -> Vec<Source> {
             let found = references.iter().filter_map(|reference| {
                 let source = numbering.resolve(reference);
-                if source.is_none() {
+                // Why a layer has no calls at all has been told.
+                if source.is_none() && !numbering.has_no_calls(&reference.layer) {
                     unknown.insert(format!("call {} of `{}`", reference.node, reference.layer));
                 }
                 source
@@ -253,14 +254,15 @@ impl Parser {
                 continue;
             }
             let nodes = by_name.get(member.name.as_str()).and_then(|layer| layer.get("inbound_nodes"));
-            let calls = inbound::calls(nodes.unwrap_or(&Value::Null)).unwrap_or_else(|problem| {
-                self.problems.push(format!(
-                    "layer `{path}{}` (`{}`): {problem}",
-                    member.name,
-                    member.class()
-                ));
-                Vec::new()
-            });
+            let calls =
+                inbound::calls(nodes.unwrap_or(&Value::Null), self.dialect).unwrap_or_else(|problem| {
+                    self.problems.push(format!(
+                        "layer `{path}{}` (`{}`): {problem}",
+                        member.name,
+                        member.class()
+                    ));
+                    Vec::new()
+                });
             all.push(calls);
         }
         all
@@ -313,6 +315,10 @@ impl Numbering {
             (member.name.clone(), (index, first_number(member, calls.len()), calls.len()))
         };
         Self { members: members.iter().zip(calls).enumerate().map(entry).collect() }
+    }
+
+    fn has_no_calls(&self, layer: &str) -> bool {
+        self.members.get(layer).is_some_and(|&(_, _, count)| count == 0)
     }
 
     fn resolve(&self, reference: &Reference) -> Option<Source> {

@@ -267,7 +267,7 @@ impl<'a> Survey<'a> {
                     self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
                 }
                 // With a fault in the config, what shape the weights should have is not sure either.
-                let declared = sound.then_some(reading.declared);
+                let declared = reading.declared.filter(|_| sound);
                 Leaf { declared, layer: Some(computed).filter(|_| sound), inputs }
             }
         };

@@ -143,11 +143,9 @@ impl Array {
 
     /// Its values as float32. The caller has compared the shape with what it expects.
     pub(super) fn read(&self) -> Result<Arc<[f32]>, Fault> {
-        let size = match self.dataset.dtype() {
-            Datatype::FloatingPoint { size, .. } => *size,
-            other => {
-                return Err(Fault::Damaged(format!("its elements are {}, expected floats", kind(other))));
-            }
+        let datatype = self.dataset.dtype();
+        let Datatype::FloatingPoint { size, .. } = *datatype else {
+            return Err(Fault::Damaged(format!("its elements are {}, expected floats", kind(datatype))));
         };
         self.check_that_floats_are_ieee(size)?;
         let values = match size {
@@ -188,13 +186,15 @@ impl Array {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Io(error) if error.kind() != ErrorKind::UnexpectedEof => {
-                Self::Unreadable(error.to_string())
-            }
-            Error::Context { source, .. } => Self::from(*source),
-            other => Self::Damaged(other.to_string()),
+        if let Error::Context { source, .. } = error {
+            return Self::from(*source);
         }
+        if let Error::Io(cause) = &error
+            && cause.kind() != ErrorKind::UnexpectedEof
+        {
+            return Self::Unreadable(cause.to_string());
+        }
+        Self::Damaged(error.to_string())
     }
 }
 
@@ -211,14 +211,15 @@ fn texts_of(attribute: &Attribute) -> Result<Vec<String>, Fault> {
     if attribute.num_elements()? == 0 {
         return Ok(Vec::new());
     }
-    let by_reference = match &attribute.datatype {
-        Datatype::VarLen { .. } => true,
-        Datatype::String { size, .. } => matches!(size, hdf5_reader::StringSize::Variable),
-        other => {
-            let (name, kind) = (&attribute.name, kind(other));
-            return Err(Fault::Damaged(format!("attribute `{name}` holds {kind}, expected text")));
-        }
-    };
+    let datatype = &attribute.datatype;
+    if !matches!(datatype, Datatype::VarLen { .. } | Datatype::String { .. }) {
+        let (name, kind) = (&attribute.name, kind(datatype));
+        return Err(Fault::Damaged(format!("attribute `{name}` holds {kind}, expected text")));
+    }
+    let by_reference = matches!(
+        datatype,
+        Datatype::VarLen { .. } | Datatype::String { size: hdf5_reader::StringSize::Variable, .. }
+    );
     // Without the texts behind them the library would give out the references themselves.
     if by_reference && attribute.decoded_strings.is_none() {
         return Err(Fault::Damaged(format!("the text of attribute `{}` is missing", attribute.name)));

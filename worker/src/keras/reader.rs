@@ -44,6 +44,7 @@ pub(super) struct Reader<'a> {
     inputs: &'a [Option<Shape>],
     asked: BTreeSet<&'static str>,
     ignores_everything: bool,
+    unsure: bool,
     /// In the second reading: the declared weights, in order.
     given: Option<std::slice::Iter<'a, Tensor>>,
     declared: Vec<Declared>,
@@ -52,8 +53,8 @@ pub(super) struct Reader<'a> {
 
 /// What came of a reading.
 pub(super) struct Reading {
-    /// The weights, in the order in which the layer has them.
-    pub(super) declared: Vec<Declared>,
+    /// The weights, in the order in which the layer has them; `None` where an earlier fault hides which.
+    pub(super) declared: Option<Vec<Declared>>,
     /// Faults of the config, without the layer's name.
     pub(super) problems: Vec<String>,
 }
@@ -72,6 +73,7 @@ impl<'a> Reader<'a> {
             inputs,
             asked: BTreeSet::new(),
             ignores_everything: false,
+            unsure: false,
             given: given.map(<[Tensor]>::iter),
             declared: Vec::new(),
             problems: Vec::new(),
@@ -81,7 +83,10 @@ impl<'a> Reader<'a> {
     /// Ends the reading: what was not asked for is a fault.
     pub(super) fn finish(mut self) -> Reading {
         if self.ignores_everything {
-            return Reading { declared: self.declared, problems: self.problems };
+            return Reading {
+                declared: Some(self.declared).filter(|_| !self.unsure),
+                problems: self.problems,
+            };
         }
         self.check_dtype();
         let unknown: Vec<String> = self
@@ -92,7 +97,7 @@ impl<'a> Reader<'a> {
             .map(|key| format!("its config has the key `{key}`, which is not supported"))
             .collect();
         self.problems.extend(unknown);
-        Reading { declared: self.declared, problems: self.problems }
+        Reading { declared: Some(self.declared).filter(|_| !self.unsure), problems: self.problems }
     }
 
     /// Notes a fault.
@@ -193,9 +198,9 @@ impl<'a> Reader<'a> {
     /// Whole numbers of either sign; a single one counts as a list.
     pub(super) fn integers(&mut self, key: &'static str) -> Option<Vec<i64>> {
         let value = self.value(key)?;
-        let list = match value {
-            Value::Array(list) => list.iter().map(Value::as_i64).collect(),
-            other => other.as_i64().map(|one| vec![one]),
+        let list = match value.as_array() {
+            Some(list) => list.iter().map(Value::as_i64).collect(),
+            None => value.as_i64().map(|one| vec![one]),
         };
         if list.is_none() {
             self.fault(format!("`{key}` is {}, expected whole numbers", shown(value)));
@@ -230,9 +235,9 @@ impl<'a> Reader<'a> {
     /// Numbers; a single one counts as a list.
     pub(super) fn numbers(&mut self, key: &'static str) -> Option<Vec<f32>> {
         let value = self.value(key)?;
-        let list = match plain(value) {
-            Value::Array(list) => list.iter().map(number).collect(),
-            other => number(other).map(|one| vec![one]),
+        let list = match plain(value).as_array() {
+            Some(list) => list.iter().map(number).collect(),
+            None => number(value).map(|one| vec![one]),
         };
         if list.is_none() {
             self.fault(format!("`{key}` is {}, expected numbers", shown(value)));
@@ -256,6 +261,11 @@ impl<'a> Reader<'a> {
             ));
         }
         last
+    }
+
+    /// The weights cannot be told, because the shape of the input is not known.
+    pub(super) fn unsure(&mut self) {
+        self.unsure = true;
     }
 
     /// A weight that training changes.
@@ -298,12 +308,10 @@ impl<'a> Reader<'a> {
     }
 
     fn pair_of(&mut self, key: &str, value: &Value) -> [usize; 2] {
-        let pair = match value {
-            Value::Array(list) => match list.as_slice() {
-                [first, second] => size(first).zip(size(second)).map(<[usize; 2]>::from),
-                _ => None,
-            },
-            other => size(other).map(|both| [both, both]),
+        let pair = match value.as_array().map(Vec::as_slice) {
+            Some([first, second]) => size(first).zip(size(second)).map(<[usize; 2]>::from),
+            Some(_) => None,
+            None => size(value).map(|both| [both, both]),
         };
         pair.unwrap_or_else(|| {
             self.fault(format!("`{key}` is {}, expected two positive whole numbers", shown(value)));

@@ -153,7 +153,9 @@ fn set_environment(folder: &Path, messages: Messages, cores: usize) {
     unsafe {
         std::env::set_var("TENSORFLOW_DIR", folder);
         std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
-        // Size of the pool for runs over all cores. Sessions have their own number, which is 1.
+        // The pool for runs over all cores: one thread walks the graph, these share each operation.
+        // Sessions have their own number, which is 1.
+        std::env::set_var("TF_NUM_INTEROP_THREADS", "1");
         std::env::set_var("TF_NUM_INTRAOP_THREADS", cores.to_string());
     }
 }
@@ -186,5 +188,57 @@ fn probe(path: &Path) -> Result<String, LibraryError> {
         Ok(version)
     } else {
         Err(unusable(format!("it is version {version}, expected {MAJOR}x")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings(folder: &Path) -> Settings {
+        Settings { folder: Some(folder.to_owned()), ..Settings::default() }
+    }
+
+    #[test]
+    fn a_missing_library_is_told_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = find(&settings(folder.path())).unwrap_err().to_string();
+        assert!(error.contains(&*folder.path().to_string_lossy()), "{error}");
+        assert!(error.contains("fetch_tensorflow.py"), "{error}");
+    }
+
+    #[test]
+    fn the_named_folder_is_the_only_one_looked_in() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), "").unwrap();
+        assert_eq!(find(&settings(folder.path())), Ok(folder.path().to_owned()));
+        let error = find(&settings(&folder.path().join("other"))).unwrap_err();
+        assert!(matches!(&error, LibraryError::Missing { looked_in } if looked_in.len() == 1), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_told_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        for content in ["", "some text", "\x7fELF and then nothing of the kind"] {
+            fs::write(&path, content).unwrap();
+            let error = probe(&path).unwrap_err().to_string();
+            assert!(
+                error.contains(&*path.to_string_lossy()) && error.contains("fetch_tensorflow"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_library_without_the_functions_is_refused_with_their_names() {
+        // A library that this very program has open, so it is one for this machine.
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let c_library = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+        let c_library = c_library.into_iter().find(|path| path.contains("libc.so")).unwrap();
+        let error = probe(Path::new(c_library)).unwrap_err().to_string();
+        assert!(error.contains("it has no function `TF_Version`, `TF_NewGraph`"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use super::library::{Library, LibraryError, Settings, open};
 use super::session::TensorflowEngine;
 use crate::engine::{Engine, EngineLoader, LoadError};
 use crate::keras::layers::Layer;
-use crate::keras::{self, Model};
+use crate::keras::{self, ImportError, Model};
 
 /// Opens the TensorFlow library and returns what loads models with it.
 ///
@@ -34,7 +34,10 @@ impl EngineLoader for TensorflowLoader {
 /// # Errors
 /// [`LoadError`], with all faults of the package.
 pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, LoadError> {
-    let model: Model = todo_open(package)?;
+    let model = keras::open(&package.model.path, package.model.format).map_err(|error| match error {
+        ImportError::Faulty { problems } => LoadError::Unservable(problems),
+        ImportError::Unreadable(reason) => LoadError::Unavailable(reason),
+    })?;
     engine_for(library, &package.config, model)
 }
 
@@ -149,7 +152,4 @@ fn show_batched(shape: &[Option<usize>]) -> String {
         Some((None, rest)) if !rest.is_empty() => format!("[batch, {}", &show(rest)[1..]),
         _ => show(shape),
     }
-}
-fn todo_open(_p: &Package) -> Result<Model, LoadError> {
-    Err(LoadError::Unavailable(String::new()))
 }

@@ -105,7 +105,7 @@ impl Ops {
         self.binary(kind, left, &right)
     }
 
-    /// The end of the model: its operation has a fixed kind so that a profile shows it.
+    /// The model's input: a batch, of whatever number, of float32 values with these sizes.
     pub(super) fn placeholder(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
         let name = self.next_name("Placeholder");
         let dims = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
@@ -126,6 +126,14 @@ impl Ops {
         description.add_input_list(inputs);
         description.add_input(axis);
         Ok(description.finish()?.into())
+    }
+
+    /// Cuts an image into equal parts of its channels.
+    pub(super) fn split_channels(&mut self, input: &Output, parts: usize) -> Result<Vec<Output>, Fault> {
+        let axis = self.integers(&[], &[3])?;
+        let first = self.op("Split", &[&axis, input], &[("num_split", Attribute::Integer(parts as i64))])?;
+        let part = |index| Ok(Output { operation: first.operation.clone(), index: to_i32(index)? });
+        (0..parts).map(part).collect()
     }
 
     /// Weights as a constant, which lets TensorFlow fold and fuse them.

@@ -1,6 +1,18 @@
-//! What the worker does, seen from outside.
+//! What the worker does, seen from outside: against real Keras, real OpenCV and the real TensorFlow
+//! library.
 
+// Marked as tests so that helpers, too, may unwrap.
+#[cfg(test)]
+mod importer;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod loading;
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod pixels;
 #[cfg(test)]
 mod runtime;
+#[cfg(test)]
+mod support;

@@ -166,9 +166,12 @@ async fn a_worker_without_the_store_takes_no_jobs_until_it_is_back() {
     let [worker] = fleet.workers(["a"]).await;
     worker.line.set(State::Down);
     // What was seen last is good for a moment, then no more.
-    while timeout(CONTROL.heartbeat, worker.control.current()).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let shuts = async {
+        while timeout(CONTROL.heartbeat, worker.control.current()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(CONTROL.max_staleness * 20, shuts).await.expect("it still takes jobs");
     worker.line.set(State::Up);
     worker.control.current().await.unwrap();
 }

@@ -20,8 +20,9 @@ use crate::broker::BrokerError;
 /// the parts of a frozen worker lying for two minutes.
 const HEARTBEAT: u16 = 10;
 
-/// Longest time to connect and declare: a server that takes longer is not there yet.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time to connect and declare. Longer than a call may take: a server that has just come back
+/// chooses the leaders of its queues first, and callers who gave up meanwhile come again.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
 /// One connection with its everyday channel, which confirms what is published.
 pub(super) struct Link {
@@ -35,12 +36,17 @@ impl Link {
     }
 }
 
-/// Where a connection goes, and the one there is.
+/// A connection that is made when it is needed.
 pub(super) struct Line {
+    route: Arc<Route>,
+    current: Arc<Mutex<Option<Arc<Link>>>>,
+}
+
+/// Where a connection goes, and what it must find there.
+struct Route {
     uri: AMQPUri,
     name: &'static str,
     topology: Arc<Topology>,
-    current: Mutex<Option<Arc<Link>>>,
 }
 
 impl Line {
@@ -51,7 +57,7 @@ impl Line {
             ))
         })?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        Ok(Self { uri, name, topology, current: Mutex::new(None) })
+        Ok(Self { route: Arc::new(Route { uri, name, topology }), current: Arc::default() })
     }
 
     /// Acts on the connection, and gives it up if that is what failed.
@@ -70,15 +76,30 @@ impl Line {
     /// The connection; a new one where there is none that works.
     async fn link(&self) -> Result<Arc<Link>, BrokerError> {
         // Held while connecting: one attempt serves everybody who waits.
-        let mut current = self.current.lock().await;
+        let mut current = Arc::clone(&self.current).lock_owned().await;
         if let Some(link) = current.as_ref().filter(|link| link.is_up()) {
             return Ok(Arc::clone(link));
         }
         *current = None;
-        let link = timeout(CONNECT_LIMIT, self.connect()).await.map_err(|_| no_answer())??;
-        Ok(Arc::clone(current.insert(Arc::new(link))))
+        let route = Arc::clone(&self.route);
+        // A task of its own: that a caller gives up must not end the attempt, or callers in a hurry would
+        // never have a connection.
+        let connecting = tokio::spawn(async move {
+            let link = timeout(CONNECT_LIMIT, route.connect()).await.map_err(|_| no_answer())??;
+            Ok(Arc::clone(current.insert(Arc::new(link))))
+        });
+        connecting.await.unwrap_or_else(|_| Err(no_answer()))
     }
 
+    async fn give_up(&self, link: &Arc<Link>) {
+        let mut current = self.current.lock().await;
+        if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, link)) {
+            *current = None;
+        }
+    }
+}
+
+impl Route {
     async fn connect(&self) -> Result<Link, BrokerError> {
         let properties =
             ConnectionProperties::default().with_connection_name(format!("classifier {}", self.name).into());
@@ -88,12 +109,5 @@ impl Line {
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
         tracing::debug!(line = self.name, "connected to RabbitMQ");
         Ok(Link { connection, channel })
-    }
-
-    async fn give_up(&self, link: &Arc<Link>) {
-        let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|now| Arc::ptr_eq(now, link)) {
-            *current = None;
-        }
     }
 }

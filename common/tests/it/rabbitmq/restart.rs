@@ -44,6 +44,8 @@ async fn publish_on(broker: Arc<RabbitMqBroker>, count: watch::Sender<u32>) -> H
         if count.send(confirmed_now).is_err() {
             break;
         }
+        // Leaves the machine some time for the server.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     confirmed
 }
@@ -76,6 +78,7 @@ async fn every_confirmed_part_arrives_although_the_server_dies_and_stops() {
     let working = tokio::spawn(work_on(worker, Arc::clone(&seen)));
     let (sender, mut count) = watch::channel(0);
     let publishing = tokio::spawn(publish_on(publisher, sender));
+    tokio::task::block_in_place(|| server.settle(&config.prefix));
 
     confirmed_more(&mut count, 50).await;
     tokio::task::block_in_place(|| {
@@ -105,7 +108,8 @@ async fn every_confirmed_part_arrives_although_the_server_dies_and_stops() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     let mut server = RabbitMqServer::start();
-    let broker = RabbitMqBroker::connect(config(&server)).await.unwrap();
+    let config = config(&server);
+    let broker = RabbitMqBroker::connect(config.clone()).await.unwrap();
     let waiting = part(JobId::random(), 0);
     broker.publish(waiting.clone()).await.unwrap();
     let mut consumer = broker.consume(1).await.unwrap();
@@ -128,6 +132,7 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     server.freeze();
     check("the server hangs").await;
     server.thaw();
+    tokio::task::block_in_place(|| server.settle(&config.prefix));
     timeout(COMES_BACK, async { while broker.ping().await.is_err() {} }).await.expect("it answers again");
 
     tokio::task::block_in_place(|| server.kill());
@@ -138,6 +143,15 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
 
     tokio::task::block_in_place(|| server.restart());
     timeout(COMES_BACK, async { while broker.ping().await.is_err() {} }).await.expect("it answers again");
-    let mut consumer = broker.consume(1).await.unwrap();
-    assert_eq!(take(&mut consumer).await.part, waiting);
+    let again = async {
+        loop {
+            // Right after a restart its queue may have no leader yet.
+            if let Ok(consumer) = broker.consume(16).await {
+                break consumer;
+            }
+        }
+    };
+    let mut consumer = timeout(COMES_BACK, again).await.expect("parts are delivered again");
+    // Parts whose publication was given up may be there too.
+    while take(&mut consumer).await.part != waiting {}
 }

@@ -8,6 +8,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::keras::architecture::Dialect;
 use crate::keras::reader::shown;
 
 /// One output of one call of a layer, as the file names it.
@@ -22,10 +23,10 @@ pub(super) struct Reference {
 ///
 /// # Errors
 /// A call is written, or made, in a way that is not supported; says which.
-pub(super) fn calls(nodes: &Value) -> Result<Vec<Vec<Reference>>, String> {
+pub(super) fn calls(nodes: &Value, dialect: Dialect) -> Result<Vec<Vec<Reference>>, String> {
     let nodes = nodes.as_array().filter(|nodes| !nodes.is_empty());
     let nodes = nodes.ok_or("it is never called, expected `inbound_nodes`")?;
-    nodes.iter().map(call).collect()
+    nodes.iter().map(|node| call(node, dialect)).collect()
 }
 
 /// The tensors that a model begins or ends with.
@@ -50,23 +51,23 @@ pub(super) fn ends(value: &Value) -> Result<Vec<Reference>, String> {
     list.ok_or_else(|| format!("{} is not supported, expected a list of tensors", shown(value)))
 }
 
-fn call(node: &Value) -> Result<Vec<Reference>, String> {
+fn call(node: &Value, dialect: Dialect) -> Result<Vec<Reference>, String> {
     let mut inputs = Vec::new();
     match node {
         Value::Array(list) => {
             if let Some(one) = reference(node) {
-                check_settings(list.get(3))?;
+                check_settings(list.get(3), dialect)?;
                 inputs.push(one);
             } else {
                 for input in list {
                     let found = reference(input).ok_or_else(|| unsupported(input))?;
-                    check_settings(input.get(3))?;
+                    check_settings(input.get(3), dialect)?;
                     inputs.push(found);
                 }
             }
         }
         Value::Object(call) => {
-            check_settings(call.get("kwargs"))?;
+            check_settings(call.get("kwargs"), dialect)?;
             let arguments = call.get("args").and_then(Value::as_array).ok_or_else(|| unsupported(node))?;
             for argument in arguments {
                 tensors(argument, &mut inputs)?;
@@ -98,12 +99,17 @@ fn reference(value: &Value) -> Option<Reference> {
     Some(Reference { layer: list[0].as_str()?.to_owned(), node: number(1)?, output: number(2)? })
 }
 
-/// A call may say that it is not training, or that nothing is masked. Anything else changes what it computes.
-fn check_settings(settings: Option<&Value>) -> Result<(), String> {
+/// A call may say that it is not training, or that nothing is masked. Anything else changes what it computes:
+/// a Keras 2 model goes on dropping values at inference where a call says that it is training. In Keras 3
+/// inference overrules the call, and layers that augment images always say so.
+fn check_settings(settings: Option<&Value>, dialect: Dialect) -> Result<(), String> {
     let settings = settings.and_then(Value::as_object);
     for (key, value) in settings.into_iter().flat_map(Map::iter) {
         let harmless = match key.as_str() {
-            "training" => value.is_null() || *value == Value::Bool(false),
+            "training" => match dialect {
+                Dialect::Keras2 => value.is_null() || *value == Value::Bool(false),
+                Dialect::Keras3 => value.is_null() || value.is_boolean(),
+            },
             _ => value.is_null(),
         };
         if !harmless {

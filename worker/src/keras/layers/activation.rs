@@ -42,18 +42,19 @@ pub(super) fn softmax(reader: &mut Reader) -> Activation {
 
 pub(super) fn prelu(reader: &mut Reader) -> Layer {
     let shared = reader.integers("shared_axes").unwrap_or_default();
-    let mut shape: Shape = reader.input().cloned().unwrap_or_default();
+    let Some(input) = reader.input() else {
+        reader.unsure();
+        return Layer::Identity;
+    };
+    let mut shape: Shape = input.clone();
     for axis in shared {
         let index = usize::try_from(axis).ok().and_then(|axis| axis.checked_sub(1));
         match index.and_then(|index| shape.get_mut(index)) {
             Some(size) => *size = Some(1),
-            None if reader.input().is_some() => {
-                reader.fault(format!("`shared_axes` has {axis}, expected axes of its input"));
-            }
-            None => {}
+            None => reader.fault(format!("`shared_axes` has {axis}, expected axes of its input")),
         }
     }
-    if reader.input().is_some() && shape.contains(&None) {
+    if shape.contains(&None) {
         reader.fault("its input has an axis without a fixed size, which it does not share");
     }
     Layer::Prelu { alpha: reader.weight(&["alpha"], &shape) }

@@ -34,14 +34,12 @@ pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
 fn edges(reader: &mut Reader, key: &'static str, default: usize) -> Edges {
     let all = |size| Edges { top: size, bottom: size, left: size, right: size };
     let Some(value) = reader.value(key) else { return all(default) };
-    let found = match value {
-        Value::Array(list) => match list.as_slice() {
-            [vertical, horizontal] => side(vertical)
-                .zip(side(horizontal))
-                .map(|([top, bottom], [left, right])| Edges { top, bottom, left, right }),
-            _ => None,
-        },
-        other => count(other).map(all),
+    let found = match value.as_array().map(Vec::as_slice) {
+        Some([vertical, horizontal]) => side(vertical)
+            .zip(side(horizontal))
+            .map(|([top, bottom], [left, right])| Edges { top, bottom, left, right }),
+        Some(_) => None,
+        None => count(value).map(all),
     };
     found.unwrap_or_else(|| {
         reader.fault(format!("`{key}` is {}, expected rows and columns at each edge", shown(value)));
@@ -50,12 +48,10 @@ fn edges(reader: &mut Reader, key: &'static str, default: usize) -> Edges {
 }
 
 fn side(value: &Value) -> Option<[usize; 2]> {
-    match value {
-        Value::Array(list) => match list.as_slice() {
-            [first, second] => Some([count(first)?, count(second)?]),
-            _ => None,
-        },
-        other => count(other).map(|both| [both, both]),
+    match value.as_array().map(Vec::as_slice) {
+        Some([first, second]) => Some([count(first)?, count(second)?]),
+        Some(_) => None,
+        None => count(value).map(|both| [both, both]),
     }
 }
 

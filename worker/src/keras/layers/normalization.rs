@@ -43,6 +43,7 @@ pub(super) fn normalization(reader: &mut Reader) -> Layer {
     let mean = reader.numbers("mean");
     let variance = reader.numbers("variance");
     let Some(input) = reader.input() else {
+        reader.unsure();
         return Layer::Normalization { mean: tensor(Vec::new(), &[]), variance: tensor(Vec::new(), &[]) };
     };
     let mut kept = Vec::new();

@@ -13,9 +13,8 @@ use crate::tensorflow::ops::{Attribute, Fault, Ops};
 pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Output, Fault> {
     let [_, _, channels, _] = image_kernel(&conv.kernel)?;
     expect_last_axis(ops, input, channels * conv.groups)?;
-    let kernel = ops.weights(&conv.kernel)?;
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
-    let output = convolve(ops, input, &kernel, window)?;
+    let output = grouped(ops, input, &conv.kernel, conv.groups, window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
 }
 
@@ -50,7 +49,36 @@ struct Window {
     padding: Padding,
 }
 
-/// A kernel `[height, width, channels in / groups, channels out]`; the groups follow from the input.
+/// A convolution for each group of channels. TensorFlow's operation knows groups, but its optimizer fuses
+/// it with what comes after into one that does not, and then the run fails.
+fn grouped(
+    ops: &mut Ops,
+    input: &Output,
+    kernel: &Tensor,
+    groups: usize,
+    window: Window,
+) -> Result<Output, Fault> {
+    if groups == 1 {
+        let kernel = ops.weights(kernel)?;
+        return convolve(ops, input, &kernel, window);
+    }
+    let [height, width, channels, outputs] = image_kernel(kernel)?;
+    let each = outputs / groups;
+    if each * groups != outputs {
+        return Err(Fault(format!("its {outputs} outputs cannot be divided among {groups} groups")));
+    }
+    let parts = ops.split_channels(input, groups)?;
+    let mut results = Vec::with_capacity(groups);
+    for (group, part) in parts.iter().enumerate() {
+        let own = kernel.values.chunks(outputs).flat_map(|row| &row[group * each..(group + 1) * each]);
+        let own: Vec<f32> = own.copied().collect();
+        let kernel = ops.constant(&[height, width, channels, each], &own)?;
+        results.push(convolve(ops, part, &kernel, window)?);
+    }
+    ops.concatenate(&results, 3)
+}
+
+/// A kernel `[height, width, channels in, channels out]`.
 fn convolve(ops: &mut Ops, input: &Output, kernel: &Output, window: Window) -> Result<Output, Fault> {
     ops.op(
         "Conv2D",
@@ -81,8 +109,8 @@ fn depthwise(ops: &mut Ops, input: &Output, kernel: &Tensor, window: Window) -> 
     // The native operation knows one stride only; a convolution with a group a channel knows two, and
     // its kernel has the same values in the same order.
     let [height, width, channels, multiplier] = image_kernel(&spread)?;
-    let kernel = ops.constant(&[height, width, 1, channels * multiplier], &spread.values)?;
-    convolve(ops, input, &kernel, Window { dilation: [1, 1], ..window })
+    let kernel = Tensor { shape: vec![height, width, 1, channels * multiplier], values: spread.values };
+    grouped(ops, input, &kernel, channels, Window { dilation: [1, 1], ..window })
 }
 
 /// The kernel with zeros between its rows and columns, since TensorFlow's depthwise convolution on a

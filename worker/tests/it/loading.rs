@@ -1,0 +1,177 @@
+//! Packages become engines, or the list of everything that is wrong with them.
+
+use std::fs;
+use std::sync::Arc;
+
+use common::ids::ModelName;
+use common::package::{Catalog, Package};
+use tempfile::TempDir;
+use worker::engine::{Batch, Engine, LoadError};
+use worker::keras::layers::{Activation, Dense, Layer};
+use worker::keras::{Model, Node, Tensor};
+use worker::npy;
+use worker::tensorflow::{Spread, TensorflowEngine};
+
+use crate::parity::fixtures;
+use crate::support::{largest_difference, library};
+
+#[test]
+fn a_package_loads_and_scores_from_several_threads() {
+    let (_folder, package) = package(None, None);
+    let engine = worker::tensorflow::load(library(), &package).unwrap();
+    assert!(engine.device() == "cpu" || engine.device().starts_with("gpu"), "{}", engine.device());
+
+    let [_, folder] = fixtures("cnn");
+    let input = npy::read(&folder.join("input.npy")).unwrap();
+    let expected = npy::read(&folder.join("scores.npy")).unwrap();
+    let (size, classes) = (input.values.len() / input.shape[0], expected.shape[1]);
+    std::thread::scope(|scope| {
+        for images in (1..=input.shape[0]).rev() {
+            let (engine, input, expected) = (&engine, &input, &expected);
+            scope.spawn(move || {
+                let pixels = input.values[..images * size].to_vec();
+                let scores = engine.predict(&Batch { images, shape: engine.image(), pixels }).unwrap();
+                let difference = largest_difference(&scores.values, &expected.values[..images * classes]);
+                assert!(difference < 1e-4, "{images} images: {difference}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_run_over_all_cores_gives_the_same_scores() {
+    let [_, folder] = fixtures("cnn");
+    let input = npy::read(&folder.join("input.npy")).unwrap();
+    let expected = npy::read(&folder.join("scores.npy")).unwrap();
+    let (_folder, package) = package(None, None);
+    let engine = worker::tensorflow::load(library(), &package).unwrap();
+    let batch = Batch { images: input.shape[0], shape: engine.image(), pixels: input.values };
+    for spread in [Spread::OneCore, Spread::AllCores] {
+        let scores = engine.run_bare(&batch, spread).unwrap();
+        let difference = largest_difference(&scores.values, &expected.values);
+        assert!(difference < 1e-4, "{spread:?}: {difference}");
+    }
+}
+
+#[test]
+fn every_disagreement_of_config_and_model_is_told_at_once() {
+    let problems = problems_of(load(package(Some([24, 24, 1]), Some(3))));
+    assert!(
+        problems.iter().any(|p| p.contains("`image_preproc_config.input_shape` is [24, 24, 1]")),
+        "{problems:?}"
+    );
+
+    let problems = problems_of(load(package(None, Some(3))));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].ends_with("`output_config.output_classes` has 3 labels"), "{problems:?}");
+}
+
+#[test]
+fn a_damaged_model_is_unservable_and_a_missing_one_unavailable() {
+    let (folder, package) = package(None, None);
+    fs::write(&package.model.path, "not a model").unwrap();
+    problems_of(load((folder, package.clone())));
+    let _ = fs::remove_file(&package.model.path);
+    let error = worker::tensorflow::load(library(), &package).err().unwrap();
+    assert!(matches!(error, LoadError::Unavailable(_)), "{error}");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_found_by_the_warm_up() {
+    let problems = problems_of(worker::tensorflow::engine(library(), classifier(f32::NAN, 2), [2, 2, 3]));
+    assert!(problems[0].contains("warm-up"), "{problems:?}");
+}
+
+#[test]
+fn a_model_of_two_outputs_is_refused_with_their_names() {
+    let mut model = classifier(0.5, 2);
+    model.outputs = vec![1, 2];
+    let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+    assert_eq!(problems, ["the model has 2 outputs (`flat`, `scores`), expected 1 with the scores"]);
+}
+
+#[test]
+fn every_layer_that_cannot_be_built_is_named() {
+    let mut model = classifier(0.5, 2);
+    let bad = |name: &str| Node {
+        name: name.to_owned(),
+        class: "Dense".to_owned(),
+        layer: dense(7, 1, 0.5),
+        inputs: vec![1],
+    };
+    model.nodes.splice(2..2, [bad("first"), bad("second")]);
+    model.nodes[4].inputs = vec![3];
+    model.outputs = vec![4];
+    let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(problems[0], "layer `first` (Dense): its input has 12 channels, its weights expect 7");
+    assert!(problems[1].starts_with("layer `second` (Dense): "), "{problems:?}");
+}
+
+#[test]
+fn a_batch_of_another_shape_is_refused() {
+    let engine = worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
+    let refuse = |images, shape, values| {
+        engine.predict(&Batch { images, shape, pixels: vec![0.0; values] }).unwrap_err().to_string()
+    };
+    assert!(refuse(1, [2, 3, 2], 12).contains("[2, 3, 2]"));
+    assert!(refuse(2, [2, 2, 3], 12).contains("expected 24"));
+    assert!(refuse(0, [2, 2, 3], 0).contains("at least 1"));
+}
+
+fn load((_folder, package): (TempDir, Package)) -> Result<TensorflowEngine, LoadError> {
+    worker::tensorflow::load(library(), &package)
+}
+
+fn problems_of(result: Result<TensorflowEngine, LoadError>) -> Vec<String> {
+    match result {
+        Ok(_) => panic!("it was loaded"),
+        Err(LoadError::Unservable(problems)) => problems,
+        Err(LoadError::Unavailable(reason)) => panic!("unavailable: {reason}"),
+    }
+}
+
+/// The small network as a package whose config may say something else than the model.
+fn package(input_shape: Option<[usize; 3]>, labels: Option<usize>) -> (TempDir, Package) {
+    let [_, fixture] = fixtures("cnn");
+    let input = npy::read(&fixture.join("input.npy")).unwrap();
+    let scores = npy::read(&fixture.join("scores.npy")).unwrap();
+    let input_shape = input_shape.unwrap_or_else(|| input.shape[1..].try_into().unwrap());
+    let labels: Vec<String> = (0..labels.unwrap_or(scores.shape[1])).map(|n| format!("class {n}")).collect();
+    let config = serde_json::json!({
+        "img_preproc_type": "no_prepro", "image_preproc_config": {"input_shape": input_shape},
+        "output_postproc_type": "argmax", "output_config": {"output_classes": labels},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("m")).unwrap();
+    fs::write(folder.path().join("m/m_config.json"), config.to_string()).unwrap();
+    fs::copy(fixture.join("model.hdf5"), folder.path().join("m/m.hdf5")).unwrap();
+    let package = Catalog::new(folder.path()).open(&ModelName::parse("m").unwrap()).unwrap();
+    (folder, package)
+}
+
+fn classifier(weight: f32, classes: usize) -> Model {
+    let node = |name: &str, class: &str, layer, inputs| Node {
+        name: name.to_owned(),
+        class: class.to_owned(),
+        layer,
+        inputs,
+    };
+    let shape = vec![Some(2), Some(2), Some(3)];
+    Model {
+        name: "made by hand".to_owned(),
+        nodes: vec![
+            node("image", "InputLayer", Layer::Input { shape }, vec![]),
+            node("flat", "Flatten", Layer::Flatten, vec![0]),
+            node("scores", "Dense", dense(12, classes, weight), vec![1]),
+        ],
+        input: 0,
+        outputs: vec![2],
+        summary: Vec::new(),
+    }
+}
+
+fn dense(inputs: usize, units: usize, weight: f32) -> Layer {
+    let kernel = Tensor { shape: vec![inputs, units], values: Arc::from(vec![weight; inputs * units]) };
+    Layer::Dense(Dense { kernel, bias: None, activation: Activation::Linear })
+}

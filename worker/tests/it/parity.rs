@@ -1,0 +1,124 @@
+//! Whole networks from files of Keras 2 and Keras 3: the same scores as Keras, end to end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::package::ModelFormat;
+use worker::engine::{Batch, Engine};
+use worker::npy::{self, Array};
+
+use crate::support::{largest, largest_difference, library, root};
+
+/// Of the largest score.
+const TOLERANCE: f32 = 1e-4;
+
+#[test]
+fn a_small_network_scores_as_in_keras() {
+    check("cnn");
+}
+
+#[test]
+fn nested_models_score_as_in_keras() {
+    check("nested");
+}
+
+#[test]
+fn shared_layers_score_as_in_keras() {
+    check("shared");
+}
+
+#[test]
+fn mobilenet_v2_scores_as_in_keras() {
+    check("mobilenet_v2");
+}
+
+#[test]
+fn resnet50_scores_as_in_keras() {
+    check("resnet50");
+}
+
+#[test]
+fn vgg16_scores_as_in_keras() {
+    check("vgg16");
+}
+
+fn check(name: &str) {
+    for folder in fixtures(name) {
+        let shown = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let input = read(&folder.join("input.npy"));
+        let expected = read(&folder.join("scores.npy"));
+        check_that_scores_tell_images_apart(&shown, &expected);
+
+        let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
+        let model = worker::keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5)
+            .unwrap_or_else(|e| panic!("{shown}: {e}"));
+        let image = [height, width, channels];
+        let engine =
+            worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
+        let scores = engine.predict(&Batch { images, shape: image, pixels: input.values }).unwrap();
+
+        assert_eq!([images, scores.classes], expected.shape[..], "{shown}");
+        let difference = largest_difference(&scores.values, &expected.values);
+        let bound = TOLERANCE * largest(&expected.values);
+        assert!(difference <= bound, "{shown}: scores differ by {difference}, expected at most {bound}");
+        let best: Vec<usize> = scores.values.chunks(scores.classes).map(argmax).collect();
+        let expected: Vec<usize> = expected.values.chunks(scores.classes).map(argmax).collect();
+        assert_eq!(best, expected, "{shown}");
+    }
+}
+
+/// Two networks agree on scores that are the same for every image: such a comparison proves nothing.
+fn check_that_scores_tell_images_apart(name: &str, scores: &Array) {
+    let rows: Vec<&[f32]> = scores.values.chunks(scores.shape[1]).collect();
+    let apart = 100.0 * TOLERANCE * largest(&scores.values);
+    for (index, row) in rows.iter().enumerate() {
+        for other in &rows[..index] {
+            assert!(largest_difference(row, other) > apart, "{name}: two images have the same scores");
+        }
+    }
+    let mut best: Vec<usize> = rows.into_iter().map(argmax).collect();
+    best.sort_unstable();
+    best.dedup();
+    assert!(best.len() > 1, "{name}: every image has the same best class");
+}
+
+fn argmax(scores: &[f32]) -> usize {
+    (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap()
+}
+
+fn read(path: &Path) -> Array {
+    npy::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The fixture's folders, one for each Keras, made now if they are missing or older than their script.
+pub(crate) fn fixtures(name: &str) -> [PathBuf; 2] {
+    /// One maker at a time, whichever process and test it belongs to.
+    const UNDER_LOCK: &str = "import fcntl, runpy, sys
+lock = open(sys.argv[1], 'w')
+fcntl.flock(lock, fcntl.LOCK_EX)
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name='__main__')";
+
+    let fixtures = root().join(".cache/fixtures");
+    std::fs::create_dir_all(&fixtures).unwrap();
+    let python = root().join(".cache/python/bin/python");
+    assert!(
+        python.exists(),
+        "there is no `{}`: run `python3 -m venv .cache/python && .cache/python/bin/pip install -r \
+         tools/requirements.txt`",
+        python.display()
+    );
+    let made = Command::new(python)
+        .args(["-c", UNDER_LOCK])
+        .arg(fixtures.join("parity.lock"))
+        .arg(root().join("tools/parity/make_models.py"))
+        .arg(name)
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "tools/parity/make_models.py {name} failed:\n{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    [2, 3].map(|dialect| fixtures.join(format!("parity/{name}_keras{dialect}")))
+}
