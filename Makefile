@@ -6,13 +6,14 @@ PYTHON := .cache/python/bin/python
 DOC_FLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check bench clean tensorflow python servers
+.PHONY: help demo serve test check release bench clean tensorflow python servers
 
 help:
 	@echo 'make demo    fetch TensorFlow, build, serve the demo model, classify a dozen digits'
 	@echo 'make serve   serve models/ on port 5050; set X_API_KEY first'
 	@echo 'make test    set up what the tests need, then check and run all of them'
 	@echo 'make check   format, lints, documentation, dependencies, house rules'
+	@echo 'make release build every program with full optimization'
 	@echo 'make bench   measure speed beside other ways to serve a model'
 	@echo 'make clean   remove target/ and .cache/'
 
@@ -35,9 +36,13 @@ check:
 	@$(STEP) 'dependencies' tools/cargo_deny.sh
 	@$(STEP) 'house rules' cargo test --locked --package classifier-cli --test it architecture
 
-bench: tensorflow python
-	@$(STEP) 'build (release)' cargo build --release --locked --workspace
-	@$(STEP) 'measure' $(PYTHON) bench/run.py
+# Everything that bench/serving.py times.
+release: tensorflow
+	@$(STEP) 'build (release)' cargo build --release --locked --workspace --bins --examples
+
+bench: release python
+	@$(STEP) 'the service beside the bare TensorFlow run' $(PYTHON) bench/serving.py raw
+	@$(STEP) 'a fleet beside one process' $(PYTHON) bench/serving.py fleet
 
 clean:
 	cargo clean

@@ -11,6 +11,7 @@ use common::rollout::RolloutTiming;
 
 /// Settings of one API process.
 #[derive(Debug, Clone, Args)]
+#[group(id = "api")]
 pub struct Config {
     /// Where to listen (API_LISTEN, default `0.0.0.0:5050`). Port 0 takes a free one.
     #[arg(long, env = "API_LISTEN", default_value = "0.0.0.0:5050")]

@@ -45,3 +45,32 @@ pub enum Command {
     #[command(after_help = load::EXAMPLES)]
     Load(load::Arguments),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_two_settings_of_a_command_share_a_name() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_terminal_of_100_columns() {
+        let texts = [
+            exit::HELP,
+            serve::EXAMPLES,
+            predict::EXAMPLES,
+            swap::EXAMPLES,
+            dead_letters::EXAMPLES,
+            inspect::EXAMPLES,
+            score::EXAMPLES,
+            load::EXAMPLES,
+        ];
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+}

@@ -18,9 +18,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// Reads the command line and does what it says.
-pub async fn main() -> ExitCode {
+#[must_use]
+pub fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
-    match commands::run(arguments.command).await {
+    match commands::run(arguments.command) {
         Ok(exit) => exit.into(),
         Err(error) => {
             let exit = exit::Exit::of(&error);

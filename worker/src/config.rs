@@ -18,6 +18,7 @@ use crate::tensorflow;
 
 /// How a worker works, in a process of its own or beside the API.
 #[derive(Debug, Clone, Args)]
+#[group(id = "worker")]
 pub struct Config {
     /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32). A GPU gains from more,
     /// as far as its memory reaches; a CPU is as fast with 8.

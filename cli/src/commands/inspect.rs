@@ -21,8 +21,8 @@ pub const EXAMPLES: &str = "Examples:
   classifier inspect digits                   a package of the models folder
   classifier inspect path/to/digits           a package folder anywhere
 
-Reads the config and the model, builds it and runs it once, exactly as a worker does before it serves the
-package. Exits with 1 when anything is wrong, and lists all of it.";
+Reads the config and the model, builds it and runs it once, exactly as a worker does before it
+serves the package. Exits with 1 when anything is wrong, and lists all of it.";
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -52,8 +52,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         Err(error @ (PackageError::Missing(_) | PackageError::Unreadable { .. })) => return Err(error.into()),
     };
-    let wheel = output::wheel(&format!("reading {name}"));
     let library = open(&arguments.library.settings())?;
+    let wheel = output::wheel(&format!("reading {name}"));
     // What keeps the model from being read is among the problems that loading finds.
     let model = keras::open(&package.model.path, package.model.format);
     let rows = model.map_or_else(|_| Vec::new(), |model| rows(&library, &model));

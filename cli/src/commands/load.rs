@@ -26,16 +26,16 @@ pub const EXAMPLES: &str = "Examples:
   classifier load demo/images --rate 50 --duration 30
   classifier load demo/images --rate 20 --duration 60 & classifier swap digits_small
 
-Requests are sent on schedule whether or not earlier ones were answered, and a latency counts from the
-scheduled moment: a server that falls behind cannot hide it.
+Requests are sent on schedule whether or not earlier ones were answered, and a latency counts from
+the scheduled moment: a server that falls behind cannot hide it.
 
 Counted are requests  answered  with a result for every image,
                       refused   before they were accepted (queue full, out of service): 429 and 503,
                       failed    with any other error,
                       lost      that ended without any answer, or were accepted and never answered,
                       duplicated: results twice for one image, or one prediction for two requests,
-                      wrong model: another package than --model, or an older generation than one that
-                      had answered before the request was sent.
+                      wrong model: another package than --model, or an older generation than one
+                      that had answered before the request was sent.
 It exits with 1 when any was failed, lost, duplicated or of a wrong model, or none was answered.";
 
 /// Options of the command.

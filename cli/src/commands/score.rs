@@ -21,8 +21,8 @@ pub const EXAMPLES: &str = "Examples:
   classifier score digits images.npy scores.npy           a package of the models folder
   classifier score path/to/digits images.npy scores.npy   a package folder anywhere
 
-INPUT.npy holds float32 of the shape [images, height, width, channels], as the model takes them: nothing
-is scaled, padded or divided. OUTPUT.npy gets [images, classes] as the model computes them.";
+INPUT.npy holds float32 of the shape [images, height, width, channels], as the model takes them:
+nothing is scaled, padded or divided. OUTPUT.npy gets [images, classes] as the model computes them.";
 
 /// Images in one call of the model.
 const BATCH: usize = 32;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use api::rollout::{Coordinator, RolloutTiming, Target};
 use clap::Args;
 use common::broker::Broker;
@@ -12,13 +12,14 @@ use common::config::{LogConfig, ModelsConfig};
 use common::fleet::{Phase, RolloutFailure};
 use common::ids::ModelName;
 use common::package::Catalog;
+use common::program::stop_on_signals;
 use common::store::Store;
 use common::store::in_memory::InMemoryStore;
 use common::telemetry;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use worker::tensorflow::{Settings, loader};
+use worker::engine::EngineLoader;
+use worker::tensorflow::loader;
 
 use crate::config::QueueConfig;
 use crate::exit::{Exit, UsageError};
@@ -29,8 +30,8 @@ pub const EXAMPLES: &str = "Examples:
   X_API_KEY=secret classifier serve                        then `classifier swap NAME`
   X_API_KEY=secret classifier serve --model digits --listen 127.0.0.1:8080
 
-X_API_KEY must be set: clients send it as the header X-API-Key. Once the server listens, it prints its
-address on stdout; logs go to stderr. SIGTERM and ctrl-c let it finish what is open.";
+X_API_KEY must be set: clients send it as the header X-API-Key. Once the server listens, it prints
+its address on stdout; logs go to stderr. SIGTERM and ctrl-c let it finish what is open.";
 
 /// How long the first model may take to load, beside the worker's own start.
 const FIRST_MODEL_LIMIT: Duration = Duration::from_secs(300);
@@ -58,14 +59,19 @@ pub struct Arguments {
 /// # Errors
 /// A setting is missing or wrong, the address is taken, there is no TensorFlow library, or the package
 /// of `--model` cannot be served.
-pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     api::check(&arguments.api).map_err(|error| UsageError(error.to_string()))?;
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
+    let loader = loader(&arguments.worker.tensorflow())?;
+    super::block_on(serve(arguments, loader))
+}
+
+async fn serve(arguments: Arguments, loader: Arc<dyn EngineLoader>) -> anyhow::Result<Exit> {
     let metrics = telemetry::install_metrics()?;
+    let stopped = stop_on_signals()?;
     let catalog = Catalog::new(&arguments.models.models_dir);
     let broker: Arc<dyn Broker> = InProcessBroker::new(arguments.queue.broker_limits());
     let store: Arc<dyn Store> = InMemoryStore::new();
-    let stopped = stop_signal()?;
 
     let listen = arguments.api.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
@@ -73,12 +79,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     })?;
     let address = listener.local_addr()?;
 
-    let settings = Settings { folder: arguments.worker.tensorflow_dir.clone(), ..Settings::default() };
     let worker_parts = worker::Parts {
         broker: Arc::clone(&broker),
         store: Arc::clone(&store),
         catalog: catalog.clone(),
-        loader: loader(&settings)?,
+        loader,
     };
     let api_parts = api::Parts {
         config: arguments.api,
@@ -102,7 +107,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let outcome = tokio::select! {
         outcome = ready => outcome,
         ended = &mut api => return ended?.map(|()| Exit::Done).map_err(Into::into),
-        ended = &mut work => { ended??; Err(anyhow!("the worker ended by itself")) }
+        ended = &mut work => {
+            ended??;
+            bail!("the worker ended by itself")
+        }
     };
     // The API first: what is open is answered by the worker, which has nothing to do after that.
     stop_api.cancel();
@@ -110,18 +118,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     stop_worker.cancel();
     work.await??;
     outcome.map(|()| Exit::Done)
-}
-
-/// Cancelled at the first SIGTERM or ctrl-c.
-fn stop_signal() -> anyhow::Result<CancellationToken> {
-    let stopped = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let token = stopped.clone();
-    tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-        token.cancel();
-    });
-    Ok(stopped)
 }
 
 /// Rolls the package out like any other swap, once the worker is there to try it.

@@ -18,8 +18,8 @@ pub const EXAMPLES: &str = "Examples:
   classifier swap digits_small                wait until every worker answers from it
   classifier swap digits_small --wait 0       begin, and see `classifier workers` for how far it is
 
-Clients notice nothing until all workers have loaded and checked the new model; if one cannot, the old
-one stays. Needs X_ADMIN_API_KEY where the server has one.";
+Clients notice nothing until all workers have loaded and checked the new model; if one cannot,
+the old one stays. Needs X_ADMIN_API_KEY where the server has one.";
 
 /// How often the workers' states are looked at.
 const LOOK: Duration = Duration::from_millis(150);

@@ -7,4 +7,8 @@ mod architecture;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod notebook;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod swap;
