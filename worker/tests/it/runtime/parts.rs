@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::broker::Broker as _;
 use common::messages::{JobFailure, JobStatus, PinnedModel};
+use common::program::healthcheck;
 use common::store::Store as _;
 use worker::health::{self, Pages};
 
@@ -149,11 +150,11 @@ async fn a_worker_shows_whether_it_takes_jobs() {
     let pages = Arc::new(Pages { metrics, control: Arc::clone(&worker.control) });
     let server = tokio::spawn(health::serve(listener, pages));
 
-    health::check(address).await.unwrap();
+    healthcheck(address, "/health/ready").await.unwrap();
     worker.stop().await.unwrap();
-    let error = health::check(address).await.unwrap_err();
+    let error = healthcheck(address, "/health/ready").await.unwrap_err();
     assert!(error.to_string().contains("takes no jobs now"), "{error}");
     server.abort();
     assert!(server.await.is_err());
-    health::check(address).await.unwrap_err();
+    healthcheck(address, "/health/ready").await.unwrap_err();
 }
