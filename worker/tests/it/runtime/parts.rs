@@ -33,7 +33,8 @@ async fn every_image_gets_the_label_of_its_own_pixels_in_request_order() {
 async fn one_bad_image_does_not_spoil_its_batch() {
     let bench = Bench::new().await;
     let (engine, _ears) = Double::new();
-    let worker = bench.worker(&engine, &[]);
+    // Nothing runs before the five that can be decoded are together.
+    let worker = bench.worker(&engine, &["--max-batch-size=5", "--max-queue-delay-microseconds=60000000"]);
     let images = vec![
         png(Kind::Normal, 1),
         Bytes::from_static(b"not an image"),
@@ -46,6 +47,8 @@ async fn one_bad_image_does_not_spoil_its_batch() {
     let expected =
         ["label 1", "undecodable_image", "inference_failed", "label 3", "inference_failed", "label 5"];
     assert_eq!(bench.labels(job).await, expected);
+    let sizes: Vec<usize> = engine.calls().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [5, 1, 1, 1, 1, 1], "together, then each alone");
     worker.stop().await.unwrap();
     bench.assert_nothing_waits().await;
 }
