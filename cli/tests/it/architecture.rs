@@ -111,6 +111,7 @@ mod checker {
             r##"fn f() { g(r#"lapin::"x" "#); }"##,
             "fn f(c: char) -> bool { c == '\"' || c == '\\'' }",
             "use crate::lapin::x;",
+            "fn f() -> impl Iterator + use<> { g(a, b); }",
             "fn lapin(lapin: u8) -> u8 { lapin.y() }",
         ] {
             check("common/src/store.rs", text, &[]);

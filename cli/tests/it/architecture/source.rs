@@ -34,7 +34,9 @@ impl Source {
         while at < tokens.len() {
             let token = &tokens[at];
             let before = at.checked_sub(1).map(|before| tokens[before].text.as_str());
-            if token.text == "use" && before != Some("::") {
+            // `use<'a>` says what an `impl Trait` captures and imports nothing.
+            let imports = tokens.get(at + 1).is_none_or(|next| next.text != "<");
+            if token.text == "use" && before != Some("::") && imports {
                 at = source.import(&tokens, at + 1, &[]);
                 continue;
             }
@@ -73,7 +75,7 @@ impl Source {
             match token.text.as_str() {
                 "{" => {
                     at += 1;
-                    while at < tokens.len() && tokens[at].text != "}" {
+                    while at < tokens.len() && !matches!(tokens[at].text.as_str(), "}" | ";") {
                         at = self.import(tokens, at, &segments);
                         at += usize::from(tokens.get(at).is_some_and(|token| token.text == ","));
                     }
