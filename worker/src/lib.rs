@@ -3,7 +3,8 @@
 //! Reading order: [`config`] holds the settings; [`run`] takes parts of jobs, sends their images through
 //! the [`pipeline`], stores the results and acknowledges; [`control`] keeps the worker in step with the
 //! fleet and [`models`] holds what is loaded. [`engine`] is the seam to what computes: [`keras`] reads a
-//! model's file, [`tensorflow`] runs it. [`health`] shows metrics and state.
+//! model's file, [`tensorflow`] runs it. [`health`] shows metrics and state. [`npy`]
+//! reads and writes arrays for the commands that look at one model.
 
 pub mod config;
 pub mod control;

@@ -93,8 +93,11 @@ pub fn write_to(mut target: impl Write, shape: &[usize], values: &[f32]) -> Resu
     if shape.iter().product::<usize>() != values.len() {
         return Err(format_error(format!("an array of shape {shape:?} cannot have {} values", values.len())));
     }
-    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", sizes.trim_end());
+    let sizes = match shape {
+        [only] => format!("{only},"),
+        sizes => sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
     let unpadded = MAGIC.len() + 4 + header.len() + 1;
     header.push_str(&" ".repeat(unpadded.next_multiple_of(ALIGNMENT) - unpadded));
     header.push('\n');
@@ -279,7 +282,7 @@ mod tests {
             b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }".to_vec();
         expected.resize(127, b' ');
         expected.extend(b"\n\x00\x00\xc0\x3f\x00\x00\x00\xc0");
-        assert_eq!(bytes[6..], expected[6..], "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(bytes, expected);
     }
 
     #[test]

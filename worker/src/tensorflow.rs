@@ -9,6 +9,7 @@ mod graph;
 mod layers;
 mod library;
 mod loader;
+mod memory;
 mod ops;
 mod protobuf;
 mod session;

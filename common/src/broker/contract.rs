@@ -2,6 +2,7 @@
 //!
 //! [`broker_contract!`](crate::broker_contract) makes the tests. Each behaviour gets a [`Bench`], which
 //! makes brokers; two brokers of one bench share their queue, as two processes of a fleet do.
+#![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 use std::collections::HashSet;
 use std::sync::Arc;

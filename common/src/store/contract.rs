@@ -2,6 +2,7 @@
 //!
 //! [`store_contract!`](crate::store_contract) makes the tests. Each behaviour gets a [`Bench`], which
 //! makes stores; two stores of one bench hold the same, as two processes of a fleet see it.
+#![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use common::fleet::{FleetState, WorkerReport};
 use common::messages::Timestamp;
 use common::rollout::{self, Actor, Decision, LeaseWatch};
 use common::store::{Revised, StoreError};
+use common::telemetry::names;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -98,6 +99,7 @@ impl Rounds {
         let sent = Instant::now();
         let facts = self.facts();
         let report = self.report(facts.clone());
+        measure(&report);
         self.parts.store.report_worker(&report, self.timing.report_ttl).await?;
         // From the sending of the one before, which may have arrived at once, to now, the latest moment at
         // which this one arrived.
@@ -198,4 +200,12 @@ impl Rounds {
             reported_at: Timestamp::now(),
         }
     }
+}
+
+/// Shows in the metrics what the report says of the models.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn measure(report: &WorkerReport) {
+    metrics::gauge!(names::MODELS_LOADED).set(report.loaded.len() as f64);
+    let generation = report.generation.map_or(0, |generation| generation.0);
+    metrics::gauge!(names::MODEL_GENERATION, names::WORKER => report.id.to_string()).set(generation as f64);
 }

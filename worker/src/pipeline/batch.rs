@@ -366,8 +366,8 @@ mod tests {
         assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
         lanes.finished(&version(1));
         push(&mut lanes, 2, 12..13, now);
-        assert_eq!(tickets(lanes.next(now)), [6, 7]);
         assert_eq!(tickets(lanes.next(now)), [12]);
+        assert_eq!(tickets(lanes.next(now)), [6, 7]);
     }
 
     #[test]

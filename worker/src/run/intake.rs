@@ -67,15 +67,10 @@ impl Intake {
 
     /// Waits until the worker may take jobs; false when it is told to stop instead.
     async fn may_take(&self) -> bool {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return false,
-                current = self.control.current() => match current {
-                    Ok(()) => return true,
-                    Err(_) => return false,
-                },
-            }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            current = self.control.current() => current.is_ok(),
         }
     }
 

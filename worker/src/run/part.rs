@@ -17,14 +17,15 @@ use tracing::Instrument as _;
 
 use super::gate::Gate;
 use super::patience::ask;
-use super::triage::{MAX_ATTEMPTS, Triage, triage};
+use super::triage::{Triage, triage};
 use crate::control::Throughput;
 use crate::models::{Models, ModelsError, ServedModel};
 use crate::panics;
 use crate::pipeline::{Pipeline, microseconds};
 
-/// Deliveries after which a part whose model no worker seems to have gets an error instead of another
-/// worker. With the growing waits before each it takes about half a minute to get there.
+/// Deliveries after which a part that no worker seems to be able to do gets an error instead of another
+/// worker. With the growing waits before each it takes about half a minute to get there. Below
+/// [`super::triage::MAX_ATTEMPTS`].
 const MAX_SEARCHES: u32 = 10;
 
 /// What every part needs.
@@ -122,7 +123,7 @@ impl Handler {
             Triage::Hopeless => return self.put_aside(part, attempt).await,
             Triage::TooNew => {
                 let reason = format!("wire version {} is newer than this worker's", part.wire);
-                return search_elsewhere(reason, attempt);
+                return search_elsewhere(JobFailure::Internal, reason, attempt);
             }
             Triage::Careful | Triage::Fast => {}
         }
@@ -134,7 +135,9 @@ impl Handler {
         metrics::histogram!(names::QUEUE_WAIT_SECONDS).record(began.since(part.accepted_at));
         let model = match self.tools.models.get(&part.model).await {
             Ok(model) => model,
-            Err(error @ ModelsError::WrongVersion { .. }) => return search_elsewhere(error, attempt),
+            Err(error @ ModelsError::WrongVersion { .. }) => {
+                return search_elsewhere(JobFailure::ModelUnavailable, error, attempt);
+            }
             Err(error @ (ModelsError::Unservable { .. } | ModelsError::Unavailable(_))) => {
                 return Verdict::failed(JobFailure::ModelUnavailable, error.to_string());
             }
@@ -240,9 +243,9 @@ impl Handler {
 }
 
 /// Another worker may have what this one lacks; after a while nobody has.
-fn search_elsewhere(reason: impl ToString, attempt: u32) -> Verdict {
-    if attempt >= MAX_SEARCHES.min(MAX_ATTEMPTS) {
-        Verdict::failed(JobFailure::ModelUnavailable, reason.to_string())
+fn search_elsewhere(failure: JobFailure, reason: impl ToString, attempt: u32) -> Verdict {
+    if attempt >= MAX_SEARCHES {
+        Verdict::failed(failure, reason.to_string())
     } else {
         Verdict::retry(reason, attempt)
     }

@@ -1,9 +1,9 @@
-//! A [`Model`] becomes a TensorFlow graph with its weights as constants.
+//! A [`Model`] becomes a TensorFlow graph that holds its weights.
 
 use tensorflow::{Graph, Output};
 
 use super::layers;
-use super::ops::{Fault, Ops};
+use super::ops::{Fault, Ops, Variable};
 use crate::keras::Model;
 use crate::keras::layers::Layer;
 
@@ -17,6 +17,8 @@ pub(super) struct BuiltGraph {
     pub(super) input: Output,
     /// Gives the model's first output.
     pub(super) scores: Output,
+    /// What a session has to assign before its first run.
+    pub(super) variables: Vec<Variable>,
     /// One for each of the model's nodes.
     pub(super) shapes: Vec<NodeShape>,
 }
@@ -64,7 +66,8 @@ pub(super) fn build(model: &Model, image: Option<[usize; 3]>) -> Result<BuiltGra
     // A name of its own, since TensorFlow cannot fetch what it was fed.
     ops.begin(model.nodes.len(), "scores");
     let scores = ops.unary("Identity", &last).map_err(|Fault(fault)| vec![fault])?;
-    Ok(BuiltGraph { graph: ops.into_graph(), input, scores, shapes })
+    let (graph, variables) = ops.finish();
+    Ok(BuiltGraph { graph, input, scores, variables, shapes })
 }
 
 /// An input whose open sizes are those of `image`; nothing where there is nothing to fill in.

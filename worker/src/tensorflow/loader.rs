@@ -118,7 +118,10 @@ fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<Stri
 /// # Errors
 /// Everything that is wrong with it, as [`LoadError::Unservable`].
 pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<TensorflowEngine, LoadError> {
-    let problems = disagreements(&model, image);
+    let mut problems = disagreements(&model, image);
+    if image.contains(&0) {
+        problems.push(format!("an image of shape {image:?} is empty"));
+    }
     if !problems.is_empty() {
         return Err(LoadError::Unservable(problems));
     }

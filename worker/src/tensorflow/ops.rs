@@ -1,11 +1,16 @@
 //! Adds operations to a TensorFlow graph: the only place that speaks the crate's builder.
 
-use tensorflow::{DataType, Graph, Output, Shape, Status, TensorType};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tensorflow::{DataType, Graph, Operation, Output, Shape, Status, TensorType};
 
 use crate::keras::Tensor;
 
 /// Longest part of a layer's name that is kept in the names of its operations.
 const MAX_SCOPE: usize = 60;
+
+/// Elements from which a matrix is a variable: 16 MiB.
+const LARGE: usize = 4 << 20;
 
 /// What is wrong with a layer, without the layer's name: that is put before it by the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,16 +38,26 @@ pub(super) enum Attribute<'a> {
     Text(&'a str),
 }
 
+/// A variable that gets its value when the session begins.
+pub(super) struct Variable {
+    /// Takes the value.
+    pub(super) feed: Output,
+    /// Stores it.
+    pub(super) assign: Operation,
+    pub(super) value: Tensor,
+}
+
 /// A graph that grows, one layer after the other.
 pub(super) struct Ops {
     graph: Graph,
+    variables: Vec<Variable>,
     scope: String,
     count: usize,
 }
 
 impl Ops {
     pub(super) fn new() -> Self {
-        Self { graph: Graph::new(), scope: String::new(), count: 0 }
+        Self { graph: Graph::new(), variables: Vec::new(), scope: String::new(), count: 0 }
     }
 
     /// Operations from here on belong to this node. TensorFlow's messages and profiles show the name.
@@ -56,8 +71,8 @@ impl Ops {
         self.count = 0;
     }
 
-    pub(super) fn into_graph(self) -> Graph {
-        self.graph
+    pub(super) fn finish(self) -> (Graph, Vec<Variable>) {
+        (self.graph, self.variables)
     }
 
     fn next_name(&mut self, kind: &str) -> String {
@@ -141,6 +156,44 @@ impl Ops {
         self.constant(&tensor.shape, &tensor.values)
     }
 
+    /// The weights of a matrix product. TensorFlow keeps about five copies of a constant, and twelve for a
+    /// moment while it optimizes a graph; of a variable it keeps one. A matrix product loses nothing by
+    /// it, unlike a convolution, so the matrices that make some networks large are variables.
+    pub(super) fn matrix(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
+        if tensor.values.len() < LARGE {
+            return self.weights(tensor);
+        }
+        let shape = Shape::new(Some(tensor.shape.iter().map(|size| Some(*size as i64)).collect()));
+        // Variables of the same name would be one, should two sessions ever share a device's memory.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let unique = format!("weights{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = self.next_name("VarHandleOp");
+        let mut handle = self.graph.new_operation("VarHandleOp", &name)?;
+        handle.set_attr_type("dtype", DataType::Float)?;
+        handle.set_attr_shape("shape", &shape)?;
+        handle.set_attr_string("shared_name", &unique)?;
+        let handle: Output = handle.finish()?.into();
+
+        let name = self.next_name("Placeholder");
+        let mut feed = self.graph.new_operation("Placeholder", &name)?;
+        feed.set_attr_type("dtype", DataType::Float)?;
+        feed.set_attr_shape("shape", &shape)?;
+        let feed: Output = feed.finish()?.into();
+
+        let name = self.next_name("AssignVariableOp");
+        let mut assign = self.graph.new_operation("AssignVariableOp", &name)?;
+        assign.add_input(handle.clone());
+        assign.add_input(feed.clone());
+        let assign = assign.finish()?;
+        self.variables.push(Variable { feed, assign, value: tensor.clone() });
+
+        let name = self.next_name("ReadVariableOp");
+        let mut read = self.graph.new_operation("ReadVariableOp", &name)?;
+        read.add_input(handle);
+        read.set_attr_type("dtype", DataType::Float)?;
+        Ok(read.finish()?.into())
+    }
+
     /// A float32 constant.
     pub(super) fn constant(&mut self, shape: &[usize], values: &[f32]) -> Result<Output, Fault> {
         self.typed_constant(shape, values)
@@ -157,12 +210,14 @@ impl Ops {
         values: &[T],
     ) -> Result<Output, Fault> {
         let elements: usize = shape.iter().product();
+        // The crate takes the address of the first value, also where there is none.
+        if elements == 0 {
+            return Err(Fault(format!("a weight of shape {shape:?} is empty")));
+        }
         if elements != values.len() {
             return Err(Fault(format!("a weight of shape {shape:?} has {} values", values.len())));
         }
-        let dims: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
-        let mut tensor = tensorflow::Tensor::<T>::new(&dims);
-        tensor.copy_from_slice(values);
+        let tensor = native(shape, values);
         let name = self.next_name("Const");
         let mut description = self.graph.new_operation("Const", &name)?;
         description.set_attr_type("dtype", T::data_type())?;
@@ -208,6 +263,14 @@ impl Ops {
         };
         self.binary("Reshape", input, &shape)
     }
+}
+
+/// The values in memory of TensorFlow's.
+pub(super) fn native<T: TensorType + Copy>(shape: &[usize], values: &[T]) -> tensorflow::Tensor<T> {
+    let dims: Vec<u64> = shape.iter().map(|size| *size as u64).collect();
+    let mut tensor = tensorflow::Tensor::<T>::new(&dims);
+    tensor.copy_from_slice(values);
+    tensor
 }
 
 /// A size as TensorFlow's shapes have it.

@@ -109,6 +109,14 @@ fn every_layer_that_cannot_be_built_is_named() {
 }
 
 #[test]
+fn nothing_empty_reaches_the_library() {
+    let problems = problems_of(worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 0, 3]));
+    assert_eq!(problems.last().unwrap(), "an image of shape [2, 0, 3] is empty");
+    let problems = problems_of(worker::tensorflow::engine(library(), classifier(0.5, 0), [2, 2, 3]));
+    assert_eq!(problems, ["layer `scores` (Dense): a weight of shape [12, 0] is empty"]);
+}
+
+#[test]
 fn a_batch_of_another_shape_is_refused() {
     let engine = worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
     let refuse = |images, shape, values| {

@@ -4,5 +4,6 @@ mod batches;
 mod bench;
 mod crashes;
 mod engine;
+mod forgetful;
 mod parts;
 mod stopping;

@@ -10,11 +10,11 @@ use super::{Formed, Ticket, count};
 use crate::engine::{Batch, Engine, EngineError, Scores};
 use crate::panics;
 
-/// Runs a batch and answers every ticket. When the model fails on several images together, each is
+/// Runs a batch and answers every ticket, unless nobody waits for any. When the model fails on several images together, each is
 /// tried once alone.
 pub(super) fn run(formed: Formed<Ticket>) {
     let Formed { pixels, tickets, .. } = formed;
-    let Some(first) = tickets.first() else { return };
+    let Some(first) = tickets.iter().find(|ticket| is_awaited(ticket)) else { return };
     let (engine, shape) = (Arc::clone(&first.engine), first.shape);
     let started = Instant::now();
     for ticket in &tickets {
@@ -33,12 +33,18 @@ pub(super) fn run(formed: Formed<Ticket>) {
         Err(error) => {
             tracing::warn!(images = batch.images, %error, "the model failed on a batch, its images are tried alone");
             let size = shape.iter().product();
-            for (ticket, pixels) in tickets.into_iter().zip(batch.pixels.chunks_exact(size)) {
+            let alone = tickets.into_iter().zip(batch.pixels.chunks_exact(size));
+            for (ticket, pixels) in alone.filter(|(ticket, _)| is_awaited(ticket)) {
                 let alone = Batch { images: 1, shape, pixels: pixels.to_vec() };
                 reply(ticket, call(engine.as_ref(), &alone).map(|scores| scores.values));
             }
         }
     }
+}
+
+/// Whether anybody still wants to know: a worker that was torn down leaves images behind.
+fn is_awaited(ticket: &Ticket) -> bool {
+    !ticket.reply.is_closed()
 }
 
 fn reply(ticket: Ticket, answer: Result<Vec<f32>, EngineError>) {

@@ -53,21 +53,13 @@ struct Rectifier {
     threshold: f32,
 }
 
-#[expect(clippy::float_cmp, reason = "the operations with a name are for exactly these parameters")]
 fn relu(ops: &mut Ops, x: &Output, by: Rectifier) -> Result<Output, Fault> {
     match by {
-        Rectifier { max_value: None, negative_slope, threshold } if threshold == 0.0 => {
-            if negative_slope == 0.0 {
-                ops.unary("Relu", x)
-            } else {
-                ops.op("LeakyRelu", &[x], &[("alpha", Attribute::Float(negative_slope))])
-            }
+        Rectifier { max_value: None, negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu", x),
+        Rectifier { max_value: None, negative_slope, threshold: 0.0 } => {
+            ops.op("LeakyRelu", &[x], &[("alpha", Attribute::Float(negative_slope))])
         }
-        Rectifier { max_value: Some(max), negative_slope, threshold }
-            if max == 6.0 && negative_slope == 0.0 && threshold == 0.0 =>
-        {
-            ops.unary("Relu6", x)
-        }
+        Rectifier { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu6", x),
         Rectifier { max_value, negative_slope, threshold } => {
             let shifted = ops.with_scalar("Sub", x, threshold)?;
             let low = ops.with_scalar("Mul", &shifted, negative_slope)?;

@@ -12,7 +12,7 @@ pub(super) fn dense(ops: &mut Ops, dense: &Dense, input: &Output) -> Result<Outp
         return Err(Fault(format!("its kernel has shape {:?}, expected 2 axes", dense.kernel.shape)));
     };
     expect_last_axis(ops, input, inputs)?;
-    let kernel = ops.weights(&dense.kernel)?;
+    let kernel = ops.matrix(&dense.kernel)?;
     // A matrix product fuses with bias and activation; the batched one broadcasts the kernel over the
     // axes that come before the last two.
     let product = match ops.sizes(input)?.len() {

@@ -14,12 +14,13 @@ use common::messages::{
     EncodedImage, ImageOutcome, Job, JobRecord, JobStatus, Part, PartId, PinnedModel, Timestamp, WIRE_VERSION,
 };
 use common::package::Catalog;
-use common::store::Store as _;
+use common::store::Store;
 use common::store::in_memory::InMemoryStore;
 use image::{ImageFormat, Rgb, RgbImage};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::config::Program;
+use worker::control::Control;
 use worker::run::{Parts, RunError, Worker};
 
 use super::engine::{CLASSES, Double, Kind, Loader, SHAPE};
@@ -38,6 +39,7 @@ pub(crate) struct Bench {
 
 /// A worker at work.
 pub(crate) struct Running {
+    pub(crate) control: Arc<Control>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -70,17 +72,29 @@ impl Bench {
 
     /// Starts a worker with these settings.
     pub(crate) fn worker(&self, engine: &Arc<Double>, settings: &[&str]) -> Running {
+        self.worker_on(Arc::clone(&self.store) as _, engine, settings)
+    }
+
+    /// Starts a worker that sees the store through another.
+    pub(crate) fn worker_on(
+        &self,
+        store: Arc<dyn Store>,
+        engine: &Arc<Double>,
+        settings: &[&str],
+    ) -> Running {
         let words = std::iter::once("classifier-worker").chain(settings.iter().copied());
         let config = Program::try_parse_from(words).unwrap().worker;
         let parts = Parts {
             broker: Arc::clone(&self.broker) as _,
-            store: Arc::clone(&self.store) as _,
+            store,
             catalog: self.catalog.clone(),
             loader: Arc::new(Loader(Arc::clone(engine))),
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(Worker::start(&config, parts).unwrap().work(stop.clone()));
-        Running { stop, task }
+        let worker = Worker::start(&config, parts).unwrap();
+        let control = worker.control();
+        let task = tokio::spawn(worker.work(stop.clone()));
+        Running { control, stop, task }
     }
 
     /// Accepts a job of these parts and queues it.
@@ -146,7 +160,9 @@ impl Bench {
                     ImageOutcome::Rejected(error) => error.code,
                 })
                 .collect(),
-            other => panic!("expected results, got {other:?}"),
+            other @ (JobStatus::Queued | JobStatus::Processing | JobStatus::Failed { .. }) => {
+                panic!("expected results, got {other:?}")
+            }
         }
     }
 
