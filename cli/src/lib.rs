@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`arguments`] is what can be typed, [`commands`] has a file for each command,
 //! [`exit`] says how each can end, [`config`] is what the environment says, [`client`] talks to a
-//! server, [`images`] and [`npy`] read files, [`output`] writes results.
+//! server, [`images`] reads files, [`output`] writes results.
 
 pub mod arguments;
 pub mod client;
@@ -10,7 +10,6 @@ pub mod commands;
 pub mod config;
 pub mod exit;
 pub mod images;
-pub mod npy;
 pub mod output;
 
 use std::process::ExitCode;

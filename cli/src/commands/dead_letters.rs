@@ -37,6 +37,7 @@ enum Action {
         id: Option<String>,
     },
     /// Forget them.
+    #[command(override_usage = "classifier dead-letters drop <ID | --all>")]
     Drop {
         /// Which.
         #[arg(required_unless_present = "all")]

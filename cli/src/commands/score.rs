@@ -7,11 +7,11 @@ use clap::Args;
 use common::config::ModelsConfig;
 use common::package::Package;
 use worker::engine::{Batch, Engine as _};
+use worker::npy::{self, Array};
 use worker::tensorflow::{load, open};
 
 use crate::config::LibraryConfig;
 use crate::exit::Exit;
-use crate::npy::{self, Array};
 use crate::output;
 
 use super::inspect::locate;
@@ -51,9 +51,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let (catalog, name) = locate(&arguments.package, &arguments.models)?;
     let package = catalog.open(&name)?;
-    let input = npy::read(&arguments.input)?;
+    let input = npy::read(&arguments.input)
+        .with_context(|| format!("`{}` cannot be read", arguments.input.display()))?;
     let scores = score(&package, &input, &arguments.library)?;
-    npy::write(&arguments.output, &scores)
+    npy::write(&arguments.output, &scores.shape, &scores.values)
         .with_context(|| format!("`{}` cannot be written", arguments.output.display()))?;
     output::note(&format!("{} images scored with {name}", scores.shape[0]));
     Ok(Exit::Done)

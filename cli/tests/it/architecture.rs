@@ -111,6 +111,9 @@ mod checker {
             r##"fn f() { g(r#"lapin::"x" "#); }"##,
             "fn f(c: char) -> bool { c == '\"' || c == '\\'' }",
             "use crate::lapin::x;",
+            "use crate::lapin;\nfn f() { lapin::x(); }",
+            "mod lapin;\nuse self::lapin::X;\nfn f() { lapin::x(); }",
+            "fn f() -> impl Iterator + use<> { g(a, b); }",
             "fn lapin(lapin: u8) -> u8 { lapin.y() }",
         ] {
             check("common/src/store.rs", text, &[]);
@@ -151,6 +154,7 @@ mod checker {
         check("common/src/rollout.rs", "use std::fs;", &[(1, "rollout decides and does no IO")]);
         check("common/src/rollout/step.rs", "use tokio::time;", &[(1, "rollout decides and does no IO")]);
         check("common/src/rollout.rs", "async fn f() {}", &[(1, "rollout decides and does no IO")]);
+        check("common/src/rollout.rs", "use crate::store::{Revised, Store};", &[(1, "rollout decides")]);
         check("common/src/rollout.rs", "use std::time::Duration;", &[]);
         check(
             "worker/src/pipeline/decode.rs",

@@ -1,11 +1,16 @@
 //! What a Rust source mentions: a small lexer that knows comments, strings and `use` trees, and leaves
 //! out modules marked `#[cfg(test)]`.
 
+use std::collections::BTreeSet;
+
 /// The mentions in one file, each with its line.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     /// Paths of two segments or more, and all that is imported.
     pub(super) paths: Vec<(usize, Vec<String>)>,
+    /// Names that mean something of this workspace here: modules declared in the file, and what it
+    /// imports from inside other paths.
+    pub(super) local: BTreeSet<String>,
     /// The words `async` and `await`.
     pub(super) awaits: Vec<(usize, String)>,
     /// `env` inside `#[arg(…)]`.
@@ -34,12 +39,19 @@ impl Source {
         while at < tokens.len() {
             let token = &tokens[at];
             let before = at.checked_sub(1).map(|before| tokens[before].text.as_str());
-            if token.text == "use" && before != Some("::") {
+            // `use<'a>` says what an `impl Trait` captures and imports nothing.
+            let imports = tokens.get(at + 1).is_none_or(|next| next.text != "<");
+            if token.text == "use" && before != Some("::") && imports {
                 at = source.import(&tokens, at + 1, &[]);
                 continue;
             }
             if matches!(token.text.as_str(), "async" | "await") {
                 source.awaits.push((token.line, token.text.clone()));
+            }
+            if token.text == "mod"
+                && let Some(name) = tokens.get(at + 1)
+            {
+                source.local.insert(name.text.clone());
             }
             if starts(&tokens[at..], &["#", "[", "arg", "("]) {
                 let end = closing(&tokens, at + 1);
@@ -73,7 +85,7 @@ impl Source {
             match token.text.as_str() {
                 "{" => {
                     at += 1;
-                    while at < tokens.len() && tokens[at].text != "}" {
+                    while at < tokens.len() && !matches!(tokens[at].text.as_str(), "}" | ";") {
                         at = self.import(tokens, at, &segments);
                         at += usize::from(tokens.get(at).is_some_and(|token| token.text == ","));
                     }
@@ -81,6 +93,9 @@ impl Source {
                 }
                 "," | ";" | "}" | "as" => {
                     let line = tokens[at - 1].line;
+                    if let [_, .., name] = segments.as_slice() {
+                        self.local.insert(name.clone());
+                    }
                     self.paths.push((line, segments));
                     // The new name behind `as` is no mention.
                     return if token.text == "as" { at + 2 } else { at };

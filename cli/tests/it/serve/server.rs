@@ -52,7 +52,7 @@ impl Server {
         let mut process = command(&["serve", "--listen", "127.0.0.1:0"])
             .args(words)
             .env("MODELS_DIR", models)
-            .env("LOG_FILTER", "warn")
+            .env("LOG_FILTER", "error")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
