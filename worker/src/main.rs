@@ -53,6 +53,8 @@ async fn work(program: Program, loader: Arc<dyn EngineLoader>) -> anyhow::Result
     let listener = TcpListener::bind(program.listen)
         .await
         .with_context(|| format!("cannot listen at {}", program.listen))?;
+    let pages = Pages::new(metrics);
+    let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
 
     let fleet = &program.fleet;
     let broker = RabbitMqConfig {
@@ -75,10 +77,9 @@ async fn work(program: Program, loader: Arc<dyn EngineLoader>) -> anyhow::Result
     };
     let catalog = Catalog::new(program.models.models_dir.clone());
     let worker = Worker::start(&program.worker, Parts { broker, store, catalog, loader })?;
-    let pages = Arc::new(Pages { metrics, control: worker.control() });
-    let pages = tokio::spawn(health::serve(listener, pages));
+    pages.started(worker.control());
     let ended = worker.work(stop).await;
-    pages.abort();
+    server.abort();
     match ended {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error @ RunError::Unfinished { .. }) => {
@@ -94,6 +95,7 @@ async fn connect<T, E: Display, F: Future<Output = Result<T, E>>>(
     name: &str,
     mut attempt: impl FnMut() -> F,
 ) -> T {
+    tracing::info!("connecting to {name}");
     let mut pause = Duration::from_millis(500);
     loop {
         match attempt().await {
