@@ -6,6 +6,7 @@
 pub mod api_names;
 pub mod names;
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
@@ -54,7 +55,11 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
         filter: config.log_filter.clone(),
         reason: error.to_string(),
     })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Colours are for people: in a file or a collector they are noise.
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

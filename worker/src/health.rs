@@ -3,7 +3,7 @@
 //! One request a connection, three paths, no body: what a scraper and a container's health check need.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::telemetry::RenderMetrics;
@@ -21,12 +21,34 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How long a worker may take to look at the fleet's state and still counts as ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the pages are made from.
+/// What the pages are made from. They are up before the worker is: a process that waits for its servers
+/// lives and is not ready.
 pub struct Pages {
-    /// Renders the metrics.
-    pub metrics: RenderMetrics,
-    /// Knows whether the worker takes jobs.
-    pub control: Arc<Control>,
+    metrics: RenderMetrics,
+    control: OnceLock<Arc<Control>>,
+}
+
+impl Pages {
+    /// Of a worker that is still to start.
+    #[must_use]
+    pub fn new(metrics: RenderMetrics) -> Arc<Self> {
+        Arc::new(Self { metrics, control: OnceLock::new() })
+    }
+
+    /// The worker has started; this knows whether it takes jobs. The first one stays.
+    pub fn started(&self, control: Arc<Control>) {
+        self.control.get_or_init(|| control);
+    }
+
+    async fn is_ready(&self) -> bool {
+        match self.control.get() {
+            Some(control) => {
+                let current = tokio::time::timeout(READY_WITHIN, control.current()).await;
+                current.is_ok_and(|current| current.is_ok())
+            }
+            None => false,
+        }
+    }
 }
 
 /// Answers requests until dropped.
@@ -56,10 +78,8 @@ async fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
     let (status, body) = match path(&head) {
         Some("/metrics") => ("200 OK", (pages.metrics)()),
         Some("/health/live") => ("200 OK", "live\n".to_owned()),
-        Some("/health/ready") => match tokio::time::timeout(READY_WITHIN, pages.control.current()).await {
-            Ok(Ok(())) => ("200 OK", "ready\n".to_owned()),
-            Ok(Err(_)) | Err(_) => ("503 Service Unavailable", "takes no jobs now\n".to_owned()),
-        },
+        Some("/health/ready") if pages.is_ready().await => ("200 OK", "ready\n".to_owned()),
+        Some("/health/ready") => ("503 Service Unavailable", "takes no jobs now\n".to_owned()),
         Some(_) => ("404 Not Found", "known are /metrics, /health/live, /health/ready\n".to_owned()),
         None => ("400 Bad Request", "expected GET\n".to_owned()),
     };

@@ -46,15 +46,16 @@ async fn work(program: Program, loader: Arc<dyn EngineLoader>) -> anyhow::Result
         .await
         .with_context(|| format!("listening at {} (WORKER_LISTEN)", program.listen))?;
     tracing::info!(address = %listener.local_addr()?, "metrics and health");
+    let pages = Pages::new(metrics);
+    let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
     let Some((broker, store)) = stop.run_until_cancelled(connect(&program.fleet)).await else {
         return Ok(ExitCode::SUCCESS);
     };
     let catalog = Catalog::new(program.models.models_dir.clone());
     let worker = Worker::start(&program.worker, Parts { broker, store, catalog, loader })?;
-    let pages = Arc::new(Pages { metrics, control: worker.control() });
-    let pages = tokio::spawn(health::serve(listener, pages));
+    pages.started(worker.control());
     let ended = worker.work(stop).await;
-    pages.abort();
+    server.abort();
     match ended {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error @ RunError::Unfinished { .. }) => {

@@ -36,6 +36,7 @@ async fn persistently<T, E: Display, F: Future<Output = Result<T, E>>>(
     server: &str,
     mut attempt: impl FnMut() -> F,
 ) -> T {
+    tracing::info!("connecting to {server}");
     let mut pause = FIRST_PAUSE;
     loop {
         match attempt().await {

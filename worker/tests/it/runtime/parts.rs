@@ -150,9 +150,12 @@ async fn a_worker_shows_whether_it_takes_jobs() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let metrics = Arc::new(|| "classifier_up 1\n".to_owned());
-    let pages = Arc::new(Pages { metrics, control: Arc::clone(&worker.control) });
-    let server = tokio::spawn(health::serve(listener, pages));
+    let pages = Pages::new(metrics);
+    let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
 
+    let error = healthcheck(address, "/health/ready").await.unwrap_err();
+    assert!(error.to_string().contains("takes no jobs now"), "it has not started: {error}");
+    pages.started(Arc::clone(&worker.control));
     healthcheck(address, "/health/ready").await.unwrap();
     worker.stop().await.unwrap();
     let error = healthcheck(address, "/health/ready").await.unwrap_err();
