@@ -248,9 +248,8 @@ fn real_architectures_are_read_whole() {
     let expected: HashMap<&str, usize> =
         HashMap::from([("mobilenet_v2", 2_322_034), ("resnet50", 23_690_162), ("vgg16", 40_093_554)]);
     for name in ["cnn", "nested", "shared", "mobilenet_v2", "resnet50", "vgg16"] {
-        for dialect in [2, 3] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/fixtures/parity");
-            let model = read(&folder.join(format!("{name}_keras{dialect}/model.hdf5")));
+        for folder in crate::parity::fixtures(name) {
+            let model = read(&folder.join("model.hdf5"));
             let parameters: usize = model.summary.iter().map(|row| row.parameters).sum();
             if let Some(&expected) = expected.get(name) {
                 assert_eq!(parameters, expected, "{name}");

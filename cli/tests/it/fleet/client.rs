@@ -36,8 +36,11 @@ pub(super) fn images() -> Vec<Image> {
 
 /// The body of a request with these images, numbered from 0.
 pub(super) fn body(images: &[Image]) -> Value {
-    let list: Vec<_> =
-        images.iter().enumerate().map(|(id, image)| json!({"image_id": id, "img_base64": image.base64})).collect();
+    let list: Vec<_> = images
+        .iter()
+        .enumerate()
+        .map(|(id, image)| json!({"image_id": id, "img_base64": image.base64}))
+        .collect();
     json!({ "images": list })
 }
 
@@ -68,7 +71,8 @@ impl Answer {
             return Some(format!("{} with {} results: {}", self.status, results.len(), self.body));
         }
         results.iter().zip(images).enumerate().find_map(|(position, (result, image))| {
-            let right = result["image_id"] == position && result["label"] == format!("{model}_{}", image.digit);
+            let right =
+                result["image_id"] == position && result["label"] == format!("{model}_{}", image.digit);
             (!right).then(|| format!("result {position} of model {model} for a {}: {result}", image.digit))
         })
     }
@@ -105,7 +109,8 @@ impl Client {
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let headers = headers.iter().map(|(k, v)| (k.to_string(), v.to_str().unwrap_or("").to_owned())).collect();
+        let headers =
+            headers.iter().map(|(k, v)| (k.to_string(), v.to_str().unwrap_or("").to_owned())).collect();
         let body = response.bytes().await?;
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Ok(Answer { status, headers, body })
@@ -116,7 +121,11 @@ impl Client {
     }
 
     /// One prediction, without any retry.
-    pub(super) async fn predict(&self, images: &[Image], headers: &[(&str, &str)]) -> reqwest::Result<Answer> {
+    pub(super) async fn predict(
+        &self,
+        images: &[Image],
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
         self.call(0, (Method::POST, "/classifier/predictions"), headers, Some(&body(images))).await
     }
 

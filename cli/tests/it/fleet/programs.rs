@@ -61,7 +61,8 @@ impl Fleet {
 
     /// Starts an API process on this port and waits until it answers.
     pub(super) fn api_on(&mut self, port: u16, settings: Settings<'_>) -> Api {
-        let mut process = self.start("classifier-api", &[("API_LISTEN", &format!("127.0.0.1:{port}"))], settings);
+        let mut process =
+            self.start("classifier-api", &[("API_LISTEN", &format!("127.0.0.1:{port}"))], settings);
         process.wait_for_port(port);
         Api { process, port }
     }
@@ -120,7 +121,10 @@ impl Api {
 }
 
 /// Calls `attempt` until it gives a value.
-pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> T {
+pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = attempt().await {

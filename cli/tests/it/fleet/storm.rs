@@ -1,13 +1,13 @@
 //! The storm: everything that can die dies while clients ask and the model changes.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::broker::Broker;
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
-use common::broker::BrokerLimits;
+use common::broker::{Broker, BrokerLimits};
 use common::testing::Process;
 use reqwest::StatusCode;
 
@@ -30,7 +30,8 @@ const CLIENTS: usize = 4;
 const WORKERS: usize = 3;
 
 /// Clients give up a job long after the fleet should have healed.
-const SETTINGS: Settings<'static> = &[("API_JOB_DEADLINE", "300"), ("API_MAX_WAIT", "60"), ("LOG_FILTER", "info")];
+const SETTINGS: Settings<'static> =
+    &[("API_JOB_DEADLINE", "300"), ("API_MAX_WAIT", "60"), ("LOG_FILTER", "info")];
 
 /// What happened, counted.
 #[derive(Default)]
@@ -62,15 +63,29 @@ async fn no_job_is_lost_or_answered_wrongly_in_a_storm() {
     let asking: Vec<_> = (0..CLIENTS)
         .map(|number| tokio::spawn(ask(client.clone(), number, storm.jobs / CLIENTS, tally.clone())))
         .collect();
-    let mut destruction =
-        Destruction { fleet, apis, workers, client: client.clone(), dice: Dice(0x9E37_79B9), tally: tally.clone() };
+    let mut destruction = Destruction {
+        fleet,
+        apis,
+        workers,
+        client: client.clone(),
+        dice: Dice(0x9E37_79B9),
+        tally: tally.clone(),
+    };
     destruction.run(&storm).await;
     let mut faults = Vec::new();
     for client in asking {
         faults.extend(client.await.unwrap());
     }
-    assert!(faults.is_empty(), "{} faults:\n{}\n{}", faults.len(), faults.join("\n"), destruction.fleet.logs());
-    println!(
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}\n{}",
+        faults.len(),
+        faults.join("\n"),
+        destruction.fleet.logs()
+    );
+    // Past libtest's capture: the numbers are shown also where all went well.
+    let _ = writeln!(
+        std::io::stderr(),
         "storm: {} jobs with {} images ({} polled), {} workers and {} APIs killed, {} swaps, {} restarts of \
          each server, in {:.0} s",
         tally.jobs.load(Ordering::Relaxed),
@@ -233,7 +248,11 @@ impl Destruction {
             .args(["-p", &self.fleet.redis.port().to_string(), "EVAL", script, "0"])
             .output()
             .unwrap();
-        String::from_utf8_lossy(&out.stdout).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        String::from_utf8_lossy(&out.stdout)
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 }
 

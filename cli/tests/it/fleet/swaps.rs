@@ -39,7 +39,8 @@ async fn a_package_that_one_worker_cannot_load_is_rolled_back_and_no_request_not
     let _sound = fleet.worker(&[]);
     let _broken = fleet.worker(&[("MODELS_DIR", broken.to_str().unwrap()), ("HOSTNAME", "broken")]);
     let workers = client.workers_are_ready(2).await;
-    let broken_id = workers.iter().find_map(|w| w["id"].as_str().filter(|id| id.starts_with("broken"))).unwrap();
+    let broken_id =
+        workers.iter().find_map(|w| w["id"].as_str().filter(|id| id.starts_with("broken"))).unwrap();
     let before = swapped(&client, "blue").await;
 
     let asking = tokio::spawn({
