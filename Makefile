@@ -6,12 +6,14 @@ PYTHON := .cache/python/bin/python
 DOC_FLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check release bench clean tensorflow python servers
+.PHONY: help demo serve test storm test-compose check release bench clean tensorflow python servers
 
 help:
 	@echo 'make demo    fetch TensorFlow, build, serve the demo model, classify a dozen digits'
 	@echo 'make serve   serve models/ on port 5050; set X_API_KEY first'
 	@echo 'make test    set up what the tests need, then check and run all of them'
+	@echo 'make storm   the long storm: thousands of jobs while everything that can die dies'
+	@echo 'make test-compose  the demo against containers, with a kill and a partition'
 	@echo 'make check   format, lints, documentation, dependencies, house rules'
 	@echo 'make release build every program with full optimization'
 	@echo 'make bench   measure speed beside other ways to serve a model'
@@ -29,16 +31,25 @@ test: tensorflow python servers check
 	@$(STEP) 'build the tests' cargo test --workspace --locked --no-run
 	@$(STEP) 'run all tests' cargo test --workspace --locked
 
+# 2,000 jobs, 50 killed workers, 20 swaps, 3 restarts of each server.
+storm: tensorflow servers
+	@$(STEP) 'build the programs' cargo test --workspace --locked --no-run
+	@$(STEP) 'storm' env STORM=long cargo test --workspace --locked --test it -- fleet::storm --nocapture
+
+test-compose:
+	@$(STEP) 'containers' tools/compose/test.sh
+
 check:
 	@$(STEP) 'format' cargo fmt --all --check
 	@$(STEP) 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
 	@$(STEP) 'documentation' env RUSTDOCFLAGS='$(DOC_FLAGS)' cargo doc --workspace --no-deps --locked
 	@$(STEP) 'dependencies' tools/cargo_deny.sh
-	@$(STEP) 'house rules' cargo test --locked --package classifier-cli --test it architecture
+	@$(STEP) 'house rules' cargo test --workspace --locked --test it -- architecture
 
 # Everything that bench/serving.py times.
 release: tensorflow
-	@$(STEP) 'build (release)' cargo build --release --locked --workspace --bins --examples
+	@$(STEP) 'build (release)' cargo build --release --locked --workspace --bins --examples \
+		--features classifier-common/testing
 
 bench: release python
 	@$(STEP) 'the service beside the bare TensorFlow run' $(PYTHON) bench/serving.py raw
