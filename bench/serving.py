@@ -104,10 +104,11 @@ def load(url, body, clients, seconds):
 
 
 def bare_run(package, seconds):
-    """Median milliseconds of TensorFlow's run of one image, all else prepared."""
-    out = subprocess.run([RELEASE / "examples" / "raw_limit", PACKAGES / package, "1", str(seconds)],
-                         capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    return float(re.search(r"median_ms[=:]\s*([\d.]+)", out)[1])
+    """Median milliseconds of TensorFlow's run of one image, all else prepared: on one core or on all,
+    whichever is quicker."""
+    out = subprocess.run([RELEASE / "examples" / "raw_limit", PACKAGES / package / f"{package}.hdf5", "1",
+                          str(seconds)], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return min(float(found) for found in re.findall(r"bare run.*?median ([\d.]+) ms", out))
 
 
 def median(values):
