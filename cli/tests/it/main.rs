@@ -9,6 +9,8 @@ mod fleet;
 #[cfg(test)]
 mod notebook;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod swap;
