@@ -11,7 +11,10 @@ fn every_variable_that_sets_something_stands_in_the_readme() {
     for config in ["common/src/config.rs", "api/src/config.rs", "worker/src/config.rs"] {
         let source = fs::read_to_string(root.join(config)).unwrap();
         for variable in source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-            assert!(readme.contains(&format!("| `{variable}` |")), "{config}: {variable} is not in README.md");
+            assert!(
+                readme.contains(&format!("| `{variable}` |")),
+                "{config}: {variable} is not in README.md"
+            );
             found += 1;
         }
     }
