@@ -1,6 +1,6 @@
 //! Takes classification jobs and runs Keras models with TensorFlow.
 //!
-//! Reading order: [`config`] holds the settings; [`run`] takes parts of jobs, sends their images through
+//! Reading order: [`config`] holds the settings; [`run`](mod@run) takes parts of jobs, sends their images through
 //! the [`pipeline`], stores the results and acknowledges; [`control`] keeps the worker in step with the
 //! fleet and [`models`] holds what is loaded. [`engine`] is the seam to what computes: [`keras`] reads a
 //! model's file, [`tensorflow`] runs it. [`health`] shows metrics and state. [`npy`]

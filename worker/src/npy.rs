@@ -88,7 +88,7 @@ pub fn read_from(mut source: impl Read) -> Result<Array, NpyError> {
 /// Writes an array of float32 to anything.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_to(mut target: impl Write, shape: &[usize], values: &[f32]) -> Result<(), NpyError> {
     if shape.iter().product::<usize>() != values.len() {
         return Err(format_error(format!("an array of shape {shape:?} cannot have {} values", values.len())));
