@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use common::ids::ModelName;
-use common::package::{ModelFormat, Package, PackageError, PreprocessingKind};
+use common::package::{ModelFormat, Package, PackageError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -92,10 +92,7 @@ fn sound(active: bool, package: Package) -> ModelListing {
             ModelFormat::SavedModel => "savedmodel",
         }),
         input_shape: Some(config.preprocessing.input_shape),
-        preprocessing: Some(match config.preprocessing.kind {
-            PreprocessingKind::NormalizeAndPad { .. } => "normalize_and_pad",
-            PreprocessingKind::NoPrepro => "no_prepro",
-        }),
+        preprocessing: Some(config.preprocessing.kind.name()),
         classes: Some(config.postprocessing.classes().to_vec()),
         creation_time: config.creation_time,
         comments: config.comments,

@@ -74,6 +74,7 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
 pub fn install_metrics() -> Result<RenderMetrics, TelemetryError> {
     let handle = recorder()?.install_recorder()?;
     names::describe_all();
+    api_names::describe_all();
     Ok(Arc::new(move || handle.render()))
 }
 

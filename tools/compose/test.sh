@@ -73,9 +73,9 @@ kill -KILL "$("$docker" inspect --format '{{.State.Pid}}' "$first")"
 
 say "cutting another worker off from RabbitMQ for 20 seconds"
 second=$("$docker" ps --quiet --filter "name=${project}.worker" | head -n 1)
-"$docker" network disconnect "${project}_default" "$second"
+"$docker" network disconnect "${project}_broker" "$second"
 sleep 20
-"$docker" network connect "${project}_default" "$second"
+"$docker" network connect "${project}_broker" "$second"
 
 say "swapping the model"
 "$classifier" swap digits_small

@@ -1,5 +1,7 @@
 //! Metrics of the API. Times are seconds, sizes are bytes.
 
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
 /// Requests answered, by `route`, `method` and `status`.
 pub const HTTP_REQUESTS: &str = "classifier_http_requests_total";
 /// Time from the first byte of a request's head to its answer, by `route` and `method`.
@@ -28,3 +30,33 @@ pub const WORKER_GENERATION: &str = "classifier_worker_generation";
 pub const WORKER_IMAGES_PER_SECOND: &str = "classifier_worker_images_per_second";
 /// Workers, by `state`.
 pub const WORKERS: &str = "classifier_workers";
+
+/// Tells the recorder what each metric means, for the `# HELP` lines. Call it once the recorder is in.
+pub fn describe_all() {
+    describe_histogram!(
+        HTTP_REQUEST_SECONDS,
+        Unit::Seconds,
+        "From the first byte of a request's head to its answer, by route and method"
+    );
+    let counters = [
+        (HTTP_REQUESTS, "Requests answered, by route, method and status"),
+        (IMAGES_ACCEPTED, "Images in accepted requests"),
+        (IMAGES_REJECTED, "Images that were rejected before they were queued"),
+        (JOBS_ACCEPTED, "Jobs accepted"),
+        (REQUESTS_SHED, "Requests refused because something was full, by reason"),
+    ];
+    for (name, help) in counters {
+        describe_counter!(name, Unit::Count, help);
+    }
+    describe_gauge!(BYTES_IN_FLIGHT, Unit::Bytes, "Request bytes held in memory now");
+    let gauges = [
+        (CONNECTIONS, "Open connections"),
+        (QUEUE_PARTS, "Parts that wait in the queue"),
+        (DEAD_LETTERS, "Parts that were put aside"),
+        (ACTIVE_GENERATION, "The fleet's active generation"),
+        (WORKERS, "Workers, by state"),
+    ];
+    for (name, help) in gauges {
+        describe_gauge!(name, Unit::Count, help);
+    }
+}
