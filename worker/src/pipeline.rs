@@ -165,10 +165,11 @@ impl InFlight {
 fn prepare(task: &Task, limits: &DecodeLimits) -> Result<Vec<f32>, ImageError> {
     let work = || {
         let started = Instant::now();
-        let image = decode::decode(&task.bytes, limits)?;
+        let how = &task.model.package.config.preprocessing;
+        let image = decode::decode_turned(&task.bytes, limits, preprocess::turning(how))?;
         let decoded = Instant::now();
         metrics::histogram!(names::DECODE_SECONDS).record(decoded - started);
-        let values = preprocess::preprocess(image, &task.model.package.config.preprocessing);
+        let values = preprocess::preprocess(image, how);
         metrics::histogram!(names::PREPROCESS_SECONDS).record(decoded.elapsed());
         values
     };

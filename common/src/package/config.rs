@@ -2,6 +2,12 @@
 
 use serde_json::{Map, Value};
 
+mod resize;
+
+pub use self::resize::{
+    ChannelOrder, Fit, Normalization, OpenCvInterpolation, PillowFilter, Resampling, Resize, TensorflowMethod,
+};
+
 /// A validated package config.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
@@ -36,6 +42,24 @@ pub enum PreprocessingKind {
     },
     /// `no_prepro`: the decoded pixels as they are; another size is the image's error.
     NoPrepro,
+    /// `stretch`, `letterbox` and `center_crop`.
+    Resize(Resize),
+}
+
+impl PreprocessingKind {
+    /// Its name in a config.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NormalizeAndPad { .. } => "normalize_and_pad",
+            Self::NoPrepro => "no_prepro",
+            Self::Resize(resize) => match resize.fit {
+                Fit::Stretch => "stretch",
+                Fit::Letterbox { .. } => "letterbox",
+                Fit::CropThenResize | Fit::ResizeThenCrop { .. } => "center_crop",
+            },
+        }
+    }
 }
 
 /// `output_postproc_type` with its settings.
@@ -45,15 +69,46 @@ pub enum Postprocessing {
     Argmax {
         /// One label for each output of the model.
         classes: Vec<String>,
+        /// What makes scores of the outputs.
+        activation: OutputActivation,
+    },
+    /// `binary`: one output, the score of the second label; the first has what is left of 1.
+    Binary {
+        /// Two labels.
+        classes: Vec<String>,
+        /// What makes a score of the output.
+        activation: OutputActivation,
+        /// The score from which on the second label is given, from 0 to 1.
+        threshold: f32,
     },
 }
 
+/// `output_config.activation`: what is still to be done to a model that ends in logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputActivation {
+    /// Nothing: the outputs are scores.
+    None,
+    /// `exp(x) / sum(exp(x))` over the outputs.
+    Softmax,
+    /// `1 / (1 + exp(-x))` of each.
+    Sigmoid,
+}
+
 impl Postprocessing {
-    /// One label for each output of the model.
+    /// The labels.
     #[must_use]
     pub fn classes(&self) -> &[String] {
         match self {
-            Self::Argmax { classes } => classes,
+            Self::Argmax { classes, .. } | Self::Binary { classes, .. } => classes,
+        }
+    }
+
+    /// How many outputs the model has to have.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Argmax { classes, .. } => classes.len(),
+            Self::Binary { .. } => 1,
         }
     }
 }
@@ -90,20 +145,35 @@ impl ModelConfig {
 }
 
 fn preprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Preprocessing> {
-    let kind = problems.choice(root, "img_preproc_type", &["normalize_and_pad", "no_prepro"]);
-    let section = problems.section(root, "image_preproc_config", &["input_shape", "normalization_factor"])?;
+    const KINDS: [&str; 5] = ["normalize_and_pad", "no_prepro", "stretch", "letterbox", "center_crop"];
+    let kind = problems.choice(root, "img_preproc_type", &KINDS);
+    let known = match kind {
+        Some(kind @ ("stretch" | "letterbox" | "center_crop")) => resize::known_keys(kind),
+        Some(_) | None => vec!["input_shape", "normalization_factor"],
+    };
+    let section = problems.section(root, "image_preproc_config", &known)?;
     let input_shape = input_shape(section, problems);
-    let factor = normalization_factor(section, problems);
-    let kind = match kind? {
-        "normalize_and_pad" => {
+    let kind = match kind {
+        Some("normalize_and_pad") => {
             if !section.contains_key("normalization_factor") {
                 problems.add(
                     "`image_preproc_config.normalization_factor` is missing, expected a number such as 255",
                 );
             }
+            let factor = normalization_factor(section, problems);
             PreprocessingKind::NormalizeAndPad { normalization_factor: factor? }
         }
-        _ => PreprocessingKind::NoPrepro,
+        Some(kind @ ("stretch" | "letterbox" | "center_crop")) => {
+            PreprocessingKind::Resize(resize::parse(kind, section, input_shape, problems)?)
+        }
+        Some(_) => {
+            normalization_factor(section, problems);
+            PreprocessingKind::NoPrepro
+        }
+        None => {
+            normalization_factor(section, problems);
+            return None;
+        }
     };
     Some(Preprocessing { input_shape: input_shape?, kind })
 }
@@ -142,8 +212,20 @@ fn normalization_factor(section: &Map<String, Value>, problems: &mut Problems) -
 }
 
 fn postprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Postprocessing> {
-    let kind = problems.choice(root, "output_postproc_type", &["argmax"]);
-    let section = problems.section(root, "output_config", &["output_classes"])?;
+    let kind = problems.choice(root, "output_postproc_type", &["argmax", "binary"]);
+    let known: &[&str] = match kind {
+        Some("binary") => &["output_classes", "activation", "threshold"],
+        Some(_) | None => &["output_classes", "activation"],
+    };
+    let section = problems.section(root, "output_config", known)?;
+    let activation = match section.get("activation") {
+        None => OutputActivation::None,
+        Some(_) => match problems.choice(section, "activation", &["none", "softmax", "sigmoid"])? {
+            "softmax" => OutputActivation::Softmax,
+            "sigmoid" => OutputActivation::Sigmoid,
+            _ => OutputActivation::None,
+        },
+    };
     let expected = "expected a list of labels, one for each output of the model";
     let Some(value) = section.get("output_classes") else {
         problems.add(format!("`output_config.output_classes` is missing, {expected}"));
@@ -159,7 +241,32 @@ fn postprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<
         problems.add(format!("`output_config.output_classes` is {}, {expected}", describe(value)));
         return None;
     };
-    kind.map(|_| Postprocessing::Argmax { classes })
+    match kind? {
+        "binary" => binary(section, classes, activation, problems),
+        _ => Some(Postprocessing::Argmax { classes, activation }),
+    }
+}
+
+fn binary(
+    section: &Map<String, Value>,
+    classes: Vec<String>,
+    activation: OutputActivation,
+    problems: &mut Problems,
+) -> Option<Postprocessing> {
+    if classes.len() != 2 {
+        problems.add(format!("`output_config.output_classes` has {} labels, expected 2", classes.len()));
+    }
+    if activation == OutputActivation::Softmax {
+        problems.add("`output_config.activation` is \"softmax\", which makes 1 of any single output");
+    }
+    let threshold = section.get("threshold").map_or(Some(0.5), Value::as_f64);
+    let Some(threshold) = threshold.filter(|threshold| (0.0..=1.0).contains(threshold)) else {
+        problems.add("`output_config.threshold` is not a number from 0 to 1");
+        return None;
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
+    let threshold = threshold as f32;
+    Some(Postprocessing::Binary { classes, activation, threshold })
 }
 
 /// Collects faults, so that all are told at once.
@@ -273,7 +380,7 @@ mod tests {
             "unknown key `normalisation_factor`, known are `input_shape`, `normalization_factor`",
             "`image_preproc_config.input_shape` is [0,2,3]",
             "`image_preproc_config.normalization_factor` is 0",
-            "`output_postproc_type` is missing, expected one of `argmax`",
+            "`output_postproc_type` is missing, expected one of `argmax`, `binary`",
             "`output_config.output_classes` is an empty list",
         ];
         assert_eq!(problems.len(), expected.len(), "{problems:#?}");

@@ -25,7 +25,7 @@ mod webp;
 
 use self::orientation::Orientation;
 
-/// An upright image, 8 bits a channel.
+/// An image, upright unless asked for otherwise, 8 bits a channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DecodedImage {
     /// Rows, at least 1.
@@ -67,13 +67,34 @@ impl Default for DecodeLimits {
 /// `undecodable_image`: not an image, a format or a variant that is not supported, or a file that is
 /// corrupt or truncated. `image_too_large`: over one of the limits.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedImage, ImageError> {
+    decode_turned(bytes, limits, Turning::Upright)
+}
+
+/// Whether orientation tags count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turning {
+    /// The image is turned as its tag says.
+    Upright,
+    /// It stays as it is stored, as TensorFlow and Pillow read it.
+    AsStored,
+}
+
+/// As [`decode`], with or without regard to the orientation tag.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_turned(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    turning: Turning,
+) -> Result<DecodedImage, ImageError> {
     if bytes.len() > limits.max_bytes {
         let fact = format!("the image has {} bytes, the limit is {}", bytes.len(), limits.max_bytes);
         return Err(Fault::TooLarge(fact).into());
     }
     let format = Format::of(bytes)?;
     // A decoder owns all that it touches, so nothing half-changed is left behind by a panic.
-    match catch_unwind(AssertUnwindSafe(|| format.decode(bytes, limits))) {
+    match catch_unwind(AssertUnwindSafe(|| format.decode(bytes, limits, turning))) {
         Ok(outcome) => outcome.map_err(|fault| fault.told_of(format).into()),
         Err(_) => Err(Fault::Undecodable("corrupt data".to_owned()).told_of(format).into()),
     }
@@ -186,8 +207,7 @@ impl Format {
         }
     }
 
-    /// The upright image.
-    fn decode(self, bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedImage, Fault> {
+    fn decode(self, bytes: &[u8], limits: &DecodeLimits, turning: Turning) -> Result<DecodedImage, Fault> {
         let (image, orientation) = match self {
             Self::Jpeg => jpeg::decode(bytes, limits)?,
             Self::Png => raster::png(bytes, limits)?,
@@ -196,7 +216,10 @@ impl Format {
             Self::WebP => webp::decode(bytes, limits)?,
             Self::Tiff => tiff::decode(bytes, limits)?,
         };
-        Ok(orientation.apply(image))
+        Ok(match turning {
+            Turning::Upright => orientation.apply(image),
+            Turning::AsStored => image,
+        })
     }
 }
 

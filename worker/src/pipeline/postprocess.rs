@@ -1,9 +1,10 @@
 //! The scores of one image become labels.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use common::messages::{ImageError, ImageOutcome, LabelScore};
-use common::package::config::Postprocessing;
+use common::package::config::{OutputActivation, Postprocessing};
 
 /// Names the best class, and the best `top_k` of them where more than 0 are asked for.
 ///
@@ -11,12 +12,52 @@ use common::package::config::Postprocessing;
 /// are not finite, or not one for each label, are the image's error.
 #[must_use]
 pub fn postprocess(scores: &[f32], how: &Postprocessing, top_k: u32) -> ImageOutcome {
-    match how {
-        Postprocessing::Argmax { classes } => match ranked(scores, classes, top_k) {
-            Ok((best, scores)) => ImageOutcome::Classified { best, scores },
-            Err(error) => ImageOutcome::Rejected(error),
-        },
+    let outcome = match how {
+        Postprocessing::Argmax { classes, activation } => {
+            ranked(&activated(scores, *activation), classes, top_k)
+        }
+        Postprocessing::Binary { classes, activation, threshold } => {
+            binary(&activated(scores, *activation), classes, *threshold, top_k)
+        }
+    };
+    match outcome {
+        Ok((best, scores)) => ImageOutcome::Classified { best, scores },
+        Err(error) => ImageOutcome::Rejected(error),
     }
+}
+
+/// What a model's own last activation would have made of its outputs.
+fn activated(outputs: &[f32], activation: OutputActivation) -> Cow<'_, [f32]> {
+    match activation {
+        OutputActivation::None => Cow::Borrowed(outputs),
+        OutputActivation::Sigmoid => outputs.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+        OutputActivation::Softmax => {
+            // Of differences to the largest, so that none is beyond what floats hold.
+            let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = outputs.iter().map(|x| (x - largest).exp()).collect();
+            let sum: f32 = powers.iter().sum();
+            powers.into_iter().map(|power| power / sum).collect()
+        }
+    }
+}
+
+/// One output is the score of the second label. The label follows the threshold, the score is the label's.
+fn binary(
+    scores: &[f32],
+    classes: &[String],
+    threshold: f32,
+    top_k: u32,
+) -> Result<(LabelScore, Vec<LabelScore>), ImageError> {
+    let &[second] = scores else {
+        let detail = format!("the model gave {} scores, expected 1", scores.len());
+        return Err(ImageError { code: "wrong_number_of_scores".to_owned(), detail });
+    };
+    let (_, mut listed) = ranked(&[1.0 - second, second], classes, u32::MAX)?;
+    let given = &classes[usize::from(second >= threshold)];
+    listed.sort_by_key(|entry| entry.label != *given);
+    let best = listed[0].clone();
+    listed.truncate(usize::try_from(top_k).unwrap_or(usize::MAX));
+    Ok((best, listed))
 }
 
 fn ranked(
@@ -61,7 +102,46 @@ mod tests {
 
     fn outcome(scores: &[f32], top_k: u32) -> ImageOutcome {
         let classes = ["cat", "dog", "bird", "fish"].map(str::to_owned).to_vec();
-        postprocess(scores, &Postprocessing::Argmax { classes }, top_k)
+        postprocess(scores, &Postprocessing::Argmax { classes, activation: OutputActivation::None }, top_k)
+    }
+
+    #[test]
+    fn logits_become_scores_where_the_config_says_so() {
+        let classes = ["cat", "dog", "bird"].map(str::to_owned).to_vec();
+        let of = |activation| {
+            let how = Postprocessing::Argmax { classes: classes.clone(), activation };
+            match postprocess(&[1.0, 3.0, -2.0], &how, 3) {
+                ImageOutcome::Classified { scores, .. } => scores.iter().map(|s| s.score).collect::<Vec<_>>(),
+                ImageOutcome::Rejected(error) => panic!("{error:?}"),
+            }
+        };
+        // scipy.special.softmax and expit.
+        let close = |found: Vec<f32>, expected: [f32; 3]| {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        };
+        close(of(OutputActivation::Softmax), [0.875_600_6, 0.118_499_65, 0.005_899_75]);
+        close(of(OutputActivation::Sigmoid), [0.952_574_1, 0.731_058_6, 0.119_202_92]);
+    }
+
+    #[test]
+    fn one_output_chooses_between_two_labels() {
+        let classes = ["cat", "dog"].map(str::to_owned).to_vec();
+        for (output, threshold, label, score) in
+            [(0.3, 0.5, "cat", 0.7), (0.5, 0.5, "dog", 0.5), (0.3, 0.2, "dog", 0.3), (0.9, 0.95, "cat", 0.1)]
+        {
+            let how = Postprocessing::Binary {
+                classes: classes.clone(),
+                activation: OutputActivation::None,
+                threshold,
+            };
+            match postprocess(&[output], &how, 1) {
+                ImageOutcome::Classified { best, scores } => {
+                    assert_eq!((best.label.as_str(), scores.len()), (label, 1));
+                    assert!((best.score - score).abs() < 1e-6, "{best:?}");
+                }
+                ImageOutcome::Rejected(error) => panic!("{error:?}"),
+            }
+        }
     }
 
     /// The best label and the listed ones.

@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use common::messages::ImageError;
 use common::package::config::{Preprocessing, PreprocessingKind};
 
-use super::decode::DecodedImage;
+use super::decode::{DecodedImage, Turning};
 
 mod area;
+mod resample;
+mod resize;
 
 use self::area::AreaResize;
 
 /// The model's input for one image: `[height, width, channels]` of the input shape, row-major, the
-/// channels in the order blue, green, red.
+/// channels in the order blue, green, red unless the config says otherwise.
 ///
 /// # Errors
 /// As [`preprocess_into`].
@@ -20,6 +22,17 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Vec<f32>, 
     let mut values = vec![0.0; how.input_shape.iter().product()];
     preprocess_into(&image, how, &mut values)?;
     Ok(values)
+}
+
+/// Whether an image is to be turned by its orientation tag when it is decoded.
+#[must_use]
+pub fn turning(how: &Preprocessing) -> Turning {
+    match &how.kind {
+        PreprocessingKind::Resize(resize) if !resize.exif_orientation => Turning::AsStored,
+        PreprocessingKind::Resize(_)
+        | PreprocessingKind::NormalizeAndPad { .. }
+        | PreprocessingKind::NoPrepro => Turning::Upright,
+    }
 }
 
 /// As [`preprocess`], into the image's place in a batch. Every value of `out` is written.
@@ -33,9 +46,9 @@ pub fn preprocess_into(image: &DecodedImage, how: &Preprocessing, out: &mut [f32
     let [height, width, channels] = how.input_shape;
     assert_eq!(out.len(), height * width * channels, "the place in the batch has the size of one input");
     let input = Input { height, width, channels };
-    let source = Source::new(image, channels);
     match how.kind {
         PreprocessingKind::NormalizeAndPad { normalization_factor } => {
+            let source = Source::new(image, channels);
             input.fill_padded(&source, &levels_over(normalization_factor), out);
         }
         PreprocessingKind::NoPrepro => {
@@ -48,8 +61,9 @@ pub fn preprocess_into(image: &DecodedImage, how: &Preprocessing, out: &mut [f32
                     ),
                 });
             }
-            write_row(out, &source.samples, &levels_over(1.0));
+            write_row(out, &Source::new(image, channels).samples, &levels_over(1.0));
         }
+        PreprocessingKind::Resize(ref resize) => resize::fill(image, how.input_shape, resize, out),
     }
     Ok(())
 }

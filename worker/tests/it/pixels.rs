@@ -103,3 +103,4 @@ fn every_image_is_scaled_and_padded_as_opencv_and_numpy_do_it() {
 }
 
 mod hostile;
+mod resizing;

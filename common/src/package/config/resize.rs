@@ -1,0 +1,342 @@
+//! Resizing as a named framework does it, and the numbers that become of the pixels.
+
+use serde_json::{Map, Value};
+
+use super::Problems;
+
+/// `stretch`, `letterbox` and `center_crop`: an image of any size becomes the model's input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resize {
+    /// What becomes of the proportions.
+    pub fit: Fit,
+    /// Whose arithmetic.
+    pub resampling: Resampling,
+    /// The order of the channels that the model takes.
+    pub channel_order: ChannelOrder,
+    /// Whether the file's orientation tag is applied.
+    pub exif_orientation: bool,
+    /// From levels to the model's numbers.
+    pub normalization: Normalization,
+}
+
+/// What becomes of an image's proportions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fit {
+    /// They change.
+    Stretch,
+    /// They stay: the image is scaled to fit, as `tf.image.resize_with_pad` does, the rest of the canvas is
+    /// filled with a level, 0 to 255. The odd pixel goes to the bottom and the right.
+    Letterbox {
+        /// Of every channel.
+        fill: f32,
+    },
+    /// They stay: the image is cut to the input's proportions about its centre, then scaled, as Keras's
+    /// `crop_to_aspect_ratio` does.
+    CropThenResize,
+    /// They stay: the image is scaled until its shorter side has this size, then the centre is cut out, as
+    /// `torchvision.transforms.Resize` and `CenterCrop` do. Not smaller than the input.
+    ResizeThenCrop {
+        /// In pixels.
+        shorter_side: usize,
+    },
+}
+
+/// A framework's method of resampling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resampling {
+    /// `tf.image.resize`, in 32-bit floats, which are not rounded to levels.
+    Tensorflow {
+        /// Which.
+        method: TensorflowMethod,
+        /// Whether scaling down takes the mean of what is covered.
+        antialias: bool,
+    },
+    /// `PIL.Image.resize`.
+    Pillow(PillowFilter),
+    /// `cv2.resize`.
+    OpenCv(OpenCvInterpolation),
+}
+
+/// Methods of `tf.image.resize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are TensorFlow's names")]
+pub enum TensorflowMethod {
+    Nearest,
+    Bilinear,
+    Bicubic,
+    /// Without antialiasing only, since it is one.
+    Area,
+}
+
+/// Filters of `PIL.Image.resize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are Pillow's names")]
+pub enum PillowFilter {
+    Nearest,
+    Box,
+    Bilinear,
+    Bicubic,
+    Lanczos,
+}
+
+/// Interpolations of `cv2.resize`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are OpenCV's names")]
+pub enum OpenCvInterpolation {
+    Nearest,
+    Linear,
+    Cubic,
+    Area,
+}
+
+/// Which channel comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ChannelOrder {
+    Rgb,
+    Bgr,
+}
+
+/// `(level * scale - mean) / std`, for each channel in the model's order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// Of levels from 0 to 255.
+    pub scale: f32,
+    /// Subtracted.
+    pub mean: [f32; 3],
+    /// What the rest is divided by; not 0.
+    pub std: [f32; 3],
+}
+
+impl Normalization {
+    /// Levels as they are.
+    pub const NONE: Self = Self { scale: 1.0, mean: [0.0; 3], std: [1.0; 3] };
+}
+
+/// The resamplings' names in a config.
+const RESAMPLINGS: [(&str, Resampling); 15] = {
+    use Resampling::{OpenCv, Pillow, Tensorflow};
+    use TensorflowMethod::{Area, Bicubic, Bilinear, Nearest};
+    [
+        ("tensorflow_nearest", Tensorflow { method: Nearest, antialias: false }),
+        ("tensorflow_bilinear", Tensorflow { method: Bilinear, antialias: false }),
+        ("tensorflow_bilinear_antialias", Tensorflow { method: Bilinear, antialias: true }),
+        ("tensorflow_bicubic", Tensorflow { method: Bicubic, antialias: false }),
+        ("tensorflow_bicubic_antialias", Tensorflow { method: Bicubic, antialias: true }),
+        ("tensorflow_area", Tensorflow { method: Area, antialias: false }),
+        ("pillow_nearest", Pillow(PillowFilter::Nearest)),
+        ("pillow_box", Pillow(PillowFilter::Box)),
+        ("pillow_bilinear", Pillow(PillowFilter::Bilinear)),
+        ("pillow_bicubic", Pillow(PillowFilter::Bicubic)),
+        ("pillow_lanczos", Pillow(PillowFilter::Lanczos)),
+        ("opencv_nearest", OpenCv(OpenCvInterpolation::Nearest)),
+        ("opencv_linear", OpenCv(OpenCvInterpolation::Linear)),
+        ("opencv_cubic", OpenCv(OpenCvInterpolation::Cubic)),
+        ("opencv_area", OpenCv(OpenCvInterpolation::Area)),
+    ]
+};
+
+impl Resampling {
+    /// Its name in a config.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        RESAMPLINGS.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Keras's `preprocess_input` modes: the order of channels and the numbers.
+fn mode(name: &str) -> Option<(ChannelOrder, Normalization)> {
+    match name {
+        "tf" => {
+            let normalization = Normalization { scale: 1.0 / 127.5, mean: [1.0; 3], std: [1.0; 3] };
+            Some((ChannelOrder::Rgb, normalization))
+        }
+        "caffe" => {
+            let mean = [103.939, 116.779, 123.68];
+            Some((ChannelOrder::Bgr, Normalization { scale: 1.0, mean, std: [1.0; 3] }))
+        }
+        "torch" => {
+            let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+            Some((ChannelOrder::Rgb, Normalization { scale: 1.0 / 255.0, mean, std }))
+        }
+        _ => None,
+    }
+}
+
+/// Keys of every kind here.
+const COMMON: [&str; 8] = [
+    "input_shape",
+    "resampling",
+    "channel_order",
+    "exif_orientation",
+    "preprocess_input",
+    "normalization_factor",
+    "mean",
+    "std",
+];
+
+/// The keys that a kind knows.
+pub(super) fn known_keys(kind: &str) -> Vec<&'static str> {
+    let own = match kind {
+        "letterbox" => Some("padding_value"),
+        "center_crop" => Some("resize_shorter_side"),
+        _ => None,
+    };
+    COMMON.into_iter().chain(own).collect()
+}
+
+/// Reads the settings of one of the kinds. Faults are noted.
+pub(super) fn parse(
+    kind: &str,
+    section: &Map<String, Value>,
+    input_shape: Option<[usize; 3]>,
+    problems: &mut Problems,
+) -> Option<Resize> {
+    let names = RESAMPLINGS.map(|(name, _)| name);
+    let resampling = problems.choice(section, "resampling", &names).and_then(|name| {
+        RESAMPLINGS.iter().find(|(known, _)| *known == name).map(|(_, resampling)| *resampling)
+    });
+    let fit = fit(kind, section, input_shape, problems);
+    let numbers = numbers(section, input_shape, problems);
+    let ordered = match section.get("channel_order") {
+        None => None,
+        Some(_) => problems.choice(section, "channel_order", &["rgb", "bgr"]).map(|name| match name {
+            "bgr" => ChannelOrder::Bgr,
+            _ => ChannelOrder::Rgb,
+        }),
+    };
+    let exif = match section.get("exif_orientation") {
+        None => None,
+        Some(Value::Bool(apply)) => Some(*apply),
+        Some(other) => {
+            problems
+                .add(format!("`image_preproc_config.exif_orientation` is {other}, expected true or false"));
+            None
+        }
+    };
+    let (own_order, normalization) = numbers?;
+    if let (Some(own), Some(said)) = (own_order, ordered)
+        && own != said
+    {
+        problems.add(
+            "`image_preproc_config.channel_order` is another one than that of `preprocess_input`, expected \
+             one of the two keys",
+        );
+    }
+    let resampling = resampling?;
+    Some(Resize {
+        fit: fit?,
+        resampling,
+        channel_order: own_order.or(ordered).unwrap_or(ChannelOrder::Rgb),
+        // Of the three, only OpenCV turns images as their tags say.
+        exif_orientation: exif.unwrap_or(matches!(resampling, Resampling::OpenCv(_))),
+        normalization,
+    })
+}
+
+fn fit(
+    kind: &str,
+    section: &Map<String, Value>,
+    input_shape: Option<[usize; 3]>,
+    problems: &mut Problems,
+) -> Option<Fit> {
+    match kind {
+        "letterbox" => match section.get("padding_value").map(Value::as_f64) {
+            None => Some(Fit::Letterbox { fill: 0.0 }),
+            #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
+            Some(Some(level)) if (0.0..=255.0).contains(&level) => {
+                Some(Fit::Letterbox { fill: level as f32 })
+            }
+            Some(_) => {
+                problems.add("`image_preproc_config.padding_value` is not a level from 0 to 255");
+                None
+            }
+        },
+        "center_crop" => match section.get("resize_shorter_side").map(Value::as_u64) {
+            None => Some(Fit::CropThenResize),
+            Some(Some(side)) if (1..=super::MAX_SIDE).contains(&side) => {
+                let shorter_side = usize::try_from(side).unwrap_or(usize::MAX);
+                if let Some([height, width, _]) = input_shape
+                    && shorter_side < height.max(width)
+                {
+                    problems.add(format!(
+                        "`image_preproc_config.resize_shorter_side` is {side}, expected at least the \
+                         input's longer side, {}",
+                        height.max(width)
+                    ));
+                }
+                Some(Fit::ResizeThenCrop { shorter_side })
+            }
+            Some(_) => {
+                problems.add("`image_preproc_config.resize_shorter_side` is not a number of pixels");
+                None
+            }
+        },
+        _ => Some(Fit::Stretch),
+    }
+}
+
+/// The order of channels that a mode demands, and the numbers.
+fn numbers(
+    section: &Map<String, Value>,
+    input_shape: Option<[usize; 3]>,
+    problems: &mut Problems,
+) -> Option<(Option<ChannelOrder>, Normalization)> {
+    if section.contains_key("preprocess_input") {
+        let name = problems.choice(section, "preprocess_input", &["tf", "caffe", "torch"])?;
+        for key in
+            ["normalization_factor", "mean", "std"].into_iter().filter(|key| section.contains_key(*key))
+        {
+            problems.add(format!(
+                "`image_preproc_config` has both `preprocess_input` and `{key}`, expected one of them"
+            ));
+        }
+        if input_shape.is_some_and(|shape| shape[2] != 3) {
+            problems.add("`image_preproc_config.preprocess_input` is for inputs of 3 channels");
+        }
+        return mode(name).map(|(order, numbers)| (Some(order), numbers));
+    }
+    let factor = match section.contains_key("normalization_factor") {
+        true => super::normalization_factor(section, problems)?,
+        false => 1.0,
+    };
+    let channels = input_shape.map_or(3, |shape| shape[2]);
+    let mean = per_channel(section, "mean", channels, problems)?.unwrap_or([0.0; 3]);
+    let std = per_channel(section, "std", channels, problems)?.unwrap_or([1.0; 3]);
+    if std.contains(&0.0) {
+        problems.add("`image_preproc_config.std` holds 0, expected other numbers");
+        return None;
+    }
+    Some((None, Normalization { scale: 1.0 / factor, mean, std }))
+}
+
+/// One number for all channels, or one for each.
+#[expect(clippy::option_option, reason = "the outer is a fault, the inner an absent key")]
+fn per_channel(
+    section: &Map<String, Value>,
+    key: &str,
+    channels: usize,
+    problems: &mut Problems,
+) -> Option<Option<[f32; 3]>> {
+    let Some(value) = section.get(key) else { return Some(None) };
+    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
+    let number = |value: &Value| value.as_f64().map(|n| n as f32).filter(|n| n.is_finite());
+    let found = match value.as_array() {
+        Some(list) if list.len() == channels => {
+            let numbers: Option<Vec<f32>> = list.iter().map(number).collect();
+            numbers.map(|numbers| {
+                let mut all = [numbers[0]; 3];
+                all[..channels].copy_from_slice(&numbers);
+                all
+            })
+        }
+        Some(_) => None,
+        None => number(value).map(|one| [one; 3]),
+    };
+    if found.is_none() {
+        problems.add(format!(
+            "`image_preproc_config.{key}` is {value}, expected a number or one for each of {channels} channels"
+        ));
+    }
+    found.map(Some)
+}

@@ -1,0 +1,173 @@
+"""Makes the inputs that TensorFlow, Pillow, OpenCV and Keras give a model for some images.
+
+    python tools/parity/make_pixels.py
+
+They land in `.cache/fixtures/resize/`: the images, `cases.json` with a package config for each case, and what
+the framework itself makes of the image, as NumPy arrays. A folder that this very script made is left alone.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import numpy as np
+
+FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "fixtures" / "resize"
+
+
+def main():
+    mark = FOLDER / "made_by"
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    if mark.exists() and mark.read_text() == digest:
+        return
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    cases = [case for name in images() for case in resizes(name)] + list(recipes())
+    for index, case in enumerate(cases):
+        expected = np.ascontiguousarray(case.pop("expected"), np.float32)
+        case["expected"] = f"{index}.npy"
+        np.save(FOLDER / case["expected"], expected[None])
+    (FOLDER / "cases.json").write_text(json.dumps(cases, indent=1))
+    mark.write_text(digest)
+
+
+def images():
+    """Photographs and patterns of several sizes as PNG, one photograph as JPEG too."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    photographs = [Image.fromarray(image) for image in load_sample_images().images]
+    random = np.random.default_rng(3)
+    y, x = np.mgrid[0:75, 0:101]
+    rings = 127.5 + 127.5 * np.sin((x - 40) ** 2 / 60 + (y - 30) ** 2 / 90)
+    pictures = {
+        "china.png": photographs[0].crop((40, 60, 340, 260)),
+        "flower.png": photographs[1].crop((100, 20, 271, 277)),
+        "noise.png": Image.fromarray(random.integers(0, 256, (61, 47, 3), dtype=np.uint8)),
+        "rings.png": Image.fromarray(np.stack([rings, 255 - rings, np.roll(rings, 9, 1)], -1).astype(np.uint8)),
+        "tiny.png": Image.fromarray(random.integers(0, 256, (3, 5, 3), dtype=np.uint8)),
+    }
+    for name, picture in pictures.items():
+        picture.save(FOLDER / name)
+    photographs[0].save(FOLDER / "china.jpg", quality=92)
+    turned = photographs[1].crop((0, 0, 200, 120))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(FOLDER / "turned.png", exif=exif)
+    return [*pictures, "china.jpg"]
+
+
+def read(name):
+    from PIL import Image
+
+    return np.asarray(Image.open(FOLDER / name).convert("RGB"))
+
+
+def tensorflow_resize(image, size, method, antialias):
+    import tensorflow as tf
+
+    return tf.image.resize(image, size, method=method, antialias=antialias).numpy()
+
+
+def resizes(name):
+    import cv2
+    from PIL import Image
+
+    image = read(name)
+    for height, width in [(32, 48), (97, 64), (224, 224)]:
+        for method in ["nearest", "bilinear", "bicubic", "area"]:
+            for antialias in [False] if method in ("nearest", "area") else [False, True]:
+                yield case(name, f"tensorflow_{method}" + "_antialias" * antialias, (height, width),
+                           tensorflow_resize(image, (height, width), method, antialias))
+        for method in ["nearest", "box", "bilinear", "bicubic", "lanczos"]:
+            resized = Image.fromarray(image).resize((width, height), getattr(Image.Resampling, method.upper()))
+            yield case(name, f"pillow_{method}", (height, width), np.asarray(resized))
+        for method in ["nearest", "linear", "cubic", "area"]:
+            resized = cv2.resize(image, (width, height), interpolation=getattr(cv2, f"INTER_{method.upper()}"))
+            yield case(name, f"opencv_{method}", (height, width), resized)
+
+
+def case(name, resampling, size, expected, kind="stretch", **settings):
+    nearest = resampling.endswith("nearest")
+    lossy = name.endswith(".jpg")
+    return {
+        "what": f"{kind} {resampling} {size[0]}x{size[1]} {name}",
+        "file": name,
+        "config": {
+            "img_preproc_type": kind,
+            "image_preproc_config": {"input_shape": [*size, expected.shape[-1]], "resampling": resampling, **settings},
+            "output_postproc_type": "argmax",
+            "output_config": {"output_classes": ["a", "b"]},
+        },
+        # Levels, before normalization: decoders of JPEG round differently.
+        "worst": None if lossy else (0.0 if nearest else 1.0),
+        "mean": 0.5 if lossy else None,
+        # How much of the model's input one level is.
+        "level": 1.0 / settings.get("normalization_factor", 1),
+        "expected": expected,
+    }
+
+
+def recipes():
+    """What the documentation tells to write for common ways to train, see docs/preprocessing.md."""
+    import keras
+    import tensorflow as tf
+    from PIL import Image
+
+    image = read("china.png")
+    size = (96, 80)
+    file = str(FOLDER / "china.png")
+    yield case("china.png", "tensorflow_bilinear", size, dataset(size, False))
+    yield case("china.png", "tensorflow_bilinear", size, dataset(size, True), kind="center_crop")
+    loaded = keras.utils.img_to_array(keras.utils.load_img(file, target_size=size))
+    yield case("china.png", "pillow_nearest", size, loaded / 255, normalization_factor=255)
+    for mode in ["tf", "caffe", "torch"]:
+        module = {"tf": keras.applications.mobilenet_v2, "caffe": keras.applications.resnet,
+                  "torch": keras.applications.densenet}[mode]
+        expected = module.preprocess_input(loaded.copy())
+        made = case("china.png", "pillow_nearest", size, expected, preprocess_input=mode)
+        made["level"] = {"tf": 1 / 127.5, "caffe": 1.0, "torch": 1 / 255 / 0.224}[mode]
+        made["worst"] = 0.001
+        yield made
+    padded = tf.image.resize_with_pad(image, *size).numpy()
+    yield case("china.png", "tensorflow_bilinear", size, padded, kind="letterbox")
+    padded = tf.image.resize_with_pad(read("flower.png"), *size).numpy()
+    yield case("flower.png", "tensorflow_bilinear", size, padded, kind="letterbox")
+    # What torchvision's Resize(110) and CenterCrop((96, 80)) do to a Pillow image.
+    whole = Image.fromarray(image).resize((110 * 300 // 200, 110), Image.Resampling.BILINEAR)
+    left, top = round((whole.width - size[1]) / 2), round((whole.height - size[0]) / 2)
+    cut = np.asarray(whole.crop((left, top, left + size[1], top + size[0])), np.float32)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    made = case("china.png", "pillow_bilinear", size, (cut / 255 - mean) / std, kind="center_crop",
+                resize_shorter_side=110, normalization_factor=255, mean=mean.tolist(), std=std.tolist())
+    yield made | {"level": 1 / 255 / 0.224}
+    # A tag that says "turned": Pillow leaves the image as it is stored, OpenCV turns it.
+    stored = Image.open(FOLDER / "turned.png").convert("RGB").resize((80, 96), Image.Resampling.BICUBIC)
+    yield case("turned.png", "pillow_bicubic", size, np.asarray(stored))
+    import cv2
+
+    upright = cv2.resize(cv2.imread(str(FOLDER / "turned.png")), (80, 96), interpolation=cv2.INTER_LINEAR)
+    yield case("turned.png", "opencv_linear", size, upright, channel_order="bgr")
+    grey = np.asarray(Image.open(FOLDER / "china.png").convert("L").resize((80, 96), Image.Resampling.BILINEAR))
+    yield case("china.png", "pillow_bilinear", size, grey[..., None])
+
+
+def dataset(size, crop):
+    """What `image_dataset_from_directory` yields."""
+    import keras
+
+    folder = FOLDER / "directory" / "class"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(FOLDER / "china.png", folder)
+    images = keras.utils.image_dataset_from_directory(folder.parent, image_size=size, crop_to_aspect_ratio=crop,
+                                                      shuffle=False, labels="inferred", verbose=False)
+    return next(iter(images))[0].numpy()[0]
+
+
+if __name__ == "__main__":
+    main()

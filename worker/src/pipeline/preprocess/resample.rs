@@ -1,0 +1,205 @@
+//! Resampling along rows and columns, with each framework's weights and roundings.
+//!
+//! All methods are separable: each result pixel is a weighted sum of neighbouring rows, each of them a
+//! weighted sum of neighbouring pixels. They differ in the weights (`weights`), in whether rows or columns
+//! are rounded in between, and in the arithmetic.
+
+use std::collections::VecDeque;
+
+use common::package::config::{OpenCvInterpolation, PillowFilter, Resampling, TensorflowMethod};
+
+use super::Source;
+use super::area::AreaResize;
+use super::resize::{Raster, Samples};
+
+mod weights;
+
+use self::weights::{Axis, Kernel};
+
+/// Resizes samples to `height` times `width`.
+pub(super) fn resample(source: &Samples, height: usize, width: usize, how: Resampling) -> Raster {
+    let sized = |values: Vec<f32>| Raster { width, channels: source.channels, values };
+    let both = |axis: &dyn Fn(usize, usize) -> Axis| (axis(source.height, height), axis(source.width, width));
+    match how {
+        Resampling::Tensorflow { method, antialias } => sized(match (method, antialias) {
+            (TensorflowMethod::Nearest, _) => picked(source, both(&Axis::nearest_half_pixel)),
+            (TensorflowMethod::Bilinear, false) => summed(source, &both(&Axis::linear), |value| value),
+            (TensorflowMethod::Bicubic, false) => {
+                summed(source, &both(&Axis::tensorflow_cubic), |value| value)
+            }
+            (TensorflowMethod::Area, _) => summed(source, &both(&Axis::tensorflow_area), |value| value),
+            (TensorflowMethod::Bilinear, true) => {
+                summed(source, &both(&|from, to| Axis::antialiased(from, to, Kernel::Triangle)), |value| {
+                    value
+                })
+            }
+            (TensorflowMethod::Bicubic, true) => {
+                summed(source, &both(&|from, to| Axis::antialiased(from, to, Kernel::Cubic)), |value| value)
+            }
+        }),
+        Resampling::Pillow(filter) => {
+            let kernel = match filter {
+                PillowFilter::Nearest => {
+                    return sized(picked(source, both(&Axis::nearest_centre)));
+                }
+                PillowFilter::Box => Kernel::Box,
+                PillowFilter::Bilinear => Kernel::Triangle,
+                PillowFilter::Bicubic => Kernel::Cubic,
+                PillowFilter::Lanczos => Kernel::Lanczos,
+            };
+            sized(in_levels(source, &both(&|from, to| Axis::pillow(from, to, kernel))))
+        }
+        Resampling::OpenCv(interpolation) => sized(match interpolation {
+            OpenCvInterpolation::Nearest => picked(source, both(&Axis::nearest_corner)),
+            OpenCvInterpolation::Linear => summed(source, &both(&Axis::linear), level),
+            OpenCvInterpolation::Cubic => summed(source, &both(&Axis::opencv_cubic), level),
+            OpenCvInterpolation::Area if height <= source.height && width <= source.width => {
+                by_area(source, height, width)
+            }
+            // Where a side grows, OpenCV interpolates.
+            OpenCvInterpolation::Area => summed(source, &both(&Axis::opencv_enlarging_area), level),
+        }),
+    }
+}
+
+/// The nearest of the 256 levels.
+fn level(value: f32) -> f32 {
+    value.round_ties_even().clamp(0.0, 255.0)
+}
+
+/// Each result pixel is one of the source's.
+fn picked(source: &Samples, (rows, columns): (Axis, Axis)) -> Vec<f32> {
+    let (channels, stride) = (source.channels, source.width * source.channels);
+    let mut values = Vec::with_capacity(rows.len() * columns.len() * channels);
+    for row in rows.firsts() {
+        let row = &source.values[row * stride..(row + 1) * stride];
+        for column in columns.firsts() {
+            let pixel = &row[column * channels..(column + 1) * channels];
+            values.extend(pixel.iter().map(|sample| f32::from(*sample)));
+        }
+    }
+    values
+}
+
+/// Weighted sums in 32-bit floats, rounded at the end if at all.
+fn summed(source: &Samples, (rows, columns): &(Axis, Axis), round: impl Fn(f32) -> f32) -> Vec<f32> {
+    let (channels, stride) = (source.channels, source.width * source.channels);
+    let width = columns.len() * channels;
+    let mut values = Vec::with_capacity(rows.len() * width);
+    // Rows that several result rows read, with their numbers.
+    let mut held: VecDeque<(usize, Vec<f32>)> = VecDeque::new();
+    let mut sums = vec![0.0; width];
+    for (first, weights) in rows.spans() {
+        while held.front().is_some_and(|(row, _)| *row < first) {
+            held.pop_front();
+        }
+        sums.fill(0.0);
+        for (row, weight) in (first..).zip(weights) {
+            let place = match held.iter().position(|(number, _)| *number == row) {
+                Some(place) => place,
+                None => {
+                    let samples = &source.values[row * stride..(row + 1) * stride];
+                    held.push_back((row, along(samples, columns, channels)));
+                    held.len() - 1
+                }
+            };
+            for (sum, value) in sums.iter_mut().zip(&held[place].1) {
+                *sum += weight * value;
+            }
+        }
+        values.extend(sums.iter().map(|sum| round(*sum)));
+    }
+    values
+}
+
+fn along(samples: &[u8], columns: &Axis, channels: usize) -> Vec<f32> {
+    let mut row = Vec::with_capacity(columns.len() * channels);
+    for (first, weights) in columns.spans() {
+        let pixels = &samples[first * channels..(first + weights.len()) * channels];
+        let mut sum = [0.0; 3];
+        for (pixel, weight) in pixels.chunks_exact(channels).zip(weights) {
+            for (sum, sample) in sum.iter_mut().zip(pixel) {
+                *sum += weight * f32::from(*sample);
+            }
+        }
+        row.extend_from_slice(&sum[..channels]);
+    }
+    row
+}
+
+/// Pillow's two passes over 8-bit images, each rounded to levels: along the rows first, but since Pillow 13 along
+/// the columns first where that leaves less to do, the image growing wider and less tall.
+fn in_levels(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
+    let channels = source.channels;
+    let levels = if columns.len() > source.width && rows.len() < source.height {
+        let less = level_columns(&source.values, rows, source.width * channels);
+        level_rows(&less, columns, source.width, channels)
+    } else {
+        let wide = level_rows(&source.values, columns, source.width, channels);
+        level_columns(&wide, rows, columns.len() * channels)
+    };
+    levels.into_iter().map(f32::from).collect()
+}
+
+/// Bits behind the point in Pillow's whole numbers.
+const FRACTION: u32 = 22;
+
+fn level_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> Vec<u8> {
+    let spans = fixed_spans(columns);
+    let mut result = Vec::with_capacity(samples.len() / width * columns.len());
+    for row in samples.chunks_exact(width * channels) {
+        for (first, weights) in &spans {
+            for channel in 0..channels {
+                let column = row[first * channels + channel..].iter().step_by(channels).zip(weights);
+                let sum: i64 = column.map(|(sample, weight)| i64::from(*sample) * weight).sum();
+                result.push(fixed_level(sum));
+            }
+        }
+    }
+    result
+}
+
+fn level_columns(samples: &[u8], rows: &Axis, stride: usize) -> Vec<u8> {
+    let mut result = Vec::with_capacity(rows.len() * stride);
+    let mut sums = vec![0_i64; stride];
+    for (first, weights) in fixed_spans(rows) {
+        sums.fill(0);
+        for (row, weight) in samples.chunks_exact(stride).skip(first).zip(weights) {
+            for (sum, sample) in sums.iter_mut().zip(row) {
+                *sum += i64::from(*sample) * weight;
+            }
+        }
+        result.extend(sums.iter().map(|sum| fixed_level(*sum)));
+    }
+    result
+}
+
+fn fixed_spans(axis: &Axis) -> Vec<(usize, Vec<i64>)> {
+    let fixed = |weights: &[f32]| weights.iter().map(|weight| fixed_point(*weight)).collect();
+    axis.spans().map(|(first, weights)| (first, fixed(weights))).collect()
+}
+
+/// The nearest level, halves up.
+fn fixed_level(sum: i64) -> u8 {
+    let rounded = (sum + (1 << (FRACTION - 1))) >> FRACTION;
+    u8::try_from(rounded.clamp(0, 255)).unwrap_or(u8::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "weights are a few units at most")]
+fn fixed_point(weight: f32) -> i64 {
+    (f64::from(weight) * f64::from(1 << FRACTION)).round() as i64
+}
+
+fn by_area(source: &Samples, height: usize, width: usize) -> Vec<f32> {
+    let Samples { channels, values, .. } = source;
+    let source = Source {
+        height: source.height,
+        width: source.width,
+        channels: *channels,
+        samples: values.as_slice().into(),
+    };
+    let mut result = Vec::with_capacity(height * width * channels);
+    AreaResize::new(&source, height, width)
+        .for_each_row(&mut |row: &[u8]| result.extend(row.iter().map(|sample| f32::from(*sample))));
+    result
+}

@@ -1,0 +1,154 @@
+//! `stretch`, `letterbox` and `center_crop`: any image becomes the model's input, as a named framework
+//! would have done it.
+
+use common::package::config::{ChannelOrder, Fit, Normalization, Resampling, Resize};
+
+use super::resample::resample;
+use crate::pipeline::decode::DecodedImage;
+
+/// Levels from 0 to 255, not always whole: `[rows, width, channels]`, row-major.
+pub(super) struct Raster {
+    pub(super) width: usize,
+    pub(super) channels: usize,
+    pub(super) values: Vec<f32>,
+}
+
+/// 8-bit samples: `[height, width, channels]`, row-major.
+pub(super) struct Samples {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) channels: usize,
+    pub(super) values: Vec<u8>,
+}
+
+/// A box of pixels.
+#[derive(Clone, Copy)]
+struct Area {
+    top: usize,
+    left: usize,
+    height: usize,
+    width: usize,
+}
+
+/// Writes the model's input for an image into `out`, every value of it.
+pub(super) fn fill(
+    image: &DecodedImage,
+    [height, width, channels]: [usize; 3],
+    how: &Resize,
+    out: &mut [f32],
+) {
+    let whole = Area { top: 0, left: 0, height: image.height, width: image.width };
+    let samples = |area: Area| arranged(image, area, channels, how);
+    match how.fit {
+        Fit::Stretch => {
+            let raster = resample(&samples(whole), height, width, how.resampling);
+            place(&raster, Area { top: 0, left: 0, height, width }, out, (width, &how.normalization));
+        }
+        Fit::CropThenResize => {
+            let raster = resample(&samples(cropped(image, height, width)), height, width, how.resampling);
+            place(&raster, Area { top: 0, left: 0, height, width }, out, (width, &how.normalization));
+        }
+        Fit::ResizeThenCrop { shorter_side } => {
+            let (tall, wide) = shortened(image, shorter_side);
+            let raster = resample(&samples(whole), tall, wide, how.resampling);
+            let centre = Area { top: centred(tall, height), left: centred(wide, width), height, width };
+            place(&raster, centre, out, (width, &how.normalization));
+        }
+        Fit::Letterbox { fill } => {
+            let (tall, wide) = fitted(image, height, width);
+            for pixel in out.chunks_exact_mut(channels) {
+                for (channel, value) in pixel.iter_mut().enumerate() {
+                    *value = normalized(fill, channel, &how.normalization);
+                }
+            }
+            let raster = resample(&samples(whole), tall, wide, how.resampling);
+            let start = ((height - tall) / 2 * width + (width - wide) / 2) * channels;
+            let all = Area { top: 0, left: 0, height: tall, width: wide };
+            place(&raster, all, &mut out[start..], (width, &how.normalization));
+        }
+    }
+}
+
+/// The part of an image with the channels that the model takes.
+fn arranged(image: &DecodedImage, area: Area, channels: usize, how: &Resize) -> Samples {
+    let mut values = Vec::with_capacity(area.height * area.width * channels);
+    for row in image.pixels.chunks_exact(image.width * 3).skip(area.top).take(area.height) {
+        let row = &row[area.left * 3..(area.left + area.width) * 3];
+        match (channels, how.channel_order) {
+            (1, _) => values.extend(row.chunks_exact(3).map(|pixel| grey(pixel, how.resampling))),
+            (_, ChannelOrder::Bgr) => values.extend_from_slice(row),
+            (_, ChannelOrder::Rgb) => {
+                values.extend(row.chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+            }
+        }
+    }
+    Samples { height: area.height, width: area.width, channels, values }
+}
+
+/// One level of blue, green and red, as the framework's conversion has it.
+fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
+    match resampling {
+        // `Image.convert("L")`: ITU-R BT.601 with 16 fractional bits, rounded.
+        Resampling::Pillow(_) => {
+            let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+            u8::try_from((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16).unwrap_or(u8::MAX)
+        }
+        Resampling::OpenCv(_) | Resampling::Tensorflow { .. } => super::luma(pixel),
+    }
+}
+
+/// `keras.utils.image_dataset_from_directory(crop_to_aspect_ratio=True)`: the largest centred box with the
+/// proportions of the input.
+fn cropped(image: &DecodedImage, height: usize, width: usize) -> Area {
+    let tall = (image.width * height / width).clamp(1, image.height);
+    let wide = (image.height * width / height).clamp(1, image.width);
+    Area { top: (image.height - tall) / 2, left: (image.width - wide) / 2, height: tall, width: wide }
+}
+
+/// `torchvision.transforms.Resize(side)`: the shorter side gets it, the longer its share, cut off.
+fn shortened(image: &DecodedImage, side: usize) -> (usize, usize) {
+    if image.height <= image.width {
+        (side, side * image.width / image.height)
+    } else {
+        (side * image.height / image.width, side)
+    }
+}
+
+/// `torchvision.transforms.CenterCrop`: half of what is left over, halves rounded to even.
+fn centred(size: usize, part: usize) -> usize {
+    let over = size - part;
+    let half = over / 2;
+    half + usize::from(over % 2 == 1 && half % 2 == 1)
+}
+
+/// `tf.image.resize_with_pad`: both sides divided by the larger ratio, in 32-bit floats, cut off.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "TensorFlow computes so, and neither number is negative"
+)]
+fn fitted(image: &DecodedImage, height: usize, width: usize) -> (usize, usize) {
+    let (tall, wide) = (image.height as f32, image.width as f32);
+    let ratio = f32::max(tall / height as f32, wide / width as f32);
+    let side = |size: f32, limit: usize| ((size / ratio) as usize).clamp(1, limit);
+    (side(tall, height), side(wide, width))
+}
+
+/// Copies a part of the raster to the beginning of `out`, whose rows have `stride` pixels.
+fn place(raster: &Raster, area: Area, out: &mut [f32], (stride, numbers): (usize, &Normalization)) {
+    let channels = raster.channels;
+    let rows = raster.values.chunks_exact(raster.width * channels).skip(area.top).take(area.height);
+    for (row, target) in rows.zip(out.chunks_mut(stride * channels)) {
+        let row = &row[area.left * channels..(area.left + area.width) * channels];
+        for (pixel, place) in row.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
+            for (channel, (level, value)) in pixel.iter().zip(place).enumerate() {
+                *value = normalized(*level, channel, numbers);
+            }
+        }
+    }
+}
+
+fn normalized(level: f32, channel: usize, numbers: &Normalization) -> f32 {
+    (level * numbers.scale - numbers.mean[channel]) / numbers.std[channel]
+}
