@@ -9,6 +9,7 @@ use std::sync::Arc;
 use common::package::ModelFormat;
 
 mod architecture;
+mod archive;
 mod assembly;
 mod hdf5;
 pub mod layers;
@@ -17,8 +18,9 @@ mod shapes;
 mod weights;
 
 use self::architecture::Dialect;
-use self::hdf5::{Fault, Folder};
+use self::hdf5::Fault;
 use self::layers::Layer;
+use self::weights::Store;
 
 /// Reads a model file. Blocks on disk.
 ///
@@ -27,33 +29,46 @@ use self::layers::Layer;
 pub fn open(path: &Path, format: ModelFormat) -> Result<Model, ImportError> {
     match format {
         ModelFormat::Hdf5 => open_hdf5(path),
-        ModelFormat::KerasArchive => Err(unsupported(path, ".keras archives")),
+        ModelFormat::KerasArchive => open_archive(path),
         ModelFormat::SavedModel => Err(unsupported(path, "SavedModel folders")),
     }
 }
 
 fn unsupported(path: &Path, what: &str) -> ImportError {
     let shown = path.display();
-    ImportError::faulty(format!("`{shown}`: {what} are not supported, expected a model saved as .hdf5"))
+    ImportError::faulty(format!(
+        "`{shown}`: {what} are not supported, expected a model saved as .keras, .h5 or .hdf5"
+    ))
 }
 
 fn open_hdf5(path: &Path) -> Result<Model, ImportError> {
     let file = hdf5::open(path)?;
     let Some(config) = file.text("model_config")? else {
+        let shown = path.display();
+        let reason = if file.has_folder("layers")? || file.has_folder("_layer_checkpoint_dependencies")? {
+            "holds a model's weights alone, as `save_weights` writes them"
+        } else {
+            "has no attribute `model_config`"
+        };
         return Err(ImportError::faulty(format!(
-            "`{}` has no attribute `model_config`, expected a whole model and not its weights alone",
-            path.display()
+            "`{shown}` {reason}, expected a whole model and not its weights alone"
         )));
     };
-    let dialect = dialect(&file)?;
+    let version = file.text("keras_version")?;
+    let dialect = dialect(version.as_deref().unwrap_or_default())?;
     let architecture = architecture::parse(&config, dialect).map_err(ImportError::faulty)?;
-    assembly::assemble(&architecture, dialect, &file)
+    assembly::assemble(&architecture, dialect, &Store::ByName(file))
+}
+
+fn open_archive(path: &Path) -> Result<Model, ImportError> {
+    let archive = archive::open(path)?;
+    let dialect = dialect(&archive.version)?;
+    let architecture = architecture::parse(&archive.config, dialect).map_err(ImportError::faulty)?;
+    assembly::assemble(&architecture, dialect, &Store::ByPlace(archive.weights))
 }
 
 /// Which Keras saved the file, by the version it left.
-fn dialect(file: &Folder) -> Result<Dialect, ImportError> {
-    let version = file.text("keras_version")?;
-    let version = version.as_deref().unwrap_or_default();
+fn dialect(version: &str) -> Result<Dialect, ImportError> {
     match version.split('.').next() {
         Some("2") => Ok(Dialect::Keras2),
         Some("3") => Ok(Dialect::Keras3),

@@ -116,11 +116,9 @@ fn show_shape(shape: &NodeShape) -> String {
 /// Everything about a sound config's package, as JSON.
 fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
     let config = &package.config;
-    let (preprocessing, factor) = match config.preprocessing.kind {
-        PreprocessingKind::NormalizeAndPad { normalization_factor } => {
-            ("normalize_and_pad", Some(normalization_factor))
-        }
-        PreprocessingKind::NoPrepro => ("no_prepro", None),
+    let factor = match config.preprocessing.kind {
+        PreprocessingKind::NormalizeAndPad { normalization_factor } => Some(normalization_factor),
+        PreprocessingKind::NoPrepro | PreprocessingKind::Resize(_) => None,
     };
     let layers: Vec<_> = rows
         .iter()
@@ -132,7 +130,7 @@ fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
         "model": package.name.as_str(),
         "version": package.version.as_str(),
         "file": package.model.path,
-        "preprocessing": preprocessing,
+        "preprocessing": config.preprocessing.kind.name(),
         "input_shape": config.preprocessing.input_shape,
         "normalization_factor": factor,
         "classes": config.postprocessing.classes(),

@@ -74,10 +74,8 @@ fn score(package: &Package, input: &Array, library: &LibraryConfig) -> anyhow::R
     let engine = load(&open(&library.settings())?, package)
         .with_context(|| format!("package `{}` cannot be served", package.name))?;
     let bar = output::progress(input.shape[0] as u64, "scoring");
-    let mut all = Array {
-        shape: vec![input.shape[0], package.config.postprocessing.classes().len()],
-        values: Vec::new(),
-    };
+    let mut all =
+        Array { shape: vec![input.shape[0], package.config.postprocessing.outputs()], values: Vec::new() };
     for pixels in input.values.chunks(BATCH * shape.iter().product::<usize>()) {
         let images = pixels.len() / shape.iter().product::<usize>();
         let scores = engine.predict(&Batch { images, shape, pixels: pixels.to_vec() })?;

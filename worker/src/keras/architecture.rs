@@ -1,4 +1,4 @@
-//! The JSON under `model_config` becomes a tree of models and layers, and which is called on what.
+//! The JSON under `model_config`, or in an archive's `config.json`, becomes a tree of models and layers, and which is called on what.
 //!
 //! Both dialects and both kinds of model come out alike: a `Sequential` is a chain of calls.
 
@@ -10,8 +10,10 @@ use super::layers::input::shape_after_batch;
 use super::reader::shown;
 
 mod inbound;
+mod operations;
 
 use self::inbound::Reference;
+pub(super) use self::operations::{ARGUMENTS, INPUT};
 
 /// Which Keras wrote the file. They differ in the numbering of calls, the order of weights and a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +90,8 @@ pub(super) struct Architecture {
 /// # Errors
 /// There is no model in it; says why.
 pub(super) fn parse(json: &str, dialect: Dialect) -> Result<Architecture, String> {
-    let value: Value = serde_json::from_str(json).map_err(|e| format!("`model_config` is not JSON: {e}"))?;
+    let value: Value =
+        serde_json::from_str(json).map_err(|e| format!("the model's config is not JSON: {e}"))?;
     let class = class_of(&value).unwrap_or_default();
     let Some(kind) = model_kind(&class) else {
         return Err(format!("the model is of class `{class}`, expected `Functional` or `Sequential`"));
@@ -156,7 +159,9 @@ impl Parser {
             }
             Body::Model(inner?)
         } else {
-            Body::Layer(self.layer(class, config.as_object().cloned().unwrap_or_default()))
+            let config = config.as_object().cloned().unwrap_or_default();
+            let operation = operations::class(layer, &class, self.dialect);
+            Body::Layer(self.layer(operation.unwrap_or(class), config))
         };
         Some(Member { name: name.to_owned(), trainable, body, calls: Vec::new() })
     }
@@ -192,7 +197,7 @@ impl Parser {
         (config, layers): (&Value, &[Value]),
         path: &str,
     ) -> Option<ModelSpec> {
-        let calls: Vec<Vec<Vec<Reference>>> = self.calls(&members, layers, path);
+        let calls: Vec<Vec<Vec<Reference>>> = self.calls(&mut members, layers, path);
         let mut ends = |key: &str| {
             inbound::ends(config.get(key).unwrap_or(&Value::Null)).unwrap_or_else(|problem| {
                 self.problems.push(format!("model `{name}`: `{key}`: {problem}"));
@@ -240,7 +245,7 @@ impl Parser {
         Some(ModelSpec { name, kind: ModelKind::Functional, members, inputs, outputs })
     }
 
-    fn calls(&mut self, members: &[Member], layers: &[Value], path: &str) -> Vec<Vec<Vec<Reference>>> {
+    fn calls(&mut self, members: &mut [Member], layers: &[Value], path: &str) -> Vec<Vec<Vec<Reference>>> {
         let by_name: HashMap<&str, &Value> = layers
             .iter()
             .filter_map(|layer| {
@@ -254,18 +259,31 @@ impl Parser {
                 continue;
             }
             let nodes = by_name.get(member.name.as_str()).and_then(|layer| layer.get("inbound_nodes"));
-            let calls =
-                inbound::calls(nodes.unwrap_or(&Value::Null), self.dialect).unwrap_or_else(|problem| {
-                    self.problems.push(format!(
-                        "layer `{path}{}` (`{}`): {problem}",
-                        member.name,
-                        member.class()
-                    ));
-                    Vec::new()
-                });
-            all.push(calls);
+            let nodes = nodes.unwrap_or(&Value::Null);
+            let calls = match &mut member.body {
+                Body::Layer(layer) if layer.is_operation() => operations::calls(nodes).map(|calls| {
+                    layer.config.extend(calls.arguments);
+                    calls.inputs
+                }),
+                Body::Layer(_) | Body::Model(_) => inbound::calls(nodes, self.dialect),
+            };
+            all.push(calls.unwrap_or_else(|problem| {
+                self.problems.push(format!(
+                    "layer `{path}{}` (`{}`): {problem}",
+                    member.name,
+                    member.class()
+                ));
+                Vec::new()
+            }));
         }
         all
+    }
+}
+
+impl LayerSpec {
+    /// Whether it is an operation and no layer of Keras's.
+    pub(super) fn is_operation(&self) -> bool {
+        self.class.starts_with("tf.") || self.class.starts_with("ops.")
     }
 }
 

@@ -4,11 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::architecture::{Architecture, Body, Dialect, LayerSpec, Member, ModelKind, ModelSpec, Source};
-use super::hdf5::{Fault, Folder};
+use super::hdf5::Fault;
 use super::layers::{Layer, catalog};
 use super::reader::{Declared, Reader};
 use super::shapes::{Shape, output_shape};
-use super::weights::{self, Bound};
+use super::weights::{self, Bound, Store};
 use super::{ImportError, Model, Node, SummaryRow, Tensor};
 
 /// Models with more calls than this are refused: a few nested models, each calling the next twice, would
@@ -22,7 +22,7 @@ const MAX_NODES: usize = 50_000;
 pub(super) fn assemble(
     architecture: &Architecture,
     dialect: Dialect,
-    file: &Folder,
+    store: &Store,
 ) -> Result<Model, ImportError> {
     let root = &architecture.root;
     let mut survey = Survey::new(dialect, architecture.layers);
@@ -32,7 +32,7 @@ pub(super) fn assemble(
 
     let declared: Vec<Option<Vec<Declared>>> =
         survey.leaves.iter().map(|leaf| leaf.as_ref().and_then(|leaf| leaf.declared.clone())).collect();
-    let Bound { arrays, problems } = weights::bind(root, &declared, file, dialect)?;
+    let Bound { arrays, problems } = weights::bind(root, &declared, store, dialect)?;
     survey.problems.extend(problems);
     let (Some(ends), true) = (ends, survey.problems.is_empty()) else {
         return Err(ImportError::Faulty { problems: survey.problems });

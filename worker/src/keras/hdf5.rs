@@ -55,19 +55,33 @@ pub(super) fn open(path: &Path) -> Result<Folder, ImportError> {
     if length == 0 {
         return Err(ImportError::faulty(format!("`{shown}` is empty, expected an HDF5 file saved by Keras")));
     }
-    let largest = length.saturating_mul(MAX_EXPANSION).max(SMALL_READ);
-    let largest = usize::try_from(largest).unwrap_or(usize::MAX);
-    let options = OpenOptions::default().with_max_read_bytes(largest).with_max_chunk_bytes(largest);
-    let opened = Hdf5File::open_with_options(path, options)
-        .and_then(|file| file.root_group())
-        .map_err(Fault::from)
-        .and_then(Folder::new);
-    opened.map_err(|fault| match fault {
+    let opened = Hdf5File::open_with_options(path, limits(length));
+    root(opened).map_err(|fault| match fault {
         Fault::Unreadable(reason) => ImportError::Unreadable(format!("`{shown}` cannot be read: {reason}")),
         Fault::Damaged(reason) => ImportError::faulty(format!(
             "`{shown}` is not a complete HDF5 file: {reason}; expected a model saved by Keras"
         )),
     })
+}
+
+/// Opens a file that is in memory and gives its root group.
+///
+/// # Errors
+/// It is not HDF5.
+pub(super) fn open_bytes(bytes: Vec<u8>) -> Result<Folder, Fault> {
+    let options = limits(bytes.len() as u64);
+    root(Hdf5File::from_vec_with_options(bytes, options))
+}
+
+fn limits(length: u64) -> OpenOptions {
+    let largest = length.saturating_mul(MAX_EXPANSION).max(SMALL_READ);
+    let largest = usize::try_from(largest).unwrap_or(usize::MAX);
+    OpenOptions::default().with_max_read_bytes(largest).with_max_chunk_bytes(largest)
+}
+
+fn root(file: Result<Hdf5File, Error>) -> Result<Folder, Fault> {
+    let group = file.and_then(|file| file.root_group())?;
+    Folder::new(group)
 }
 
 impl Folder {
@@ -79,6 +93,11 @@ impl Folder {
     /// The group at `path` below this one, names joined by `/`.
     pub(super) fn folder(&self, path: &str) -> Result<Option<Self>, Fault> {
         self.descend(path.split('/')).and_then(|group| group.map(Self::new).transpose())
+    }
+
+    /// Whether there is a group at `path` below this one.
+    pub(super) fn has_folder(&self, path: &str) -> Result<bool, Fault> {
+        Ok(self.descend(path.split('/'))?.is_some())
     }
 
     /// The array at `path` below this group.

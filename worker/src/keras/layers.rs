@@ -10,11 +10,14 @@ mod inert;
 pub(super) mod input;
 mod merging;
 mod normalization;
+mod operation;
 mod pooling;
 mod reshaping;
 mod scaling;
+mod slicing;
 
 use super::Tensor;
+use super::architecture::Dialect;
 
 /// The layers a model can be made of. Layers that do nothing at inference are [`Layer::Identity`].
 #[derive(Debug, Clone)]
@@ -74,6 +77,27 @@ pub enum Layer {
     Permute {
         /// 1-based, as in Keras.
         axes: Vec<usize>,
+    },
+    /// Layer normalization.
+    LayerNorm(LayerNorm),
+    /// `first + second * scale`.
+    ScaledAdd {
+        /// Factor of the second input.
+        scale: f32,
+    },
+    /// An operation on two operands, element by element.
+    Arithmetic(Arithmetic),
+    /// Some axes become one value each.
+    Reduction(Reduction),
+    /// Parts of the axes after the batch.
+    Slice {
+        /// One for each axis, and one for each new axis.
+        parts: Vec<Part>,
+    },
+    /// Several inputs one after the other along a new axis.
+    Stack {
+        /// May be negative; counts the batch and the new axis.
+        axis: i64,
     },
     /// Several inputs become one, element by element, with broadcasting.
     Merge(MergeKind),
@@ -188,6 +212,106 @@ pub struct BatchNorm {
     pub variance: Tensor,
     /// Added to the variance.
     pub epsilon: f32,
+}
+
+/// [`Layer::LayerNorm`]: `gamma * (input - mean) / sqrt(variance + epsilon) + beta`, with mean and variance of
+/// each image.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    /// The axes that are normalized together, counted from 0 after the batch, ascending.
+    pub axes: Vec<usize>,
+    /// Learnt scale; broadcasts against the input without its batch.
+    pub gamma: Option<Tensor>,
+    /// Learnt offset; broadcasts against the input without its batch.
+    pub beta: Option<Tensor>,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// [`Layer::Arithmetic`]. Operands broadcast as in NumPy.
+#[derive(Debug, Clone)]
+pub struct Arithmetic {
+    /// Which operation.
+    pub kind: ArithmeticKind,
+    /// First operand.
+    pub left: Operand,
+    /// Second operand.
+    pub right: Operand,
+}
+
+/// Operations on two operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArithmeticKind {
+    /// Sum.
+    Add,
+    /// Left minus right.
+    Subtract,
+    /// Product.
+    Multiply,
+    /// Left by right.
+    Divide,
+    /// Left to the power of right.
+    Power,
+    /// The larger.
+    Maximum,
+    /// The smaller.
+    Minimum,
+}
+
+/// What an operation computes from.
+#[derive(Debug, Clone)]
+pub enum Operand {
+    /// One of the node's inputs, by its number.
+    Input(usize),
+    /// A constant, whose axes are the last of the input's, the batch counted.
+    Constant(Tensor),
+}
+
+/// [`Layer::Reduction`].
+#[derive(Debug, Clone)]
+pub struct Reduction {
+    /// What becomes of the values.
+    pub kind: ReductionKind,
+    /// Which axes, counted from 0 after the batch, ascending.
+    pub axes: Vec<usize>,
+    /// Whether they stay, with size 1.
+    pub keep_dims: bool,
+}
+
+/// How several values become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReductionKind {
+    /// Their mean.
+    Mean,
+    /// Their sum.
+    Sum,
+    /// The largest.
+    Max,
+    /// The smallest.
+    Min,
+}
+
+/// What is taken of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `start:stop:step` with Python's meaning of what is missing or negative.
+    Range {
+        /// First element.
+        start: Option<i64>,
+        /// The one after the last.
+        stop: Option<i64>,
+        /// Never 0.
+        step: i64,
+    },
+    /// One element; the axis goes.
+    At(i64),
+    /// Nothing: a new axis of size 1 comes before what follows.
+    NewAxis,
+}
+
+impl Part {
+    /// The axis as it is.
+    pub const WHOLE: Self = Self::Range { start: None, stop: None, step: 1 };
 }
 
 /// [`Layer::Pool2d`].

@@ -355,7 +355,7 @@ pub(super) fn number(value: &Value) -> Option<f32> {
 
 /// NumPy values unwrapped: `{"class_name": "__numpy__", "config": {"value": …}}` (since Keras 2.13) and
 /// `{"type": "ndarray", "value": …}` (before).
-fn plain(value: &Value) -> &Value {
+pub(super) fn plain(value: &Value) -> &Value {
     let Some(object) = value.as_object() else { return value };
     let inner = match object.get("class_name").and_then(Value::as_str) {
         Some("__numpy__" | "__tensor__") => object.get("config").and_then(|config| config.get("value")),

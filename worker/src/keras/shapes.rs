@@ -1,9 +1,11 @@
 //! What shape each layer makes of the shapes it gets. A model that passes here fits together.
 
 use super::layers::{
-    Activation, BatchNorm, Conv2d, Dense, DepthwiseConv2d, Edges, Layer, MergeKind, Padding, Pool2d,
-    SeparableConv2d,
+    Activation, BatchNorm, Conv2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm, MergeKind, Padding,
+    Pool2d, SeparableConv2d,
 };
+
+mod operations;
 
 /// Sizes after the batch, `None` where any size goes.
 pub(super) type Shape = Vec<Option<usize>>;
@@ -26,6 +28,12 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
         }
         Layer::Merge(_) => merged(inputs),
         Layer::Concatenate { axis } => concatenated(*axis, inputs),
+        Layer::Stack { axis } => operations::stacked(*axis, inputs),
+        Layer::Arithmetic(arithmetic) => operations::combined(arithmetic, inputs),
+        Layer::ScaledAdd { .. } if inputs.len() != 2 => {
+            Err(format!("it is called on {} inputs, expected 2", inputs.len()))
+        }
+        Layer::ScaledAdd { .. } => merged(inputs),
         Layer::Input { shape } => Ok(shape.clone()),
         Layer::Identity
         | Layer::Conv2d(_)
@@ -44,6 +52,9 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
         | Layer::Reshape { .. }
         | Layer::Permute { .. }
         | Layer::Rescaling { .. }
+        | Layer::LayerNorm(_)
+        | Layer::Reduction(_)
+        | Layer::Slice { .. }
         | Layer::Normalization { .. } => match inputs {
             [input] => output_of_one(layer, input),
             _ => Err(format!("it is called on {} inputs, expected 1", inputs.len())),
@@ -58,6 +69,9 @@ fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         Layer::SeparableConv2d(conv) => convolved_separably(conv, input),
         Layer::Dense(dense) => densely(dense, input),
         Layer::BatchNorm(norm) => normalized(norm, input),
+        Layer::LayerNorm(norm) => normalized_by_image(norm, input),
+        Layer::Reduction(reduction) => operations::reduced(reduction, input),
+        Layer::Slice { parts } => operations::sliced(parts, input),
         Layer::Prelu { alpha } => broadcast_into(&alpha.shape, input),
         Layer::Normalization { mean, .. } => broadcast_into(&mean.shape, input),
         Layer::Rescaling { scale, offset } => {
@@ -93,6 +107,9 @@ fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         | Layer::Identity
         | Layer::Activation(_)
         | Layer::Merge(_)
+        | Layer::Arithmetic(_)
+        | Layer::ScaledAdd { .. }
+        | Layer::Stack { .. }
         | Layer::Concatenate { .. } => Ok(input.clone()),
     }
 }
@@ -161,6 +178,13 @@ fn normalized(norm: &BatchNorm, input: &Shape) -> Result<Shape, String> {
             describe(input),
             norm.axis
         ));
+    }
+    Ok(input.clone())
+}
+
+fn normalized_by_image(norm: &LayerNorm, input: &Shape) -> Result<Shape, String> {
+    for weight in [&norm.gamma, &norm.beta].into_iter().flatten() {
+        broadcast_into(&weight.shape, input)?;
     }
     Ok(input.clone())
 }

@@ -1,4 +1,5 @@
-//! Which array of the file is which weight of which layer.
+//! Which array of the file is which weight of which layer. An archive's are found by place, see [`tree`];
+//! those of an .hdf5 file by name:
 //!
 //! ```text
 //! model_weights             attribute layer_names: the outermost model's layers
@@ -18,6 +19,8 @@ use super::layers::catalog;
 use super::reader::Declared;
 use super::shapes::describe;
 
+mod tree;
+
 /// Names of states of random generators, which some versions keep as weights.
 const RANDOM_STATES: [&str; 3] = ["StateVar", "Variable", "seed_generator_state"];
 
@@ -27,6 +30,14 @@ pub(super) struct Bound {
     pub(super) arrays: Vec<Vec<Option<Array>>>,
     /// Faults found.
     pub(super) problems: Vec<String>,
+}
+
+/// The part of a file that holds the weights.
+pub(super) enum Store {
+    /// The root of an .hdf5 file: by the names of layers and weights.
+    ByName(Folder),
+    /// The root of `model.weights.h5` in an archive: by class and place.
+    ByPlace(Folder),
 }
 
 /// One weight of one layer, before its array is known.
@@ -46,7 +57,7 @@ struct Slot<'a> {
 pub(super) fn bind(
     root: &ModelSpec,
     declared: &[Option<Vec<Declared>>],
-    file: &Folder,
+    store: &Store,
     dialect: Dialect,
 ) -> Result<Bound, Fault> {
     let mut arrays = Vec::new();
@@ -54,6 +65,13 @@ pub(super) fn bind(
         arrays.push(layer.iter().flatten().map(|_| None).collect());
     }
     let mut bound = Bound { arrays, problems: Vec::new() };
+    let file = match store {
+        Store::ByName(file) => file,
+        Store::ByPlace(file) => {
+            tree::bind(root, declared, file, &mut bound)?;
+            return Ok(bound);
+        }
+    };
     let Some(weights) = file.folder("model_weights")? else {
         bound.problems.push("the file has no group `model_weights`, expected a whole model".to_owned());
         return Ok(bound);

@@ -10,6 +10,7 @@ use worker::keras::layers::{
     Pool2d, PoolKind, SeparableConv2d,
 };
 use worker::keras::{Model, Node, Tensor};
+use worker::tensorflow::{Convolutions, Library};
 
 use crate::support::{largest, largest_difference, library, root};
 
@@ -80,6 +81,14 @@ fn shapes_of_a_model_that_takes_any_image_size_stay_open() {
     }
 }
 
+/// The library that `tools/fetch_tensorflow.py` fetches has them; without them it is slower and takes more
+/// memory, which no other test would see.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn convolutions_are_fused() {
+    assert_eq!(library().convolutions, Convolutions::Fused);
+}
+
 fn check(family: &str) {
     let cases = cases(family);
     assert!(!cases.is_empty());
@@ -99,14 +108,20 @@ fn check_case(case: &Value, model: Model) {
     let input = tensor(&case["input"]).unwrap();
     let expected = tensor(&case["output"]).unwrap();
     let image = [input.shape[1], input.shape[2], input.shape[3]];
-    let engine =
-        worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{name}: {e}"));
     let batch = Batch { images: input.shape[0], shape: image, pixels: input.values.to_vec() };
-    let scores = engine.predict(&batch).unwrap_or_else(|e| panic!("{name}: {e}"));
-    assert_eq!(scores.classes, expected.shape[1..].iter().product::<usize>(), "{name}");
-    let difference = largest_difference(&scores.values, &expected.values);
-    let bound = TOLERANCE * largest(&expected.values).max(1.0);
-    assert!(difference <= bound, "{name}: differs by {difference}, expected at most {bound}");
+    for convolutions in [library().convolutions, Convolutions::Plain] {
+        let library = Library { convolutions, ..library().clone() };
+        let engine = worker::tensorflow::engine(&library, model.clone(), image)
+            .unwrap_or_else(|e| panic!("{name}, {convolutions:?}: {e}"));
+        let scores = engine.predict(&batch).unwrap_or_else(|e| panic!("{name}, {convolutions:?}: {e}"));
+        assert_eq!(scores.classes, expected.shape[1..].iter().product::<usize>(), "{name}");
+        let difference = largest_difference(&scores.values, &expected.values);
+        let bound = TOLERANCE * largest(&expected.values).max(1.0);
+        assert!(
+            difference <= bound,
+            "{name}, {convolutions:?}: differs by {difference}, expected at most {bound}"
+        );
+    }
 }
 
 fn model(case: &Value) -> Model {

@@ -3,6 +3,8 @@
 
 // Marked as tests so that helpers, too, may unwrap.
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 mod importer;
 #[cfg(test)]
 mod layers;

@@ -28,43 +28,77 @@ fn shared_layers_score_as_in_keras() {
 }
 
 #[test]
+fn operations_score_as_in_keras() {
+    check("operations");
+}
+
+#[test]
+fn a_small_convnext_scores_as_in_keras() {
+    check("convnext");
+}
+
+#[test]
+fn normalizations_by_image_score_as_in_keras() {
+    check("normalizations");
+}
+
+#[test]
+fn a_model_of_mixed_precision_scores_as_in_keras_in_float32() {
+    check("mixed_float16");
+}
+
+#[test]
+fn mobilenet_v3_scores_as_in_keras() {
+    check("mobilenet_v3");
+}
+
+#[test]
 fn mobilenet_v2_scores_as_in_keras() {
     check("mobilenet_v2");
 }
 
 #[test]
 fn resnet50_scores_as_in_keras() {
-    check("resnet50");
+    check_in("resnet50", &[("model.hdf5", ModelFormat::Hdf5)]);
 }
 
 #[test]
 fn vgg16_scores_as_in_keras() {
-    check("vgg16");
+    check_in("vgg16", &[("model.hdf5", ModelFormat::Hdf5)]);
 }
 
 fn check(name: &str) {
+    check_in(name, &[("model.hdf5", ModelFormat::Hdf5), ("model.keras", ModelFormat::KerasArchive)]);
+}
+
+fn check_in(name: &str, files: &[(&str, ModelFormat)]) {
     for folder in fixtures(name) {
-        let shown = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let input = read(&folder.join("input.npy"));
-        let expected = read(&folder.join("scores.npy"));
-        check_that_scores_tell_images_apart(&shown, &expected);
-
-        let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
-        let model = worker::keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5)
-            .unwrap_or_else(|e| panic!("{shown}: {e}"));
-        let image = [height, width, channels];
-        let engine =
-            worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
-        let scores = engine.predict(&Batch { images, shape: image, pixels: input.values }).unwrap();
-
-        assert_eq!([images, scores.classes], expected.shape[..], "{shown}");
-        let difference = largest_difference(&scores.values, &expected.values);
-        let bound = TOLERANCE * largest(&expected.values);
-        assert!(difference <= bound, "{shown}: scores differ by {difference}, expected at most {bound}");
-        let best: Vec<usize> = scores.values.chunks(scores.classes).map(argmax).collect();
-        let expected: Vec<usize> = expected.values.chunks(scores.classes).map(argmax).collect();
-        assert_eq!(best, expected, "{shown}");
+        for (file, format) in files {
+            check_file(&folder, file, *format);
+        }
     }
+}
+
+fn check_file(folder: &Path, file: &str, format: ModelFormat) {
+    let shown = format!("{}/{file}", folder.file_name().unwrap().to_string_lossy());
+    let input = read(&folder.join("input.npy"));
+    let expected = read(&folder.join("scores.npy"));
+    check_that_scores_tell_images_apart(&shown, &expected);
+
+    let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
+    let model = worker::keras::open(&folder.join(file), format).unwrap_or_else(|e| panic!("{shown}: {e}"));
+    let image = [height, width, channels];
+    let engine =
+        worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
+    let scores = engine.predict(&Batch { images, shape: image, pixels: input.values }).unwrap();
+
+    assert_eq!([images, scores.classes], expected.shape[..], "{shown}");
+    let difference = largest_difference(&scores.values, &expected.values);
+    let bound = TOLERANCE * largest(&expected.values);
+    assert!(difference <= bound, "{shown}: scores differ by {difference}, expected at most {bound}");
+    let best: Vec<usize> = scores.values.chunks(scores.classes).map(argmax).collect();
+    let expected: Vec<usize> = expected.values.chunks(scores.classes).map(argmax).collect();
+    assert_eq!(best, expected, "{shown}");
 }
 
 /// Two networks agree on scores that are the same for every image: such a comparison proves nothing.

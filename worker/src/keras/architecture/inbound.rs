@@ -93,7 +93,7 @@ fn tensors(argument: &Value, inputs: &mut Vec<Reference>) -> Result<(), String> 
 }
 
 /// `["layer", call, output]`, with more behind it perhaps.
-fn reference(value: &Value) -> Option<Reference> {
+pub(super) fn reference(value: &Value) -> Option<Reference> {
     let list = value.as_array().filter(|list| (3..=4).contains(&list.len()))?;
     let number = |index: usize| list[index].as_u64().and_then(|number| usize::try_from(number).ok());
     Some(Reference { layer: list[0].as_str()?.to_owned(), node: number(1)?, output: number(2)? })

@@ -2,8 +2,8 @@
 
 use crate::keras::layers::{Layer, MergeKind, PoolKind};
 use crate::keras::layers::{
-    activation, convolution, dense, framing, inert, input, merging, normalization, pooling, reshaping,
-    scaling,
+    activation, convolution, dense, framing, inert, input, merging, normalization, operation, pooling,
+    reshaping, scaling,
 };
 use crate::keras::reader::Reader;
 
@@ -47,6 +47,23 @@ pub(in crate::keras) fn read(class: &str, reader: &mut Reader) -> Option<Layer> 
 
         "Rescaling" => scaling::rescaling(reader),
         "Normalization" => normalization::normalization(reader),
+        "LayerNormalization" => normalization::layer_normalization(reader),
+        // Layers of Keras's own applications.
+        "LayerScale" | "Keras>LayerScale" | "Custom>LayerScale" => scaling::layer_scale(reader),
+        "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),
+        "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
+
+        "Lambda" => {
+            reader.ignore_everything();
+            reader.fault(
+                "it holds Python code, which is never run here; expected a layer or an operation instead",
+            );
+            Layer::Identity
+        }
+
+        class if class.starts_with("tf.") || class.starts_with("ops.") => {
+            operation::operation(class, reader)?
+        }
 
         other => {
             inert::reason(other)?;

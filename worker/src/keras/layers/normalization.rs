@@ -1,9 +1,9 @@
-//! `BatchNormalization`, and the preprocessing layer `Normalization`.
+//! `BatchNormalization`, `LayerNormalization`, and the preprocessing layer `Normalization`.
 
 use std::sync::Arc;
 
 use crate::keras::Tensor;
-use crate::keras::layers::{BatchNorm, Layer};
+use crate::keras::layers::{BatchNorm, Layer, LayerNorm};
 use crate::keras::reader::Reader;
 use crate::keras::shapes::{Shape, axis_after_batch};
 
@@ -31,6 +31,41 @@ pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
         variance: reader.statistic(&["moving_variance"], &[size]),
         epsilon: reader.number_or("epsilon", 1e-3),
     })
+}
+
+/// Gamma and beta have one value for each element of the normalized axes.
+pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
+    reader.unset("rms_scaling");
+    let given = reader.integers("axis").unwrap_or_else(|| vec![-1]);
+    let scaled = reader.flag_or("scale", true);
+    let centered = reader.flag_or("center", true);
+    let epsilon = reader.number_or("epsilon", 1e-3);
+    let Some(input) = reader.input() else {
+        reader.unsure();
+        return Layer::Identity;
+    };
+    let mut axes = Vec::new();
+    for axis in given {
+        match axis_after_batch(axis, input) {
+            Ok(axis) => axes.push(axis),
+            Err(problem) => reader.fault(problem),
+        }
+    }
+    if axes.is_empty() || !axes.is_sorted_by(|one, next| one < next) {
+        reader.fault(format!("`axis` names the axes {axes:?} after the batch, expected them in order"));
+    }
+    let sizes: Shape = axes.iter().map(|&axis| input[axis]).collect();
+    if sizes.contains(&None) {
+        reader.fault("an axis that it normalizes has no fixed size, expected one");
+    }
+    // Sizes of 1 for the axes between and behind them.
+    let from = axes.first().copied().unwrap_or(0);
+    let spread: Vec<usize> =
+        (from..input.len()).map(|axis| input[axis].filter(|_| axes.contains(&axis)).unwrap_or(1)).collect();
+    let broadcast = |weight: Tensor| Tensor { shape: spread.clone(), values: weight.values };
+    let gamma = scaled.then(|| broadcast(reader.weight(&["gamma"], &sizes)));
+    let beta = centered.then(|| broadcast(reader.weight(&["beta"], &sizes)));
+    Layer::LayerNorm(LayerNorm { axes, gamma, beta, epsilon })
 }
 
 /// Statistics come as weights, or as numbers in the config. Either way they are kept with an axis for each

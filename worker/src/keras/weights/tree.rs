@@ -1,0 +1,234 @@
+//! Which array of an archive's `model.weights.h5` is which weight.
+//!
+//! ```text
+//! layers/conv2d/vars/0                         the first weight of the first `Conv2D`
+//! layers/conv2d_1/vars/0                       of the second
+//! layers/functional/layers/dense/vars/0        within a nested model
+//! ```
+//!
+//! A layer goes by its class and by its place among those of that class, never by its name. Keras 3 notes the
+//! name beside its weights: where it is there it has to be the layer's.
+
+use std::collections::HashMap;
+
+use super::{Bound, fits, has_inert_layer};
+use crate::keras::architecture::{Body, LayerSpec, Member, ModelKind, ModelSpec};
+use crate::keras::hdf5::{Fault, Folder};
+use crate::keras::reader::Declared;
+use crate::keras::shapes::describe;
+
+/// Where a model keeps its layers: as it is now, and as the first versions wrote it.
+const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
+
+/// What stands between two parts of a path: Keras on Windows used its own.
+const SEPARATORS: [&str; 2] = ["/", "\\"];
+
+/// Finds the arrays of all weights that `declared` lists; see [`super::bind`].
+pub(super) fn bind(
+    root: &ModelSpec,
+    declared: &[Option<Vec<Declared>>],
+    file: &Folder,
+    bound: &mut Bound,
+) -> Result<(), Fault> {
+    Tree { declared, file, bound }.model(root, "", "")
+}
+
+struct Tree<'a> {
+    declared: &'a [Option<Vec<Declared>>],
+    file: &'a Folder,
+    bound: &'a mut Bound,
+}
+
+impl Tree<'_> {
+    /// `path` is where the model stands among the layers, `folder` where its weights are in the file; both
+    /// empty for the outermost.
+    fn model(&mut self, model: &ModelSpec, path: &str, folder: &str) -> Result<(), Fault> {
+        let members = numbered(model);
+        let layers = self.layers_folder(&members, folder)?;
+        for (member, name) in &members {
+            let path = format!("{path}{}", member.name);
+            let folder = format!("{layers}{name}");
+            match &member.body {
+                Body::Model(inner) => self.model(inner, &format!("{path}/"), &folder)?,
+                Body::Layer(layer) => self.layer(member, layer, &path, &folder)?,
+            }
+        }
+        self.check_for_strangers(model, &members, &layers)
+    }
+
+    /// The path of this model's layers, up to a layer's own part.
+    fn layers_folder(&self, members: &[(&Member, String)], folder: &str) -> Result<String, Fault> {
+        let mut usual = None;
+        for separator in SEPARATORS {
+            let outer = if folder.is_empty() { String::new() } else { format!("{folder}{separator}") };
+            for container in CONTAINERS {
+                let layers = format!("{outer}{container}{separator}");
+                for (_, name) in members {
+                    if self.file.has_folder(&format!("{layers}{name}"))? {
+                        return Ok(layers);
+                    }
+                }
+                usual.get_or_insert(layers);
+            }
+        }
+        // A model without any layer has nothing to look for.
+        Ok(usual.unwrap_or_default())
+    }
+
+    fn layer(&mut self, member: &Member, layer: &LayerSpec, path: &str, folder: &str) -> Result<(), Fault> {
+        let Some(declared) = self.declared[layer.id].as_ref() else { return Ok(()) };
+        let who = format!("layer `{path}` (`{}`)", layer.class);
+        let variables = format!("{folder}/vars");
+        let found = self.file.folder(&variables)?;
+        let noted = found.as_ref().map(|folder| folder.text("name")).transpose()?.flatten();
+        if let Some(noted) = noted.filter(|name| *name != member.name && !declared.is_empty()) {
+            self.bound.problems.push(format!("{who}: `{variables}` holds the weights of `{noted}`"));
+            return Ok(());
+        }
+        // Weights that training changes come first, each kind in the order in which they were made.
+        let mut order: Vec<usize> = (0..declared.len()).collect();
+        order.sort_by_key(|&index| !declared[index].trainable);
+        for (number, &index) in order.iter().enumerate() {
+            let weight = &declared[index];
+            let array = found.as_ref().map(|folder| folder.array(&number.to_string())).transpose()?.flatten();
+            match array {
+                None if !weight.wanted => {}
+                None => self.bound.problems.push(format!(
+                    "{who}: the file has no weight `{}` at `{variables}/{number}`, expected one of shape {}",
+                    weight.names[0],
+                    describe(&weight.shape)
+                )),
+                Some(array) if !fits(array.shape(), weight) => self.bound.problems.push(format!(
+                    "{who}: `{}` has shape {:?}, expected {}",
+                    weight.names[0],
+                    array.shape(),
+                    describe(&weight.shape)
+                )),
+                Some(array) if weight.wanted => self.bound.arrays[layer.id][index] = Some(array),
+                Some(_) => {}
+            }
+        }
+        let one_more = declared.len().to_string();
+        if let Some(folder) = found.filter(|_| !has_inert_layer(member))
+            && folder.array(&one_more)?.is_some()
+        {
+            self.bound.problems.push(format!(
+                "{who}: the file has a weight at `{variables}/{one_more}`, which the layer does not have"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A layer more than the model has.
+    fn check_for_strangers(
+        &mut self,
+        model: &ModelSpec,
+        members: &[(&Member, String)],
+        layers: &str,
+    ) -> Result<(), Fault> {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for (member, _) in members {
+            *counts.entry(snake_case(class_of(member))).or_insert(0) += 1;
+        }
+        let mut strangers: Vec<String> =
+            counts.iter().map(|(name, count)| format!("{layers}{name}_{count}")).collect();
+        strangers.sort_unstable();
+        for stranger in strangers {
+            if self.file.has_folder(&stranger)? {
+                self.bound.problems.push(format!(
+                    "the file has weights at `{stranger}`, which is not a layer of the model `{}`",
+                    model.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The members that have a place in the file, with their names there.
+fn numbered(model: &ModelSpec) -> Vec<(&Member, String)> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut named = Vec::new();
+    for member in &model.members {
+        // A `Sequential` does not count its input among its layers, and nobody counts operations of Keras 3.
+        let is_hidden = model.kind == ModelKind::Sequential && class_of(member) == "InputLayer";
+        if is_hidden || class_of(member).starts_with("ops.") {
+            continue;
+        }
+        let name = snake_case(class_of(member));
+        let count = counts.entry(name.clone()).or_insert(0);
+        named.push((member, if *count == 0 { name } else { format!("{name}_{count}") }));
+        *count += 1;
+    }
+    named
+}
+
+/// The name of the class itself, without where it comes from.
+fn class_of(member: &Member) -> &str {
+    let class = member.class();
+    match class.rsplit_once('>') {
+        Some((_, class)) => class,
+        None if class.starts_with("tf.__operators__.getitem") => "SlicingOpLambda",
+        None if class.starts_with("tf.") => "TFOpLambda",
+        None => class,
+    }
+}
+
+/// `BatchNormalization` becomes `batch_normalization`, `Conv2DTranspose` `conv2d_transpose`, `PReLU` `p_re_lu`:
+/// an underscore before a capital that lower letters follow, then one between a lower letter and a capital.
+fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut words = String::new();
+    let mut index = 0;
+    while index < letters.len() {
+        words.push(letters[index]);
+        index += 1;
+        if letters.get(index).is_some_and(char::is_ascii_uppercase)
+            && letters.get(index + 1).is_some_and(char::is_ascii_lowercase)
+        {
+            words.push('_');
+            words.push(letters[index]);
+            index += 1;
+            while let Some(letter) = letters.get(index).filter(|letter| letter.is_ascii_lowercase()) {
+                words.push(*letter);
+                index += 1;
+            }
+        }
+    }
+    let mut name = String::new();
+    let mut before = ' ';
+    for letter in words.chars() {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+        before = letter;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn classes_get_the_names_that_keras_gives_them() {
+        // `to_snake_case` of `keras.src.utils.naming` says so, and of Keras 2's `generic_utils`.
+        for (class, expected) in [
+            ("Dense", "dense"),
+            ("Conv2D", "conv2d"),
+            ("Conv2DTranspose", "conv2d_transpose"),
+            ("DepthwiseConv2D", "depthwise_conv2d"),
+            ("PReLU", "p_re_lu"),
+            ("ReLU", "re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("ELU", "elu"),
+            ("TFOpLambda", "tf_op_lambda"),
+            ("SlicingOpLambda", "slicing_op_lambda"),
+            ("GlobalAveragePooling2D", "global_average_pooling2d"),
+            ("BatchNormalizationV1", "batch_normalization_v1"),
+        ] {
+            assert_eq!(snake_case(class), expected);
+        }
+    }
+}
