@@ -1,116 +1,121 @@
-//! Times the bare TensorFlow run of a prepared batch: what a server can reach at most.
+//! Times TensorFlow's bare run of prepared batches: what a server of the model can reach at most.
 //!
 //! ```text
-//! cargo run --release --example raw_limit -- MODEL.hdf5 [BATCH [SECONDS [SIDE]]]
+//! echo '8 2 one 5' | cargo run --release --example raw_limit -- MODEL.hdf5 [SIDE]
 //! ```
 //!
-//! SIDE is the image's height and width where the model leaves them open.
+//! Each line of standard input asks for one measurement: images in a batch, callers side by side, whether
+//! each run takes `one` core or `all`, and seconds. Each gets a line of JSON. SIDE is the image's height
+//! and width where the model leaves them open.
 
-use std::io::Write;
+use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use common::package::ModelFormat;
-use worker::engine::{Batch, Engine};
+use worker::engine::{Batch, EngineError};
 use worker::keras::layers::Layer;
 use worker::tensorflow::{Settings, Spread, TensorflowEngine};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, default: usize| {
-        arguments.get(index).map_or(Ok(default), |text| text.parse().with_context(|| text.clone()))
-    };
-    let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [BATCH [SECONDS [SIDE]]]") };
-    let (images, seconds, side) = (number(1, 1)?, number(2, 5)?, number(3, 224)?);
-    let mut out = std::io::stdout().lock();
-
-    let begin = Instant::now();
+    let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE]") };
+    let side = arguments.get(1).map_or(Ok(224), |text| text.parse().with_context(|| text.clone()))?;
     let library = worker::tensorflow::open(&Settings::default())?;
-    writeln!(out, "TensorFlow {} opened in {:.0} ms", library.version, milliseconds(begin.elapsed()))?;
-
     let begin = Instant::now();
     let model = worker::keras::open(Path::new(path), ModelFormat::Hdf5)?;
+    let shape = image_of(&model, side)?;
+    let read = begin.elapsed();
+    let engine = worker::tensorflow::engine(&library, model, shape)?;
+    say(&serde_json::json!({
+        "tensorflow": library.version,
+        "cores": library.cores,
+        "read_ms": milliseconds(read),
+        "ready_ms": milliseconds(begin.elapsed()),
+    }))?;
+    for line in std::io::stdin().lock().lines() {
+        let wish = Wish::parse(&line?)?;
+        say(&wish.measure(&engine, shape)?)?;
+    }
+    Ok(())
+}
+
+fn image_of(model: &worker::keras::Model, side: usize) -> anyhow::Result<[usize; 3]> {
     let Some(Layer::Input { shape }) = model.nodes.get(model.input).map(|node| &node.layer) else {
         bail!("the model has no input");
     };
     let sizes: Vec<usize> = shape.iter().map(|size| size.unwrap_or(side)).collect();
-    let shape = <[usize; 3]>::try_from(sizes).ok().context("the model takes no images")?;
-    let read = begin.elapsed();
-    let engine = worker::tensorflow::engine(&library, model, shape)?;
-    let total = milliseconds(begin.elapsed());
-    writeln!(out, "model read in {:.0} ms, ready after {total:.0} ms", milliseconds(read))?;
-
-    let pixels: Vec<f32> =
-        (0..images * shape.iter().product::<usize>()).map(|n| (n % 256) as f32 / 255.0).collect();
-    let batch = Batch { images, shape, pixels };
-    let limit = Duration::from_secs(seconds as u64);
-    for spread in [Spread::OneCore, Spread::AllCores] {
-        let times = measure(limit, 1, || engine.run_bare(&batch, spread).map(|_| ()))?;
-        report(&mut out, &format!("bare run, {spread:?}"), images, &times)?;
-    }
-    let times = measure(limit, 1, || engine.predict(&batch).map(|_| ()))?;
-    report(&mut out, "engine, one caller", images, &times)?;
-    let times = side_by_side(&engine, &batch, limit, library.cores * 2)?;
-    report(&mut out, &format!("engine, {} callers", library.cores * 2), images, &times)?;
-    Ok(())
+    <[usize; 3]>::try_from(sizes).ok().context("the model takes no images")
 }
 
-struct Times {
-    /// Of each call, ascending.
-    calls: Vec<Duration>,
-    /// Of all of them together.
-    whole: Duration,
-}
-
-fn measure<E: std::error::Error + Send + Sync + 'static>(
-    limit: Duration,
-    warm_ups: usize,
-    mut call: impl FnMut() -> Result<(), E>,
-) -> anyhow::Result<Times> {
-    for _ in 0..warm_ups {
-        call()?;
-    }
-    let (mut calls, begin) = (Vec::new(), Instant::now());
-    while calls.is_empty() || begin.elapsed() < limit {
-        let call_began = Instant::now();
-        call()?;
-        calls.push(call_began.elapsed());
-    }
-    calls.sort_unstable();
-    Ok(Times { calls, whole: begin.elapsed() })
-}
-
-fn side_by_side(
-    engine: &TensorflowEngine,
-    batch: &Batch,
-    limit: Duration,
+/// One line of the input.
+struct Wish {
+    images: usize,
     callers: usize,
-) -> anyhow::Result<Times> {
-    let begin = Instant::now();
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..callers)
-            .map(|_| scope.spawn(|| measure(limit, 0, || engine.predict(batch).map(|_| ()))))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a caller panicked")))
-            .collect()
-    });
-    let mut calls = Vec::new();
-    for result in results {
-        calls.extend(result??.calls);
-    }
-    calls.sort_unstable();
-    Ok(Times { calls, whole: begin.elapsed() })
+    spread: Spread,
+    limit: Duration,
 }
 
-fn report(out: &mut impl Write, what: &str, images: usize, times: &Times) -> anyhow::Result<()> {
-    let rate = (times.calls.len() * images) as f64 / times.whole.as_secs_f64();
-    let median = milliseconds(times.calls[times.calls.len() / 2]);
-    let best = milliseconds(times.calls[0]);
-    writeln!(out, "{what:24} batch {images}: median {median:.2} ms, best {best:.2} ms, {rate:.1} images/s")?;
-    Ok(())
+impl Wish {
+    fn parse(line: &str) -> anyhow::Result<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [images, callers, spread, seconds] = words[..] else {
+            bail!("`{line}`: expected IMAGES CALLERS one|all SECONDS");
+        };
+        let spread = match spread {
+            "one" => Spread::OneCore,
+            "all" => Spread::AllCores,
+            other => bail!("`{other}`: expected `one` or `all`"),
+        };
+        let limit = Duration::from_secs_f64(seconds.parse()?);
+        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit })
+    }
+
+    fn measure(&self, engine: &TensorflowEngine, shape: [usize; 3]) -> anyhow::Result<serde_json::Value> {
+        let values = self.images * shape.iter().product::<usize>();
+        let pixels: Vec<f32> = (0..values).map(|n| (n % 256) as f32 / 255.0).collect();
+        let batch = Batch { images: self.images, shape, pixels };
+        let run = || engine.run_bare(&batch, self.spread).map(|_| ());
+        run()?;
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..self.callers).map(|_| scope.spawn(|| self.times(run))).collect();
+            callers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        let (mut rate, mut calls) = (0.0, Vec::new());
+        for result in results {
+            let times = result.map_err(|_| anyhow::anyhow!("a caller panicked"))??;
+            let spent: Duration = times.iter().sum();
+            rate += (times.len() * self.images) as f64 / spent.as_secs_f64();
+            calls.extend(times);
+        }
+        calls.sort_unstable();
+        let quantile = |part: f64| milliseconds(calls[((calls.len() - 1) as f64 * part).round() as usize]);
+        Ok(serde_json::json!({
+            "images_per_second": rate,
+            "p50_ms": quantile(0.5),
+            "p99_ms": quantile(0.99),
+            "calls": calls.len(),
+        }))
+    }
+
+    /// Of one caller's runs, one after the other.
+    fn times(&self, run: impl Fn() -> Result<(), EngineError>) -> Result<Vec<Duration>, EngineError> {
+        let (mut times, begin) = (Vec::new(), Instant::now());
+        while times.is_empty() || begin.elapsed() < self.limit {
+            let call_began = Instant::now();
+            run()?;
+            times.push(call_began.elapsed());
+        }
+        Ok(times)
+    }
+}
+
+/// Prints a line for whoever waits for it.
+fn say(value: &serde_json::Value) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{value}")?;
+    out.flush()
 }
 
 fn milliseconds(time: Duration) -> f64 {

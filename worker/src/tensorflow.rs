@@ -5,16 +5,18 @@
 //! model use [`shapes`] and [`engine`].
 
 mod cores;
+mod fusion;
 mod graph;
 mod layers;
 mod library;
 mod loader;
 mod memory;
 mod ops;
+mod probe;
 mod protobuf;
 mod session;
 
 pub use self::graph::NodeShape;
-pub use self::library::{Library, LibraryError, Messages, Settings, open};
+pub use self::library::{Convolutions, Library, LibraryError, Messages, Settings, open};
 pub use self::loader::{engine, load, loader, shapes};
 pub use self::session::{Spread, TensorflowEngine};

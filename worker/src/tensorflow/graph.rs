@@ -3,6 +3,7 @@
 use tensorflow::{Graph, Output};
 
 use super::layers;
+use super::library::Convolutions;
 use super::ops::{Fault, Ops, Variable};
 use crate::keras::Model;
 use crate::keras::layers::Layer;
@@ -28,8 +29,12 @@ pub(super) struct BuiltGraph {
 ///
 /// # Errors
 /// Every layer that cannot be built, by name. Layers that read from one of these are not looked at.
-pub(super) fn build(model: &Model, image: Option<[usize; 3]>) -> Result<BuiltGraph, Vec<String>> {
-    let mut ops = Ops::new();
+pub(super) fn build(
+    model: &Model,
+    image: Option<[usize; 3]>,
+    convolutions: Convolutions,
+) -> Result<BuiltGraph, Vec<String>> {
+    let mut ops = Ops::new(convolutions);
     let mut outputs: Vec<Option<Output>> = Vec::with_capacity(model.nodes.len());
     let mut shapes = Vec::with_capacity(model.nodes.len());
     let mut problems = Vec::new();

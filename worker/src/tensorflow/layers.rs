@@ -2,12 +2,14 @@
 //! same numbers.
 
 mod activation;
+mod arithmetic;
 mod conv;
 mod dense;
 mod merge;
 mod norm;
 mod pool;
 mod shape;
+mod slicing;
 mod upsampling;
 
 use tensorflow::Output;
@@ -25,6 +27,12 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::SeparableConv2d(conv) => conv::separable_conv2d(ops, conv, only(inputs)?),
         Layer::Dense(dense) => dense::dense(ops, dense, only(inputs)?),
         Layer::BatchNorm(norm) => norm::batch_norm(ops, norm, only(inputs)?),
+        Layer::LayerNorm(norm) => norm::layer_norm(ops, norm, only(inputs)?),
+        Layer::Arithmetic(arithmetic) => arithmetic::arithmetic(ops, arithmetic, inputs),
+        Layer::ScaledAdd { scale } => arithmetic::scaled_add(ops, *scale, inputs),
+        Layer::Reduction(reduction) => arithmetic::reduction(ops, reduction, only(inputs)?),
+        Layer::Slice { parts } => slicing::slice(ops, parts, only(inputs)?),
+        Layer::Stack { axis } => slicing::stack(ops, *axis, inputs),
         Layer::Activation(function) => activation::activation(ops, *function, only(inputs)?),
         Layer::Prelu { alpha } => activation::prelu(ops, alpha, only(inputs)?),
         Layer::Pool2d(pooling) => pool::pool2d(ops, pooling, only(inputs)?),

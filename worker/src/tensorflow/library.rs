@@ -9,6 +9,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::{memory, probe};
+
 /// The file that the crate `tensorflow` opens.
 const FILE: &str = "libtensorflow.so";
 
@@ -70,6 +72,17 @@ pub struct Library {
     pub version: String,
     /// Runs that may compute side by side on a CPU.
     pub cores: usize,
+    /// How convolutions are computed.
+    pub convolutions: Convolutions,
+}
+
+/// How convolutions are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Convolutions {
+    /// With bias and rectifier, by operations of TensorFlow's that are meant for CPUs with oneDNN.
+    Fused,
+    /// By operations that every TensorFlow has.
+    Plain,
 }
 
 /// Why there is no library.
@@ -112,7 +125,10 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
     tensorflow::library::load()
         .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
     tracing::debug!(folder = %folder.display(), version, "opened the TensorFlow library");
-    Ok(opened.insert(Library { folder, version, cores }).clone())
+    let mut library = Library { folder, version, cores, convolutions: Convolutions::Plain };
+    library.convolutions = probe::convolutions(&library);
+    memory::give_back();
+    Ok(opened.insert(library).clone())
 }
 
 fn find(settings: &Settings) -> Result<PathBuf, LibraryError> {

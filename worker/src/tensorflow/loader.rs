@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common::package::{ModelConfig, Package};
 
+use super::fusion::fuse;
 use super::graph::{self, BuiltGraph, NodeShape};
 use super::library::{Library, LibraryError, Settings, open};
 use super::session::TensorflowEngine;
@@ -44,19 +45,20 @@ pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, Lo
 fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<TensorflowEngine, LoadError> {
     let image = config.preprocessing.input_shape;
     let mut problems = disagreements(&model, image);
-    let built = match graph::build(&model, Some(image)) {
+    let model = fuse(model);
+    let built = match graph::build(&model, Some(image), library.convolutions) {
         Ok(built) => Some(built),
         // With images of another shape than the model's own, layers fail for that reason alone.
         Err(faults) if problems.is_empty() => return Err(LoadError::Unservable(faults)),
         Err(_) => None,
     };
     if let Some(built) = built.as_ref().filter(|_| model.outputs.len() == 1) {
-        problems.extend(wrong_output(built, &model, config.postprocessing.classes().len()));
+        problems.extend(wrong_output(built, &model, config.postprocessing.outputs()));
     }
     match built {
         Some(built) if problems.is_empty() => {
             drop(model);
-            let classes = config.postprocessing.classes().len();
+            let classes = config.postprocessing.outputs();
             TensorflowEngine::new(library, built, image, classes)
                 .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
         }
@@ -125,7 +127,8 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
     if !problems.is_empty() {
         return Err(LoadError::Unservable(problems));
     }
-    let built = graph::build(&model, Some(image)).map_err(LoadError::Unservable)?;
+    let model = fuse(model);
+    let built = graph::build(&model, Some(image), library.convolutions).map_err(LoadError::Unservable)?;
     let output = model.outputs.first().and_then(|output| built.shapes.get(*output));
     let sizes: Option<usize> = output.and_then(|shape| shape.iter().skip(1).copied().product());
     let classes = sizes.filter(|classes| *classes > 0).ok_or_else(|| {
@@ -140,8 +143,8 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
 ///
 /// # Errors
 /// Every layer that cannot be built.
-pub fn shapes(_library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
-    graph::build(model, None).map(|built| built.shapes).map_err(LoadError::Unservable)
+pub fn shapes(library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
+    graph::build(model, None, library.convolutions).map(|built| built.shapes).map_err(LoadError::Unservable)
 }
 
 fn show(sizes: &[Option<usize>]) -> String {

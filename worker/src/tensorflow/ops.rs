@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tensorflow::{DataType, Graph, Operation, Output, Shape, Status, TensorType};
 
+use super::library::Convolutions;
 use crate::keras::Tensor;
+
+pub(super) mod fused;
 
 /// Longest part of a layer's name that is kept in the names of its operations.
 const MAX_SCOPE: usize = 60;
@@ -51,13 +54,15 @@ pub(super) struct Variable {
 pub(super) struct Ops {
     graph: Graph,
     variables: Vec<Variable>,
+    /// Which operations convolve.
+    pub(super) convolutions: Convolutions,
     scope: String,
     count: usize,
 }
 
 impl Ops {
-    pub(super) fn new() -> Self {
-        Self { graph: Graph::new(), variables: Vec::new(), scope: String::new(), count: 0 }
+    pub(super) fn new(convolutions: Convolutions) -> Self {
+        Self { graph: Graph::new(), variables: Vec::new(), convolutions, scope: String::new(), count: 0 }
     }
 
     /// Operations from here on belong to this node. TensorFlow's messages and profiles show the name.
@@ -160,9 +165,11 @@ impl Ops {
     /// moment while it optimizes a graph; of a variable it keeps one. A matrix product loses nothing by
     /// it, unlike a convolution, so the matrices that make some networks large are variables.
     pub(super) fn matrix(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
-        if tensor.values.len() < LARGE {
-            return self.weights(tensor);
-        }
+        if tensor.values.len() < LARGE { self.weights(tensor) } else { self.variable(tensor) }
+    }
+
+    /// Weights that the session is given before its first run.
+    fn variable(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
         let shape = Shape::new(Some(tensor.shape.iter().map(|size| Some(*size as i64)).collect()));
         // Variables of the same name would be one, should two sessions ever share a device's memory.
         static COUNT: AtomicU64 = AtomicU64::new(0);

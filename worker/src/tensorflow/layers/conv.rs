@@ -8,12 +8,21 @@ use super::activation::activation;
 use super::{expect_last_axis, over_image, padding};
 use crate::keras::Tensor;
 use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Padding, SeparableConv2d};
+use crate::tensorflow::fusion::rectifier;
+use crate::tensorflow::library::Convolutions;
+use crate::tensorflow::ops::fused::{Fused, Kind};
 use crate::tensorflow::ops::{Attribute, Fault, Ops};
 
 pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Output, Fault> {
     let [_, _, channels, _] = image_kernel(&conv.kernel)?;
     expect_last_axis(ops, input, channels * conv.groups)?;
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
+    if conv.groups == 1 {
+        let whole = Whole { kind: Kind::Full, kernel: &conv.kernel, bias: conv.bias.as_ref(), window };
+        if let Some(output) = fused(ops, &whole, conv.activation, input)? {
+            return Ok(output);
+        }
+    }
     let output = grouped(ops, input, &conv.kernel, conv.groups, window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
 }
@@ -24,6 +33,10 @@ pub(super) fn depthwise_conv2d(
     input: &Output,
 ) -> Result<Output, Fault> {
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
+    let whole = Whole { kind: Kind::Depthwise, kernel: &conv.kernel, bias: conv.bias.as_ref(), window };
+    if let Some(output) = fused(ops, &whole, conv.activation, input)? {
+        return Ok(output);
+    }
     let output = depthwise(ops, input, &conv.kernel, window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
 }
@@ -47,6 +60,49 @@ struct Window {
     strides: [usize; 2],
     dilation: [usize; 2],
     padding: Padding,
+}
+
+/// A convolution with all that an operation of its own can do.
+struct Whole<'a> {
+    kind: Kind,
+    kernel: &'a Tensor,
+    bias: Option<&'a Tensor>,
+    window: Window,
+}
+
+/// The convolution as one operation; nothing where there is none for it.
+fn fused(
+    ops: &mut Ops,
+    whole: &Whole<'_>,
+    function: Activation,
+    input: &Output,
+) -> Result<Option<Output>, Fault> {
+    let [_, _, channels, outputs] = image_kernel(whole.kernel)?;
+    expect_last_axis(ops, input, channels)?;
+    let Window { strides, dilation, padding: edges } = whole.window;
+    let outputs = match whole.kind {
+        Kind::Full => outputs,
+        Kind::Depthwise => channels * outputs,
+    };
+    let rectifier = rectifier(function);
+    let fits = (function == Activation::Linear || rectifier.is_some())
+        && dilation == [1, 1]
+        && (whole.kind == Kind::Full || strides[0] == strides[1])
+        && whole.bias.is_none_or(|bias| bias.values.len() == outputs);
+    if ops.convolutions == Convolutions::Plain || !fits {
+        return Ok(None);
+    }
+    let steps: Vec<&str> = std::iter::once("BiasAdd").chain(rectifier).collect();
+    let bias = whole.bias.map_or_else(|| vec![0.0; outputs], |bias| bias.values.to_vec());
+    let operation = Fused {
+        kind: whole.kind,
+        kernel: whole.kernel,
+        bias: &bias,
+        steps: &steps,
+        strides: over_image(strides),
+        padding: padding(edges),
+    };
+    ops.fused(&operation, input).map(Some)
 }
 
 /// A convolution for each group of channels. TensorFlow's operation knows groups, but its optimizer fuses

@@ -3,8 +3,8 @@
 use tensorflow::Output;
 
 use crate::keras::Tensor;
-use crate::keras::layers::BatchNorm;
-use crate::tensorflow::ops::{Attribute, Fault, Ops};
+use crate::keras::layers::{BatchNorm, LayerNorm};
+use crate::tensorflow::ops::{Attribute, Fault, Ops, to_i32};
 
 /// Keras's floor under the standard deviation of a Normalization layer.
 const SMALLEST_DEVIATION: f32 = 1e-7;
@@ -55,6 +55,31 @@ fn by_element(ops: &mut Ops, norm: &BatchNorm, input: &Output, axis: usize) -> R
     let offset = ops.constant(&shape, &offset)?;
     let scaled = ops.binary("Mul", input, &scale)?;
     ops.binary("AddV2", &scaled, &offset)
+}
+
+/// Over the axes of each image by itself.
+pub(super) fn layer_norm(ops: &mut Ops, norm: &LayerNorm, input: &Output) -> Result<Output, Fault> {
+    let axes = norm.axes.iter().map(|axis| to_i32(axis + 1)).collect::<Result<Vec<i32>, _>>()?;
+    let axes = ops.integers(&[axes.len()], &axes)?;
+    let keep = [("keep_dims", Attribute::Bool(true))];
+    let mean = ops.op("Mean", &[input, &axes], &keep)?;
+    let centred = ops.binary("Sub", input, &mean)?;
+    let squares = ops.unary("Square", &centred)?;
+    let variance = ops.op("Mean", &[&squares, &axes], &keep)?;
+    let variance = ops.with_scalar("AddV2", &variance, norm.epsilon)?;
+    let mut scale = ops.unary("Rsqrt", &variance)?;
+    if let Some(gamma) = &norm.gamma {
+        let gamma = ops.weights(gamma)?;
+        scale = ops.binary("Mul", &scale, &gamma)?;
+    }
+    let scaled = ops.binary("Mul", &centred, &scale)?;
+    match &norm.beta {
+        Some(beta) => {
+            let beta = ops.weights(beta)?;
+            ops.binary("AddV2", &scaled, &beta)
+        }
+        None => Ok(scaled),
+    }
 }
 
 fn weights_or(
