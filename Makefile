@@ -6,7 +6,7 @@ PYTHON := .cache/python/bin/python
 DOC_FLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test storm test-compose check release bench clean tensorflow python servers
+.PHONY: help demo serve test storm test-compose check release bench parity clean tensorflow python servers
 
 help:
 	@echo 'make demo    fetch TensorFlow, build, serve the demo model, classify a dozen digits'
@@ -17,6 +17,8 @@ help:
 	@echo 'make check   format, lints, documentation, dependencies, house rules'
 	@echo 'make release build every program with full optimization'
 	@echo 'make bench   measure speed beside other ways to serve a model'
+	@echo 'make parity  compare every architecture of keras.applications with Keras; takes an hour'
+	@echo 'make measures  load, memory, swaps, scaling, the API alone'
 	@echo 'make clean   remove target/ and .cache/'
 
 demo: tensorflow
@@ -46,14 +48,26 @@ check:
 	@$(STEP) 'dependencies' tools/cargo_deny.sh
 	@$(STEP) 'house rules' cargo test --workspace --locked --test it -- architecture
 
-# Everything that bench/serving.py times.
+# Everything that bench/ times.
 release: tensorflow
 	@$(STEP) 'build (release)' cargo build --release --locked --workspace --bins --examples \
 		--features classifier-common/testing
 
-bench: release python
-	@$(STEP) 'the service beside the bare TensorFlow run' $(PYTHON) bench/serving.py raw
-	@$(STEP) 'a fleet beside one process' $(PYTHON) bench/serving.py fleet
+# ARGUMENTS: see bench/README.md.
+bench: release servers
+	@$(STEP) 'Python environment of the peers' tools/python_env.sh bench/requirements.txt .cache/bench/python
+	@$(STEP) 'the service, its limit and its peers' .cache/bench/python/bin/python bench/compare.py $(ARGUMENTS)
+
+# WHAT: see bench/README.md.
+WHAT := all
+measures: release servers
+	@$(STEP) 'Python environment of the peers' tools/python_env.sh bench/requirements.txt .cache/bench/python
+	@$(STEP) 'measurements' .cache/bench/python/bin/python bench/measures.py $(WHAT)
+
+# ONLY="VGG16 ResNet50" takes these alone, RESUME=--resume leaves alone what has passed before.
+parity: tensorflow python
+	@$(STEP) 'build the command (release)' cargo build --release --locked --package classifier-cli
+	@$(STEP) 'compare with Keras' $(PYTHON) tools/parity/zoo.py --only $(ONLY) $(RESUME) --table docs/parity.md
 
 clean:
 	cargo clean

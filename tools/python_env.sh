@@ -1,18 +1,21 @@
 #!/bin/sh
-# Makes .cache/python, the virtual environment with tools/requirements.txt, once for each state of that
-# file. pip's own configuration (index, proxy, certificates) is honoured. Set PYTHON to use another
+# Makes a virtual environment, once for each state of its requirements file:
+#     tools/python_env.sh [REQUIREMENTS FOLDER]    (default: tools/requirements.txt .cache/python)
+# pip's own configuration (index, proxy, certificates) is honoured. Set PYTHON to use another
 # Python than python3; 3.11 or newer is needed.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-requirements=$root/tools/requirements.txt
-folder=$root/.cache/python
+requirements_name=${1:-tools/requirements.txt}
+folder_name=${2:-.cache/python}
+requirements=$root/$requirements_name
+folder=$root/$folder_name
 stamp=$folder/requirements.sha256
 python=${PYTHON:-python3}
 
 wanted=$(sha256sum <"$requirements" | cut -d ' ' -f 1)
 if [ -x "$folder/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ]; then
-    echo "python_env: .cache/python is up to date"
+    echo "python_env: $folder_name is up to date"
     exit 0
 fi
 
@@ -38,12 +41,12 @@ sudo apt-get install $version-venv), then run this again"
     fi
 fi
 
-echo "python_env: making .cache/python from tools/requirements.txt (about 2 GB, some minutes)"
-mkdir -p "$root/.cache"
+echo "python_env: making $folder_name from $requirements_name (about 2 GB, some minutes)"
+mkdir -p "$(dirname "$folder")"
 rm -rf "$folder"
 "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
-    fail "pip could not install tools/requirements.txt, its words are above"
+    fail "pip could not install $requirements_name, its words are above"
 # Written last: an environment that was interrupted is made again.
 echo "$wanted" >"$stamp"
 echo "python_env: done"
