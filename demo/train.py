@@ -2,8 +2,8 @@
 
     .cache/python/bin/python demo/train.py
 
-Writes models/digits/, models/digits_small/ and demo/images/ (a dozen digits that no model was trained
-on). Nothing is downloaded: the 1,797 digits of 8x8 pixels come with scikit-learn. The models are trained
+Writes models/digits/, models/digits_small/, with examples whose scores are Keras's, and demo/images/ (a dozen
+digits that no model was trained on). Nothing is downloaded: the 1,797 digits of 8x8 pixels come with scikit-learn. The models are trained
 and judged on exactly what the service makes of an image file: encoded as PNG, decoded by OpenCV (BGR),
 scaled down or put in the centre of a black canvas, divided by 255. Fails when a model is right on fewer
 than 98 % of the held-out fifth.
@@ -30,6 +30,7 @@ SEED = 20240229
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WANTED = 0.98
 PICTURE_SIDE = 160
+EXAMPLES = 5
 
 
 def main():
@@ -53,6 +54,7 @@ def main():
             f"{name}: {right} of {len(test_y)} held-out digits right ({share:.2%}), "
             f"{model.count_params()} parameters, {path.stat().st_size // 1024} KiB"
         )
+        write_examples(reloaded, name, side)
         if share < WANTED:
             sys.exit(f"{name} is right on {share:.2%} of the held-out digits, expected at least {WANTED:.0%}")
 
@@ -172,6 +174,20 @@ def write_images(pictures, labels):
         old.unlink()
     for number, index in enumerate(sorted(first + more), start=1):
         encode(pictures[index]).tofile(folder / f"{number:02}_is_{labels[index]}.png")
+
+
+def write_examples(model, name, side):
+    """Some of the demo's images, with what Keras says of them: a worker compares its own scores with these."""
+    folder = ROOT / "models" / name / "examples"
+    folder.mkdir(exist_ok=True)
+    examples = []
+    for image in sorted((ROOT / "demo" / "images").glob("*.png"))[:EXAMPLES]:
+        data = image.read_bytes()
+        (folder / image.name).write_bytes(data)
+        pixels = preprocess(numpy.frombuffer(data, numpy.uint8), side)
+        scores = model.predict(pixels[None], verbose=0)[0]
+        examples.append({"image": image.name, "scores": [float(score) for score in scores]})
+    (folder / "examples.json").write_text(json.dumps({"examples": examples}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

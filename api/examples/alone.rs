@@ -72,7 +72,7 @@ async fn answer_all(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> anyhow::R
     let mut consumer = broker.consume(64).await?;
     while let Some(delivery) = consumer.next().await? {
         let best = LabelScore { label: "any".to_owned(), score: 1.0 };
-        let outcome = ImageOutcome::Classified { best, scores: Vec::new() };
+        let outcome = ImageOutcome::Classified { best, scores: Vec::new(), labels: None };
         let images = delivery.part.images.iter().map(|image| (image.position, outcome.clone())).collect();
         let result =
             PartResult { end: PartEnd::Done(images), worker: worker(), times: StageTimes::default() };

@@ -26,8 +26,8 @@ pub(crate) struct ModelsAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"name": "animals_classifier_v0", "active": true, "version": "9f86d0…",
     "format": "hdf5", "input_shape": [224, 224, 3], "preprocessing": "normalize_and_pad",
-    "classes": ["cat", "dog", "bird"], "creation_time": "2022-04-26 10:45:30", "comments": null,
-    "problems": []}))]
+    "postprocessing": "argmax", "classes": ["cat", "dog", "bird"], "creation_time": "2022-04-26 10:45:30",
+    "comments": null, "problems": []}))]
 struct ModelListing {
     /// Name of the package.
     name: String,
@@ -41,6 +41,8 @@ struct ModelListing {
     input_shape: Option<[usize; 3]>,
     /// How an image gets that shape.
     preprocessing: Option<&'static str>,
+    /// How labels are made of the model's outputs.
+    postprocessing: Option<&'static str>,
     /// Labels, in the order of the model's outputs.
     classes: Option<Vec<String>>,
     /// As its author wrote it.
@@ -93,6 +95,7 @@ fn sound(active: bool, package: Package) -> ModelListing {
         }),
         input_shape: Some(config.preprocessing.input_shape),
         preprocessing: Some(config.preprocessing.kind.name()),
+        postprocessing: Some(config.postprocessing.rule.name()),
         classes: Some(config.postprocessing.classes().to_vec()),
         creation_time: config.creation_time,
         comments: config.comments,
@@ -112,6 +115,7 @@ fn faulty(name: &ModelName, error: PackageError) -> ModelListing {
         format: None,
         input_shape: None,
         preprocessing: None,
+        postprocessing: None,
         classes: None,
         creation_time: None,
         comments: None,

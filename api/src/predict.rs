@@ -67,7 +67,8 @@ pub(crate) struct PredictionImage {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PredictionQuery {
-    /// How many of the best labels to return for each image, as `scores`.
+    /// How many of the best labels to return for each image, as `scores`. Without it or with 0 there are
+    /// none, or as many as the `k` of a package of type `top_k` says.
     #[serde(default)]
     #[param(example = 5)]
     top_k: u32,

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{dead_letters, inspect, load, models, predict, score, serve, swap, workers};
+use crate::commands::{check, dead_letters, inspect, load, models, predict, score, serve, swap, workers};
 use crate::exit;
 
 /// Serves Keras image classifiers over HTTP, asks them, and looks after them.
@@ -35,6 +35,9 @@ pub enum Command {
     /// Jobs that no worker could finish: list, replay or drop them.
     #[command(after_help = dead_letters::EXAMPLES)]
     DeadLetters(dead_letters::Arguments),
+    /// Try a package as a worker does, and its examples, one line a check, without a server.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Arguments),
     /// Check a package and summarize its layers, without a server.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
@@ -65,6 +68,7 @@ mod tests {
             predict::EXAMPLES,
             swap::EXAMPLES,
             dead_letters::EXAMPLES,
+            check::EXAMPLES,
             inspect::EXAMPLES,
             score::EXAMPLES,
             load::EXAMPLES,

@@ -1,5 +1,6 @@
 //! A file for each command.
 
+pub mod check;
 pub mod dead_letters;
 pub mod inspect;
 pub mod load;
@@ -30,6 +31,7 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Rollback(arguments) => block_on(swap::roll_back(arguments)),
         Command::Workers(arguments) => block_on(workers::run(arguments)),
         Command::DeadLetters(arguments) => block_on(dead_letters::run(arguments)),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),
         Command::Load(arguments) => block_on(load::run(arguments)),

@@ -91,7 +91,7 @@ pub struct Part {
     pub accepted_at: Timestamp,
     /// From then on nobody wants the answer.
     pub deadline: Timestamp,
-    /// How many labels to return beside the best one; 0 for none.
+    /// How many of the best labels to return as scores; 0 for as many as the package's config says.
     pub top_k: u32,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
@@ -134,8 +134,11 @@ pub enum ImageOutcome {
     Classified {
         /// The label with the largest score, and that score.
         best: LabelScore,
-        /// The best labels, best first; empty unless asked for.
+        /// The best labels, best first; empty unless the request or the package asks for them.
         scores: Vec<LabelScore>,
+        /// The labels that reach their thresholds, best first; only of a model that gives several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        labels: Option<Vec<LabelScore>>,
     },
     /// This image, and only this one, could not be classified.
     Rejected(ImageError),

@@ -3,11 +3,15 @@
 //! ```text
 //! models/NAME/NAME_config.json
 //! models/NAME/NAME.hdf5          or .h5, .keras, or the folder NAME.savedmodel/
+//! models/NAME/labels.txt         where the config names it as the file of its labels
+//! models/NAME/examples/          images with the scores expected of them; see [`examples`]
 //! ```
 //!
 //! Nothing here opens the model itself: that is the worker's part.
 
 pub mod config;
+pub mod examples;
+mod inside;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+use self::config::ClassesFile;
 pub use self::config::{ModelConfig, Postprocessing, Preprocessing, PreprocessingKind};
 use crate::ids::{ModelName, ModelVersion};
 
@@ -35,6 +40,14 @@ pub struct Package {
     pub config: ModelConfig,
     /// Where the model is.
     pub model: ModelFile,
+}
+
+impl Package {
+    /// The folder that all of it is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.model.path.parent().unwrap_or(&self.model.path)
+    }
 }
 
 /// The model of a package, unopened.
@@ -131,10 +144,10 @@ impl Catalog {
             reason: format!("`{}` cannot be read: {error}", path.display()),
         };
         let config_bytes = read_config(&config_path).map_err(|e| unreadable(&config_path, &e))?;
-        let config = ModelConfig::parse(&config_bytes)
+        let (config, labels) = ModelConfig::parse_in(&folder, &config_bytes)
             .map_err(|problems| PackageError::Invalid { name: name.clone(), problems })?;
-        let version =
-            self.version(&config_path, &config_bytes, &model).map_err(|e| unreadable(&model.path, &e))?;
+        let read = ReadFiles { config: (config_path, config_bytes), labels };
+        let version = self.version(&read, &model).map_err(|e| unreadable(&model.path, &e))?;
         Ok(Package { name: name.clone(), version, config, model })
     }
 
@@ -155,10 +168,12 @@ impl Catalog {
         Ok(names.into_iter().map(|name| (name.clone(), self.open(&name))).collect())
     }
 
-    fn version(&self, config_path: &Path, config: &[u8], model: &ModelFile) -> io::Result<ModelVersion> {
+    fn version(&self, read: &ReadFiles, model: &ModelFile) -> io::Result<ModelVersion> {
         let files = files_of(model)?;
+        let labels = read.labels.iter().map(|labels| labels.path.clone());
         let fingerprint = Fingerprint(
-            std::iter::once(config_path.to_owned())
+            std::iter::once(read.config.0.clone())
+                .chain(labels)
                 .chain(files.iter().cloned())
                 .map(|path| {
                     let m = fs::metadata(&path)?;
@@ -174,10 +189,16 @@ impl Catalog {
             }
             return Ok(version);
         }
-        let version = digest(config, model, &files)?;
+        let version = digest(read, model, &files)?;
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint, version.clone());
         Ok(version)
     }
+}
+
+/// The small files of a package, with their bytes.
+struct ReadFiles {
+    config: (PathBuf, Vec<u8>),
+    labels: Option<ClassesFile>,
 }
 
 fn find_model(folder: &Path, name: &ModelName) -> Result<ModelFile, PackageError> {
@@ -224,12 +245,15 @@ fn files_of(model: &ModelFile) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// SHA-256 over the config and each file of the model, each preceded by its length so that no two
-/// packages with different files have the same input.
-fn digest(config: &[u8], model: &ModelFile, files: &[PathBuf]) -> io::Result<ModelVersion> {
+/// SHA-256 over the config, the labels where it names a file of them, and each file of the model, each
+/// preceded by its length so that no two packages with different files have the same input.
+fn digest(read: &ReadFiles, model: &ModelFile, files: &[PathBuf]) -> io::Result<ModelVersion> {
     let mut hash = Sha256::new();
-    hash.update((config.len() as u64).to_le_bytes());
-    hash.update(config);
+    let labels = read.labels.as_ref().map(|labels| &labels.bytes);
+    for bytes in std::iter::once(&read.config.1).chain(labels) {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
     let mut buffer = vec![0; 1 << 20];
     for path in files {
         if model.format == ModelFormat::SavedModel {
@@ -296,6 +320,25 @@ mod tests {
         // The same bytes under another name are the same version: names are not part of it.
         let (_other, catalog, name) = package(&[("m_config.json", CONFIG), ("m.h5", "one")]);
         assert_eq!(catalog.open(&name).unwrap().version, first);
+    }
+
+    #[test]
+    fn labels_in_a_file_are_part_of_the_package() {
+        let config = CONFIG.replace(r#""output_classes": ["a"]"#, r#""output_classes_file": "labels.txt""#);
+        let (folder, catalog, name) =
+            package(&[("m_config.json", &config), ("m.hdf5", "one"), ("labels.txt", "cat\ndog\n")]);
+        let first = catalog.open(&name).unwrap();
+        assert_eq!(first.config.postprocessing.classes(), ["cat", "dog"]);
+
+        fs::write(folder.path().join("m/labels.txt"), "dog\ncat\n").unwrap();
+        let second = catalog.open(&name).unwrap();
+        assert_eq!(second.config.postprocessing.classes(), ["dog", "cat"]);
+        assert_ne!(second.version, first.version);
+
+        fs::remove_file(folder.path().join("m/labels.txt")).unwrap();
+        let error = catalog.open(&name).unwrap_err();
+        assert!(matches!(error, PackageError::Invalid { .. }), "{error}");
+        assert!(error.to_string().ends_with("m/labels.txt`"), "{error}");
     }
 
     #[test]

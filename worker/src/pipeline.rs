@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::messages::{ImageError, ImageOutcome, Timestamp};
+use common::package::Preprocessing;
 use common::telemetry::names;
 use tokio::sync::oneshot;
 
@@ -120,7 +121,7 @@ impl Pipeline {
             let end = if Timestamp::now() >= task.deadline {
                 Decoded::Expired
             } else {
-                match prepare(&task, &limits) {
+                match prepare(&task.bytes, &task.model.package.config.preprocessing, &limits) {
                     Ok(pixels) => {
                         let model = &task.model;
                         let ticket = Ticket {
@@ -162,11 +163,17 @@ impl InFlight {
 }
 
 /// Decodes and preprocesses. A panic in either is this image's error.
-fn prepare(task: &Task, limits: &DecodeLimits) -> Result<Vec<f32>, ImageError> {
+///
+/// # Errors
+/// Why it cannot be classified.
+pub(crate) fn prepare(
+    bytes: &[u8],
+    how: &Preprocessing,
+    limits: &DecodeLimits,
+) -> Result<Vec<f32>, ImageError> {
     let work = || {
         let started = Instant::now();
-        let how = &task.model.package.config.preprocessing;
-        let image = decode::decode_turned(&task.bytes, limits, preprocess::turning(how))?;
+        let image = decode::decode_turned(bytes, limits, preprocess::turning(how))?;
         let decoded = Instant::now();
         metrics::histogram!(names::DECODE_SECONDS).record(decoded - started);
         let values = preprocess::preprocess(image, how);

@@ -57,7 +57,11 @@ pub(crate) struct ImageResult {
     /// The label with that score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The best labels, best first; only where `top_k` was asked for.
+    /// The labels whose scores reach their thresholds, best first, perhaps none; only from packages of type
+    /// `multi_label`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<Score>>,
+    /// The best labels, best first; only where `top_k` was asked for, or from packages of type `top_k`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scores: Option<Vec<Score>>,
     /// Why this image could not be classified; then there is neither score nor label.
@@ -150,13 +154,8 @@ fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting) -> Respo
 }
 
 fn done(record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> Response {
-    let wants_scores = record.top_k > 0;
-    let results: Vec<ImageResult> = record
-        .image_ids
-        .iter()
-        .zip(outcomes)
-        .map(|(id, outcome)| result_of(*id, outcome, wants_scores))
-        .collect();
+    let results: Vec<ImageResult> =
+        record.image_ids.iter().zip(outcomes).map(|(id, outcome)| result_of(*id, outcome)).collect();
     let mut response = if results.iter().all(|result| result.error.is_some()) {
         nothing_classified(results).into_response()
     } else {
@@ -169,13 +168,16 @@ fn done(record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> R
     response
 }
 
-fn result_of(image_id: i64, outcome: ImageOutcome, wants_scores: bool) -> ImageResult {
+fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
+    let list = |scores: Vec<LabelScore>| scores.into_iter().map(Score::from).collect();
     match outcome {
-        ImageOutcome::Classified { best, scores } => ImageResult {
+        ImageOutcome::Classified { best, scores, labels } => ImageResult {
             image_id,
             max_score: Some(best.score),
             label: Some(best.label),
-            scores: wants_scores.then(|| scores.into_iter().map(Score::from).collect()),
+            labels: labels.map(list),
+            // Whoever asks for scores gets at least one.
+            scores: (!scores.is_empty()).then(|| list(scores)),
             error: None,
         },
         ImageOutcome::Rejected(error) => rejected(image_id, error),
@@ -185,7 +187,7 @@ fn result_of(image_id: i64, outcome: ImageOutcome, wants_scores: bool) -> ImageR
 /// The entry of an image that could not be classified.
 pub(crate) fn rejected(image_id: i64, error: ImageError) -> ImageResult {
     let error = Some(ImageProblem { code: error.code, detail: error.detail });
-    ImageResult { image_id, max_score: None, label: None, scores: None, error }
+    ImageResult { image_id, max_score: None, label: None, labels: None, scores: None, error }
 }
 
 impl From<LabelScore> for Score {
@@ -254,12 +256,22 @@ mod tests {
     #[test]
     fn an_entry_has_the_keys_of_its_kind_and_no_others() {
         let best = LabelScore { label: "dog".to_owned(), score: 0.98 };
-        let classified = ImageOutcome::Classified { best: best.clone(), scores: vec![best] };
-        let json = |wants| serde_json::to_string(&result_of(3, classified.clone(), wants)).unwrap();
-        assert_eq!(json(false), r#"{"image_id":3,"max_score":0.98,"label":"dog"}"#);
+        let json = |scores, labels| {
+            let outcome = ImageOutcome::Classified { best: best.clone(), scores, labels };
+            serde_json::to_string(&result_of(3, outcome)).unwrap()
+        };
+        let entry = r#"{"image_id":3,"max_score":0.98,"label":"dog""#;
+        assert_eq!(json(vec![], None), format!("{entry}}}"));
         assert_eq!(
-            json(true),
-            r#"{"image_id":3,"max_score":0.98,"label":"dog","scores":[{"label":"dog","score":0.98}]}"#
+            json(vec![best.clone()], None),
+            format!(r#"{entry},"scores":[{{"label":"dog","score":0.98}}]}}"#)
+        );
+        assert_eq!(json(vec![], Some(vec![])), format!(r#"{entry},"labels":[]}}"#));
+        assert_eq!(
+            json(vec![best.clone()], Some(vec![best.clone()])),
+            format!(
+                r#"{entry},"labels":[{{"label":"dog","score":0.98}}],"scores":[{{"label":"dog","score":0.98}}]}}"#
+            )
         );
         let error = ImageError { code: "c".to_owned(), detail: "d".to_owned() };
         assert_eq!(

@@ -146,7 +146,7 @@ fn outcome(image: &EncodedImage, top_k: u32) -> ImageOutcome {
             let best = LabelScore { label: String::from_utf8_lossy(bytes).into_owned(), score: 0.75 };
             let other = LabelScore { label: "other".to_owned(), score: 0.25 };
             let scores = [best.clone(), other].into_iter().take(top_k as usize).collect();
-            ImageOutcome::Classified { best, scores }
+            ImageOutcome::Classified { best, scores, labels: None }
         }
     }
 }

@@ -1,14 +1,17 @@
 //! `classifier inspect`: what is in a package, and what is wrong with it.
 
+pub(super) mod words;
+
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
 use common::config::ModelsConfig;
 use common::ids::ModelName;
-use common::package::{Catalog, Package, PackageError, PreprocessingKind};
+use common::package::{Catalog, Package, PackageError, PreprocessingKind, examples};
 use serde_json::{Value, json};
 use worker::engine::LoadError;
+use worker::examples::verify;
 use worker::keras::{self, Model};
 use worker::tensorflow::{Library, NodeShape, load, open, shapes};
 
@@ -21,7 +24,8 @@ pub const EXAMPLES: &str = "Examples:
   classifier inspect digits                   a package of the models folder
   classifier inspect path/to/digits           a package folder anywhere
 
-Reads the config and the model, builds it and runs it once, exactly as a worker does before it
+Tells in words what becomes of an image and what the answer is, and lists the layers. Reads the
+config and the model, builds it and runs it and its examples, exactly as a worker does before it
 serves the package. Exits with 1 when anything is wrong, and lists all of it.";
 
 /// Options of the command.
@@ -57,8 +61,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     // What keeps the model from being read is among the problems that loading finds.
     let model = keras::open(&package.model.path, package.model.format);
     let rows = model.map_or_else(|_| Vec::new(), |model| rows(&library, &model));
-    let problems = match load(&library, &package) {
-        Ok(_) => Vec::new(),
+    let problems = match load(&library, &package).and_then(|engine| verify(&package, &engine)) {
+        Ok(()) => Vec::new(),
         Err(LoadError::Unservable(problems)) => problems,
         Err(LoadError::Unavailable(reason)) => vec![reason],
     };
@@ -120,6 +124,9 @@ fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
         PreprocessingKind::NormalizeAndPad { normalization_factor } => Some(normalization_factor),
         PreprocessingKind::NoPrepro | PreprocessingKind::Resize(_) => None,
     };
+    let keras = keras::written_by(&package.model.path, package.model.format);
+    // A list of examples with faults is among the problems.
+    let examples = examples::open(package).ok().map(|examples| examples.len());
     let layers: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -130,10 +137,16 @@ fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
         "model": package.name.as_str(),
         "version": package.version.as_str(),
         "file": package.model.path,
+        "format": words::format(package.model.format, keras.as_deref()),
+        "keras_version": keras,
         "preprocessing": config.preprocessing.kind.name(),
         "input_shape": config.preprocessing.input_shape,
         "normalization_factor": factor,
+        "image": words::preprocessing(&config.preprocessing),
+        "postprocessing": config.postprocessing.rule.name(),
+        "answer": words::postprocessing(&config.postprocessing),
         "classes": config.postprocessing.classes(),
+        "examples": examples,
         "creation_time": config.creation_time,
         "comments": config.comments,
         "layers": layers,
@@ -152,16 +165,28 @@ fn report(as_json: bool, about: &Value, rows: &[Row], problems: &[String]) -> an
         "model",
         "version",
         "file",
+        "format",
         "preprocessing",
         "input_shape",
-        "normalization_factor",
+        "image",
+        "postprocessing",
+        "answer",
         "classes",
+        "examples",
         "creation_time",
         "comments",
     ] {
         match &about[key] {
             Value::Null => {}
             Value::String(text) => output::line(&format!("{key:<22}{text}"))?,
+            Value::Array(list) if key == "classes" => {
+                output::line(&format!("{key:<22}{}", words::some_of(list)))?;
+            }
+            Value::Array(steps) if steps.iter().all(Value::is_string) => {
+                for (at, step) in steps.iter().filter_map(Value::as_str).enumerate() {
+                    output::line(&format!("{:<22}{step}", if at == 0 { key } else { "" }))?;
+                }
+            }
             value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
                 output::line(&format!("{key:<22}{value}"))?;
             }

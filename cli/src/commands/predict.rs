@@ -65,6 +65,8 @@ struct Row {
     label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_score: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Vec<Score>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scores: Vec<Score>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +80,7 @@ pub struct Outcome {
     pub image_id: usize,
     max_score: Option<f64>,
     label: Option<String>,
+    labels: Option<Vec<Score>>,
     #[serde(default)]
     scores: Vec<Score>,
     error: Option<ImageError>,
@@ -164,6 +167,7 @@ fn fill(
                 let Some(row) = rows.get_mut(outcome.image_id) else { continue };
                 row.label = outcome.label;
                 row.max_score = outcome.max_score;
+                row.labels = outcome.labels;
                 row.scores = outcome.scores;
                 row.error = outcome.error;
             }
@@ -185,9 +189,11 @@ fn image_error(code: &str, detail: &str) -> ImageError {
 }
 
 fn show(rows: &[Row]) -> anyhow::Result<()> {
+    let with_labels = rows.iter().any(|row| row.labels.is_some());
     let with_scores = rows.iter().any(|row| !row.scores.is_empty());
     let with_errors = rows.iter().any(|row| row.error.is_some());
     let mut heads = vec!["image", "label", "score"];
+    heads.extend(with_labels.then_some("labels"));
     heads.extend(with_scores.then_some("best labels"));
     heads.extend(with_errors.then_some("error"));
     let mut table = output::table(&heads);
@@ -197,9 +203,11 @@ fn show(rows: &[Row]) -> anyhow::Result<()> {
             Cell::new(row.label.as_deref().unwrap_or("-")),
             Cell::new(row.max_score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))),
         ];
+        if with_labels {
+            cells.push(Cell::new(row.labels.as_deref().map_or_else(String::new, listed)));
+        }
         if with_scores {
-            let list: Vec<_> = row.scores.iter().map(|s| format!("{} {:.4}", s.label, s.score)).collect();
-            cells.push(Cell::new(list.join(", ")));
+            cells.push(Cell::new(listed(&row.scores)));
         }
         if with_errors {
             let text = row.error.as_ref().map_or_else(String::new, |e| format!("{}: {}", e.code, e.detail));
@@ -209,6 +217,11 @@ fn show(rows: &[Row]) -> anyhow::Result<()> {
     }
     output::line(&table.to_string())?;
     Ok(())
+}
+
+fn listed(scores: &[Score]) -> String {
+    let list: Vec<_> = scores.iter().map(|score| format!("{} {:.4}", score.label, score.score)).collect();
+    list.join(", ")
 }
 
 #[cfg(test)]

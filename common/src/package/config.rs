@@ -1,9 +1,17 @@
 //! `NAME_config.json` becomes a [`ModelConfig`], or the list of everything that is wrong with it.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
+mod labels;
+mod output;
 mod resize;
 
+use self::labels::LabelFiles;
+
+pub use self::labels::ClassesFile;
+pub use self::output::{LabelRule, OutputActivation, Postprocessing};
 pub use self::resize::{
     ChannelOrder, Fit, Normalization, OpenCvInterpolation, PillowFilter, Resampling, Resize, TensorflowMethod,
 };
@@ -62,85 +70,50 @@ impl PreprocessingKind {
     }
 }
 
-/// `output_postproc_type` with its settings.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Postprocessing {
-    /// `argmax`: label and score of the largest output.
-    Argmax {
-        /// One label for each output of the model.
-        classes: Vec<String>,
-        /// What makes scores of the outputs.
-        activation: OutputActivation,
-    },
-    /// `binary`: one output, the score of the second label; the first has what is left of 1.
-    Binary {
-        /// Two labels.
-        classes: Vec<String>,
-        /// What makes a score of the output.
-        activation: OutputActivation,
-        /// The score from which on the second label is given, from 0 to 1.
-        threshold: f32,
-    },
-}
-
-/// `output_config.activation`: what is still to be done to a model that ends in logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputActivation {
-    /// Nothing: the outputs are scores.
-    None,
-    /// `exp(x) / sum(exp(x))` over the outputs.
-    Softmax,
-    /// `1 / (1 + exp(-x))` of each.
-    Sigmoid,
-}
-
-impl Postprocessing {
-    /// The labels.
-    #[must_use]
-    pub fn classes(&self) -> &[String] {
-        match self {
-            Self::Argmax { classes, .. } | Self::Binary { classes, .. } => classes,
-        }
-    }
-
-    /// How many outputs the model has to have.
-    #[must_use]
-    pub fn outputs(&self) -> usize {
-        match self {
-            Self::Argmax { classes, .. } => classes.len(),
-            Self::Binary { .. } => 1,
-        }
-    }
-}
-
 /// Largest side of a model's input, in pixels.
 const MAX_SIDE: u64 = 8192;
 
 impl ModelConfig {
-    /// Reads a config.
+    /// Reads a config without a package: its labels have to be in it.
     ///
     /// # Errors
     /// Every fault found, one sentence each.
     pub fn parse(json: &[u8]) -> Result<Self, Vec<String>> {
-        let root: Value =
-            serde_json::from_slice(json).map_err(|e| vec![format!("the config is not JSON: {e}")])?;
-        let Value::Object(root) = root else {
-            return Err(vec![format!("the config is {}, expected a JSON object", describe(&root))]);
-        };
-        let mut problems = Problems(Vec::new());
-        let preprocessing = preprocessing(&root, &mut problems);
-        let postprocessing = postprocessing(&root, &mut problems);
-        let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
-        match (preprocessing, postprocessing) {
-            (Some(preprocessing), Some(postprocessing)) if problems.0.is_empty() => Ok(Self {
+        read(json, LabelFiles::none()).map(|(config, _)| config)
+    }
+
+    /// Reads the config of the package in `folder`, and the file of its labels where it names one. Blocks
+    /// on disk.
+    ///
+    /// # Errors
+    /// Every fault found, one sentence each.
+    pub fn parse_in(folder: &Path, json: &[u8]) -> Result<(Self, Option<ClassesFile>), Vec<String>> {
+        read(json, LabelFiles::of_package(folder))
+    }
+}
+
+fn read(json: &[u8], files: LabelFiles<'_>) -> Result<(ModelConfig, Option<ClassesFile>), Vec<String>> {
+    let root: Value =
+        serde_json::from_slice(json).map_err(|e| vec![format!("the config is not JSON: {e}")])?;
+    let Value::Object(root) = root else {
+        return Err(vec![format!("the config is {}, expected a JSON object", describe(&root))]);
+    };
+    let mut problems = Problems(Vec::new());
+    let preprocessing = preprocessing(&root, &mut problems);
+    let (postprocessing, file) = output::parse(&root, files, &mut problems);
+    let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
+    match (preprocessing, postprocessing) {
+        (Some(preprocessing), Some(postprocessing)) if problems.0.is_empty() => {
+            let config = ModelConfig {
                 preprocessing,
                 postprocessing,
                 model_name: text("model_name"),
                 creation_time: text("creation_time"),
                 comments: text("comments"),
-            }),
-            _ => Err(problems.0),
+            };
+            Ok((config, file))
         }
+        _ => Err(problems.0),
     }
 }
 
@@ -209,64 +182,6 @@ fn normalization_factor(section: &Map<String, Value>, problems: &mut Problems) -
         ));
     }
     factor
-}
-
-fn postprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Postprocessing> {
-    let kind = problems.choice(root, "output_postproc_type", &["argmax", "binary"]);
-    let known: &[&str] = match kind {
-        Some("binary") => &["output_classes", "activation", "threshold"],
-        Some(_) | None => &["output_classes", "activation"],
-    };
-    let section = problems.section(root, "output_config", known)?;
-    let activation = match section.get("activation") {
-        None => OutputActivation::None,
-        Some(_) => match problems.choice(section, "activation", &["none", "softmax", "sigmoid"])? {
-            "softmax" => OutputActivation::Softmax,
-            "sigmoid" => OutputActivation::Sigmoid,
-            _ => OutputActivation::None,
-        },
-    };
-    let expected = "expected a list of labels, one for each output of the model";
-    let Some(value) = section.get("output_classes") else {
-        problems.add(format!("`output_config.output_classes` is missing, {expected}"));
-        return None;
-    };
-    let label = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
-    let classes: Option<Vec<String>> = value.as_array().and_then(|list| list.iter().map(label).collect());
-    let Some(classes) = classes.filter(|list| !list.is_empty()) else {
-        problems.add(format!("`output_config.output_classes` is {}, {expected}", describe(value)));
-        return None;
-    };
-    match kind? {
-        "binary" => binary(section, classes, activation, problems),
-        _ => Some(Postprocessing::Argmax { classes, activation }),
-    }
-}
-
-fn binary(
-    section: &Map<String, Value>,
-    classes: Vec<String>,
-    activation: OutputActivation,
-    problems: &mut Problems,
-) -> Option<Postprocessing> {
-    if classes.len() != 2 {
-        problems.add(format!("`output_config.output_classes` has {} labels, expected 2", classes.len()));
-    }
-    if activation == OutputActivation::Softmax {
-        problems.add("`output_config.activation` is \"softmax\", which makes 1 of any single output");
-    }
-    let threshold = section.get("threshold").map_or(Some(0.5), Value::as_f64);
-    let Some(threshold) = threshold.filter(|threshold| (0.0..=1.0).contains(threshold)) else {
-        problems.add("`output_config.threshold` is not a number from 0 to 1");
-        return None;
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
-    let threshold = threshold as f32;
-    Some(Postprocessing::Binary { classes, activation, threshold })
 }
 
 /// Collects faults, so that all are told at once.
@@ -380,7 +295,7 @@ mod tests {
             "unknown key `normalisation_factor`, known are `input_shape`, `normalization_factor`",
             "`image_preproc_config.input_shape` is [0,2,3]",
             "`image_preproc_config.normalization_factor` is 0",
-            "`output_postproc_type` is missing, expected one of `argmax`, `binary`",
+            "`output_postproc_type` is missing, expected one of `argmax`, `top_k`, `multi_label`, `binary`",
             "`output_config.output_classes` is an empty list",
         ];
         assert_eq!(problems.len(), expected.len(), "{problems:#?}");

@@ -72,7 +72,7 @@ pub fn result(index: u32, label: &str) -> PartResult {
     let error = ImageError { code: "undecodable_image".to_owned(), detail: "image: no image".to_owned() };
     PartResult {
         end: PartEnd::Done(vec![
-            (2 * index, ImageOutcome::Classified { best, scores }),
+            (2 * index, ImageOutcome::Classified { best, scores, labels: None }),
             (2 * index + 1, ImageOutcome::Rejected(error)),
         ]),
         worker: WorkerId::random("host"),

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Key, Loaded, Models, ModelsError, ServedModel};
 use crate::engine::LoadError;
+use crate::examples;
 
 impl Models {
     /// Loads a model for a job, unless that failed a moment ago, and keeps it while there is room.
@@ -66,7 +67,10 @@ impl Models {
     fn load_now(&self, key: &Key) -> Loaded {
         let package = self.open(key)?;
         let started = Instant::now();
-        let engine = self.loader.load(&package);
+        let engine = self.loader.load(&package).and_then(|engine| {
+            examples::verify(&package, &*engine)?;
+            Ok(engine)
+        });
         // Bytes that were replaced between the digest and the engine's reading are another version.
         self.open(key)?;
         let error = match engine {

@@ -4,25 +4,38 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use common::messages::{ImageError, ImageOutcome, LabelScore};
-use common::package::config::{OutputActivation, Postprocessing};
+use common::package::config::{LabelRule, OutputActivation, Postprocessing};
 
-/// Names the best class, and the best `top_k` of them where more than 0 are asked for.
+/// Names the best class, the best `top_k` of them (0: as many as the package's config says, else none) and,
+/// where the config wants several labels, those that reach their thresholds.
 ///
 /// Of equal scores the one with the lower index comes first, as NumPy's `argmax` has it. Scores that
 /// are not finite, or not one for each label, are the image's error.
 #[must_use]
-pub fn postprocess(scores: &[f32], how: &Postprocessing, top_k: u32) -> ImageOutcome {
-    let outcome = match how {
-        Postprocessing::Argmax { classes, activation } => {
-            ranked(&activated(scores, *activation), classes, top_k)
+pub fn postprocess(outputs: &[f32], how: &Postprocessing, top_k: u32) -> ImageOutcome {
+    let scores = activated(outputs, how.activation);
+    let classes = how.classes.as_slice();
+    let outcome = match &how.rule {
+        LabelRule::Argmax => ranked(&scores, classes, top_k).map(Ranking::outcome),
+        LabelRule::TopK { k } => {
+            let listed = if top_k == 0 { *k } else { top_k };
+            ranked(&scores, classes, listed).map(Ranking::outcome)
         }
-        Postprocessing::Binary { classes, activation, threshold } => {
-            binary(&activated(scores, *activation), classes, *threshold, top_k)
-        }
+        LabelRule::MultiLabel { thresholds } => several(&scores, classes, thresholds, top_k),
+        LabelRule::Binary { threshold } => binary(&scores, classes, *threshold, top_k),
     };
-    match outcome {
-        Ok((best, scores)) => ImageOutcome::Classified { best, scores },
-        Err(error) => ImageOutcome::Rejected(error),
+    outcome.unwrap_or_else(ImageOutcome::Rejected)
+}
+
+/// The best label, and the listed ones in their order.
+struct Ranking {
+    best: LabelScore,
+    listed: Vec<LabelScore>,
+}
+
+impl Ranking {
+    fn outcome(self) -> ImageOutcome {
+        ImageOutcome::Classified { best: self.best, scores: self.listed, labels: None }
     }
 }
 
@@ -41,45 +54,57 @@ fn activated(outputs: &[f32], activation: OutputActivation) -> Cow<'_, [f32]> {
     }
 }
 
+/// Every label that reaches its threshold, beside the best one, whether or not that does.
+fn several(
+    scores: &[f32],
+    classes: &[String],
+    thresholds: &[f32],
+    top_k: u32,
+) -> Result<ImageOutcome, ImageError> {
+    let Ranking { best, listed } = ranked(scores, classes, top_k)?;
+    let mut reached: Vec<usize> = (0..scores.len()).filter(|i| scores[*i] >= thresholds[*i]).collect();
+    // Stable, so that the first of equal scores stays first.
+    reached.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap_or(Ordering::Equal));
+    let labels = reached.into_iter().map(|i| LabelScore { label: classes[i].clone(), score: scores[i] });
+    Ok(ImageOutcome::Classified { best, scores: listed, labels: Some(labels.collect()) })
+}
+
 /// One output is the score of the second label. The label follows the threshold, the score is the label's.
 fn binary(
     scores: &[f32],
     classes: &[String],
     threshold: f32,
     top_k: u32,
-) -> Result<(LabelScore, Vec<LabelScore>), ImageError> {
+) -> Result<ImageOutcome, ImageError> {
     let &[second] = scores else {
         let detail = format!("the model gave {} scores, expected 1", scores.len());
         return Err(ImageError { code: "wrong_number_of_scores".to_owned(), detail });
     };
-    let (_, mut listed) = ranked(&[1.0 - second, second], classes, u32::MAX)?;
-    let given = &classes[usize::from(second >= threshold)];
-    listed.sort_by_key(|entry| entry.label != *given);
-    let best = listed[0].clone();
+    let Ranking { mut listed, .. } = ranked(&[1.0 - second, second], classes, u32::MAX)?;
+    let given = usize::from(second >= threshold);
+    // By place and not by label, of which a config may have two that are the same.
+    let best = LabelScore { label: classes[given].clone(), score: [1.0 - second, second][given] };
+    if listed[0] != best {
+        listed.reverse();
+    }
     listed.truncate(usize::try_from(top_k).unwrap_or(usize::MAX));
-    Ok((best, listed))
+    Ok(ImageOutcome::Classified { best, scores: listed, labels: None })
 }
 
-fn ranked(
-    scores: &[f32],
-    classes: &[String],
-    top_k: u32,
-) -> Result<(LabelScore, Vec<LabelScore>), ImageError> {
-    let rejected = |code: &str, detail: String| Err(ImageError { code: code.to_owned(), detail });
+/// Sorts the labels by score as far as they are listed.
+fn ranked(scores: &[f32], classes: &[String], top_k: u32) -> Result<Ranking, ImageError> {
     if scores.len() != classes.len() || classes.is_empty() {
         let detail = format!(
             "the model gave {} scores, expected one for each of {} labels",
             scores.len(),
             classes.len()
         );
-        return rejected("wrong_number_of_scores", detail);
+        return Err(ImageError { code: "wrong_number_of_scores".to_owned(), detail });
     }
     if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
         let (label, score) = (&classes[index], scores[index]);
-        return rejected(
-            "non_finite_scores",
-            format!("the model's score for `{label}` is {score}, expected finite numbers"),
-        );
+        let detail = format!("the model's score for `{label}` is {score}, expected finite numbers");
+        return Err(ImageError { code: "non_finite_scores".to_owned(), detail });
     }
     let entry = |index: usize| LabelScore { label: classes[index].clone(), score: scores[index] };
     // Finite scores always compare; zeros of either sign are equal, as in NumPy.
@@ -93,7 +118,7 @@ fn ranked(
     }
     order.sort_unstable_by(by_rank);
     let listed = if top_k == 0 { Vec::new() } else { order.iter().map(|index| entry(*index)).collect() };
-    Ok((entry(order[0]), listed))
+    Ok(Ranking { best: entry(order[0]), listed })
 }
 
 #[cfg(test)]
@@ -102,18 +127,32 @@ mod tests {
 
     fn outcome(scores: &[f32], top_k: u32) -> ImageOutcome {
         let classes = ["cat", "dog", "bird", "fish"].map(str::to_owned).to_vec();
-        postprocess(scores, &Postprocessing::Argmax { classes, activation: OutputActivation::None }, top_k)
+        postprocess(scores, &how(&classes, LabelRule::Argmax), top_k)
+    }
+
+    fn how(classes: &[String], rule: LabelRule) -> Postprocessing {
+        Postprocessing { classes: classes.to_vec(), activation: OutputActivation::None, rule }
+    }
+
+    /// Label, score and what else is told of a classified image.
+    fn classified(outcome: ImageOutcome) -> (LabelScore, Vec<LabelScore>, Option<Vec<LabelScore>>) {
+        match outcome {
+            ImageOutcome::Classified { best, scores, labels } => (best, scores, labels),
+            ImageOutcome::Rejected(error) => panic!("{error:?}"),
+        }
+    }
+
+    fn names(entries: &[LabelScore]) -> Vec<&str> {
+        entries.iter().map(|entry| entry.label.as_str()).collect()
     }
 
     #[test]
     fn logits_become_scores_where_the_config_says_so() {
         let classes = ["cat", "dog", "bird"].map(str::to_owned).to_vec();
         let of = |activation| {
-            let how = Postprocessing::Argmax { classes: classes.clone(), activation };
-            match postprocess(&[1.0, 3.0, -2.0], &how, 3) {
-                ImageOutcome::Classified { scores, .. } => scores.iter().map(|s| s.score).collect::<Vec<_>>(),
-                ImageOutcome::Rejected(error) => panic!("{error:?}"),
-            }
+            let how = Postprocessing { activation, ..how(&classes, LabelRule::Argmax) };
+            let (_, scores, _) = classified(postprocess(&[1.0, 3.0, -2.0], &how, 3));
+            scores.iter().map(|entry| entry.score).collect::<Vec<_>>()
         };
         // scipy.special.softmax and expit.
         let close = |found: Vec<f32>, expected: [f32; 3]| {
@@ -129,29 +168,64 @@ mod tests {
         for (output, threshold, label, score) in
             [(0.3, 0.5, "cat", 0.7), (0.5, 0.5, "dog", 0.5), (0.3, 0.2, "dog", 0.3), (0.9, 0.95, "cat", 0.1)]
         {
-            let how = Postprocessing::Binary {
-                classes: classes.clone(),
-                activation: OutputActivation::None,
-                threshold,
-            };
-            match postprocess(&[output], &how, 1) {
-                ImageOutcome::Classified { best, scores } => {
-                    assert_eq!((best.label.as_str(), scores.len()), (label, 1));
-                    assert!((best.score - score).abs() < 1e-6, "{best:?}");
-                }
-                ImageOutcome::Rejected(error) => panic!("{error:?}"),
-            }
+            let how = how(&classes, LabelRule::Binary { threshold });
+            let (best, scores, labels) = classified(postprocess(&[output], &how, 1));
+            assert_eq!((best.label.as_str(), names(&scores), labels), (label, vec![label], None));
+            assert!((best.score - score).abs() < 1e-6, "{best:?}");
+            assert_eq!(classified(postprocess(&[output], &how, 2)).1.len(), 2);
         }
+        let twice_the_same = how(&["x".to_owned(), "x".to_owned()], LabelRule::Binary { threshold: 0.9 });
+        let (best, scores, _) = classified(postprocess(&[0.75], &twice_the_same, 2));
+        assert_eq!((best.score, scores[0].score, scores[1].score), (0.25, 0.25, 0.75));
+    }
+
+    #[test]
+    fn the_packages_own_number_of_scores_is_given_where_the_request_names_none() {
+        let classes = ["cat", "dog", "bird"].map(str::to_owned).to_vec();
+        let how = how(&classes, LabelRule::TopK { k: 2 });
+        for (asked, expected) in [
+            (0, vec!["dog", "bird"]),
+            (1, vec!["dog"]),
+            (3, vec!["dog", "bird", "cat"]),
+            (9, vec!["dog", "bird", "cat"]),
+        ] {
+            let (best, scores, labels) = classified(postprocess(&[0.1, 0.6, 0.3], &how, asked));
+            assert_eq!((best.label.as_str(), names(&scores), labels), ("dog", expected, None), "{asked}");
+        }
+    }
+
+    #[test]
+    fn every_label_that_reaches_its_threshold_is_given() {
+        let classes = ["cat", "dog", "bird"].map(str::to_owned).to_vec();
+        for (thresholds, outputs, expected) in [
+            ([0.5; 3], [0.5, 0.75, 0.25], vec!["dog", "cat"]),
+            ([0.5; 3], [0.1, 0.2, 0.3], vec![]),
+            ([0.5; 3], [0.75, 0.5, 0.75], vec!["cat", "bird", "dog"]),
+            ([0.9, 0.1, 0.2], [0.8, 0.1, 0.3], vec!["bird", "dog"]),
+        ] {
+            let how = how(&classes, LabelRule::MultiLabel { thresholds: thresholds.to_vec() });
+            let (best, scores, labels) = classified(postprocess(&outputs, &how, 0));
+            assert_eq!(names(&labels.unwrap()), expected, "{outputs:?}");
+            let largest = outputs.iter().copied().fold(0.0, f32::max);
+            assert_eq!((best.score, scores.len()), (largest, 0), "{outputs:?}");
+            assert_eq!(classified(postprocess(&outputs, &how, 2)).1.len(), 2);
+        }
+        let logits = Postprocessing {
+            activation: OutputActivation::Sigmoid,
+            ..how(&classes, LabelRule::MultiLabel { thresholds: vec![0.5; 3] })
+        };
+        let (best, _, labels) = classified(postprocess(&[-0.1, 0.0, 3.0], &logits, 0));
+        assert_eq!((best.label.as_str(), names(&labels.unwrap())), ("bird", vec!["bird", "dog"]));
+        let unfit = postprocess(&[0.1, f32::NAN, 0.3], &logits, 0);
+        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == "non_finite_scores"));
+        let unfit = postprocess(&[0.1], &logits, 0);
+        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == "wrong_number_of_scores"));
     }
 
     /// The best label and the listed ones.
     fn labels(scores: &[f32], top_k: u32) -> (String, Vec<String>) {
-        match outcome(scores, top_k) {
-            ImageOutcome::Classified { best, scores } => {
-                (best.label, scores.into_iter().map(|entry| entry.label).collect())
-            }
-            ImageOutcome::Rejected(error) => panic!("{error:?}"),
-        }
+        let (best, scores, _) = classified(outcome(scores, top_k));
+        (best.label, scores.into_iter().map(|entry| entry.label).collect())
     }
 
     fn code(scores: &[f32]) -> (String, String) {
@@ -164,7 +238,7 @@ mod tests {
     #[test]
     fn the_largest_score_wins_and_nothing_more_is_listed_unasked() {
         let best = LabelScore { label: "bird".to_owned(), score: 0.7 };
-        let expected = ImageOutcome::Classified { best, scores: Vec::new() };
+        let expected = ImageOutcome::Classified { best, scores: Vec::new(), labels: None };
         assert_eq!(outcome(&[0.1, 0.15, 0.7, 0.05], 0), expected);
     }
 

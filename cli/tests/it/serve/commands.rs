@@ -129,6 +129,11 @@ async fn a_package_is_inspected_as_keras_would_summarize_it() {
         "Total params: 21,050",
         "Trainable params: 20,890",
         "Non-trainable params: 160",
+        "HDF5, written by Keras ",
+        "decoded as BGR, turned as its EXIF tag says",
+        "levels from 0 to 255 divided by 255",
+        "the answer is the label with the largest of 10 scores",
+        "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         "can be served",
     ];
     check(&output, 0, &rows);

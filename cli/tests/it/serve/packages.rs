@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::server::{Call, Server, demo_images, repository, right_labels};
+use super::server::{Call, Server, demo_images, prediction_body, repository, right_labels};
 
 /// A models folder with the demo's package, and copies of it under other names that each `spoil` changes.
 struct Folder(tempfile::TempDir);
@@ -25,6 +25,16 @@ impl Folder {
         fs::copy(from.join("digits.hdf5"), to.join(format!("{name}.hdf5"))).unwrap();
         fs::copy(from.join("digits_config.json"), to.join(format!("{name}_config.json"))).unwrap();
         to
+    }
+
+    /// Gives a copy the examples of the demo's package.
+    fn copy_examples(&self, name: &str) {
+        let to = self.0.path().join(name).join("examples");
+        fs::create_dir(&to).unwrap();
+        for file in fs::read_dir(repository().join("models/digits/examples")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
     }
 
     fn with_model(&self, name: &str, change: impl FnOnce(&Path)) {
@@ -70,6 +80,10 @@ fn folder_of_bad_packages() -> Folder {
     folder.with_model("text", |path| fs::write(path, "this is no model").unwrap());
     folder.with_model("empty_file", |path| fs::write(path, "").unwrap());
     folder.with_model("without_weight", remove_weight);
+    folder.with_config("wrong_scale", |config| {
+        config["image_preproc_config"]["normalization_factor"] = json!(-255);
+    });
+    folder.copy_examples("wrong_scale");
     folder.with_model("without_model", |path| fs::remove_file(path).unwrap());
     folder
 }
@@ -88,6 +102,11 @@ async fn a_bad_package_is_refused_with_its_reason_and_the_old_model_goes_on() {
         ("text", 422, &["HDF5"]),
         ("empty_file", 422, &["HDF5"]),
         ("without_weight", 422, &["refine", "bias"]),
+        (
+            "wrong_scale",
+            422,
+            &["example `01_is_2.png`: largest difference", "`02_is_7.png`", "tolerance 0.001"],
+        ),
         ("without_model", 404, &["without_model/without_model.hdf5"]),
         ("not_there", 404, &["not_there/not_there.hdf5"]),
         ("..%2Fmodels%2Fdigits", 422, &["is not valid"]),
@@ -108,6 +127,44 @@ async fn a_bad_package_is_refused_with_its_reason_and_the_old_model_goes_on() {
         let after = server.predict(&demo_images()).await;
         assert_eq!((after.status, after.header("x-model-version")), (200, before.as_str()), "{name}");
         assert!(right_labels(&after) >= 11, "{name}: {}", after.body);
+    }
+}
+
+#[tokio::test]
+async fn a_package_says_itself_which_labels_an_answer_has() {
+    let folder = Folder::new();
+    folder.with_config("best_three", |config| {
+        config["output_postproc_type"] = json!("top_k");
+        config["output_config"]["k"] = json!(3);
+    });
+    folder.with_config("several", |config| {
+        let labels = config["output_config"]["output_classes"].as_array().unwrap().clone();
+        let lines: Vec<_> = labels.iter().map(|label| label.as_str().unwrap()).collect();
+        fs::write(folder.0.path().join("several/labels.txt"), lines.join("\n")).unwrap();
+        config["output_postproc_type"] = json!("multi_label");
+        config["output_config"] = json!({"output_classes_file": "labels.txt", "threshold": 0.01});
+    });
+    let server = Server::start_with(folder.0.path(), &["--model", "digits"]).await;
+    for (query, scores, several) in [
+        ("model=digits", 0, false),
+        ("model=best_three", 3, false),
+        ("model=best_three&top_k=2", 2, false),
+        ("model=several", 0, true),
+        ("model=several&top_k=1", 1, true),
+    ] {
+        let body = prediction_body(&demo_images());
+        let answer = server.call(Call::post(&format!("/classifier/predictions?{query}")).body(&body)).await;
+        assert!(right_labels(&answer) >= 11, "{query}: {}", answer.body);
+        for result in answer.body["response"]["results"].as_array().unwrap() {
+            let listed = result["scores"].as_array().map_or(0, Vec::len);
+            assert_eq!((listed, result.get("labels").is_some()), (scores, several), "{query}: {result}");
+            for entry in result["labels"].as_array().into_iter().flatten() {
+                assert!(entry["score"].as_f64().unwrap() >= 0.01, "{result}");
+            }
+            if several {
+                assert_eq!(result["labels"][0]["label"], result["label"], "{result}");
+            }
+        }
     }
 }
 

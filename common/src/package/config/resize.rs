@@ -97,11 +97,11 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// `(level * scale - mean) / std`, for each channel in the model's order.
+/// `(level / factor - mean) / std`, for each channel in the model's order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
-    /// Of levels from 0 to 255.
-    pub scale: f32,
+    /// What levels from 0 to 255 are divided by; not 0.
+    pub factor: f32,
     /// Subtracted.
     pub mean: [f32; 3],
     /// What the rest is divided by; not 0.
@@ -110,7 +110,7 @@ pub struct Normalization {
 
 impl Normalization {
     /// Levels as they are.
-    pub const NONE: Self = Self { scale: 1.0, mean: [0.0; 3], std: [1.0; 3] };
+    pub const NONE: Self = Self { factor: 1.0, mean: [0.0; 3], std: [1.0; 3] };
 }
 
 /// The resamplings' names in a config.
@@ -148,16 +148,16 @@ impl Resampling {
 fn mode(name: &str) -> Option<(ChannelOrder, Normalization)> {
     match name {
         "tf" => {
-            let normalization = Normalization { scale: 1.0 / 127.5, mean: [1.0; 3], std: [1.0; 3] };
+            let normalization = Normalization { factor: 127.5, mean: [1.0; 3], std: [1.0; 3] };
             Some((ChannelOrder::Rgb, normalization))
         }
         "caffe" => {
             let mean = [103.939, 116.779, 123.68];
-            Some((ChannelOrder::Bgr, Normalization { scale: 1.0, mean, std: [1.0; 3] }))
+            Some((ChannelOrder::Bgr, Normalization { factor: 1.0, mean, std: [1.0; 3] }))
         }
         "torch" => {
             let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-            Some((ChannelOrder::Rgb, Normalization { scale: 1.0 / 255.0, mean, std }))
+            Some((ChannelOrder::Rgb, Normalization { factor: 255.0, mean, std }))
         }
         _ => None,
     }
@@ -307,7 +307,7 @@ fn numbers(
         problems.add("`image_preproc_config.std` holds 0, expected other numbers");
         return None;
     }
-    Some((None, Normalization { scale: 1.0 / factor, mean, std }))
+    Some((None, Normalization { factor, mean, std }))
 }
 
 /// One number for all channels, or one for each.

@@ -150,5 +150,5 @@ fn place(raster: &Raster, area: Area, out: &mut [f32], (stride, numbers): (usize
 }
 
 fn normalized(level: f32, channel: usize, numbers: &Normalization) -> f32 {
-    (level * numbers.scale - numbers.mean[channel]) / numbers.std[channel]
+    (level / numbers.factor - numbers.mean[channel]) / numbers.std[channel]
 }

@@ -1,0 +1,160 @@
+//! A package's examples, each run as the image of a request is: decoded, preprocessed, scored.
+
+use std::fmt;
+use std::fs;
+
+use common::messages::ImageOutcome;
+use common::package::examples::{self, Example};
+use common::package::{Package, config::Postprocessing};
+
+use crate::engine::{Batch, Engine, LoadError};
+use crate::pipeline::decode::DecodeLimits;
+use crate::pipeline::postprocess::postprocess;
+use crate::pipeline::prepare;
+
+/// What came of an example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The image, as the package names it.
+    pub image: String,
+    /// The largest difference that is accepted.
+    pub tolerance: f32,
+    /// How the scores compare, or why there are none.
+    pub found: Result<Comparison, String>,
+}
+
+/// The model's scores beside those expected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The largest absolute difference of a score, as a share of [`Self::largest`].
+    pub difference: f32,
+    /// The largest of the expected scores, without signs; 1 where all are 0.
+    pub largest: f32,
+    /// The label that a request gets.
+    pub label: String,
+    /// The label that the expected scores give.
+    pub expected: String,
+}
+
+impl Outcome {
+    /// Whether the scores are near enough and the label is right.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.found
+            .as_ref()
+            .is_ok_and(|found| found.difference <= self.tolerance && found.label == found.expected)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "example `{}`: ", self.image)?;
+        let found = match &self.found {
+            Ok(found) => found,
+            Err(reason) => return f.write_str(reason),
+        };
+        let Comparison { difference, largest, label, expected } = found;
+        write!(f, "largest difference ")?;
+        if *difference < 1e-3 {
+            write!(f, "{difference:.1e}")?
+        } else {
+            write!(f, "{difference:.3}")?
+        }
+        let tolerance = self.tolerance;
+        write!(f, " of the largest expected score ({largest:.4}), tolerance {tolerance}; label `{label}`")?;
+        if label == expected { Ok(()) } else { write!(f, ", expected `{expected}`") }
+    }
+}
+
+/// Runs the package's own examples and refuses it if one fails. Blocks.
+///
+/// # Errors
+/// [`LoadError::Unservable`] with every example that fails.
+pub fn verify(package: &Package, engine: &dyn Engine) -> Result<(), LoadError> {
+    let examples = examples::open(package).map_err(LoadError::Unservable)?;
+    let problems: Vec<String> = run(package, engine, &examples)
+        .iter()
+        .filter(|outcome| !outcome.passed())
+        .map(ToString::to_string)
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(LoadError::Unservable(problems)) }
+}
+
+/// Runs examples of a package, one after the other. Blocks.
+#[must_use]
+pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<Outcome> {
+    examples
+        .iter()
+        .map(|example| Outcome {
+            image: example.image.clone(),
+            tolerance: example.tolerance,
+            found: scores(package, engine, example)
+                .and_then(|scores| compare(&scores, &example.scores, &package.config.postprocessing)),
+        })
+        .collect()
+}
+
+fn scores(package: &Package, engine: &dyn Engine, example: &Example) -> Result<Vec<f32>, String> {
+    let how = &package.config.preprocessing;
+    let bytes = fs::read(&example.path).map_err(|error| format!("its image cannot be read: {error}"))?;
+    let pixels = prepare(&bytes, how, &DecodeLimits::default()).map_err(|error| error.detail)?;
+    let batch = Batch { images: 1, shape: how.input_shape, pixels };
+    engine.predict(&batch).map(|scores| scores.values).map_err(|error| error.to_string())
+}
+
+fn compare(found: &[f32], expected: &[f32], how: &Postprocessing) -> Result<Comparison, String> {
+    let label = |scores: &[f32]| match postprocess(scores, how, 0) {
+        ImageOutcome::Classified { best, .. } => Ok(best.label),
+        ImageOutcome::Rejected(error) => Err(error.detail),
+    };
+    let magnitude = |values: &mut dyn Iterator<Item = f32>| values.map(f32::abs).fold(0.0, f32::max);
+    let largest = match magnitude(&mut expected.iter().copied()) {
+        0.0 => 1.0,
+        largest => largest,
+    };
+    // Scores that are not finite, or too few, have no label.
+    let (label, expected_label) = (label(found)?, label(expected)?);
+    let difference = magnitude(&mut found.iter().zip(expected).map(|(found, expected)| found - expected));
+    Ok(Comparison { difference: difference / largest, largest, label, expected: expected_label })
+}
+
+#[cfg(test)]
+mod tests {
+    use common::package::config::{LabelRule, OutputActivation};
+
+    use super::*;
+
+    fn check(found: &[f32], expected: &[f32], tolerance: f32, says: Result<f32, &str>) {
+        let how = Postprocessing {
+            classes: ["cat", "dog"].map(str::to_owned).to_vec(),
+            activation: OutputActivation::None,
+            rule: LabelRule::Argmax,
+        };
+        let outcome = Outcome { image: "a.png".to_owned(), tolerance, found: compare(found, expected, &how) };
+        assert_eq!(outcome.passed(), says.is_ok(), "{outcome}");
+        match says {
+            Ok(difference) => assert!((outcome.found.unwrap().difference - difference).abs() < 1e-6),
+            Err(words) => assert!(outcome.to_string().contains(words), "{outcome}"),
+        }
+    }
+
+    #[test]
+    fn differences_are_shares_of_the_largest_expected_score() {
+        check(&[1.0, 10.0], &[1.0, 10.0], 0.0, Ok(0.0));
+        check(&[1.5, 10.0], &[1.0, 10.0], 0.06, Ok(0.05));
+        check(&[1.5, 10.0], &[1.0, 10.0], 0.04, Err("largest difference 0.050"));
+        check(&[-9.0, 1.0], &[-10.0, 1.0], 0.2, Ok(0.1));
+        check(&[0.0, 0.0], &[0.0, 0.0], 0.0, Ok(0.0));
+    }
+
+    #[test]
+    fn another_label_fails_however_near_the_scores_are() {
+        check(&[0.500_001, 0.5], &[0.5, 0.500_001], 0.1, Err("label `cat`, expected `dog`"));
+    }
+
+    #[test]
+    fn scores_that_are_no_numbers_or_too_few_fail() {
+        check(&[f32::NAN, 1.0], &[0.0, 1.0], 1.0, Err("expected finite numbers"));
+        check(&[1.0], &[0.0, 1.0], 1.0, Err("the model gave 1 scores"));
+    }
+}
