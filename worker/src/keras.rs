@@ -78,6 +78,17 @@ fn dialect(version: &str) -> Result<Dialect, ImportError> {
     }
 }
 
+/// The version of Keras that wrote a model file, where the file can be read and says so. Blocks on disk.
+#[must_use]
+pub fn written_by(path: &Path, format: ModelFormat) -> Option<String> {
+    let version = match format {
+        ModelFormat::Hdf5 => hdf5::open(path).ok()?.text("keras_version").ok()?,
+        ModelFormat::KerasArchive => archive::version(path).ok(),
+        ModelFormat::SavedModel => None,
+    };
+    version.filter(|version| !version.is_empty())
+}
+
 /// A classifier as Keras saved it: nested models flattened, attributes parsed, weights attached.
 #[derive(Debug, Clone)]
 pub struct Model {

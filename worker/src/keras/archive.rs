@@ -43,10 +43,7 @@ pub(super) struct Archive {
 /// The file cannot be read, or is not an archive of Keras's.
 pub(super) fn open(path: &Path) -> Result<Archive, ImportError> {
     let mut entries = Entries::open(path)?;
-    let metadata = entries.read("metadata.json", MAX_METADATA)?;
-    let metadata: Value = serde_json::from_slice(&metadata)
-        .map_err(|error| ImportError::faulty(format!("`metadata.json` is not JSON: {error}")))?;
-    let version = metadata.get("keras_version").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let version = entries.version()?;
     let config = String::from_utf8(entries.read("config.json", MAX_CONFIG)?)
         .map_err(|_| ImportError::faulty("`config.json` is not UTF-8"))?;
     let largest = entries.length.saturating_mul(MAX_EXPANSION);
@@ -60,6 +57,14 @@ pub(super) fn open(path: &Path) -> Result<Archive, ImportError> {
             }
         })?;
     Ok(Archive { version, config, weights })
+}
+
+/// The version of Keras that wrote the archive; empty where it does not say.
+///
+/// # Errors
+/// The file cannot be read, or is not an archive of Keras's.
+pub(super) fn version(path: &Path) -> Result<String, ImportError> {
+    Entries::open(path)?.version()
 }
 
 struct Entries {
@@ -82,6 +87,13 @@ impl Entries {
             ))
         })?;
         Ok(Self { archive, shown, length })
+    }
+
+    fn version(&mut self) -> Result<String, ImportError> {
+        let metadata = self.read("metadata.json", MAX_METADATA)?;
+        let metadata: Value = serde_json::from_slice(&metadata)
+            .map_err(|error| ImportError::faulty(format!("`metadata.json` is not JSON: {error}")))?;
+        Ok(metadata.get("keras_version").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
     /// The bytes of an entry, of which there are at most `limit`.

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::architecture::{Architecture, Body, Dialect, LayerSpec, Member, ModelKind, ModelSpec, Source};
 use super::hdf5::Fault;
 use super::layers::{Layer, catalog};
-use super::reader::{Declared, Reader};
+use super::reader::{Declared, Reader, channels_last};
 use super::shapes::{Shape, output_shape};
 use super::weights::{self, Bound, Store};
 use super::{ImportError, Model, Node, SummaryRow, Tensor};
@@ -60,7 +60,8 @@ pub(super) fn assemble(
             let shape = array.as_ref().map_or_else(Vec::new, |array| array.shape().to_vec());
             tensors.push(Tensor { shape, values });
         }
-        let mut reader = Reader::new(dialect, &draft.layer.config, &leaf.inputs, Some(&tensors));
+        let inputs = channels_last(&draft.layer.config, &leaf.inputs);
+        let mut reader = Reader::new(dialect, &draft.layer.config, &inputs, Some(&tensors));
         if let Some(layer) = catalog::read(&draft.layer.class, &mut reader) {
             layers.insert(id, layer);
         }
@@ -252,7 +253,8 @@ impl<'a> Survey<'a> {
 
     /// The first reading of a layer.
     fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<Shape>>) {
-        let mut reader = Reader::new(self.dialect, &layer.config, &inputs, None);
+        let shapes = channels_last(&layer.config, &inputs);
+        let mut reader = Reader::new(self.dialect, &layer.config, &shapes, None);
         let computed = catalog::read(&layer.class, &mut reader);
         let leaf = match computed {
             None => {

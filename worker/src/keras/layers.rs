@@ -15,7 +15,10 @@ mod pooling;
 mod reshaping;
 mod scaling;
 mod slicing;
+mod steps;
+mod transposed;
 
+pub use self::transposed::ConvTranspose2d;
 use super::Tensor;
 use super::architecture::Dialect;
 
@@ -29,12 +32,21 @@ pub enum Layer {
     },
     /// Passes its input on.
     Identity,
+    /// Layers of one input each, one after the other.
+    Chain(Vec<Layer>),
+    /// A layer over `[batch, steps, channels]`, which it takes for an image of one row.
+    OverSteps(Box<Layer>),
+    /// A layer whose input has its channels right behind the batch: computed with the channels last, and turned
+    /// back where the output has as many axes as the input.
+    ChannelsFirst(Box<Layer>),
     /// Convolution.
     Conv2d(Conv2d),
     /// Convolution of each channel by itself.
     DepthwiseConv2d(DepthwiseConv2d),
     /// A depthwise convolution followed by a 1×1 one.
     SeparableConv2d(SeparableConv2d),
+    /// Convolution backwards: from its result's size to its input's.
+    ConvTranspose2d(ConvTranspose2d),
     /// Matrix product over the last axis.
     Dense(Dense),
     /// Batch normalization with its moving statistics.

@@ -17,6 +17,9 @@ use super::shapes::{Shape, describe};
 /// Largest size, count or stride that a config may name.
 pub(super) const MAX_SIZE: u64 = 1 << 31;
 
+/// Keras's word for images whose channels come before their rows.
+const CHANNELS_FIRST: &str = "channels_first";
+
 /// Keys that every layer may have and that do not change what it computes.
 const HARMLESS: [&str; 6] =
     ["name", "trainable", "batch_input_shape", "batch_shape", "build_input_shape", "dynamic"];
@@ -51,6 +54,19 @@ pub(super) struct Reader<'a> {
     problems: Vec<String>,
 }
 
+/// The inputs of a layer as it is read: with the channels last, whatever its config says of them.
+pub(super) fn channels_last(config: &Map<String, Value>, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
+    let mut inputs = inputs.to_vec();
+    if is_channels_first(config) {
+        inputs.iter_mut().flatten().filter(|shape| !shape.is_empty()).for_each(|shape| shape.rotate_left(1));
+    }
+    inputs
+}
+
+fn is_channels_first(config: &Map<String, Value>) -> bool {
+    config.get("data_format").is_some_and(|format| format == CHANNELS_FIRST)
+}
+
 /// What came of a reading.
 pub(super) struct Reading {
     /// The weights, in the order in which the layer has them; `None` where an earlier fault hides which.
@@ -60,7 +76,7 @@ pub(super) struct Reading {
 }
 
 impl<'a> Reader<'a> {
-    /// Begins to read a layer whose inputs have these shapes, as far as known.
+    /// Begins to read a layer whose inputs have these shapes, as far as known, which [`channels_last`] gave.
     pub(super) fn new(
         dialect: Dialect,
         config: &'a Map<String, Value>,
@@ -129,12 +145,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `data_format`, of which only one is supported.
-    pub(super) fn channels_last(&mut self) {
+    /// Whether the layer's images have their channels first, so that it was given other shapes than they have.
+    pub(super) fn is_channels_first(&self) -> bool {
+        is_channels_first(self.config)
+    }
+
+    /// `data_format`, which [`is_channels_first`](Self::is_channels_first) answers.
+    pub(super) fn data_format(&mut self) {
         if let Some(value) = self.value("data_format")
             && value != "channels_last"
+            && value != CHANNELS_FIRST
         {
-            self.fault(format!("`data_format` is {}, expected \"channels_last\"", shown(value)));
+            self.fault(format!(
+                "`data_format` is {}, expected \"channels_last\" or \"channels_first\"",
+                shown(value)
+            ));
         }
     }
 
@@ -173,17 +198,26 @@ impl<'a> Reader<'a> {
         self.value(key).map_or(default, |value| self.size_of(key, value))
     }
 
-    /// Two positive whole numbers, or one for both.
-    pub(super) fn pair(&mut self, key: &'static str) -> [usize; 2] {
+    /// As many positive whole numbers as the image has axes, or one for all.
+    pub(super) fn sizes<const AXES: usize>(&mut self, key: &'static str) -> [usize; AXES] {
         match self.value(key) {
-            Some(value) => self.pair_of(key, value),
-            None => self.missing(key, [1, 1]),
+            Some(value) => self.sizes_of(key, value),
+            None => self.missing(key, [1; AXES]),
         }
+    }
+
+    /// As many positive whole numbers as the image has axes, or one for all, with a default.
+    pub(super) fn sizes_or<const AXES: usize>(
+        &mut self,
+        key: &'static str,
+        default: [usize; AXES],
+    ) -> [usize; AXES] {
+        self.value(key).map_or(default, |value| self.sizes_of(key, value))
     }
 
     /// Two positive whole numbers, or one for both, with a default.
     pub(super) fn pair_or(&mut self, key: &'static str, default: [usize; 2]) -> [usize; 2] {
-        self.value(key).map_or(default, |value| self.pair_of(key, value))
+        self.sizes_or(key, default)
     }
 
     /// A whole number of either sign.
@@ -307,15 +341,15 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn pair_of(&mut self, key: &str, value: &Value) -> [usize; 2] {
-        let pair = match value.as_array().map(Vec::as_slice) {
-            Some([first, second]) => size(first).zip(size(second)).map(<[usize; 2]>::from),
-            Some(_) => None,
-            None => size(value).map(|both| [both, both]),
+    fn sizes_of<const AXES: usize>(&mut self, key: &str, value: &Value) -> [usize; AXES] {
+        let sizes = match value.as_array() {
+            Some(list) => list.iter().map(size).collect::<Option<Vec<usize>>>(),
+            None => size(value).map(|all| vec![all; AXES]),
         };
-        pair.unwrap_or_else(|| {
-            self.fault(format!("`{key}` is {}, expected two positive whole numbers", shown(value)));
-            [1, 1]
+        sizes.and_then(|sizes| sizes.try_into().ok()).unwrap_or_else(|| {
+            let count = if AXES == 1 { "one positive whole number" } else { "two positive whole numbers" };
+            self.fault(format!("`{key}` is {}, expected {count}", shown(value)));
+            [1; AXES]
         })
     }
 

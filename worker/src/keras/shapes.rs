@@ -1,8 +1,8 @@
 //! What shape each layer makes of the shapes it gets. A model that passes here fits together.
 
 use super::layers::{
-    Activation, BatchNorm, Conv2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm, MergeKind, Padding,
-    Pool2d, SeparableConv2d,
+    Activation, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm,
+    MergeKind, Padding, Pool2d, SeparableConv2d,
 };
 
 mod operations;
@@ -39,6 +39,10 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
         | Layer::Conv2d(_)
         | Layer::DepthwiseConv2d(_)
         | Layer::SeparableConv2d(_)
+        | Layer::ConvTranspose2d(_)
+        | Layer::Chain(_)
+        | Layer::OverSteps(_)
+        | Layer::ChannelsFirst(_)
         | Layer::Dense(_)
         | Layer::BatchNorm(_)
         | Layer::Activation(_)
@@ -67,6 +71,12 @@ fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         Layer::Conv2d(conv) => convolved(conv, input),
         Layer::DepthwiseConv2d(conv) => convolved_by_channel(conv, input),
         Layer::SeparableConv2d(conv) => convolved_separably(conv, input),
+        Layer::ConvTranspose2d(conv) => convolved_backwards(conv, input),
+        Layer::Chain(layers) => {
+            layers.iter().try_fold(input.clone(), |shape, layer| output_of_one(layer, &shape))
+        }
+        Layer::OverSteps(layer) => over_steps(layer, input),
+        Layer::ChannelsFirst(layer) => channels_first(layer, input),
         Layer::Dense(dense) => densely(dense, input),
         Layer::BatchNorm(norm) => normalized(norm, input),
         Layer::LayerNorm(norm) => normalized_by_image(norm, input),
@@ -157,6 +167,37 @@ fn convolved_separably(conv: &SeparableConv2d, input: &Shape) -> Result<Shape, S
         padding: conv.padding,
     };
     Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, Some(conv.pointwise.shape[3])])
+}
+
+fn convolved_backwards(conv: &ConvTranspose2d, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let kernel = &conv.kernel.shape;
+    if channels.is_some_and(|channels| channels != kernel[3]) {
+        return Err(wrong_channels(input, kernel[3]));
+    }
+    let size = |axis: usize, input: Option<usize>| input.map(|size| conv.output_size(axis, size)).transpose();
+    Ok(vec![size(0, height)?, size(1, width)?, Some(kernel[2])])
+}
+
+fn over_steps(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+    let [steps, channels] = input[..] else {
+        return Err(format!("its input has shape {}, expected [steps, channels]", describe(input)));
+    };
+    let mut output = output_of_one(layer, &vec![Some(1), steps, channels])?;
+    output.remove(0);
+    Ok(output)
+}
+
+fn channels_first(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+    let mut turned = input.clone();
+    if !turned.is_empty() {
+        turned.rotate_left(1);
+    }
+    let mut output = output_of_one(layer, &turned)?;
+    if output.len() == input.len() && !output.is_empty() {
+        output.rotate_right(1);
+    }
+    Ok(output)
 }
 
 fn densely(dense: &Dense, input: &Shape) -> Result<Shape, String> {

@@ -10,7 +10,9 @@ mod norm;
 mod pool;
 mod shape;
 mod slicing;
+mod transposed;
 mod upsampling;
+mod wrapping;
 
 use tensorflow::Output;
 
@@ -25,6 +27,10 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::Conv2d(conv) => conv::conv2d(ops, conv, only(inputs)?),
         Layer::DepthwiseConv2d(conv) => conv::depthwise_conv2d(ops, conv, only(inputs)?),
         Layer::SeparableConv2d(conv) => conv::separable_conv2d(ops, conv, only(inputs)?),
+        Layer::ConvTranspose2d(conv) => transposed::conv_transpose2d(ops, conv, only(inputs)?),
+        Layer::Chain(layers) => wrapping::chain(ops, layers, only(inputs)?),
+        Layer::OverSteps(layer) => wrapping::over_steps(ops, layer, only(inputs)?),
+        Layer::ChannelsFirst(layer) => wrapping::channels_first(ops, layer, only(inputs)?),
         Layer::Dense(dense) => dense::dense(ops, dense, only(inputs)?),
         Layer::BatchNorm(norm) => norm::batch_norm(ops, norm, only(inputs)?),
         Layer::LayerNorm(norm) => norm::layer_norm(ops, norm, only(inputs)?),

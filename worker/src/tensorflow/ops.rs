@@ -148,6 +148,11 @@ impl Ops {
         Ok(description.finish()?.into())
     }
 
+    /// Takes away axes of size 1, which are counted with the batch.
+    pub(super) fn squeeze(&mut self, input: &Output, axes: &[i64]) -> Result<Output, Fault> {
+        self.op("Squeeze", &[input], &[("squeeze_dims", Attribute::Integers(axes))])
+    }
+
     /// Cuts an image into equal parts of its channels.
     pub(super) fn split_channels(&mut self, input: &Output, parts: usize) -> Result<Vec<Output>, Fault> {
         let axis = self.integers(&[], &[3])?;

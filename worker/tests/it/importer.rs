@@ -120,6 +120,11 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         Layer::LayerNorm(norm) => [norm.gamma.as_ref(), norm.beta.as_ref()].into_iter().flatten().collect(),
         Layer::Prelu { alpha } => vec![alpha],
         Layer::Normalization { mean, variance } => vec![mean, variance],
+        Layer::ConvTranspose2d(conv) => {
+            [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
+        }
+        Layer::Chain(layers) => layers.iter().flat_map(weights).collect(),
+        Layer::OverSteps(layer) | Layer::ChannelsFirst(layer) => weights(layer),
         Layer::Input { .. }
         | Layer::Identity
         | Layer::Activation(_)
@@ -317,13 +322,13 @@ fn everything_that_is_not_supported_is_told_at_once() {
     check_problems(
         "many_faults.hdf5",
         &[
-            "layer `conv` (`Conv2DTranspose`): layers of this class are not supported",
+            "layer `conv` (`Conv3D`): layers of this class are not supported",
             "layer `flip` (`my_package.layers>MyLayer`): layers of this class are not supported",
-            "layer `depthwise` (`DepthwiseConv2D`): `data_format` is \"channels_first\"",
+            "layer `depthwise` (`DepthwiseConv2D`): `data_format` is \"channels_between\"",
             "layer `separable` (`SeparableConv2D`): activation \"mish\" is not supported",
             "layer `relu` (`ReLU`): `dtype` is \"int32\"",
             "layer `elu` (`ELU`): its config has the key `sharpness`",
-            "layer `up` (`UpSampling2D`): `interpolation` is \"bicubic\"",
+            "layer `up` (`UpSampling2D`): `interpolation` is \"quintic\"",
             "layer `dense` (`Dense`): `units` is -5, expected a positive whole number",
             "layer `noise` (`Lambda`): it holds Python code, which is never run here",
         ],

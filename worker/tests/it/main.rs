@@ -7,6 +7,8 @@ mod archives;
 #[cfg(test)]
 mod importer;
 #[cfg(test)]
+mod layer_files;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod loading;

@@ -3,18 +3,29 @@
 use crate::keras::layers::{Layer, MergeKind, PoolKind};
 use crate::keras::layers::{
     activation, convolution, dense, framing, inert, input, merging, normalization, operation, pooling,
-    reshaping, scaling,
+    reshaping, scaling, transposed,
 };
 use crate::keras::reader::Reader;
 
 /// Reads a layer of `class`; `None` where the class is not supported. Faults are noted in the reader.
 pub(in crate::keras) fn read(class: &str, reader: &mut Reader) -> Option<Layer> {
+    let layer = by_class(class, reader)?;
+    let turned = reader.is_channels_first() && !matches!(layer, Layer::Identity);
+    Some(if turned { Layer::ChannelsFirst(Box::new(layer)) } else { layer })
+}
+
+fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(match class {
         "InputLayer" => input::input(reader),
 
-        "Conv2D" => convolution::conv2d(reader),
-        "DepthwiseConv2D" => convolution::depthwise_conv2d(reader),
-        "SeparableConv2D" => convolution::separable_conv2d(reader),
+        "Conv2D" | "Convolution2D" => convolution::conv::<2>(reader),
+        "Conv1D" | "Convolution1D" => convolution::conv::<1>(reader),
+        "DepthwiseConv2D" => convolution::depthwise_conv::<2>(reader),
+        "DepthwiseConv1D" => convolution::depthwise_conv::<1>(reader),
+        "SeparableConv2D" | "SeparableConvolution2D" => convolution::separable_conv::<2>(reader),
+        "SeparableConv1D" | "SeparableConvolution1D" => convolution::separable_conv::<1>(reader),
+        "Conv2DTranspose" | "Convolution2DTranspose" => transposed::conv_transpose::<2>(reader),
+        "Conv1DTranspose" | "Convolution1DTranspose" => transposed::conv_transpose::<1>(reader),
         "Dense" => dense::dense(reader),
         "BatchNormalization" | "BatchNormalizationV1" => normalization::batch_normalization(reader),
 

@@ -6,17 +6,17 @@ use crate::keras::layers::{Edges, Interpolation, Layer};
 use crate::keras::reader::{MAX_SIZE, Reader, shown};
 
 pub(super) fn zero_padding(reader: &mut Reader) -> Layer {
-    reader.channels_last();
+    reader.data_format();
     Layer::ZeroPadding2d(edges(reader, "padding", 1))
 }
 
 pub(super) fn cropping(reader: &mut Reader) -> Layer {
-    reader.channels_last();
+    reader.data_format();
     Layer::Cropping2d(edges(reader, "cropping", 0))
 }
 
 pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
-    reader.channels_last();
+    reader.data_format();
     let interpolation = match reader.value("interpolation") {
         None => Interpolation::Nearest,
         Some(value) if value == "nearest" => Interpolation::Nearest,

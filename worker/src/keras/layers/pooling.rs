@@ -5,11 +5,11 @@ use crate::keras::reader::Reader;
 
 pub(super) fn pooling(reader: &mut Reader, kind: PoolKind) -> Layer {
     let size = reader.pair_or("pool_size", [2, 2]);
-    reader.channels_last();
+    reader.data_format();
     Layer::Pool2d(Pool2d { kind, size, strides: reader.pair_or("strides", size), padding: reader.padding() })
 }
 
 pub(super) fn global_pooling(reader: &mut Reader, kind: PoolKind) -> Layer {
-    reader.channels_last();
+    reader.data_format();
     Layer::GlobalPool2d { kind, keep_dims: reader.flag_or("keepdims", false) }
 }

@@ -4,7 +4,7 @@ use crate::keras::layers::Layer;
 use crate::keras::reader::Reader;
 
 pub(super) fn flatten(reader: &mut Reader) -> Layer {
-    reader.channels_last();
+    reader.data_format();
     Layer::Flatten
 }
 

@@ -171,7 +171,7 @@ fn depthwise(ops: &mut Ops, input: &Output, kernel: &Tensor, window: Window) -> 
 
 /// The kernel with zeros between its rows and columns, since TensorFlow's depthwise convolution on a
 /// CPU ignores dilation. Its numbers are those of the dilated one, also at the edges.
-fn dilate(kernel: &Tensor, dilation: [usize; 2]) -> Result<Tensor, Fault> {
+pub(super) fn dilate(kernel: &Tensor, dilation: [usize; 2]) -> Result<Tensor, Fault> {
     if dilation == [1, 1] {
         return Ok(kernel.clone());
     }
@@ -207,7 +207,7 @@ pub(super) fn finish(
     activation(ops, function, &output)
 }
 
-fn image_kernel(kernel: &Tensor) -> Result<[usize; 4], Fault> {
+pub(super) fn image_kernel(kernel: &Tensor) -> Result<[usize; 4], Fault> {
     <[usize; 4]>::try_from(kernel.shape.as_slice())
         .map_err(|_| Fault(format!("its kernel has shape {:?}, expected 4 axes", kernel.shape)))
 }

@@ -1,0 +1,102 @@
+//! Files that Keras 2 and Keras 3 wrote, each with many layers of one family and an output for each case: read,
+//! built and run, every output is what that Keras computes. The files come from
+//! `tests/fixtures/layers/whole/make.py`.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::Deserialize;
+use worker::engine::{Batch, Engine};
+use worker::keras::layers::Layer;
+use worker::keras::{Model, Node};
+use worker::tensorflow::{Convolutions, Library};
+
+use crate::importer::read;
+use crate::support::{largest, largest_difference, library, root};
+
+/// Of the largest value that Keras gives.
+const TOLERANCE: f32 = 1e-5;
+
+#[test]
+fn convolutions_backwards_and_over_steps_are_those_of_keras() {
+    check("convolutions");
+}
+
+#[derive(Deserialize)]
+struct Cases {
+    input: Array,
+    /// By Keras, by case.
+    outputs: BTreeMap<String, BTreeMap<String, Array>>,
+}
+
+#[derive(Deserialize)]
+struct Array {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+fn check(family: &str) {
+    let folder = root().join("worker/tests/fixtures/layers/whole").join(family);
+    let cases: Cases = serde_json::from_slice(&fs::read(folder.join("cases.json")).unwrap()).unwrap();
+    let fast = library().convolutions;
+    for (dialect, outputs) in &cases.outputs {
+        for (ending, convolutions) in [("hdf5", fast), ("keras", Convolutions::Plain)] {
+            let file = format!("keras{dialect}.{ending}");
+            let model = read(&folder.join(&file));
+            check_shapes(&file, &model, outputs);
+            check_values(&file, model, convolutions, (&cases.input, outputs));
+        }
+    }
+}
+
+/// What is known of the outputs before images come is right, and they have as many axes.
+fn check_shapes(file: &str, model: &Model, expected: &BTreeMap<String, Array>) {
+    let shapes = worker::tensorflow::shapes(library(), model).unwrap_or_else(|e| panic!("{file}: {e}"));
+    for output in &model.outputs {
+        let (name, found) = (&model.nodes[*output].name, &shapes[*output]);
+        let expected = &expected[name].shape;
+        let fits = found.len() == expected.len()
+            && found.iter().zip(expected).all(|(found, expected)| found.is_none_or(|size| size == *expected));
+        assert!(fits, "{file}: {name} has shape {found:?}, expected {expected:?}");
+    }
+}
+
+fn check_values(
+    file: &str,
+    model: Model,
+    convolutions: Convolutions,
+    (input, expected): (&Array, &BTreeMap<String, Array>),
+) {
+    let names: Vec<String> = model.outputs.iter().map(|node| model.nodes[*node].name.clone()).collect();
+    assert_eq!(names.len(), expected.len(), "{file}");
+    let image = [input.shape[1], input.shape[2], input.shape[3]];
+    let library = Library { convolutions, ..library().clone() };
+    let engine = worker::tensorflow::engine(&library, with_one_output(model), image)
+        .unwrap_or_else(|e| panic!("{file}: {e}"));
+    let batch = Batch { images: input.shape[0], shape: image, pixels: input.values.clone() };
+    let scores = engine.predict(&batch).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let mut begin = 0;
+    for name in names {
+        let expected = &expected[&name];
+        let end = begin + expected.shape[1..].iter().product::<usize>();
+        let rows = scores.values.chunks(scores.classes).flat_map(|row| &row[begin..end]);
+        let difference = largest_difference(&rows.copied().collect::<Vec<f32>>(), &expected.values);
+        let bound = TOLERANCE * largest(&expected.values).max(1.0);
+        assert!(difference <= bound, "{file}: {name} differs by {difference}, expected at most {bound}");
+        begin = end;
+    }
+    assert_eq!(begin, scores.classes, "{file}");
+}
+
+/// The model with its outputs one after the other in a single one.
+fn with_one_output(mut model: Model) -> Model {
+    let mut add = |name: String, layer: Layer, inputs: Vec<usize>| {
+        model.nodes.push(Node { name, class: String::new(), layer, inputs });
+        model.nodes.len() - 1
+    };
+    let outputs = std::mem::take(&mut model.outputs);
+    let flat = outputs.iter().map(|output| add(format!("flat_{output}"), Layer::Flatten, vec![*output]));
+    let flat = flat.collect();
+    model.outputs = vec![add("all".to_owned(), Layer::Concatenate { axis: -1 }, flat)];
+    model
+}
