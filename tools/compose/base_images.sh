@@ -17,7 +17,11 @@ from_debian() { # IMAGE FOLDER: builds one of the folders here
 }
 
 if ! have debian:bookworm-slim; then
-    command -v debootstrap >/dev/null || { echo "base_images.sh: apt-get install debootstrap" >&2; exit 2; }
+    if ! command -v debootstrap >/dev/null; then
+        [ "$(id -u)" = 0 ] || { echo "base_images.sh: apt-get install debootstrap" >&2; exit 2; }
+        echo "installing debootstrap"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq debootstrap >"$work/log"
+    fi
     echo "making debian:bookworm-slim with debootstrap"
     debootstrap --variant=minbase bookworm "$work/debian" http://deb.debian.org/debian >"$work/log" 2>&1 \
         || { tail -n 20 "$work/log" >&2; exit 1; }

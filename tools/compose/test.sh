@@ -8,16 +8,26 @@
 # honoured.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-docker=${DOCKER:-docker}
 project=classifier-test-$$
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { echo "test-compose: $*" >&2; exit 1; }
 
+# Whether a client builds with BuildKit: one since 23.0 with its component buildx, an older one by itself.
+can_build() { "$1" buildx version >/dev/null 2>&1 || "$1" --version 2>/dev/null | grep -q ' version 20\.'; }
+
+docker=${DOCKER:-docker}
+if [ -z "${DOCKER-}" ] && ! can_build docker; then
+    for other in $(type -ap docker); do
+        can_build "$other" && docker=$other && break
+    done
+fi
+
 if ! "$docker" info >/dev/null 2>&1; then
     echo "test-compose: THERE IS NO DOCKER ENGINE HERE, SO NOTHING WAS TESTED" >&2
     exit 3
 fi
+can_build "$docker" || fail "$("$docker" --version) cannot build images: install its component buildx"
 if "$docker" compose version >/dev/null 2>&1; then
     compose=("$docker" compose)
 else

@@ -11,7 +11,7 @@ struct Packages(BTreeMap<String, BTreeSet<String>>);
 impl Packages {
     fn of_this_workspace() -> Self {
         let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+            .args(["metadata", "--format-version", "1", "--locked"])
             .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")])
             .output()
             .unwrap();
