@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use self::config::ClassesFile;
-pub use self::config::{ModelConfig, Postprocessing, Preprocessing, PreprocessingKind};
+pub use self::config::{ModelConfig, Postprocessing, Precision, Preprocessing, PreprocessingKind};
 use crate::ids::{ModelName, ModelVersion};
 
 /// Configs larger than this are refused, in bytes.

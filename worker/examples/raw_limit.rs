@@ -1,7 +1,7 @@
 //! Times TensorFlow's bare run of prepared batches: what a server of the model can reach at most.
 //!
 //! ```text
-//! echo '8 2 one 5' | cargo run --release --example raw_limit -- MODEL.hdf5 [SIDE]
+//! echo '8 2 one 5' | cargo run --release --example raw_limit -- MODEL.hdf5 [SIDE] [bfloat16]
 //! ```
 //!
 //! Each line of standard input asks for one measurement: images in a batch, callers side by side, whether
@@ -16,13 +16,19 @@ use anyhow::{Context, bail};
 use common::package::ModelFormat;
 use worker::engine::{Batch, EngineError};
 use worker::keras::layers::Layer;
-use worker::tensorflow::{Settings, Spread, TensorflowEngine};
+use worker::tensorflow::{Convolutions, Settings, Spread, TensorflowEngine};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE]") };
+    let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE] [bfloat16]") };
     let side = arguments.get(1).map_or(Ok(224), |text| text.parse().with_context(|| text.clone()))?;
-    let library = worker::tensorflow::open(&Settings::default())?;
+    let mut library = worker::tensorflow::open(&Settings::default())?;
+    match arguments.get(2).map(String::as_str) {
+        None => {}
+        Some("bfloat16") if library.bfloat16 => library.convolutions = Convolutions::Bfloat16,
+        Some("bfloat16") => bail!("this machine does not compute in bfloat16"),
+        Some(other) => bail!("`{other}`: expected bfloat16 or nothing"),
+    }
     let begin = Instant::now();
     let model = worker::keras::open(Path::new(path), ModelFormat::Hdf5)?;
     let shape = image_of(&model, side)?;

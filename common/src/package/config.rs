@@ -23,12 +23,36 @@ pub struct ModelConfig {
     pub preprocessing: Preprocessing,
     /// From the model's output to labels.
     pub postprocessing: Postprocessing,
+    /// `precision`: in what numbers the model computes.
+    pub precision: Precision,
     /// `model_name` as written; the folder's name is what counts.
     pub model_name: Option<String>,
     /// When it was made, as written.
     pub creation_time: Option<String>,
     /// Whatever the author wrote.
     pub comments: Option<String>,
+}
+
+/// In what numbers a model computes, where the machine can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// `float32`, as Keras does.
+    #[default]
+    Float32,
+    /// `bfloat16` in convolutions, about 3 decimal digits: quicker on processors with instructions for it, and
+    /// float32 on others.
+    Bfloat16,
+}
+
+impl Precision {
+    /// Its name in a config.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
+        }
+    }
 }
 
 /// From an image file to the model's input.
@@ -101,12 +125,14 @@ fn read(json: &[u8], files: LabelFiles<'_>) -> Result<(ModelConfig, Option<Class
     let mut problems = Problems(Vec::new());
     let preprocessing = preprocessing(&root, &mut problems);
     let (postprocessing, file) = output::parse(&root, files, &mut problems);
+    let precision = precision(&root, &mut problems);
     let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
     match (preprocessing, postprocessing) {
         (Some(preprocessing), Some(postprocessing)) if problems.0.is_empty() => {
             let config = ModelConfig {
                 preprocessing,
                 postprocessing,
+                precision,
                 model_name: text("model_name"),
                 creation_time: text("creation_time"),
                 comments: text("comments"),
@@ -149,6 +175,15 @@ fn preprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<P
         }
     };
     Some(Preprocessing { input_shape: input_shape?, kind })
+}
+
+fn precision(root: &Map<String, Value>, problems: &mut Problems) -> Precision {
+    const KNOWN: [Precision; 2] = [Precision::Float32, Precision::Bfloat16];
+    if !root.contains_key("precision") {
+        return Precision::default();
+    }
+    let name = problems.choice(root, "precision", &KNOWN.map(Precision::name));
+    KNOWN.into_iter().find(|known| Some(known.name()) == name).unwrap_or_default()
 }
 
 fn input_shape(section: &Map<String, Value>, problems: &mut Problems) -> Option<[usize; 3]> {
@@ -283,6 +318,24 @@ mod tests {
             ModelConfig::parse(text.as_bytes()).unwrap().preprocessing.kind,
             PreprocessingKind::NoPrepro
         );
+    }
+
+    #[test]
+    fn a_package_may_ask_for_another_precision() {
+        for (setting, expected) in [
+            ("", Some(Precision::Float32)),
+            (r#", "precision": "float32""#, Some(Precision::Float32)),
+            (r#", "precision": "bfloat16""#, Some(Precision::Bfloat16)),
+            (r#", "precision": "float8""#, None),
+            (r#", "precision": null"#, None),
+        ] {
+            let text = format!("{}{setting}}}", SOUND.strip_suffix('}').unwrap());
+            let config = ModelConfig::parse(text.as_bytes());
+            assert_eq!(config.as_ref().ok().map(|config| config.precision), expected, "{setting}");
+            if let Err(problems) = config {
+                assert!(problems[0].ends_with("expected one of `float32`, `bfloat16`"), "{problems:?}");
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub enum Layer {
     ChannelsFirst(Box<Layer>),
     /// Convolution.
     Conv2d(Conv2d),
+    /// Convolution of the first input, to whose result the second is added before the activation. In no file: two
+    /// layers that became one.
+    Conv2dAdd(Conv2d),
     /// Convolution of each channel by itself.
     DepthwiseConv2d(DepthwiseConv2d),
     /// A depthwise convolution followed by a 1×1 one.

@@ -34,6 +34,10 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
             Err(format!("it is called on {} inputs, expected 2", inputs.len()))
         }
         Layer::ScaledAdd { .. } => merged(inputs),
+        Layer::Conv2dAdd(conv) => match inputs {
+            [input, addend] => merged(&[convolved(conv, input)?, addend.clone()]),
+            _ => Err(format!("it is called on {} inputs, expected 2", inputs.len())),
+        },
         Layer::Input { shape } => Ok(shape.clone()),
         Layer::Identity
         | Layer::Conv2d(_)
@@ -68,7 +72,7 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
 
 fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     match layer {
-        Layer::Conv2d(conv) => convolved(conv, input),
+        Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => convolved(conv, input),
         Layer::DepthwiseConv2d(conv) => convolved_by_channel(conv, input),
         Layer::SeparableConv2d(conv) => convolved_separably(conv, input),
         Layer::ConvTranspose2d(conv) => convolved_backwards(conv, input),

@@ -2,14 +2,16 @@
 //!
 //! A batch normalization at inference is a scale and an offset for each channel, so it goes into the
 //! kernel and the bias of the convolution before it; a rectifier becomes the convolution's own activation.
-//! Both are left as they are where somebody else reads what stands between.
+//! A sum of a convolution and something else is added by the convolution. All are left as they are where somebody
+//! else reads what stands between.
 
 use std::sync::Arc;
 
-use crate::keras::layers::{Activation, BatchNorm, Layer};
+use crate::keras::layers::{Activation, BatchNorm, Layer, MergeKind};
 use crate::keras::{Model, Tensor};
 
-/// Puts normalizations and rectifiers into the convolutions before them; they become [`Layer::Identity`].
+/// Puts normalizations and rectifiers into the convolutions before them, which become [`Layer::Identity`], and
+/// convolutions into the sums of two behind them, which become [`Layer::Conv2dAdd`].
 pub(super) fn fuse(mut model: Model) -> Model {
     let mut readers = vec![0_usize; model.nodes.len()];
     for read in model.nodes.iter().flat_map(|node| &node.inputs).chain(&model.outputs) {
@@ -18,7 +20,12 @@ pub(super) fn fuse(mut model: Model) -> Model {
         }
     }
     for index in 0..model.nodes.len() {
-        let Some(before) = only_source(&model, &readers, index) else { continue };
+        if matches!(model.nodes[index].layer, Layer::Merge(MergeKind::Add)) {
+            add_while_convolving(&mut model, &mut readers, index);
+            continue;
+        }
+        let [input] = model.nodes[index].inputs[..] else { continue };
+        let Some(before) = only_source(&model, &readers, input) else { continue };
         let layer = std::mem::replace(&mut model.nodes[index].layer, Layer::Identity);
         if !absorb(&mut model.nodes[before].layer, &layer) {
             model.nodes[index].layer = layer;
@@ -27,9 +34,27 @@ pub(super) fn fuse(mut model: Model) -> Model {
     model
 }
 
-/// The node whose output this one alone reads, over nodes that only pass it on.
-fn only_source(model: &Model, readers: &[usize], index: usize) -> Option<usize> {
-    let [mut source] = model.nodes.get(index)?.inputs[..] else { return None };
+/// The sum at `index` takes the convolution that gives one of its two inputs.
+fn add_while_convolving(model: &mut Model, readers: &mut [usize], index: usize) {
+    let [first, second] = model.nodes[index].inputs[..] else { return };
+    for (input, addend) in [(second, first), (first, second)] {
+        let Some(source) = only_source(model, readers, input) else { continue };
+        if let Layer::Conv2d(convolution) = &model.nodes[source].layer
+            && convolution.activation == Activation::Linear
+            && let [image] = model.nodes[source].inputs[..]
+        {
+            let layer = Layer::Conv2dAdd(convolution.clone());
+            model.nodes[source].layer = Layer::Identity;
+            model.nodes[index].layer = layer;
+            model.nodes[index].inputs = vec![image, addend];
+            readers[image] += 1;
+            return;
+        }
+    }
+}
+
+/// The node whose output is read once and nowhere else, as `source`, over nodes that only pass it on.
+fn only_source(model: &Model, readers: &[usize], mut source: usize) -> Option<usize> {
     loop {
         if *readers.get(source)? != 1 {
             return None;
@@ -44,6 +69,14 @@ fn only_source(model: &Model, readers: &[usize], index: usize) -> Option<usize> 
 
 /// Whether the convolution took the layer in.
 fn absorb(convolution: &mut Layer, layer: &Layer) -> bool {
+    if let Layer::Conv2dAdd(sum) = convolution {
+        let plain = sum.activation == Activation::Linear
+            && matches!(layer, Layer::Activation(function) if *function == Activation::RELU);
+        if plain {
+            sum.activation = Activation::RELU;
+        }
+        return plain;
+    }
     let Some(own) = Own::of(convolution) else { return false };
     if *own.activation != Activation::Linear {
         return false;
@@ -181,6 +214,37 @@ mod tests {
         assert_eq!(*convolution.kernel.values, [2.0 * 1.5]);
         assert_eq!(*convolution.bias.unwrap().values, [(5.0 - 1.0) * 1.5 + 0.5]);
         assert_eq!(convolution.activation, Activation::RELU);
+    }
+
+    /// The model above without its rectifier's place: the sum of input and normalization, then a rectifier.
+    fn with_a_sum(inputs: [usize; 2], outputs: &[usize]) -> Model {
+        let mut model = model(outputs);
+        let mut rectifier = model.nodes[3].clone();
+        model.nodes[3].layer = Layer::Merge(MergeKind::Add);
+        model.nodes[3].inputs = inputs.to_vec();
+        rectifier.inputs = vec![3];
+        model.nodes.push(rectifier);
+        model
+    }
+
+    #[test]
+    fn a_sum_takes_the_convolution_that_it_adds_to_and_the_rectifier_behind() {
+        for inputs in [[0, 2], [2, 0]] {
+            let fused = fuse(with_a_sum(inputs, &[4]));
+            let Layer::Conv2dAdd(convolution) = &fused.nodes[3].layer else { panic!("{:?}", fused.nodes) };
+            assert_eq!(*convolution.kernel.values, [2.0 * 1.5]);
+            assert_eq!(convolution.activation, Activation::RELU);
+            assert_eq!(fused.nodes[3].inputs, [0, 0], "the convolution's image, then what is added");
+            assert!([1, 2, 4].iter().all(|index| matches!(fused.nodes[*index].layer, Layer::Identity)));
+        }
+    }
+
+    #[test]
+    fn a_sum_leaves_a_convolution_alone_that_is_read_elsewhere_or_twice() {
+        for (inputs, outputs) in [([0, 2], [4, 2]), ([2, 2], [4, 4])] {
+            let fused = fuse(with_a_sum(inputs, &outputs));
+            assert!(matches!(fused.nodes[3].layer, Layer::Merge(MergeKind::Add)), "{inputs:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A [`Model`] becomes a TensorFlow graph that holds its weights.
 
-use tensorflow::{Graph, Output};
+use tensorflow::{DataType, Graph, Output};
 
 use super::layers;
 use super::library::Convolutions;
@@ -70,7 +70,10 @@ pub(super) fn build(
     let (input, last) = ends.ok_or_else(|| vec!["the model has no input or no output".to_owned()])?;
     // A name of its own, since TensorFlow cannot fetch what it was fed.
     ops.begin(model.nodes.len(), "scores");
-    let scores = ops.unary("Identity", &last).map_err(|Fault(fault)| vec![fault])?;
+    let scores = ops
+        .cast(&last, DataType::Float)
+        .and_then(|last| ops.unary("Identity", &last))
+        .map_err(|Fault(fault)| vec![fault])?;
     let (graph, variables) = ops.finish();
     Ok(BuiltGraph { graph, input, scores, variables, shapes })
 }

@@ -8,6 +8,7 @@ mod dense;
 mod merge;
 mod norm;
 mod pool;
+mod precision;
 mod shape;
 mod slicing;
 mod transposed;
@@ -21,10 +22,12 @@ use crate::keras::layers::{Layer, Padding};
 
 /// Adds what `layer` computes from `inputs`.
 pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Output, Fault> {
+    let inputs = &precision::inputs(ops, layer, inputs)?;
     match layer {
         Layer::Input { shape } => ops.placeholder(shape),
         Layer::Identity => Ok(only(inputs)?.clone()),
         Layer::Conv2d(conv) => conv::conv2d(ops, conv, only(inputs)?),
+        Layer::Conv2dAdd(conv) => conv::conv2d_add(ops, conv, inputs),
         Layer::DepthwiseConv2d(conv) => conv::depthwise_conv2d(ops, conv, only(inputs)?),
         Layer::SeparableConv2d(conv) => conv::separable_conv2d(ops, conv, only(inputs)?),
         Layer::ConvTranspose2d(conv) => transposed::conv_transpose2d(ops, conv, only(inputs)?),
@@ -43,7 +46,7 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::Prelu { alpha } => activation::prelu(ops, alpha, only(inputs)?),
         Layer::Pool2d(pooling) => pool::pool2d(ops, pooling, only(inputs)?),
         Layer::GlobalPool2d { kind, keep_dims } => pool::global_pool2d(ops, *kind, *keep_dims, only(inputs)?),
-        Layer::ZeroPadding2d(edges) => shape::zero_padding2d(ops, *edges, only(inputs)?),
+        Layer::ZeroPadding2d(edges) => ops.pad(only(inputs)?, *edges),
         Layer::Cropping2d(edges) => shape::cropping2d(ops, *edges, only(inputs)?),
         Layer::UpSampling2d { factors, interpolation } => {
             upsampling::upsampling2d(ops, *factors, *interpolation, only(inputs)?)

@@ -74,6 +74,8 @@ pub struct Library {
     pub cores: usize,
     /// How convolutions are computed.
     pub convolutions: Convolutions,
+    /// Whether [`Convolutions::Bfloat16`] works here.
+    pub bfloat16: bool,
 }
 
 /// How convolutions are computed.
@@ -81,6 +83,8 @@ pub struct Library {
 pub enum Convolutions {
     /// With bias and rectifier, by operations of TensorFlow's that are meant for CPUs with oneDNN.
     Fused,
+    /// As fused ones, on numbers of 16 bits with 8 of precision, where a package asks for it.
+    Bfloat16,
     /// By operations that every TensorFlow has.
     Plain,
 }
@@ -125,8 +129,9 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
     tensorflow::library::load()
         .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
     tracing::debug!(folder = %folder.display(), version, "opened the TensorFlow library");
-    let mut library = Library { folder, version, cores, convolutions: Convolutions::Plain };
+    let mut library = Library { folder, version, cores, convolutions: Convolutions::Plain, bfloat16: false };
     library.convolutions = probe::convolutions(&library);
+    library.bfloat16 = library.convolutions == Convolutions::Fused && probe::bfloat16(&library);
     memory::give_back();
     Ok(opened.insert(library).clone())
 }

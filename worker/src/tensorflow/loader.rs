@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use common::package::{ModelConfig, Package};
+use common::package::{ModelConfig, Package, Precision};
 
 use super::fusion::fuse;
 use super::graph::{self, BuiltGraph, NodeShape};
-use super::library::{Library, LibraryError, Settings, open};
+use super::library::{Convolutions, Library, LibraryError, Settings, open};
 use super::session::TensorflowEngine;
 use crate::engine::{Engine, EngineLoader, LoadError};
 use crate::keras::layers::Layer;
@@ -46,7 +46,7 @@ fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<T
     let image = config.preprocessing.input_shape;
     let mut problems = disagreements(&model, image);
     let model = fuse(model);
-    let built = match graph::build(&model, Some(image), library.convolutions) {
+    let built = match graph::build(&model, Some(image), convolutions(library, config.precision)) {
         Ok(built) => Some(built),
         // With images of another shape than the model's own, layers fail for that reason alone.
         Err(faults) if problems.is_empty() => return Err(LoadError::Unservable(faults)),
@@ -63,6 +63,18 @@ fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<T
                 .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
         }
         _ => Err(LoadError::Unservable(problems)),
+    }
+}
+
+/// How convolutions are computed in a package of this precision.
+fn convolutions(library: &Library, precision: Precision) -> Convolutions {
+    match precision {
+        Precision::Bfloat16 if library.bfloat16 => Convolutions::Bfloat16,
+        Precision::Bfloat16 => {
+            tracing::warn!("this machine does not compute in bfloat16, float32 is used");
+            library.convolutions
+        }
+        Precision::Float32 => library.convolutions,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Adds operations to a TensorFlow graph: the only place that speaks the crate's builder.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tensorflow::{DataType, Graph, Operation, Output, Shape, Status, TensorType};
+use tensorflow::{BFloat16, DataType, Graph, Operation, Output, Shape, Status, TensorType};
 
 use super::library::Convolutions;
 use crate::keras::Tensor;
+use crate::keras::layers::Edges;
 
 pub(super) mod fused;
 
@@ -48,12 +50,16 @@ pub(super) struct Variable {
     /// Stores it.
     pub(super) assign: Operation,
     pub(super) value: Tensor,
+    /// In which type it is stored: float32, or bfloat16.
+    pub(super) data_type: DataType,
 }
 
 /// A graph that grows, one layer after the other.
 pub(super) struct Ops {
     graph: Graph,
     variables: Vec<Variable>,
+    /// By name, what has zeros around an image: the image, and how many.
+    padded: HashMap<String, (Output, Edges)>,
     /// Which operations convolve.
     pub(super) convolutions: Convolutions,
     scope: String,
@@ -62,7 +68,14 @@ pub(super) struct Ops {
 
 impl Ops {
     pub(super) fn new(convolutions: Convolutions) -> Self {
-        Self { graph: Graph::new(), variables: Vec::new(), convolutions, scope: String::new(), count: 0 }
+        Self {
+            graph: Graph::new(),
+            variables: Vec::new(),
+            padded: HashMap::new(),
+            convolutions,
+            scope: String::new(),
+            count: 0,
+        }
     }
 
     /// Operations from here on belong to this node. TensorFlow's messages and profiles show the name.
@@ -148,6 +161,24 @@ impl Ops {
         Ok(description.finish()?.into())
     }
 
+    /// Puts zeros around an image.
+    pub(super) fn pad(&mut self, input: &Output, edges: Edges) -> Result<Output, Fault> {
+        let Edges { top, bottom, left, right } = edges;
+        let sides = [0, 0, top, bottom, left, right, 0, 0];
+        let sides = sides.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
+        let sides = self.integers(&[4, 2], &sides)?;
+        let padded = self.binary("Pad", input, &sides)?;
+        if let Ok(name) = padded.operation.name() {
+            self.padded.insert(name, (input.clone(), edges));
+        }
+        Ok(padded)
+    }
+
+    /// The image within the zeros that [`pad`](Self::pad) put around it, for operations that can do without them.
+    pub(super) fn within_zeros(&self, padded: &Output) -> Option<(Output, Edges)> {
+        self.padded.get(&padded.operation.name().ok()?).cloned()
+    }
+
     /// Takes away axes of size 1, which are counted with the batch.
     pub(super) fn squeeze(&mut self, input: &Output, axes: &[i64]) -> Result<Output, Fault> {
         self.op("Squeeze", &[input], &[("squeeze_dims", Attribute::Integers(axes))])
@@ -170,25 +201,41 @@ impl Ops {
     /// moment while it optimizes a graph; of a variable it keeps one. A matrix product loses nothing by
     /// it, unlike a convolution, so the matrices that make some networks large are variables.
     pub(super) fn matrix(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
-        if tensor.values.len() < LARGE { self.weights(tensor) } else { self.variable(tensor) }
+        if tensor.values.len() < LARGE {
+            self.weights(tensor)
+        } else {
+            self.variable(tensor, DataType::Float)
+        }
+    }
+
+    /// The values in another type.
+    pub(super) fn cast(&mut self, input: &Output, to: DataType) -> Result<Output, Fault> {
+        if type_of(input) == to {
+            return Ok(input.clone());
+        }
+        let name = self.next_name("Cast");
+        let mut description = self.graph.new_operation("Cast", &name)?;
+        description.add_input(input.clone());
+        description.set_attr_type("DstT", to)?;
+        Ok(description.finish()?.into())
     }
 
     /// Weights that the session is given before its first run.
-    fn variable(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
+    fn variable(&mut self, tensor: &Tensor, data_type: DataType) -> Result<Output, Fault> {
         let shape = Shape::new(Some(tensor.shape.iter().map(|size| Some(*size as i64)).collect()));
         // Variables of the same name would be one, should two sessions ever share a device's memory.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let unique = format!("weights{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let name = self.next_name("VarHandleOp");
         let mut handle = self.graph.new_operation("VarHandleOp", &name)?;
-        handle.set_attr_type("dtype", DataType::Float)?;
+        handle.set_attr_type("dtype", data_type)?;
         handle.set_attr_shape("shape", &shape)?;
         handle.set_attr_string("shared_name", &unique)?;
         let handle: Output = handle.finish()?.into();
 
         let name = self.next_name("Placeholder");
         let mut feed = self.graph.new_operation("Placeholder", &name)?;
-        feed.set_attr_type("dtype", DataType::Float)?;
+        feed.set_attr_type("dtype", data_type)?;
         feed.set_attr_shape("shape", &shape)?;
         let feed: Output = feed.finish()?.into();
 
@@ -197,12 +244,12 @@ impl Ops {
         assign.add_input(handle.clone());
         assign.add_input(feed.clone());
         let assign = assign.finish()?;
-        self.variables.push(Variable { feed, assign, value: tensor.clone() });
+        self.variables.push(Variable { feed, assign, value: tensor.clone(), data_type });
 
         let name = self.next_name("ReadVariableOp");
         let mut read = self.graph.new_operation("ReadVariableOp", &name)?;
         read.add_input(handle);
-        read.set_attr_type("dtype", DataType::Float)?;
+        read.set_attr_type("dtype", data_type)?;
         Ok(read.finish()?.into())
     }
 
@@ -283,6 +330,17 @@ pub(super) fn native<T: TensorType + Copy>(shape: &[usize], values: &[T]) -> ten
     let mut tensor = tensorflow::Tensor::<T>::new(&dims);
     tensor.copy_from_slice(values);
     tensor
+}
+
+/// The nearest numbers that bfloat16 has.
+pub(super) fn rounded(values: &[f32]) -> Vec<BFloat16> {
+    // The crate's own conversion cuts off.
+    values.iter().map(|value| BFloat16::from(half::bf16::from_f32(*value).to_f32())).collect()
+}
+
+/// What kind of numbers an operation gives.
+pub(super) fn type_of(output: &Output) -> DataType {
+    output.operation.output_type(usize::try_from(output.index).unwrap_or(0))
 }
 
 /// A size as TensorFlow's shapes have it.

@@ -6,12 +6,12 @@ use super::graph;
 use super::library::{Convolutions, Library};
 use super::session::{Spread, TensorflowEngine};
 use crate::engine::{Batch, Engine as _, EngineError};
-use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Layer, Padding};
+use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
 use crate::keras::{Model, Node, Tensor};
 
 /// The convolutions that work here: fused ones where TensorFlow has them and computes on a CPU.
 pub(super) fn convolutions(library: &Library) -> Convolutions {
-    match computes(library) {
+    match computes(library, Convolutions::Fused) {
         Ok(true) => Convolutions::Fused,
         Ok(false) => Convolutions::Plain,
         Err(error) => {
@@ -21,49 +21,63 @@ pub(super) fn convolutions(library: &Library) -> Convolutions {
     }
 }
 
-/// Whether a CPU is computed on, and gives the right number: 2 · 3 + 1 = 7, and 7 · 2 - 10 = 4.
-fn computes(library: &Library) -> Result<bool, EngineError> {
+/// Whether convolutions in bfloat16 work here, which the processor needs instructions for.
+pub(super) fn bfloat16(library: &Library) -> bool {
+    computes(library, Convolutions::Bfloat16).unwrap_or_else(|error| {
+        tracing::debug!(%error, "this machine has no convolutions in bfloat16");
+        false
+    })
+}
+
+/// Whether a CPU is computed on, and gives the right number: of 2 at the left of the lower row 2 · 3 + 1 = 7, then
+/// 7 · 1 - 3 + 2 = 6, then 6 · 2 - 8 = 4.
+fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, EngineError> {
     let image = [1, 1, 1];
-    let built = graph::build(&two_convolutions(), Some(image), Convolutions::Fused)
+    let built = graph::build(&three_convolutions(), Some(image), convolutions)
         .map_err(|faults| EngineError(faults.join("; ")))?;
     let engine = TensorflowEngine::new(library, built, image, 1)?;
     let scores = engine.run_bare(&Batch { images: 1, shape: image, pixels: vec![2.0] }, Spread::OneCore)?;
     Ok(engine.device() == "cpu" && scores.values == [4.0])
 }
 
-fn two_convolutions() -> Model {
-    let kernel = |value| Tensor { shape: vec![1; 4], values: Arc::from([value]) };
-    let bias = |value| Some(Tensor { shape: vec![1], values: Arc::from([value]) });
+/// Of each kind one: with zeros around the image, with a sum, by channel.
+fn three_convolutions() -> Model {
     let [strides, dilation] = [[1, 1]; 2];
-    let full = Conv2d {
-        kernel: kernel(3.0),
-        bias: bias(1.0),
-        strides,
-        dilation,
-        padding: Padding::Same,
-        groups: 1,
-        activation: Activation::RELU,
-    };
-    let depthwise = DepthwiseConv2d {
-        kernel: kernel(2.0),
-        bias: bias(-10.0),
+    let values = |values: &[f32]| Arc::from(values);
+    let bias = |value| Some(Tensor { shape: vec![1], values: values(&[value]) });
+    let full = |kernel, offset| Conv2d {
+        kernel,
+        bias: bias(offset),
         strides,
         dilation,
         padding: Padding::Valid,
+        groups: 1,
+        activation: Activation::RELU,
+    };
+    let single = |value| Tensor { shape: vec![1; 4], values: values(&[value]) };
+    let four = Tensor { shape: vec![2, 2, 1, 1], values: values(&[10.0, 20.0, 3.0, 40.0]) };
+    let depthwise = DepthwiseConv2d {
+        kernel: single(2.0),
+        bias: bias(-8.0),
+        strides,
+        dilation,
+        padding: Padding::Same,
         activation: Activation::Linear,
     };
-    let flat = [
-        Layer::Input { shape: vec![Some(1); 3] },
-        Layer::Conv2d(full),
-        Layer::DepthwiseConv2d(depthwise),
-        Layer::Flatten,
+    let layers = [
+        (Layer::Input { shape: vec![Some(1); 3] }, vec![]),
+        (Layer::ZeroPadding2d(Edges { top: 1, bottom: 0, left: 0, right: 1 }), vec![0]),
+        (Layer::Conv2d(full(four, 1.0)), vec![1]),
+        (Layer::Conv2dAdd(full(single(1.0), -3.0)), vec![2, 0]),
+        (Layer::DepthwiseConv2d(depthwise), vec![3]),
+        (Layer::Flatten, vec![4]),
     ];
-    let node = |(index, layer): (usize, Layer)| Node {
+    let node = |(index, (layer, inputs)): (usize, (Layer, Vec<usize>))| Node {
         name: format!("probe{index}"),
         class: "Probe".to_owned(),
         layer,
-        inputs: index.checked_sub(1).into_iter().collect(),
+        inputs,
     };
-    let nodes: Vec<Node> = flat.into_iter().enumerate().map(node).collect();
+    let nodes: Vec<Node> = layers.into_iter().enumerate().map(node).collect();
     Model { name: "probe".to_owned(), outputs: vec![nodes.len() - 1], nodes, input: 0, summary: Vec::new() }
 }

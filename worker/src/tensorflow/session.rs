@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use tensorflow::{Graph, Output, Session, SessionOptions, SessionRunArgs, Status, Tensor};
+use tensorflow::{
+    BFloat16, DataType, Graph, Output, Session, SessionOptions, SessionRunArgs, Status, Tensor,
+};
 
 use super::cores::Cores;
 use super::graph::BuiltGraph;
 use super::library::Library;
 use super::memory;
-use super::ops::{Variable, native};
+use super::ops::{Variable, native, rounded};
 use super::protobuf::Message;
 use crate::engine::{Batch, Engine, EngineError, Scores};
 
@@ -298,7 +300,12 @@ fn device(session: &Session) -> Result<Device, EngineError> {
 /// Gives the variables their values. Ours are given up one by one as they become TensorFlow's.
 fn assign(session: &Session, variables: Vec<Variable>) -> Result<(), EngineError> {
     let own = |variable: Variable| {
-        (variable.feed, variable.assign, native(&variable.value.shape, &variable.value.values))
+        let shape = &variable.value.shape;
+        let value = match variable.data_type {
+            DataType::BFloat16 => Value::Half(native(shape, &rounded(&variable.value.values))),
+            _ => Value::Single(native(shape, &variable.value.values)),
+        };
+        (variable.feed, variable.assign, value)
     };
     let variables: Vec<_> = variables.into_iter().map(own).collect();
     if variables.is_empty() {
@@ -306,10 +313,19 @@ fn assign(session: &Session, variables: Vec<Variable>) -> Result<(), EngineError
     }
     let mut arguments = SessionRunArgs::new();
     for (feed, assign, value) in &variables {
-        arguments.add_feed(&feed.operation, feed.index, value);
+        match value {
+            Value::Single(value) => arguments.add_feed(&feed.operation, feed.index, value),
+            Value::Half(value) => arguments.add_feed(&feed.operation, feed.index, value),
+        }
         arguments.add_target(assign);
     }
     session.run(&mut arguments).map_err(failed)
+}
+
+/// What a variable is given.
+enum Value {
+    Single(Tensor<f32>),
+    Half(Tensor<BFloat16>),
 }
 
 fn failed(status: Status) -> EngineError {

@@ -103,7 +103,9 @@ pub(crate) fn check_facts(model: &Model, facts: &str) {
 /// A layer's weights in Keras's order.
 fn weights(layer: &Layer) -> Vec<&Tensor> {
     match layer {
-        Layer::Conv2d(conv) => [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect(),
+        Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => {
+            [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
+        }
         Layer::DepthwiseConv2d(conv) => {
             [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
         }

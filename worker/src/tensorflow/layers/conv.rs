@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tensorflow::Output;
+use tensorflow::{DataType, Output};
 
 use super::activation::activation;
-use super::{expect_last_axis, over_image, padding};
+use super::{expect_last_axis, merge, over_image, padding};
 use crate::keras::Tensor;
-use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Padding, SeparableConv2d};
+use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, MergeKind, Padding, SeparableConv2d};
 use crate::tensorflow::fusion::rectifier;
 use crate::tensorflow::library::Convolutions;
-use crate::tensorflow::ops::fused::{Fused, Kind};
+use crate::tensorflow::ops::fused::{Fused, Kind, Zeros};
 use crate::tensorflow::ops::{Attribute, Fault, Ops};
 
 pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Output, Fault> {
@@ -18,13 +18,36 @@ pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Out
     expect_last_axis(ops, input, channels * conv.groups)?;
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
     if conv.groups == 1 {
-        let whole = Whole { kind: Kind::Full, kernel: &conv.kernel, bias: conv.bias.as_ref(), window };
-        if let Some(output) = fused(ops, &whole, conv.activation, input)? {
+        if let Some(output) = fused(ops, &whole_of(conv), input, None)? {
             return Ok(output);
         }
     }
-    let output = grouped(ops, input, &conv.kernel, conv.groups, window)?;
+    let input = ops.cast(input, DataType::Float)?;
+    let output = grouped(ops, &input, &conv.kernel, conv.groups, window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
+}
+
+/// The convolution of the first input, then the second added, then the activation.
+pub(super) fn conv2d_add(ops: &mut Ops, conv: &Conv2d, inputs: &[Output]) -> Result<Output, Fault> {
+    let [input, addend] = inputs else {
+        return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
+    };
+    if conv.groups == 1
+        && let Some(output) = fused(ops, &whole_of(conv), input, Some(addend))?
+    {
+        return Ok(output);
+    }
+    let convolved = conv2d(ops, &Conv2d { activation: Activation::Linear, ..conv.clone() }, input)?;
+    let convolved = ops.cast(&convolved, DataType::Float)?;
+    let addend = ops.cast(addend, DataType::Float)?;
+    let sum = merge::merge(ops, MergeKind::Add, &[convolved, addend])?;
+    activation(ops, conv.activation, &sum)
+}
+
+fn whole_of(conv: &Conv2d) -> Whole<'_> {
+    let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
+    let (kernel, bias) = (&conv.kernel, conv.bias.as_ref());
+    Whole { kind: Kind::Full, kernel, bias, window, activation: conv.activation }
 }
 
 pub(super) fn depthwise_conv2d(
@@ -33,11 +56,13 @@ pub(super) fn depthwise_conv2d(
     input: &Output,
 ) -> Result<Output, Fault> {
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
-    let whole = Whole { kind: Kind::Depthwise, kernel: &conv.kernel, bias: conv.bias.as_ref(), window };
-    if let Some(output) = fused(ops, &whole, conv.activation, input)? {
+    let (kernel, bias) = (&conv.kernel, conv.bias.as_ref());
+    let whole = Whole { kind: Kind::Depthwise, kernel, bias, window, activation: conv.activation };
+    if let Some(output) = fused(ops, &whole, input, None)? {
         return Ok(output);
     }
-    let output = depthwise(ops, input, &conv.kernel, window)?;
+    let input = ops.cast(input, DataType::Float)?;
+    let output = depthwise(ops, &input, &conv.kernel, window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
 }
 
@@ -68,18 +93,20 @@ struct Whole<'a> {
     kernel: &'a Tensor,
     bias: Option<&'a Tensor>,
     window: Window,
+    activation: Activation,
 }
 
 /// The convolution as one operation; nothing where there is none for it.
 fn fused(
     ops: &mut Ops,
     whole: &Whole<'_>,
-    function: Activation,
     input: &Output,
+    addend: Option<&Output>,
 ) -> Result<Option<Output>, Fault> {
-    let [_, _, channels, outputs] = image_kernel(whole.kernel)?;
+    let [height, width, channels, outputs] = image_kernel(whole.kernel)?;
     expect_last_axis(ops, input, channels)?;
     let Window { strides, dilation, padding: edges } = whole.window;
+    let function = whole.activation;
     let outputs = match whole.kind {
         Kind::Full => outputs,
         Kind::Depthwise => channels * outputs,
@@ -92,17 +119,70 @@ fn fused(
     if ops.convolutions == Convolutions::Plain || !fits {
         return Ok(None);
     }
-    let steps: Vec<&str> = std::iter::once("BiasAdd").chain(rectifier).collect();
+    if let Some(addend) = addend {
+        let (Some(result), [_, sizes @ ..]) = (result_sizes(ops, whole, input)?, &ops.sizes(addend)?[..])
+        else {
+            return Ok(None);
+        };
+        if *sizes != result.map(Some) {
+            return Ok(None);
+        }
+    }
+    let steps: Vec<&str> = ["BiasAdd"].into_iter().chain(addend.map(|_| "Add")).chain(rectifier).collect();
     let bias = whole.bias.map_or_else(|| vec![0.0; outputs], |bias| bias.values.to_vec());
+    let around = if edges == Padding::Valid { ops.within_zeros(input) } else { None };
+    let pretended = match around {
+        Some((image, zeros)) => {
+            pretended(ops, whole.kind, &image, [height, width], (strides, zeros))?.map(|zeros| (image, zeros))
+        }
+        None => None,
+    };
+    let (input, padding) = pretended.unwrap_or_else(|| (input.clone(), Zeros::Usual(padding(edges))));
     let operation = Fused {
         kind: whole.kind,
         kernel: whole.kernel,
         bias: &bias,
+        addend,
         steps: &steps,
         strides: over_image(strides),
-        padding: padding(edges),
+        padding,
     };
-    ops.fused(&operation, input).map(Some)
+    ops.fused(&operation, &input).map(Some)
+}
+
+/// How an operation of this kind says by itself that there are zeros around its image, if it can.
+fn pretended(
+    ops: &Ops,
+    kind: Kind,
+    image: &Output,
+    kernel: [usize; 2],
+    (strides, zeros): ([usize; 2], Edges),
+) -> Result<Option<Zeros>, Fault> {
+    let [_, Some(height), Some(width), _] = ops.sizes(image)?[..] else { return Ok(None) };
+    let usual = [0, 1].map(|axis| same_zeros([height, width][axis], kernel[axis], strides[axis]));
+    if usual == [(zeros.top, zeros.bottom), (zeros.left, zeros.right)] {
+        return Ok(Some(Zeros::Usual(padding(Padding::Same))));
+    }
+    Ok((kind == Kind::Full).then_some(Zeros::Exactly(zeros)))
+}
+
+/// How many zeros [`Padding::Same`] puts before and behind an axis.
+fn same_zeros(size: usize, kernel: usize, stride: usize) -> (usize, usize) {
+    let reach = (size.div_ceil(stride).saturating_sub(1)) * stride + kernel;
+    let zeros = reach.saturating_sub(size);
+    (zeros / 2, zeros - zeros / 2)
+}
+
+/// Height, width and channels of a convolution's result, where they are known.
+fn result_sizes(ops: &Ops, whole: &Whole<'_>, input: &Output) -> Result<Option<[usize; 3]>, Fault> {
+    let [_, Some(height), Some(width), _] = ops.sizes(input)?[..] else { return Ok(None) };
+    let kernel = image_kernel(whole.kernel)?;
+    let Window { strides, padding, .. } = whole.window;
+    let moved = |size: usize, axis: usize| match padding {
+        Padding::Same => Some(size.div_ceil(strides[axis])),
+        Padding::Valid => Some(size.checked_sub(kernel[axis])? / strides[axis] + 1),
+    };
+    Ok(moved(height, 0).zip(moved(width, 1)).map(|(height, width)| [height, width, kernel[3]]))
 }
 
 /// A convolution for each group of channels. TensorFlow's operation knows groups, but its optimizer fuses

@@ -7,8 +7,10 @@
 
 use tensorflow::{DataType, Output};
 
-use super::{Fault, Ops};
+use super::{Fault, Ops, rounded};
 use crate::keras::Tensor;
+use crate::keras::layers::Edges;
+use crate::tensorflow::library::Convolutions;
 
 /// Elements from which a kernel is a variable: 64 KiB. Reading one takes an operation in every run.
 const WORTH_A_VARIABLE: usize = 16 << 10;
@@ -19,11 +21,22 @@ pub(in crate::tensorflow) struct Fused<'a> {
     pub(in crate::tensorflow) kernel: &'a Tensor,
     /// As many values as there are output channels.
     pub(in crate::tensorflow) bias: &'a [f32],
-    /// TensorFlow's words for what follows the convolution: `BiasAdd`, then `Relu` or `Relu6`.
+    /// What is added then, of the result's shape.
+    pub(in crate::tensorflow) addend: Option<&'a Output>,
+    /// TensorFlow's words for what follows the convolution: `BiasAdd`, `Add` where there is an addend, then `Relu`
+    /// or `Relu6`.
     pub(in crate::tensorflow) steps: &'a [&'a str],
     pub(in crate::tensorflow) strides: [i64; 4],
-    /// TensorFlow's word for it.
-    pub(in crate::tensorflow) padding: &'static str,
+    pub(in crate::tensorflow) padding: Zeros,
+}
+
+/// Zeros around the image, of which the operation only pretends that they are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tensorflow) enum Zeros {
+    /// TensorFlow's word for how many.
+    Usual(&'static str),
+    /// So many; only a [`Kind::Full`] knows that.
+    Exactly(Edges),
 }
 
 /// Which convolution.
@@ -42,36 +55,59 @@ impl Ops {
         fused: &Fused<'_>,
         input: &Output,
     ) -> Result<Output, Fault> {
-        let kernel = if fused.kernel.values.len() < WORTH_A_VARIABLE {
-            self.weights(fused.kernel)?
-        } else {
-            self.variable(fused.kernel)?
+        let data_type = match self.convolutions {
+            Convolutions::Bfloat16 => DataType::BFloat16,
+            Convolutions::Fused | Convolutions::Plain => DataType::Float,
         };
-        let bias = self.constant(&[fused.bias.len()], fused.bias)?;
+        let input = self.cast(input, data_type)?;
+        let kernel = if fused.kernel.values.len() < WORTH_A_VARIABLE {
+            self.constant_of(&fused.kernel.shape, &fused.kernel.values, data_type)?
+        } else {
+            self.variable(fused.kernel, data_type)?
+        };
+        let mut arguments = vec![self.constant_of(&[fused.bias.len()], fused.bias, data_type)?];
+        if let Some(addend) = fused.addend {
+            arguments.push(self.cast(addend, data_type)?);
+        }
         let kind = match fused.kind {
             Kind::Full => "_MklNativeFusedConv2D",
             Kind::Depthwise => "_MklNativeFusedDepthwiseConv2dNative",
         };
         let name = self.next_name("Fused");
         let mut description = self.graph.new_operation(kind, &name)?;
-        description.add_input(input.clone());
+        description.add_input(input);
         description.add_input(kernel);
-        description.add_input_list(&[bias]);
-        description.set_attr_type("T", DataType::Float)?;
-        description.set_attr_int("num_args", 1)?;
+        description.add_input_list(&arguments);
+        description.set_attr_type("T", data_type)?;
+        description.set_attr_int("num_args", arguments.len() as i64)?;
         if fused.kind == Kind::Full {
             // Arguments in the memory of the host, of which there are none.
             description.add_input_list(&[]);
             description.set_attr_int("num_host_args", 0)?;
-            description.set_attr_type_list("TArgs", &[DataType::Float])?;
+            description.set_attr_type_list("TArgs", &vec![data_type; arguments.len()])?;
         }
         description.set_attr_int_list("strides", &fused.strides)?;
-        description.set_attr_string("padding", fused.padding)?;
+        match fused.padding {
+            Zeros::Usual(word) => description.set_attr_string("padding", word)?,
+            Zeros::Exactly(Edges { top, bottom, left, right }) => {
+                let edges = [0, 0, top, bottom, left, right, 0, 0].map(|size| size as i64);
+                description.set_attr_string("padding", "EXPLICIT")?;
+                description.set_attr_int_list("explicit_paddings", &edges)?;
+            }
+        }
         description.set_attr_string_list("fused_ops", fused.steps)?;
         // What was brought into order is kept.
         description.set_attr_bool("is_filter_const", true)?;
         // The label under which oneDNN's kernels for ordinary tensors are registered.
         description.set_attr_string("_kernel", "MklNameChangeOp")?;
         Ok(description.finish()?.into())
+    }
+
+    fn constant_of(&mut self, shape: &[usize], values: &[f32], data_type: DataType) -> Result<Output, Fault> {
+        if data_type == DataType::BFloat16 {
+            self.typed_constant(shape, &rounded(values))
+        } else {
+            self.constant(shape, values)
+        }
     }
 }
