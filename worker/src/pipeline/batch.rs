@@ -5,8 +5,8 @@
 //!
 //! A batch starts as soon as a thread is free and either it is full or its first image has waited for
 //! [`BatchLimits::max_delay`], which is zero unless set. So an idle worker adds no delay, and a busy one
-//! makes larger batches the more waits. Images are copied into the batch they will run in when they
-//! arrive, while other batches run: a free thread finds its next batch assembled.
+//! makes larger batches the more waits. Without a delay a thread takes its share of what waits for a CPU and leaves
+//! the rest to the others, so that the images of one request are done at about the same time.
 
 mod engine_call;
 
@@ -19,6 +19,9 @@ use common::telemetry::names;
 use tokio::sync::oneshot;
 
 use crate::engine::{Engine, EngineError};
+
+/// Images that a core computes at once: as many as its caches hold well what is between two operations.
+pub const LARGEST_SHARE_OF_A_CORE: usize = 4;
 
 /// How large a batch may become and how long it may be waited for.
 #[derive(Debug, Clone, Copy)]
@@ -38,25 +41,36 @@ pub struct Lanes<T> {
 
 struct Lane<T> {
     version: ModelVersion,
-    /// Batches that may run at a time, and those that do.
-    at_once: usize,
+    calls: Calls,
+    /// Batches that run.
     running: usize,
-    /// Oldest first; all but the last are full.
-    forming: VecDeque<Forming<T>>,
+    /// Oldest first.
+    waiting: VecDeque<Waiting<T>>,
 }
 
-struct Forming<T> {
+struct Waiting<T> {
     since: Instant,
     pixels: Vec<f32>,
-    tickets: Vec<T>,
+    ticket: T,
+}
+
+/// How a model is best called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calls {
+    /// Calls that may run at a time.
+    pub at_once: usize,
+    /// Among how many calls the images that wait are divided, at least 1.
+    pub shares: usize,
+    /// Most images of a share.
+    pub largest_share: usize,
 }
 
 /// An image that comes to wait.
 pub struct Arrival<'a, T> {
     /// Of its model.
     pub version: &'a ModelVersion,
-    /// Batches of this model that may run at a time.
-    pub at_once: usize,
+    /// How its model is called.
+    pub calls: Calls,
     /// Its preprocessed values, for every image of the version as many.
     pub pixels: Vec<f32>,
     /// What it is known by.
@@ -94,20 +108,13 @@ impl<T> Lanes<T> {
 
     /// An image arrives.
     pub fn push(&mut self, arrival: Arrival<'_, T>, now: Instant) {
-        let Arrival { version, at_once, pixels, ticket } = arrival;
+        let Arrival { version, calls, pixels, ticket } = arrival;
         let index = self.lanes.iter().position(|lane| lane.version == *version).unwrap_or_else(|| {
             let version = version.clone();
-            self.lanes.push_back(Lane { version, at_once, running: 0, forming: VecDeque::new() });
+            self.lanes.push_back(Lane { version, calls, running: 0, waiting: VecDeque::new() });
             self.lanes.len() - 1
         });
-        let forming = &mut self.lanes[index].forming;
-        match forming.back_mut().filter(|last| last.tickets.len() < self.limits.max_images) {
-            Some(last) => {
-                last.pixels.extend_from_slice(&pixels);
-                last.tickets.push(ticket);
-            }
-            None => forming.push_back(Forming { since: now, pixels, tickets: vec![ticket] }),
-        }
+        self.lanes[index].waiting.push_back(Waiting { since: now, pixels, ticket });
     }
 
     /// Decides for a thread that is free.
@@ -117,14 +124,10 @@ impl<T> Lanes<T> {
         let Some(index) = self.lanes.iter().position(|lane| due(lane).is_some_and(|due| due <= now)) else {
             return self.lanes.iter().filter_map(due).min().map_or(Next::Idle, Next::WaitUntil);
         };
-        let formed = self.lanes.remove(index).and_then(|mut lane| {
-            let oldest = lane.forming.pop_front();
-            let version = lane.version.clone();
-            lane.running += 1;
-            self.lanes.push_back(lane);
-            oldest.map(|Forming { pixels, tickets, .. }| Formed { version, pixels, tickets })
-        });
-        formed.map_or(Next::Idle, Next::Run)
+        let Some(mut lane) = self.lanes.remove(index) else { return Next::Idle };
+        let formed = lane.form(limits);
+        self.lanes.push_back(lane);
+        Next::Run(formed)
     }
 
     /// A batch of this version was run.
@@ -132,16 +135,42 @@ impl<T> Lanes<T> {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.version == *version) {
             lane.running = lane.running.saturating_sub(1);
         }
-        self.lanes.retain(|lane| lane.running > 0 || !lane.forming.is_empty());
+        self.lanes.retain(|lane| lane.running > 0 || !lane.waiting.is_empty());
     }
 }
 
 impl<T> Lane<T> {
-    /// When its oldest batch may run; none while it has none, or while as many run as may.
+    /// When its next batch may run; none while nothing waits, or while as many run as may.
     fn due(&self, limits: BatchLimits) -> Option<Instant> {
-        let oldest = self.forming.front().filter(|_| self.running < self.at_once)?;
-        let full = oldest.tickets.len() >= limits.max_images;
+        let oldest = self.waiting.front().filter(|_| self.running < self.calls.at_once)?;
+        let full = self.waiting.len() >= limits.max_images;
         Some(if full { oldest.since } else { oldest.since + limits.max_delay })
+    }
+
+    /// Takes the oldest images out.
+    fn form(&mut self, limits: BatchLimits) -> Formed<T> {
+        let waiting = self.waiting.len();
+        // Who sets a delay wants whole batches for it.
+        let share = if limits.max_delay.is_zero() {
+            waiting.div_ceil(self.calls.shares.max(1)).min(self.calls.largest_share)
+        } else {
+            waiting
+        };
+        let images = share.min(limits.max_images).clamp(1, waiting);
+        let mut formed =
+            Formed { version: self.version.clone(), pixels: Vec::new(), tickets: Vec::with_capacity(images) };
+        for Waiting { pixels, ticket, .. } in self.waiting.drain(..images) {
+            if formed.pixels.is_empty() {
+                // One image alone is not copied.
+                formed.pixels = pixels;
+                formed.pixels.reserve_exact(formed.pixels.len() * (images - 1));
+            } else {
+                formed.pixels.extend_from_slice(&pixels);
+            }
+            formed.tickets.push(ticket);
+        }
+        self.running += 1;
+        formed
     }
 }
 
@@ -163,6 +192,7 @@ pub struct Batcher {
 }
 
 struct Shared {
+    threads: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -179,10 +209,11 @@ impl Batcher {
     /// The system gives no thread.
     pub fn start(limits: BatchLimits, threads: usize) -> std::io::Result<Self> {
         let state = State { lanes: Lanes::new(limits), closed: false };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let threads = threads.max(1);
+        let shared = Arc::new(Shared { threads, state: Mutex::new(state), changed: Condvar::new() });
         // Made first: should a thread fail to start, dropping it ends those that did.
         let batcher = Self { shared: Arc::clone(&shared) };
-        for number in 0..threads.max(1) {
+        for number in 0..threads {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name(format!("inference-{number}"))
@@ -201,8 +232,8 @@ impl Batcher {
             return;
         }
         metrics::gauge!(names::BATCH_QUEUE_IMAGES).increment(1.0);
-        let at_once = calls_at_once(ticket.engine.device());
-        let arrival = Arrival { version, at_once, pixels, ticket };
+        let calls = calls(ticket.engine.device(), self.shared.threads);
+        let arrival = Arrival { version, calls, pixels, ticket };
         self.shared.state().lanes.push(arrival, Instant::now());
         self.shared.changed.notify_one();
     }
@@ -252,11 +283,16 @@ impl Shared {
     }
 }
 
-/// How many calls of one model are worth running at once. A GPU computes one after the other: a second
-/// call keeps it busy while the first one's answer is fetched, more would only make smaller batches. A CPU
-/// takes as many as there are threads.
-fn calls_at_once(device: &str) -> usize {
-    if device.starts_with("gpu") { 2 } else { usize::MAX }
+/// How a model on this device is best called.
+fn calls(device: &str, threads: usize) -> Calls {
+    if device.starts_with("gpu") {
+        // It computes one call after the other and gains from large ones: a second keeps it busy while the
+        // first one's answer is fetched, more would only make smaller batches.
+        Calls { at_once: 2, shares: 1, largest_share: usize::MAX }
+    } else {
+        // A core gains nothing from more than a few images at once, and others may be free before it.
+        Calls { at_once: usize::MAX, shares: threads, largest_share: LARGEST_SHARE_OF_A_CORE }
+    }
 }
 
 /// A count as the metrics want it.
@@ -270,6 +306,7 @@ mod tests {
     use super::*;
 
     const LIMITS: BatchLimits = BatchLimits { max_images: 3, max_delay: Duration::from_millis(10) };
+    const ONE_BY_ONE: Calls = Calls { at_once: 2, shares: 1, largest_share: usize::MAX };
 
     fn version(number: u8) -> ModelVersion {
         ModelVersion::from_digest([number; 32])
@@ -279,7 +316,7 @@ mod tests {
     fn push(lanes: &mut Lanes<u8>, model: u8, numbers: std::ops::Range<u8>, now: Instant) {
         for number in numbers {
             let (pixels, ticket) = (vec![f32::from(number)], number);
-            lanes.push(Arrival { version: &version(model), at_once: 2, pixels, ticket }, now);
+            lanes.push(Arrival { version: &version(model), calls: ONE_BY_ONE, pixels, ticket }, now);
         }
     }
 
@@ -330,6 +367,31 @@ mod tests {
         push(&mut lanes, 1, 7..8, now);
         lanes.finished(&version(1));
         assert_eq!(tickets(lanes.next(now)), [6, 7]);
+    }
+
+    #[test]
+    fn each_thread_takes_its_share_of_what_waits() {
+        let now = Instant::now();
+        let calls = Calls { at_once: usize::MAX, shares: 2, largest_share: 4 };
+        for (waiting, batches) in
+            [(1, vec![1]), (2, vec![1, 1]), (7, vec![4, 2, 1]), (9, vec![4, 3, 1, 1]), (20, vec![4; 4])]
+        {
+            let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO });
+            for number in 0..waiting {
+                let (pixels, ticket) = (vec![f32::from(number)], number);
+                lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
+            }
+            let formed: Vec<Vec<u8>> = batches.iter().map(|_| tickets(lanes.next(now))).collect();
+            assert_eq!(formed.iter().map(Vec::len).collect::<Vec<_>>(), batches, "{waiting} wait");
+            let in_order: Vec<u8> = (0..).take(batches.iter().sum()).collect();
+            assert_eq!(formed.concat(), in_order, "{waiting} wait");
+        }
+    }
+
+    #[test]
+    fn a_gpu_gets_all_that_waits_and_a_core_its_share() {
+        assert_eq!(calls("gpu:0", 8), Calls { at_once: 2, shares: 1, largest_share: usize::MAX });
+        assert_eq!(calls("cpu", 8), Calls { at_once: usize::MAX, shares: 8, largest_share: 4 });
     }
 
     #[test]

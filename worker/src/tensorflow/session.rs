@@ -13,11 +13,12 @@ use super::memory;
 use super::ops::{Variable, native, rounded};
 use super::protobuf::Message;
 use crate::engine::{Batch, Engine, EngineError, Scores};
+use crate::pipeline::batch::LARGEST_SHARE_OF_A_CORE;
 
 /// Most images in one run on a CPU: what an operation leaves for the next one then stays in the
 /// processor's cache, and takes less memory. MobileNetV2 loses a sixth of its speed at 32 images a run
 /// against 8, and 4 are as quick as 8.
-const MAX_RUN: usize = 4;
+const MAX_RUN: usize = LARGEST_SHARE_OF_A_CORE;
 
 /// A lone batch runs over all cores only where that takes less than this part of the time on one core,
 /// since nobody else can compute meanwhile.
