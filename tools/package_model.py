@@ -41,7 +41,7 @@ def main(words=None):
         sys.exit(f"package_model: {fault}")
     for example in examples:
         print(f"{example['image']:<32}{' '.join(f'{score:.4f}' for score in example['scores'][:8])}")
-    print(f"{arguments.models_dir}/{arguments.name} is made: `classifier check {arguments.name}` compares the service with it")
+    print(f"{arguments.models_dir}/{arguments.name} is made, `classifier check {arguments.name}` tries it in the service")
 
 
 def parser():
@@ -64,7 +64,8 @@ def parser():
     how.add_argument("--interpolation", help="as the framework calls it; its default without this")
     for flag in ("--crop-to-aspect-ratio", "--pad-to-aspect-ratio", "--antialias"):
         how.add_argument(flag, action="store_true", default=None)
-    how.add_argument("--resize-shorter-side", type=int, metavar="PIXELS", help="torchvision's `Resize(PIXELS)` before `CenterCrop`")
+    how.add_argument("--resize-shorter-side", type=int, metavar="PIXELS",
+                     help="torchvision's `Resize(PIXELS)` before `CenterCrop`")
     how.add_argument("--channel-order", choices=["bgr", "rgb"], help="of OpenCV's images (bgr)")
     how.add_argument("--rescale", type=number, metavar="FACTOR", help="what levels are multiplied by, such as 1/255")
     how.add_argument("--mean", type=numbers, metavar="NUMBERS", help="then subtracted: one, or one a channel with commas")
@@ -112,8 +113,9 @@ def labels(words):
         raise PackageFault(f"the labels' file `{path}` cannot be read: {error}") from error
     if isinstance(found, dict):
         # Keras's `imagenet_class_index.json`: {"0": ["n01440764", "tench"], …}.
-        found = [entry[-1] if isinstance(entry, list) else entry for _, entry in sorted(found.items(), key=lambda item: int(item[0]))]
-    if not isinstance(found, list):
+        entries = [found.get(str(index)) for index in range(len(found))]
+        found = [entry[-1] if isinstance(entry, list) else entry for entry in entries]
+    if not isinstance(found, list) or None in found:
         raise PackageFault(f"the labels' file `{path}` holds {found!r}, expected a list of labels")
     found = [str(label).strip() for label in found]
     return found[:-1] if found and not found[-1] else found

@@ -45,7 +45,9 @@ def write_package(
     Raises PackageFault, whose sentence says what cannot be done.
     """
     if not NAME.fullmatch(name):
-        raise PackageFault(f"the name is `{name}`, expected 1 to 128 letters, digits, `_`, `-` or `.`, not starting with a dot")
+        raise PackageFault(
+            f"the name is `{name}`, expected 1 to 128 letters, digits, `_`, `-` or `.`, not starting with a dot"
+        )
     how = reading_named(read) if isinstance(read, str) else read
     if not isinstance(how, Reading):
         raise PackageFault(f"`read` is {how!r}, expected `reading(…)` or the name of a recipe")
@@ -68,7 +70,7 @@ def write_package(
             "model_name": name,
             **how.config(shape),
             **output_config(loaded, list(map(str, labels)), activation),
-            "creation_time": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "creation_time": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
             **({"comments": comments} if comments else {}),
         }
         write_json(folder / f"{name}_config.json", config)

@@ -113,7 +113,9 @@ class ImageDatasetFromDirectory(Reading):
         return f"tensorflow_{self.interpolation}"
 
     def fit(self):
-        return ("center_crop" if self.crop_to_aspect_ratio else "letterbox" if self.pad_to_aspect_ratio else "stretch"), {}
+        if self.crop_to_aspect_ratio:
+            return "center_crop", {}
+        return ("letterbox" if self.pad_to_aspect_ratio else "stretch"), {}
 
     def levels(self, paths, shape, keras):
         fits = {name: True for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio") if getattr(self, name)}
@@ -130,11 +132,14 @@ class ImageDatasetFromDirectory(Reading):
                         batch_size=1, image_size=shape[:2], shuffle=False, interpolation=self.interpolation, **fits)
             except TypeError as error:
                 # Keras 2 has no `pad_to_aspect_ratio`.
-                raise PackageFault(f"`image_dataset_from_directory` of Keras {keras.__version__} refuses: {error}") from error
+                function = f"`image_dataset_from_directory` of Keras {keras.__version__}"
+                raise PackageFault(f"{function} refuses its settings: {error}") from error
             read = dict(zip(images.file_paths, images))
         for path, copy in zip(paths, copies):
             if copy not in read:
-                raise PackageFault(f"`{path}` is left out by `image_dataset_from_directory`, expected .png, .jpg, .bmp or .gif")
+                raise PackageFault(
+                    f"image `{path}` is left out by `image_dataset_from_directory`, expected .png, .jpg, .bmp or .gif"
+                )
         return [read[copy] for copy in copies]
 
 
@@ -196,7 +201,9 @@ class LoadImg(Reading):
 
         def read(path):
             pillow_opened(path)
-            image = keras.utils.load_img(path, color_mode=color_mode, target_size=shape[:2], interpolation=self.interpolation)
+            image = keras.utils.load_img(
+                path, color_mode=color_mode, target_size=shape[:2], interpolation=self.interpolation
+            )
             return keras.utils.img_to_array(image)
 
         return [read(path) for path in paths]
@@ -228,7 +235,9 @@ class Torchvision(Reading):
         height, width, channels = shape
         method = getattr(Image.Resampling, self.interpolation.upper())
         if self.resize_shorter_side and self.resize_shorter_side < max(height, width):
-            raise PackageFault(f"`resize_shorter_side` is {self.resize_shorter_side}, expected at least {max(height, width)}")
+            raise PackageFault(
+                f"`resize_shorter_side` is {self.resize_shorter_side}, expected at least {max(height, width)}"
+            )
 
         def read(path):
             image = pillow_opened(path).convert("L" if channels == 1 else "RGB")

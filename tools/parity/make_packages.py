@@ -70,7 +70,9 @@ def main():
         labels = LABELS[:2] if special.get("ending") == "binary" else LABELS
         # TensorFlow reads no grey from BMP.
         read = [file for file in files if name != "dataset_grey" or file.suffix != ".bmp"]
-        examples = write_package(model, name, read, labels, read=how, format=ending, models_dir=folder / "models", **options)
+        examples = write_package(
+            model, name, read, labels, read=how, format=ending, models_dir=folder / "models", **options
+        )
         check_that_scores_tell_images_apart(name, examples)
         right.append(name)
     (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
@@ -168,7 +170,7 @@ def own_functions(folder, files):
     for name, predict in (
         ("own", scores),
         ("bgr_for_rgb", lambda path: scores(path, flip=True)),
-        ("another_resampling", lambda path: scores(path, interpolation=cv2.INTER_AREA)),
+        ("another_resampling", lambda path: scores(path, interpolation=cv2.INTER_NEAREST)),
     ):
         write_package(
             model, name, files, LABELS, read=reading("opencv", rescale=1 / 255), predict=predict, activation="softmax",
