@@ -39,7 +39,8 @@ def write_package(
     activation   for outputs that aren't scores yet: softmax or sigmoid; none to take them as they are
     size         height and width, for a model that takes any
     format       the ending of the file that a model in memory is saved as: keras, h5 or hdf5
-    tolerance    the largest difference accepted, of the largest score; without it 0.001, and 0.02 for JPEG and WebP
+    tolerance    the largest difference accepted, of the largest score; without it 0.001, and 0.02 for JPEG and WebP,
+                 0.01 after OpenCV's cubic interpolation
     overwrite    whether a package of this name is replaced, its whole folder
 
     Raises PackageFault, whose sentence says what cannot be done.
@@ -80,7 +81,11 @@ def write_package(
         else:
             scores = [np.asarray(predict(str(image)), np.float32) for image in files.values()]
         paths = [Path(shutil.copyfile(image, folder / "examples" / as_named)) for as_named, image in files.items()]
-        examples = [example(*both, models.outputs(loaded), tolerance) for both in zip(paths, scores)]
+        count = models.outputs(loaded)
+        examples = [
+            example(path, numbers, count, accepted(path, how) if tolerance is None else tolerance)
+            for path, numbers in zip(paths, scores)
+        ]
         write_json(folder / "examples" / "examples.json", {"examples": examples})
         if target.exists():
             target.rename(Path(made) / "replaced")
@@ -160,9 +165,12 @@ def example(path, scores, outputs, tolerance):
         raise PackageFault(f"`predict` gives {len(numbers)} scores for `{path.name}`, expected {outputs}")
     if not all(map(math.isfinite, numbers)):
         raise PackageFault(f"the scores of `{path.name}` are {numbers}, expected finite numbers")
-    if tolerance is None and is_lossy(path):
-        tolerance = LOSSY_TOLERANCE
     return {"image": path.name, "scores": numbers, **({} if tolerance is None else {"tolerance": tolerance})}
+
+
+def accepted(path, how):
+    """The tolerance where none is asked for; None for the service's own."""
+    return LOSSY_TOLERANCE if is_lossy(path) else how.tolerance
 
 
 def is_lossy(path):

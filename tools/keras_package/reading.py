@@ -45,6 +45,8 @@ class Reading:
 
     # Whether the levels are in the order blue, green, red.
     is_bgr = False
+    # The largest difference of a score that is accepted, where the service rounds a sum another way here and there.
+    tolerance = None
 
     def __post_init__(self):
         if self.preprocess_input is not None:
@@ -277,6 +279,10 @@ class OpenCv(Reading):
     @property
     def is_bgr(self):
         return self.channel_order == "bgr"
+
+    @property
+    def tolerance(self):
+        return 0.01 if self.interpolation == "cubic" else None
 
     def resampling(self):
         return f"opencv_{self.interpolation}"
