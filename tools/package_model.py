@@ -55,7 +55,7 @@ def parser():
                       help="for a model that ends in logits, what makes scores of them")
     made.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="for a model that takes any size")
     made.add_argument("--tolerance", type=float,
-                      help="largest difference accepted, of the largest score (0.001, for JPEG and WebP 0.02)")
+                      help="largest difference accepted, of the largest score (0.001 to 0.02, see docs/packages.md)")
     made.add_argument("--comments", help="what the config shall say about the model")
     made.add_argument("--models-dir", default="models", help="the folder of the packages (models)")
     made.add_argument("--overwrite", action="store_true", help="replace the package of this name, its whole folder")

@@ -40,7 +40,7 @@ def write_package(
     size         height and width, for a model that takes any
     format       the ending of the file that a model in memory is saved as: keras, h5 or hdf5
     tolerance    the largest difference accepted, of the largest score; without it 0.001, and 0.02 for JPEG and WebP,
-                 0.01 after OpenCV's cubic interpolation
+                 0.01 after OpenCV's cubic interpolation and Pillow's filters
     overwrite    whether a package of this name is replaced, its whole folder
 
     Raises PackageFault, whose sentence says what cannot be done.

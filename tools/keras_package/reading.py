@@ -45,7 +45,8 @@ class Reading:
 
     # Whether the levels are in the order blue, green, red.
     is_bgr = False
-    # The largest difference of a score that is accepted, where the service rounds a sum another way here and there.
+    # The largest difference of a score that is accepted, where the service rounds some pixels to the
+    # next level: a cubic sum of OpenCV's, and Pillow's sides where it resizes them in the other order.
     tolerance = None
 
     def __post_init__(self):
@@ -195,6 +196,10 @@ class LoadImg(Reading):
         super().__post_init__()
         one_of("`interpolation`", self.interpolation, ["nearest", "box", "bilinear", "bicubic", "lanczos"])
 
+    @property
+    def tolerance(self):
+        return None if self.interpolation == "nearest" else 0.01
+
     def resampling(self):
         return f"pillow_{self.interpolation}"
 
@@ -222,6 +227,10 @@ class Torchvision(Reading):
     def __post_init__(self):
         super().__post_init__()
         one_of("`interpolation`", self.interpolation, ["nearest", "box", "bilinear", "bicubic", "lanczos"])
+
+    @property
+    def tolerance(self):
+        return None if self.interpolation == "nearest" else 0.01
 
     def resampling(self):
         return f"pillow_{self.interpolation}"
