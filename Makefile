@@ -6,7 +6,7 @@ PYTHON := .cache/python/bin/python
 DOC_FLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test storm test-compose check release bench parity clean tensorflow python servers
+.PHONY: help demo serve test storm test-compose check release bench parity pixels clean tensorflow python servers
 
 help:
 	@echo 'make demo    fetch TensorFlow, build, serve the demo model, classify a dozen digits'
@@ -18,6 +18,7 @@ help:
 	@echo 'make release build every program with full optimization'
 	@echo 'make bench   measure speed beside other ways to serve a model'
 	@echo 'make parity  compare every architecture of keras.applications with Keras; takes an hour'
+	@echo 'make pixels  compare decoded and resized images with TensorFlow, Pillow and OpenCV; prints the table'
 	@echo 'make measures  load, memory, swaps, scaling, the API alone'
 	@echo 'make clean   remove target/ and .cache/'
 
@@ -68,6 +69,10 @@ measures: release servers
 parity: tensorflow python
 	@$(STEP) 'build the command (release)' cargo build --release --locked --package classifier-cli
 	@$(STEP) 'compare with Keras' $(PYTHON) tools/parity/zoo.py --only $(ONLY) $(RESUME) --table docs/parity.md
+
+pixels: python
+	@$(STEP) 'compare pixels' cargo test --package classifier-worker --locked --test it -- pixels::resizing
+	@cat .cache/fixtures/resize/table.md
 
 clean:
 	cargo clean

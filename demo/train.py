@@ -9,11 +9,9 @@ scaled down or put in the centre of a black canvas, divided by 255. Fails when a
 than 98 % of the held-out fifth.
 """
 
-import json
 import os
 import pathlib
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -26,8 +24,13 @@ from keras import layers
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-SEED = 20240229
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from keras_package import reading, write_package
+from keras_package.reading import padded
+
+SEED = 20240229
 WANTED = 0.98
 PICTURE_SIDE = 160
 EXAMPLES = 5
@@ -45,7 +48,7 @@ def main():
     for name, build, side in (("digits", residual_network, 32), ("digits_small", small_network, 16)):
         keras.utils.set_random_seed(SEED)
         model = train(build(side), train_x, train_y, side)
-        path = save(model, name, side)
+        path = save(model, name)
         held_out = numpy.stack([preprocess(encode(image), side) for image in test_x])
         reloaded = keras.models.load_model(path, compile=False)
         right = int((reloaded.predict(held_out, verbose=0).argmax(1) == test_y).sum())
@@ -54,7 +57,6 @@ def main():
             f"{name}: {right} of {len(test_y)} held-out digits right ({share:.2%}), "
             f"{model.count_params()} parameters, {path.stat().st_size // 1024} KiB"
         )
-        write_examples(reloaded, name, side)
         if share < WANTED:
             sys.exit(f"{name} is right on {share:.2%} of the held-out digits, expected at least {WANTED:.0%}")
 
@@ -76,16 +78,7 @@ def encode(image):
 
 def preprocess(data, side):
     """What the service's `normalize_and_pad` gives for an image file: [side, side, 3], BGR, 0 to 1."""
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    height, width = image.shape[:2]
-    if max(height, width) > side:
-        scale = side / max(height, width)
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    top, left = (side - height) // 2, (side - width) // 2
-    canvas = numpy.zeros((side, side, 3), numpy.uint8)
-    canvas[top : top + height, left : left + width] = image
-    return canvas.astype(numpy.float32) / 255
+    return padded(cv2.imdecode(data, cv2.IMREAD_COLOR), side, side).astype(numpy.float32) / 255
 
 
 def varied(image, random, side):
@@ -145,23 +138,15 @@ def small_network(side):
     )
 
 
-def save(model, name, side):
-    """Writes a package: the model without its optimizer, and the config."""
-    folder = ROOT / "models" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.hdf5"
-    model.save(path, include_optimizer=False)
-    config = {
-        "model_name": name,
-        "img_preproc_type": "normalize_and_pad",
-        "image_preproc_config": {"input_shape": [side, side, 3], "normalization_factor": 255},
-        "output_postproc_type": "argmax",
-        "output_config": {"output_classes": [str(digit) for digit in range(10)]},
-        "creation_time": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-        "comments": "Handwritten digits of scikit-learn, white on black. Made by demo/train.py.",
-    }
-    (folder / f"{name}_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return path
+def save(model, name):
+    """Writes a package: the model without its optimizer, the config, and some of the demo's images as examples, with
+    what Keras says of them: a worker compares its own scores with these."""
+    write_package(
+        model, name, sorted((ROOT / "demo" / "images").glob("*.png"))[:EXAMPLES], range(10),
+        read=reading("pad", rescale=1 / 255), models_dir=ROOT / "models", format="hdf5", overwrite=True,
+        comments="Handwritten digits of scikit-learn, white on black. Made by demo/train.py.",
+    )
+    return ROOT / "models" / name / f"{name}.hdf5"
 
 
 def write_images(pictures, labels):
@@ -174,20 +159,6 @@ def write_images(pictures, labels):
         old.unlink()
     for number, index in enumerate(sorted(first + more), start=1):
         encode(pictures[index]).tofile(folder / f"{number:02}_is_{labels[index]}.png")
-
-
-def write_examples(model, name, side):
-    """Some of the demo's images, with what Keras says of them: a worker compares its own scores with these."""
-    folder = ROOT / "models" / name / "examples"
-    folder.mkdir(exist_ok=True)
-    examples = []
-    for image in sorted((ROOT / "demo" / "images").glob("*.png"))[:EXAMPLES]:
-        data = image.read_bytes()
-        (folder / image.name).write_bytes(data)
-        pixels = preprocess(numpy.frombuffer(data, numpy.uint8), side)
-        scores = model.predict(pixels[None], verbose=0)[0]
-        examples.append({"image": image.name, "scores": [float(score) for score in scores]})
-    (folder / "examples.json").write_text(json.dumps({"examples": examples}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

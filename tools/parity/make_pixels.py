@@ -3,7 +3,9 @@
     python tools/parity/make_pixels.py
 
 They land in `.cache/fixtures/resize/`: the images, `cases.json` with a package config for each case, and what
-the framework itself makes of the image, as NumPy arrays. A folder that this very script made is left alone.
+the framework itself makes of the file, as NumPy arrays. A folder that this very script made is left alone.
+
+The test `pixels::resizing` compares, and sums up in `table.md` there, a line for each `row`: `make pixels` prints it.
 """
 
 import hashlib
@@ -37,7 +39,7 @@ def main():
 
 
 def images():
-    """Photographs and patterns of several sizes as PNG, one photograph as JPEG too."""
+    """Photographs and patterns of several sizes as PNG, some as JPEG too."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
@@ -50,16 +52,19 @@ def images():
         "flower.png": photographs[1].crop((100, 20, 271, 277)),
         "noise.png": Image.fromarray(random.integers(0, 256, (61, 47, 3), dtype=np.uint8)),
         "rings.png": Image.fromarray(np.stack([rings, 255 - rings, np.roll(rings, 9, 1)], -1).astype(np.uint8)),
+        "lines.png": Image.fromarray(np.stack([x % 7 == 0, y % 2 == 0, (x + y) % 5 == 0], -1).astype(np.uint8) * 255),
         "tiny.png": Image.fromarray(random.integers(0, 256, (3, 5, 3), dtype=np.uint8)),
     }
     for name, picture in pictures.items():
         picture.save(FOLDER / name)
     photographs[0].save(FOLDER / "china.jpg", quality=92)
+    photographs[1].crop((37, 11, 500, 400)).save(FOLDER / "flower.jpg", quality=80, subsampling="4:4:4", progressive=True)
+    pictures["rings.png"].save(FOLDER / "rings.jpg", quality=90)
     turned = photographs[1].crop((0, 0, 200, 120))
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(FOLDER / "turned.png", exif=exif)
-    return [*pictures, "china.jpg"]
+    return [*pictures, "china.jpg", "flower.jpg", "rings.jpg"]
 
 
 def read(name):
@@ -68,27 +73,35 @@ def read(name):
     return np.asarray(Image.open(FOLDER / name).convert("RGB"))
 
 
-def tensorflow_resize(image, size, method, antialias):
+def tensorflow_decoded(file):
+    """JPEG with the transform that all others use too. What TensorFlow does by default has a row of its own."""
     import tensorflow as tf
 
-    return tf.image.resize(image, size, method=method, antialias=antialias).numpy()
+    if file.suffix == ".jpg":
+        return tf.io.decode_jpeg(file.read_bytes(), channels=3, dct_method="INTEGER_ACCURATE")
+    return tf.io.decode_image(file.read_bytes(), channels=3, expand_animations=False)
 
 
 def resizes(name):
+    """Decoded and resized by the same framework."""
     import cv2
+    import tensorflow as tf
     from PIL import Image
 
-    image = read(name)
+    file = FOLDER / name
+    of_tensorflow = tensorflow_decoded(file)
+    of_pillow = Image.open(file).convert("RGB")
+    of_opencv = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
     for height, width in [(32, 48), (97, 64), (224, 224)]:
         for method in ["nearest", "bilinear", "bicubic", "area"]:
             for antialias in [False] if method in ("nearest", "area") else [False, True]:
                 yield case(name, f"tensorflow_{method}" + "_antialias" * antialias, (height, width),
-                           tensorflow_resize(image, (height, width), method, antialias))
+                           tf.image.resize(of_tensorflow, (height, width), method=method, antialias=antialias).numpy())
         for method in ["nearest", "box", "bilinear", "bicubic", "lanczos"]:
-            resized = Image.fromarray(image).resize((width, height), getattr(Image.Resampling, method.upper()))
+            resized = of_pillow.resize((width, height), getattr(Image.Resampling, method.upper()))
             yield case(name, f"pillow_{method}", (height, width), np.asarray(resized))
         for method in ["nearest", "linear", "cubic", "area"]:
-            resized = cv2.resize(image, (width, height), interpolation=getattr(cv2, f"INTER_{method.upper()}"))
+            resized = cv2.resize(of_opencv, (width, height), interpolation=getattr(cv2, f"INTER_{method.upper()}"))
             yield case(name, f"opencv_{method}", (height, width), resized)
 
 
@@ -97,6 +110,8 @@ def case(name, resampling, size, expected, kind="stretch", **settings):
     lossy = name.endswith(".jpg")
     return {
         "what": f"{kind} {resampling} {size[0]}x{size[1]} {name}",
+        # Where in the table.
+        "row": f"`{resampling}`",
         "file": name,
         "config": {
             "img_preproc_type": kind,
@@ -122,10 +137,18 @@ def recipes():
     image = read("china.png")
     size = (96, 80)
     file = str(FOLDER / "china.png")
-    yield case("china.png", "tensorflow_bilinear", size, dataset(size, False))
-    yield case("china.png", "tensorflow_bilinear", size, dataset(size, True), kind="center_crop")
+    # Its own default is a quicker transform, which cuts off where others round: red and blue are a level darker.
+    for name in ["china.jpg", "flower.jpg", "rings.jpg"]:
+        decoded = tf.io.decode_image((FOLDER / name).read_bytes(), channels=3, expand_animations=False)
+        made = case(name, "tensorflow_bilinear", size, tf.image.resize(decoded, size).numpy())
+        yield made | {"row": "`decode_image`, `tensorflow_bilinear`", "mean": 1.5}
+    made = case("china.png", "tensorflow_bilinear", size, dataset(size, False))
+    yield made | {"row": "`image_dataset_from_directory`"}
+    made = case("china.png", "tensorflow_bilinear", size, dataset(size, True), kind="center_crop")
+    yield made | {"row": "the same, `crop_to_aspect_ratio`"}
     loaded = keras.utils.img_to_array(keras.utils.load_img(file, target_size=size))
-    yield case("china.png", "pillow_nearest", size, loaded / 255, normalization_factor=255)
+    made = case("china.png", "pillow_nearest", size, loaded / 255, normalization_factor=255)
+    yield made | {"row": "`load_img`, `rescale`"}
     for mode in ["tf", "caffe", "torch"]:
         module = {"tf": keras.applications.mobilenet_v2, "caffe": keras.applications.resnet,
                   "torch": keras.applications.densenet}[mode]
@@ -133,11 +156,16 @@ def recipes():
         made = case("china.png", "pillow_nearest", size, expected, preprocess_input=mode)
         made["level"] = {"tf": 1 / 127.5, "caffe": 1.0, "torch": 1 / 255 / 0.224}[mode]
         made["worst"] = 0.001
-        yield made
+        yield made | {"row": "`load_img`, `preprocess_input`"}
     padded = tf.image.resize_with_pad(image, *size).numpy()
-    yield case("china.png", "tensorflow_bilinear", size, padded, kind="letterbox")
+    yield case("china.png", "tensorflow_bilinear", size, padded, kind="letterbox") | {"row": "`resize_with_pad`"}
     padded = tf.image.resize_with_pad(read("flower.png"), *size).numpy()
-    yield case("flower.png", "tensorflow_bilinear", size, padded, kind="letterbox")
+    yield case("flower.png", "tensorflow_bilinear", size, padded, kind="letterbox") | {"row": "`resize_with_pad`"}
+    # Whose halves of what is left over are not whole.
+    for name in ["flower.png", "noise.png", "lines.png"]:
+        for odd in [(40, 56), (57, 31)]:
+            padded = tf.image.resize_with_pad(read(name), *odd, method="bicubic").numpy()
+            yield case(name, "tensorflow_bicubic", odd, padded, kind="letterbox") | {"row": "`resize_with_pad`"}
     # What torchvision's Resize(110) and CenterCrop((96, 80)) do to a Pillow image.
     whole = Image.fromarray(image).resize((110 * 300 // 200, 110), Image.Resampling.BILINEAR)
     left, top = round((whole.width - size[1]) / 2), round((whole.height - size[0]) / 2)
@@ -145,16 +173,22 @@ def recipes():
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     made = case("china.png", "pillow_bilinear", size, (cut / 255 - mean) / std, kind="center_crop",
                 resize_shorter_side=110, normalization_factor=255, mean=mean.tolist(), std=std.tolist())
-    yield made | {"level": 1 / 255 / 0.224}
+    yield made | {"level": 1 / 255 / 0.224, "row": "torchvision's `Resize`, `CenterCrop`"}
     # A tag that says "turned": Pillow leaves the image as it is stored, OpenCV turns it.
     stored = Image.open(FOLDER / "turned.png").convert("RGB").resize((80, 96), Image.Resampling.BICUBIC)
-    yield case("turned.png", "pillow_bicubic", size, np.asarray(stored))
+    yield case("turned.png", "pillow_bicubic", size, np.asarray(stored)) | {"row": "an orientation tag"}
     import cv2
 
     upright = cv2.resize(cv2.imread(str(FOLDER / "turned.png")), (80, 96), interpolation=cv2.INTER_LINEAR)
-    yield case("turned.png", "opencv_linear", size, upright, channel_order="bgr")
+    yield case("turned.png", "opencv_linear", size, upright, channel_order="bgr") | {"row": "an orientation tag"}
+    grey = tf.io.decode_image((FOLDER / "china.png").read_bytes(), channels=1)
+    grey = tf.image.resize(grey, size).numpy()
+    yield case("china.png", "tensorflow_bilinear", size, grey) | {"row": "grey of TensorFlow"}
+    grey = cv2.cvtColor(cv2.imread(str(FOLDER / "china.png")), cv2.COLOR_BGR2GRAY)
+    grey = cv2.resize(grey, (80, 96), interpolation=cv2.INTER_AREA)
+    yield case("china.png", "opencv_area", size, grey[..., None]) | {"row": "grey of OpenCV"}
     grey = np.asarray(Image.open(FOLDER / "china.png").convert("L").resize((80, 96), Image.Resampling.BILINEAR))
-    yield case("china.png", "pillow_bilinear", size, grey[..., None])
+    yield case("china.png", "pillow_bilinear", size, grey[..., None]) | {"row": "grey of Pillow"}
 
 
 def dataset(size, crop):

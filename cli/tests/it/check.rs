@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::serve::server::{command, repository};
 
 /// Runs the command on a package's folder: the exit code, and its JSON.
-fn checked(package: &Path) -> (Option<i32>, Value) {
+pub(crate) fn checked(package: &Path) -> (Option<i32>, Value) {
     let output = command(&["check", package.to_str().unwrap(), "--json"]).output().unwrap();
     let report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
@@ -16,7 +16,7 @@ fn checked(package: &Path) -> (Option<i32>, Value) {
 }
 
 /// The failing checks: name and detail.
-fn failures(report: &Value) -> Vec<(String, String)> {
+pub(crate) fn failures(report: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
     checks.map(|check| (text(&check["check"]), text(&check["detail"]))).collect()

@@ -11,6 +11,8 @@ mod fleet;
 #[cfg(test)]
 mod notebook;
 #[cfg(test)]
+mod package_tool;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod serve;

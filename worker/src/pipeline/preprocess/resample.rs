@@ -12,8 +12,10 @@ use super::Source;
 use super::area::AreaResize;
 use super::resize::{Raster, Samples};
 
+mod between;
 mod weights;
 
+use self::between::{Blend, between};
 use self::weights::{Axis, Kernel};
 
 /// Resizes samples to `height` times `width`.
@@ -51,13 +53,13 @@ pub(super) fn resample(source: &Samples, height: usize, width: usize, how: Resam
         }
         Resampling::OpenCv(interpolation) => sized(match interpolation {
             OpenCvInterpolation::Nearest => picked(source, both(&Axis::nearest_corner)),
-            OpenCvInterpolation::Linear => summed(source, &both(&Axis::linear), level),
+            OpenCvInterpolation::Linear => between(source, height, width, Blend::Centres),
             OpenCvInterpolation::Cubic => summed(source, &both(&Axis::opencv_cubic), level),
             OpenCvInterpolation::Area if height <= source.height && width <= source.width => {
                 by_area(source, height, width)
             }
             // Where a side grows, OpenCV interpolates.
-            OpenCvInterpolation::Area => summed(source, &both(&Axis::opencv_enlarging_area), level),
+            OpenCvInterpolation::Area => between(source, height, width, Blend::Covered),
         }),
     }
 }
@@ -175,8 +177,8 @@ fn level_columns(samples: &[u8], rows: &Axis, stride: usize) -> Vec<u8> {
 }
 
 fn fixed_spans(axis: &Axis) -> Vec<(usize, Vec<i64>)> {
-    let fixed = |weights: &[f32]| weights.iter().map(|weight| fixed_point(*weight)).collect();
-    axis.spans().map(|(first, weights)| (first, fixed(weights))).collect()
+    let fixed = |weights: &[f64]| weights.iter().map(|weight| fixed_point(*weight)).collect();
+    axis.exact_spans().map(|(first, weights)| (first, fixed(weights))).collect()
 }
 
 /// The nearest level, halves up.
@@ -186,8 +188,8 @@ fn fixed_level(sum: i64) -> u8 {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "weights are a few units at most")]
-fn fixed_point(weight: f32) -> i64 {
-    (f64::from(weight) * f64::from(1 << FRACTION)).round() as i64
+fn fixed_point(weight: f64) -> i64 {
+    (weight * f64::from(1 << FRACTION)).round() as i64
 }
 
 fn by_area(source: &Samples, height: usize, width: usize) -> Vec<f32> {

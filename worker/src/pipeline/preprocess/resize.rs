@@ -55,15 +55,15 @@ pub(super) fn fill(
             place(&raster, centre, out, (width, &how.normalization));
         }
         Fit::Letterbox { fill } => {
-            let (tall, wide) = fitted(image, height, width);
+            let area = fitted(image, height, width);
             for pixel in out.chunks_exact_mut(channels) {
                 for (channel, value) in pixel.iter_mut().enumerate() {
                     *value = normalized(fill, channel, &how.normalization);
                 }
             }
-            let raster = resample(&samples(whole), tall, wide, how.resampling);
-            let start = ((height - tall) / 2 * width + (width - wide) / 2) * channels;
-            let all = Area { top: 0, left: 0, height: tall, width: wide };
+            let raster = resample(&samples(whole), area.height, area.width, how.resampling);
+            let start = (area.top * width + area.left) * channels;
+            let all = Area { top: 0, left: 0, ..area };
             place(&raster, all, &mut out[start..], (width, &how.normalization));
         }
     }
@@ -93,7 +93,12 @@ fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
             let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
             u8::try_from((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16).unwrap_or(u8::MAX)
         }
-        Resampling::OpenCv(_) | Resampling::Tensorflow { .. } => super::luma(pixel),
+        // `tf.io.decode_png(channels=1)`, which is libpng's: as OpenCV's, but cut off.
+        Resampling::Tensorflow { .. } => {
+            let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+            u8::try_from((9_797 * red + 19_234 * green + 3_737 * blue) >> 15).unwrap_or(u8::MAX)
+        }
+        Resampling::OpenCv(_) => super::luma(pixel),
     }
 }
 
@@ -121,18 +126,24 @@ fn centred(size: usize, part: usize) -> usize {
     half + usize::from(over % 2 == 1 && half % 2 == 1)
 }
 
-/// `tf.image.resize_with_pad`: both sides divided by the larger ratio, in 32-bit floats, cut off.
+/// `tf.image.resize_with_pad`: both sides divided by the larger ratio, in 32-bit floats. What is before the image is
+/// half of what it leaves, and only then is anything cut off.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "TensorFlow computes so, and neither number is negative"
 )]
-fn fitted(image: &DecodedImage, height: usize, width: usize) -> (usize, usize) {
+fn fitted(image: &DecodedImage, height: usize, width: usize) -> Area {
     let (tall, wide) = (image.height as f32, image.width as f32);
     let ratio = f32::max(tall / height as f32, wide / width as f32);
-    let side = |size: f32, limit: usize| ((size / ratio) as usize).clamp(1, limit);
-    (side(tall, height), side(wide, width))
+    let side = |size: f32, limit: usize| {
+        let scaled = ((size / ratio) as usize).clamp(1, limit);
+        let before = ((limit as f32 - size / ratio) / 2.0) as usize;
+        (before.min(limit - scaled), scaled)
+    };
+    let ((top, height), (left, width)) = (side(tall, height), side(wide, width));
+    Area { top, left, height, width }
 }
 
 /// Copies a part of the raster to the beginning of `out`, whose rows have `stride` pixels.

@@ -8,7 +8,10 @@ use std::ops::Range;
 /// One axis of a resampling.
 pub(super) struct Axis {
     spans: Vec<(usize, Range<usize>)>,
+    /// For sums in 32-bit floats.
     weights: Vec<f32>,
+    /// For sums in whole numbers, which are rounded from these.
+    exact: Vec<f64>,
 }
 
 /// A filter's shape: how much a pixel at a distance counts.
@@ -67,7 +70,7 @@ fn cubic(x: f64, a: f64) -> f64 {
 
 impl Axis {
     fn new(to: usize) -> Self {
-        Self { spans: Vec::with_capacity(to), weights: Vec::new() }
+        Self { spans: Vec::with_capacity(to), weights: Vec::new(), exact: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -84,10 +87,16 @@ impl Axis {
         self.spans.iter().map(|(first, range)| (*first, &self.weights[range.clone()]))
     }
 
+    /// As [`Self::spans`], the weights in 64 bits.
+    pub(super) fn exact_spans(&self) -> impl Iterator<Item = (usize, &[f64])> {
+        self.spans.iter().map(|(first, range)| (*first, &self.exact[range.clone()]))
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "images are summed up in 32-bit floats")]
     fn push(&mut self, first: usize, weights: impl IntoIterator<Item = f64>) {
         let begin = self.weights.len();
-        self.weights.extend(weights.into_iter().map(|weight| weight as f32));
+        self.exact.extend(weights);
+        self.weights.extend(self.exact[begin..].iter().map(|weight| *weight as f32));
         self.spans.push((first, begin..self.weights.len()));
     }
 
@@ -126,30 +135,11 @@ impl Axis {
 
     /// Between the two nearest centres; the pixels at the edge go on beyond it.
     pub(super) fn linear(from: usize, to: usize) -> Self {
-        Self::between_two(from, to, |index, scale| {
-            let place = (index + 0.5) * scale - 0.5;
-            (place.floor(), place - place.floor())
-        })
-    }
-
-    /// OpenCV's `INTER_AREA` where a side grows: a blend only where a result pixel covers two of the source.
-    pub(super) fn opencv_enlarging_area(from: usize, to: usize) -> Self {
-        let inverse = to as f64 / from as f64;
-        let scale = 1.0 / inverse;
-        Self::between_two(from, to, |index, _| {
-            let place = (index * scale).floor();
-            // In 32 bits, where what is all but whole is whole.
-            #[expect(clippy::cast_possible_truncation, reason = "as OpenCV does")]
-            let share = ((index + 1.0) - (place + 1.0) * inverse) as f32;
-            (place, if share <= 0.0 { 0.0 } else { f64::from(share - share.floor()) })
-        })
-    }
-
-    fn between_two(from: usize, to: usize, place: impl Fn(f64, f64) -> (f64, f64)) -> Self {
         let scale = from as f64 / to as f64;
         let mut axis = Self::new(to);
         for index in 0..to {
-            let (lower, share) = place(index as f64, scale);
+            let place = (index as f64 + 0.5) * scale - 0.5;
+            let (lower, share) = (place.floor(), place - place.floor());
             if lower < 0.0 {
                 axis.push(0, [1.0]);
             } else if whole(lower) + 1 >= from {
