@@ -302,9 +302,10 @@ fn device(session: &Session) -> Result<Device, EngineError> {
 fn assign(session: &Session, variables: Vec<Variable>) -> Result<(), EngineError> {
     let own = |variable: Variable| {
         let shape = &variable.value.shape;
-        let value = match variable.data_type {
-            DataType::BFloat16 => Value::Half(native(shape, &rounded(&variable.value.values))),
-            _ => Value::Single(native(shape, &variable.value.values)),
+        let value = if variable.data_type == DataType::BFloat16 {
+            Value::Half(native(shape, &rounded(&variable.value.values)))
+        } else {
+            Value::Single(native(shape, &variable.value.values))
         };
         (variable.feed, variable.assign, value)
     };

@@ -17,10 +17,10 @@ pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Out
     let [_, _, channels, _] = image_kernel(&conv.kernel)?;
     expect_last_axis(ops, input, channels * conv.groups)?;
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
-    if conv.groups == 1 {
-        if let Some(output) = fused(ops, &whole_of(conv), input, None)? {
-            return Ok(output);
-        }
+    if conv.groups == 1
+        && let Some(output) = fused(ops, &whole_of(conv), input, None)?
+    {
+        return Ok(output);
     }
     let input = ops.cast(input, DataType::Float)?;
     let output = grouped(ops, &input, &conv.kernel, conv.groups, window)?;
