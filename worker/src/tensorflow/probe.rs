@@ -65,5 +65,6 @@ fn two_convolutions() -> Model {
         inputs: index.checked_sub(1).into_iter().collect(),
     };
     let nodes: Vec<Node> = flat.into_iter().enumerate().map(node).collect();
-    Model { name: "probe".to_owned(), outputs: vec![nodes.len() - 1], nodes, input: 0, summary: Vec::new() }
+    let (outputs, output_names) = (vec![nodes.len() - 1], vec!["probe".to_owned()]);
+    Model { name: "probe".to_owned(), nodes, input: 0, outputs, output_names, summary: Vec::new() }
 }
