@@ -99,8 +99,10 @@ pub(super) fn parse(
         Some("multi_label" | "binary") => Some("threshold"),
         Some(_) | None => None,
     };
-    let known: Vec<&str> =
-        ["output_classes", "output_classes_file", "activation", "output_name"].into_iter().chain(own).collect();
+    let known: Vec<&str> = ["output_classes", "output_classes_file", "activation", "output_name"]
+        .into_iter()
+        .chain(own)
+        .collect();
     let Some(section) = problems.section(root, "output_config", &known) else { return (None, None) };
     let output_name = output_name(section, problems);
     let activation = activation(section, problems);
@@ -320,7 +322,9 @@ mod tests {
             (
                 "argmax",
                 r#"{"output_classes": ["a"], "k": 1}"#,
-                &["unknown key `k`, known are `output_classes`, `output_classes_file`, `activation`, `output_name`"],
+                &[
+                    "unknown key `k`, known are `output_classes`, `output_classes_file`, `activation`, `output_name`",
+                ],
             ),
             (
                 "multi_label",
