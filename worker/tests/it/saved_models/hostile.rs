@@ -109,8 +109,7 @@ fn a_damaged_folder_is_refused_with_the_reason() {
     }
 }
 
-/// A graph that is nested deeper than any parser's stack: within an attribute of an operation, and as a message
-/// that TensorFlow alone reads.
+/// A function given to a function given to a function, and so on, in an attribute of the one operation.
 #[test]
 fn messages_within_messages_overflow_nothing() {
     let length = |mut length: usize| {
