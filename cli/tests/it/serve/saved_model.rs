@@ -34,7 +34,7 @@ fn export(models: &Path) {
 }
 
 #[tokio::test]
-async fn a_saved_model_is_inspected_checked_scored_and_swapped_in() {
+async fn a_saved_model_is_inspected_checked_and_swapped_in() {
     let folder = tempfile::tempdir().unwrap();
     export(folder.path());
     let package = folder.path().join("exported");
