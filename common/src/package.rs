@@ -11,6 +11,7 @@
 
 pub mod config;
 pub mod examples;
+mod files;
 mod inside;
 
 use std::collections::HashMap;
@@ -146,8 +147,15 @@ impl Catalog {
         let config_bytes = read_config(&config_path).map_err(|e| unreadable(&config_path, &e))?;
         let (config, labels) = ModelConfig::parse_in(&folder, &config_bytes)
             .map_err(|problems| PackageError::Invalid { name: name.clone(), problems })?;
+        let files = files::of_model(&model).map_err(|e| unreadable(&model.path, &e))?;
+        if model.format == ModelFormat::SavedModel {
+            let problems = files::strangers(&folder, &files).map_err(|e| unreadable(&folder, &e))?;
+            if !problems.is_empty() {
+                return Err(PackageError::Invalid { name: name.clone(), problems });
+            }
+        }
         let read = ReadFiles { config: (config_path, config_bytes), labels };
-        let version = self.version(&read, &model).map_err(|e| unreadable(&model.path, &e))?;
+        let version = self.version(&read, &model, &files).map_err(|e| unreadable(&model.path, &e))?;
         Ok(Package { name: name.clone(), version, config, model })
     }
 
@@ -168,8 +176,7 @@ impl Catalog {
         Ok(names.into_iter().map(|name| (name.clone(), self.open(&name))).collect())
     }
 
-    fn version(&self, read: &ReadFiles, model: &ModelFile) -> io::Result<ModelVersion> {
-        let files = files_of(model)?;
+    fn version(&self, read: &ReadFiles, model: &ModelFile, files: &[PathBuf]) -> io::Result<ModelVersion> {
         let labels = read.labels.iter().map(|labels| labels.path.clone());
         let fingerprint = Fingerprint(
             std::iter::once(read.config.0.clone())
@@ -184,12 +191,12 @@ impl Catalog {
         let known = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&fingerprint).cloned();
         if let Some(version) = known {
             // A package that can be digested can be read; one that was made unreadable since cannot.
-            for path in &files {
+            for path in files {
                 File::open(path)?;
             }
             return Ok(version);
         }
-        let version = digest(read, model, &files)?;
+        let version = digest(read, model, files)?;
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint, version.clone());
         Ok(version)
     }
@@ -223,26 +230,6 @@ fn read_config(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {MAX_CONFIG_BYTES} bytes")));
     }
     Ok(bytes)
-}
-
-/// The files of a model in a fixed order: the file itself, or everything below a SavedModel's folder.
-fn files_of(model: &ModelFile) -> io::Result<Vec<PathBuf>> {
-    if model.format != ModelFormat::SavedModel {
-        return Ok(vec![model.path.clone()]);
-    }
-    let mut files = Vec::new();
-    let mut folders = vec![model.path.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            match entry.file_type()? {
-                kind if kind.is_dir() => folders.push(entry.path()),
-                _ => files.push(entry.path()),
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// SHA-256 over the config, the labels where it names a file of them, and each file of the model, each
@@ -339,6 +326,20 @@ mod tests {
         let error = catalog.open(&name).unwrap_err();
         assert!(matches!(error, PackageError::Invalid { .. }), "{error}");
         assert!(error.to_string().ends_with("m/labels.txt`"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_links_to_another_place_is_no_package() {
+        let (folder, catalog, name) = package(&[("m_config.json", CONFIG)]);
+        fs::create_dir(folder.path().join("m/m.savedmodel")).unwrap();
+        fs::write(folder.path().join("m/m.savedmodel/saved_model.pb"), "one").unwrap();
+        let first = catalog.open(&name).unwrap();
+        assert_eq!(first.model.format, ModelFormat::SavedModel);
+
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("m/m.savedmodel/fingerprint.pb")).unwrap();
+        let error = catalog.open(&name).unwrap_err();
+        assert!(matches!(error, PackageError::Invalid { .. }), "{error}");
+        assert!(error.to_string().contains("`m.savedmodel/fingerprint.pb` is a link"), "{error}");
     }
 
     #[test]

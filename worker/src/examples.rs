@@ -127,6 +127,7 @@ mod tests {
     fn check(found: &[f32], expected: &[f32], tolerance: f32, says: Result<f32, &str>) {
         let how = Postprocessing {
             classes: ["cat", "dog"].map(str::to_owned).to_vec(),
+            output_name: None,
             activation: OutputActivation::None,
             rule: LabelRule::Argmax,
         };

@@ -30,15 +30,12 @@ pub fn open(path: &Path, format: ModelFormat) -> Result<Model, ImportError> {
     match format {
         ModelFormat::Hdf5 => open_hdf5(path),
         ModelFormat::KerasArchive => open_archive(path),
-        ModelFormat::SavedModel => Err(unsupported(path, "SavedModel folders")),
+        // It holds TensorFlow's own graph, and of Keras only a trace.
+        ModelFormat::SavedModel => Err(ImportError::faulty(format!(
+            "`{}` is a SavedModel folder, expected a model saved as .keras, .h5 or .hdf5",
+            path.display()
+        ))),
     }
-}
-
-fn unsupported(path: &Path, what: &str) -> ImportError {
-    let shown = path.display();
-    ImportError::faulty(format!(
-        "`{shown}`: {what} are not supported, expected a model saved as .keras, .h5 or .hdf5"
-    ))
 }
 
 fn open_hdf5(path: &Path) -> Result<Model, ImportError> {
@@ -101,6 +98,8 @@ pub struct Model {
     pub input: usize,
     /// Indices of the outputs.
     pub outputs: Vec<usize>,
+    /// What the outputs are called, in the same order: as the model names them, else as their layers.
+    pub output_names: Vec<String>,
     /// Layers of the outermost model, as Keras's own summary lists them.
     pub summary: Vec<SummaryRow>,
 }

@@ -1,5 +1,5 @@
 //! A [`keras::Model`](crate::keras::Model) becomes a TensorFlow graph, and the graph an
-//! [`Engine`](crate::engine::Engine). Opens no file of Keras's itself.
+//! [`Engine`](crate::engine::Engine). Opens no file of Keras's itself; a SavedModel is TensorFlow's own.
 //!
 //! [`open`] finds the library, [`loader`] makes engines from packages. The commands that look at one
 //! model use [`shapes`] and [`engine`].
@@ -12,11 +12,14 @@ mod library;
 mod loader;
 mod memory;
 mod ops;
+mod outputs;
 mod probe;
 mod protobuf;
+mod saved_model;
 mod session;
 
 pub use self::graph::NodeShape;
 pub use self::library::{Convolutions, Library, LibraryError, Messages, Settings, open};
 pub use self::loader::{engine, load, loader, shapes};
+pub use self::saved_model::{Description, Element, Signature, TensorInfo, describe};
 pub use self::session::{Spread, TensorflowEngine};

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::Args;
 use common::config::ModelsConfig;
-use common::package::{Package, PackageError, examples};
+use common::package::{ModelFormat, Package, PackageError, examples};
 use serde::Serialize;
 use worker::engine::{Engine as _, LoadError};
 use worker::examples::{Outcome, run as run_examples};
@@ -130,9 +130,13 @@ fn checks(library: &Library, package: &Package) -> Result<Vec<Check>, LoadError>
         Err(error @ LoadError::Unavailable(_)) => return Err(error),
     };
     let outputs = config.postprocessing.outputs();
+    let whole = match package.model.format {
+        ModelFormat::Hdf5 | ModelFormat::KerasArchive => "every layer is supported",
+        ModelFormat::SavedModel => "every operation is known",
+    };
     checks.push(Check::passed(
         "model",
-        format!("every layer is supported; takes {height}×{width}×{channels} and has {outputs} outputs, as the config says"),
+        format!("{whole}; takes {height}×{width}×{channels} and has {outputs} outputs, as the config says"),
     ));
     checks.push(Check::passed("warm-up", format!("finite scores, on {}", engine.device())));
     match examples::open(package) {

@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use clap::Args;
 use common::config::ModelsConfig;
 use common::ids::ModelName;
-use common::package::{Catalog, Package, PackageError, PreprocessingKind, examples};
+use common::package::{Catalog, ModelFormat, Package, PackageError, PreprocessingKind, examples};
 use serde_json::{Value, json};
 use worker::engine::LoadError;
 use worker::examples::verify;
 use worker::keras::{self, Model};
-use worker::tensorflow::{Library, NodeShape, load, open, shapes};
+use worker::tensorflow::{Description, Library, NodeShape, TensorInfo, describe, load, open, shapes};
 
 use crate::config::LibraryConfig;
 use crate::exit::{Exit, UsageError};
@@ -24,9 +24,9 @@ pub const EXAMPLES: &str = "Examples:
   classifier inspect digits                   a package of the models folder
   classifier inspect path/to/digits           a package folder anywhere
 
-Tells in words what becomes of an image and what the answer is, and lists the layers. Reads the
-config and the model, builds it and runs it and its examples, exactly as a worker does before it
-serves the package. Exits with 1 when anything is wrong, and lists all of it.";
+Tells in words what becomes of an image and what the answer is, and lists the layers; of a
+SavedModel, what it takes and gives. Reads the config and the model, builds it and runs it and its
+examples, exactly as a worker does before it serves the package. Exits with 1 when anything is wrong, and lists all of it.";
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -52,22 +52,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(package) => package,
         Err(PackageError::Invalid { problems, .. }) => {
             let found = json!({"model": name.as_str(), "problems": problems});
-            return report(arguments.json, &found, &[], &problems);
+            return report(arguments.json, &found, &Contents::default(), &problems);
         }
         Err(error @ (PackageError::Missing(_) | PackageError::Unreadable { .. })) => return Err(error.into()),
     };
     let library = open(&arguments.library.settings())?;
     let wheel = output::wheel(&format!("reading {name}"));
-    // What keeps the model from being read is among the problems that loading finds.
-    let model = keras::open(&package.model.path, package.model.format);
-    let rows = model.map_or_else(|_| Vec::new(), |model| rows(&library, &model));
+    let contents = Contents::of(&library, &package);
     let problems = match load(&library, &package).and_then(|engine| verify(&package, &engine)) {
         Ok(()) => Vec::new(),
         Err(LoadError::Unservable(problems)) => problems,
         Err(LoadError::Unavailable(reason)) => vec![reason],
     };
     wheel.finish_and_clear();
-    report(arguments.json, &about(&package, &rows, &problems), &rows, &problems)
+    report(arguments.json, &about(&package, &contents, &problems), &contents, &problems)
 }
 
 /// The catalog and the name that a package is opened with: a path names the folder of both.
@@ -85,6 +83,52 @@ pub(super) fn locate(package: &str, models: &ModelsConfig) -> anyhow::Result<(Ca
     let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name = ModelName::parse(name).map_err(|error| UsageError(error.to_string()))?;
     Ok((Catalog::new(folder.parent().unwrap_or(&folder)), name))
+}
+
+/// What is seen of a model. What keeps it from being read is among the problems that loading finds.
+#[derive(Default)]
+struct Contents {
+    /// Of a model of Keras's, its layers.
+    rows: Vec<Row>,
+    /// Names of a Keras model's outputs.
+    outputs: Vec<String>,
+    /// Of a SavedModel, what it says of itself.
+    saved_model: Option<Description>,
+    /// Which program wrote it.
+    written_by: Option<String>,
+}
+
+impl Contents {
+    fn of(library: &Library, package: &Package) -> Self {
+        let (path, format) = (&package.model.path, package.model.format);
+        match format {
+            ModelFormat::SavedModel => {
+                let saved_model = describe(path).ok();
+                let version = saved_model.as_ref().and_then(|said| said.tensorflow_version.as_ref());
+                let written_by = version.map(|version| format!("TensorFlow {version}"));
+                Self { saved_model, written_by, ..Self::default() }
+            }
+            ModelFormat::Hdf5 | ModelFormat::KerasArchive => {
+                let written_by = keras::written_by(path, format).map(|version| format!("Keras {version}"));
+                let Ok(model) = keras::open(path, format) else {
+                    return Self { written_by, ..Self::default() };
+                };
+                let rows = rows(library, &model);
+                Self { rows, outputs: model.output_names, written_by, ..Self::default() }
+            }
+        }
+    }
+
+    /// Of a SavedModel, its inputs or outputs; of a Keras model that has several outputs, their names.
+    fn ends(&self) -> [Option<Vec<String>>; 2] {
+        let signature = self.saved_model.as_ref().map(|said| &said.signature);
+        let shown = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect();
+        let several = Some(self.outputs.clone()).filter(|names| names.len() > 1);
+        [
+            signature.map(|signature| shown(&signature.inputs)),
+            signature.map(|signature| shown(&signature.outputs)).or(several),
+        ]
+    }
 }
 
 /// A layer's row.
@@ -118,13 +162,16 @@ fn show_shape(shape: &NodeShape) -> String {
 }
 
 /// Everything about a sound config's package, as JSON.
-fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
+fn about(package: &Package, contents: &Contents, problems: &[String]) -> Value {
     let config = &package.config;
+    let rows = &contents.rows;
     let factor = match config.preprocessing.kind {
         PreprocessingKind::NormalizeAndPad { normalization_factor } => Some(normalization_factor),
         PreprocessingKind::NoPrepro | PreprocessingKind::Resize(_) => None,
     };
-    let keras = keras::written_by(&package.model.path, package.model.format);
+    let keras = contents.written_by.as_ref().and_then(|program| program.strip_prefix("Keras "));
+    let signature = contents.saved_model.as_ref().map(|said| &said.signature.name);
+    let [inputs, outputs] = contents.ends();
     // A list of examples with faults is among the problems.
     let examples = examples::open(package).ok().map(|examples| examples.len());
     let layers: Vec<_> = rows
@@ -137,8 +184,12 @@ fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
         "model": package.name.as_str(),
         "version": package.version.as_str(),
         "file": package.model.path,
-        "format": words::format(package.model.format, keras.as_deref()),
+        "format": words::format(package.model.format, contents.written_by.as_deref()),
         "keras_version": keras,
+        "signature": signature,
+        "inputs": inputs,
+        "outputs": outputs,
+        "output_name": config.postprocessing.output_name,
         "preprocessing": config.preprocessing.kind.name(),
         "input_shape": config.preprocessing.input_shape,
         "normalization_factor": factor,
@@ -157,7 +208,8 @@ fn about(package: &Package, rows: &[Row], problems: &[String]) -> Value {
     })
 }
 
-fn report(as_json: bool, about: &Value, rows: &[Row], problems: &[String]) -> anyhow::Result<Exit> {
+fn report(as_json: bool, about: &Value, contents: &Contents, problems: &[String]) -> anyhow::Result<Exit> {
+    let rows = &contents.rows;
     if as_json {
         output::json(about)?;
         return Ok(Exit::done_if(problems.is_empty()));
@@ -167,6 +219,10 @@ fn report(as_json: bool, about: &Value, rows: &[Row], problems: &[String]) -> an
         "version",
         "file",
         "format",
+        "signature",
+        "inputs",
+        "outputs",
+        "output_name",
         "preprocessing",
         "input_shape",
         "image",

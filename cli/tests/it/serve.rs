@@ -3,6 +3,7 @@
 mod commands;
 mod hostile;
 mod packages;
+mod saved_model;
 pub(crate) mod server;
 
 use std::collections::BTreeSet;

@@ -33,6 +33,8 @@ pub(super) struct ModelSpec {
     /// The members that stand for its inputs, in order.
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<Source>,
+    /// What its outputs are called, in the same order.
+    pub(super) output_names: Vec<String>,
 }
 
 /// The two kinds of model.
@@ -187,7 +189,9 @@ impl Parser {
             member.calls = vec![before.into_iter().collect()];
         }
         let last = Source { member: members.len() - 1, call: 0, output: 0 };
-        Some(ModelSpec { name, kind: ModelKind::Sequential, members, inputs: vec![0], outputs: vec![last] })
+        let output_names = members.last().map(|member| member.name.clone()).into_iter().collect();
+        let (kind, inputs, outputs) = (ModelKind::Sequential, vec![0], vec![last]);
+        Some(ModelSpec { name, kind, members, inputs, outputs, output_names })
     }
 
     fn functional(
@@ -204,7 +208,9 @@ impl Parser {
                 Vec::new()
             })
         };
-        let (inputs, outputs) = (ends("input_layers"), ends("output_layers"));
+        let (_, inputs): (Vec<String>, Vec<Reference>) = ends("input_layers").into_iter().unzip();
+        let (output_names, outputs): (Vec<String>, Vec<Reference>) =
+            ends("output_layers").into_iter().unzip();
         let within = Numbering::new(&members, &calls, calls.iter().flatten().flatten(), |member| {
             match (self.dialect, member) {
                 (Dialect::Keras2, Body::Model(model)) => model.members.first().is_some_and(is_input),
@@ -242,7 +248,7 @@ impl Parser {
         for (member, calls) in members.iter_mut().zip(calls) {
             member.calls = calls;
         }
-        Some(ModelSpec { name, kind: ModelKind::Functional, members, inputs, outputs })
+        Some(ModelSpec { name, kind: ModelKind::Functional, members, inputs, outputs, output_names })
     }
 
     fn calls(&mut self, members: &mut [Member], layers: &[Value], path: &str) -> Vec<Vec<Vec<Reference>>> {

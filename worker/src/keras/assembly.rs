@@ -79,6 +79,7 @@ pub(super) fn assemble(
         nodes: nodes.collect(),
         input: ends.input,
         outputs: ends.outputs,
+        output_names: root.output_names.clone(),
         summary: summary(root, &declared, &ends.members),
     })
 }

@@ -131,7 +131,12 @@ mod tests {
     }
 
     fn how(classes: &[String], rule: LabelRule) -> Postprocessing {
-        Postprocessing { classes: classes.to_vec(), activation: OutputActivation::None, rule }
+        Postprocessing {
+            classes: classes.to_vec(),
+            output_name: None,
+            activation: OutputActivation::None,
+            rule,
+        }
     }
 
     /// Label, score and what else is told of a classified image.

@@ -199,7 +199,14 @@ mod tests {
             inputs: index.checked_sub(1).into_iter().collect(),
         };
         let nodes = layers.into_iter().enumerate().map(node).collect();
-        Model { name: String::new(), nodes, input: 0, outputs: outputs.to_vec(), summary: Vec::new() }
+        Model {
+            name: String::new(),
+            nodes,
+            input: 0,
+            outputs: outputs.to_vec(),
+            output_names: Vec::new(),
+            summary: Vec::new(),
+        }
     }
 
     #[test]

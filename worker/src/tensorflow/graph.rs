@@ -87,3 +87,18 @@ fn with_sizes(layer: &Layer, image: Option<[usize; 3]>) -> Option<Layer> {
         _ => None,
     }
 }
+
+/// The sizes of an image or another single thing: `[224, any, 3]`.
+pub(super) fn show(sizes: &[Option<usize>]) -> String {
+    let sizes: Vec<String> =
+        sizes.iter().map(|size| size.map_or_else(|| "any".to_owned(), |n| n.to_string())).collect();
+    format!("[{}]", sizes.join(", "))
+}
+
+/// The sizes of a batch: `[batch, 10]`.
+pub(super) fn show_batched(shape: &[Option<usize>]) -> String {
+    match shape.split_first() {
+        Some((None, rest)) if !rest.is_empty() => format!("[batch, {}", &show(rest)[1..]),
+        _ => show(shape),
+    }
+}

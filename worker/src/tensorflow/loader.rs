@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use common::package::{ModelConfig, Package, Precision};
+use common::package::{ModelConfig, ModelFormat, Package, Precision};
 
 use super::fusion::fuse;
-use super::graph::{self, BuiltGraph, NodeShape};
+use super::graph::{self, BuiltGraph, NodeShape, show};
 use super::library::{Convolutions, Library, LibraryError, Settings, open};
 use super::session::TensorflowEngine;
+use super::{outputs, saved_model};
 use crate::engine::{Engine, EngineLoader, LoadError};
 use crate::keras::layers::Layer;
 use crate::keras::{self, ImportError, Model};
@@ -35,6 +36,10 @@ impl EngineLoader for TensorflowLoader {
 /// # Errors
 /// [`LoadError`], with all faults of the package.
 pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, LoadError> {
+    match package.model.format {
+        ModelFormat::SavedModel => return saved_model::load(library, package),
+        ModelFormat::Hdf5 | ModelFormat::KerasArchive => {}
+    }
     let model = keras::open(&package.model.path, package.model.format).map_err(|error| match error {
         ImportError::Faulty { problems } => LoadError::Unservable(problems),
         ImportError::Unreadable(reason) => LoadError::Unavailable(reason),
@@ -44,7 +49,14 @@ pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, Lo
 
 fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<TensorflowEngine, LoadError> {
     let image = config.preprocessing.input_shape;
-    let mut problems = disagreements(&model, image);
+    let mut problems = wrong_input(&model, image);
+    let model = match output(&model, config.postprocessing.output_name.as_deref()) {
+        Ok(output) => outputs::only(model, output),
+        Err(problem) => {
+            problems.push(problem);
+            model
+        }
+    };
     let model = fuse(model);
     let built = match graph::build(&model, Some(image), convolutions(library, config.precision)) {
         Ok(built) => Some(built),
@@ -78,8 +90,19 @@ fn convolutions(library: &Library, precision: Precision) -> Convolutions {
     }
 }
 
-/// What of the model's ends does not fit a classifier of such images.
-fn disagreements(model: &Model, image: [usize; 3]) -> Vec<String> {
+/// The node whose values are the scores.
+fn output(model: &Model, wanted: Option<&str>) -> Result<usize, String> {
+    let names: Vec<&str> = model.output_names.iter().map(String::as_str).collect();
+    let place = match (&model.outputs[..], wanted) {
+        ([_], None) => 0,
+        _ => outputs::choose(&names, wanted)?,
+    };
+    let node = model.outputs.get(place).copied().filter(|node| *node < model.nodes.len());
+    node.ok_or_else(|| "the model's output is never computed".to_owned())
+}
+
+/// What of the model's input does not fit such images.
+fn wrong_input(model: &Model, image: [usize; 3]) -> Vec<String> {
     let mut problems = Vec::new();
     match model.nodes.get(model.input).map(|node| (&node.layer, &node.name)) {
         Some((Layer::Input { shape }, name)) => {
@@ -95,36 +118,13 @@ fn disagreements(model: &Model, image: [usize; 3]) -> Vec<String> {
         }
         _ => problems.push("the model has no input layer".to_owned()),
     }
-    if model.outputs.len() != 1 {
-        let names: Vec<&str> = model
-            .outputs
-            .iter()
-            .filter_map(|output| model.nodes.get(*output))
-            .map(|node| node.name.as_str())
-            .collect();
-        problems.push(format!(
-            "the model has {} outputs (`{}`), expected 1 with the scores",
-            names.len(),
-            names.join("`, `")
-        ));
-    }
     problems
 }
 
 fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<String> {
     let output = *model.outputs.first()?;
-    let shape = built.shapes.get(output)?;
     let name = model.nodes.get(output).map_or("", |node| &node.name);
-    match shape[..] {
-        [_, Some(outputs)] if outputs == labels => None,
-        [_, Some(outputs)] => Some(format!(
-            "the model has {outputs} outputs, but `output_config.output_classes` has {labels} labels"
-        )),
-        _ => Some(format!(
-            "the model's output `{name}` has shape {}, expected [batch, {labels}]",
-            show_batched(shape)
-        )),
-    }
+    outputs::misfit(name, built.shapes.get(output)?, labels)
 }
 
 /// The model's engine without a package's config: for images of this shape, whatever its one output is.
@@ -132,7 +132,8 @@ fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<Stri
 /// # Errors
 /// Everything that is wrong with it, as [`LoadError::Unservable`].
 pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<TensorflowEngine, LoadError> {
-    let mut problems = disagreements(&model, image);
+    let mut problems = wrong_input(&model, image);
+    problems.extend(output(&model, None).err());
     if image.contains(&0) {
         problems.push(format!("an image of shape {image:?} is empty"));
     }
@@ -157,17 +158,4 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
 /// Every layer that cannot be built.
 pub fn shapes(library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
     graph::build(model, None, library.convolutions).map(|built| built.shapes).map_err(LoadError::Unservable)
-}
-
-fn show(sizes: &[Option<usize>]) -> String {
-    let sizes: Vec<String> =
-        sizes.iter().map(|size| size.map_or_else(|| "any".to_owned(), |n| n.to_string())).collect();
-    format!("[{}]", sizes.join(", "))
-}
-
-fn show_batched(shape: &[Option<usize>]) -> String {
-    match shape.split_first() {
-        Some((None, rest)) if !rest.is_empty() => format!("[batch, {}", &show(rest)[1..]),
-        _ => show(shape),
-    }
 }

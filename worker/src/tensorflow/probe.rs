@@ -79,5 +79,6 @@ fn three_convolutions() -> Model {
         inputs,
     };
     let nodes: Vec<Node> = layers.into_iter().enumerate().map(node).collect();
-    Model { name: "probe".to_owned(), outputs: vec![nodes.len() - 1], nodes, input: 0, summary: Vec::new() }
+    let (outputs, output_names) = (vec![nodes.len() - 1], vec!["probe".to_owned()]);
+    Model { name: "probe".to_owned(), nodes, input: 0, outputs, output_names, summary: Vec::new() }
 }

@@ -55,6 +55,16 @@ pub struct TensorflowEngine {
     _memory: memory::GiveBack,
 }
 
+/// A session that has all it needs to run its graph.
+pub(super) struct Computation {
+    pub(super) session: Session,
+    pub(super) graph: Graph,
+    /// Takes float32, `[batch, height, width, channels]`.
+    pub(super) input: Output,
+    /// Gives float32.
+    pub(super) scores: Output,
+}
+
 /// What a session found to compute on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Device {
@@ -72,7 +82,7 @@ pub enum Spread {
 }
 
 impl TensorflowEngine {
-    /// Opens a session on a graph and runs it once, so that TensorFlow optimizes it now.
+    /// Opens a session on a model's graph and runs it once, so that TensorFlow optimizes it now.
     ///
     /// # Errors
     /// What is wrong with the model, or TensorFlow's words.
@@ -82,10 +92,23 @@ impl TensorflowEngine {
         image: [usize; 3],
         classes: usize,
     ) -> Result<Self, EngineError> {
-        let mut options = SessionOptions::new();
-        options.set_config(config().bytes()).map_err(failed)?;
-        let session = Session::new(&options, &built.graph).map_err(failed)?;
+        let session = open(&built.graph).map_err(failed)?;
         assign(&session, built.variables)?;
+        let BuiltGraph { graph, input, scores, .. } = built;
+        Self::over(library, Computation { session, graph, input, scores }, image, classes)
+    }
+
+    /// Runs a session once, so that TensorFlow optimizes its graph now.
+    ///
+    /// # Errors
+    /// What is wrong with the model, or TensorFlow's words.
+    pub(super) fn over(
+        library: &Library,
+        computation: Computation,
+        image: [usize; 3],
+        classes: usize,
+    ) -> Result<Self, EngineError> {
+        let Computation { session, graph, input, scores } = computation;
         let device = device(&session)?;
         let cores = Cores::new(match device {
             Device::Cpu => library.cores,
@@ -94,14 +117,14 @@ impl TensorflowEngine {
         });
         let mut engine = Self {
             session,
-            input: built.input,
-            scores: built.scores,
+            input,
+            scores,
             image,
             classes,
             device,
             cores,
             lone: Spread::OneCore,
-            _graph: built.graph,
+            _graph: graph,
             _memory: memory::GiveBack,
         };
         engine.warm_up()?;
@@ -267,6 +290,13 @@ impl Engine for TensorflowEngine {
 fn images_of_a_run(images: usize, threads: usize) -> usize {
     let runs = images.div_ceil(MAX_RUN).next_multiple_of(threads);
     images.div_ceil(runs).max(1)
+}
+
+/// Opens a session on a graph, which may not grow from here on.
+pub(super) fn open(graph: &Graph) -> Result<Session, Status> {
+    let mut options = SessionOptions::new();
+    options.set_config(config().bytes())?;
+    Session::new(&options, graph)
 }
 
 /// `ConfigProto`

@@ -350,7 +350,7 @@ fn a_graph_that_cannot_be_computed_is_refused() {
 #[test]
 fn other_formats_say_which_ones_are_supported() {
     let error = open(&fixture("sequential_keras3.hdf5"), ModelFormat::SavedModel).unwrap_err();
-    let expected = "not supported, expected a model saved as .keras, .h5 or .hdf5";
+    let expected = "is a SavedModel folder, expected a model saved as .keras, .h5 or .hdf5";
     assert!(error.to_string().contains(expected), "{error}");
 }
 

@@ -137,7 +137,8 @@ fn model(case: &Value) -> Model {
             inputs: list(&node["inputs"]),
         })
         .collect();
-    Model { name: "case".to_owned(), input: 0, outputs: vec![nodes.len() - 1], nodes, summary: Vec::new() }
+    let (outputs, output_names) = (vec![nodes.len() - 1], vec!["case".to_owned()]);
+    Model { name: "case".to_owned(), input: 0, outputs, output_names, nodes, summary: Vec::new() }
 }
 
 fn layer(v: &Value) -> Layer {

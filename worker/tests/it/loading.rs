@@ -86,8 +86,13 @@ fn weights_that_are_not_finite_are_found_by_the_warm_up() {
 fn a_model_of_two_outputs_is_refused_with_their_names() {
     let mut model = classifier(0.5, 2);
     model.outputs = vec![1, 2];
+    model.output_names = vec!["flat".to_owned(), "scores".to_owned()];
     let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
-    assert_eq!(problems, ["the model has 2 outputs (`flat`, `scores`), expected 1 with the scores"]);
+    assert_eq!(
+        problems,
+        ["the model has 2 outputs (`flat`, `scores`), expected 1 with the scores, or its name in \
+          `output_config.output_name`"]
+    );
 }
 
 #[test]
@@ -175,6 +180,7 @@ fn classifier(weight: f32, classes: usize) -> Model {
         ],
         input: 0,
         outputs: vec![2],
+        output_names: vec!["scores".to_owned()],
         summary: Vec::new(),
     }
 }

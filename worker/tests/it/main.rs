@@ -19,4 +19,6 @@ mod pixels;
 #[cfg(test)]
 mod runtime;
 #[cfg(test)]
+mod saved_models;
+#[cfg(test)]
 mod support;

@@ -170,6 +170,12 @@ fn read(path: &Path) -> Array {
 
 /// The fixture's folders, one for each Keras, made now if they are missing or older than their script.
 pub(crate) fn fixtures(name: &str) -> [PathBuf; 2] {
+    make("tools/parity/make_models.py", &[name]);
+    [2, 3].map(|dialect| root().join(format!(".cache/fixtures/parity/{name}_keras{dialect}")))
+}
+
+/// Runs a script that makes fixtures which are missing or older than itself.
+pub(crate) fn make(script: &str, arguments: &[&str]) {
     /// One maker at a time, whichever process and test it belongs to.
     const UNDER_LOCK: &str = "import fcntl, runpy, sys
 lock = open(sys.argv[1], 'w')
@@ -189,14 +195,10 @@ runpy.run_path(sys.argv[0], run_name='__main__')";
     let made = Command::new(python)
         .args(["-c", UNDER_LOCK])
         .arg(fixtures.join("parity.lock"))
-        .arg(root().join("tools/parity/make_models.py"))
-        .arg(name)
+        .arg(root().join(script))
+        .args(arguments)
         .output()
         .unwrap();
-    assert!(
-        made.status.success(),
-        "tools/parity/make_models.py {name} failed:\n{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-    [2, 3].map(|dialect| fixtures.join(format!("parity/{name}_keras{dialect}")))
+    let shown = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{script} {} failed:\n{shown}", arguments.join(" "));
 }

@@ -132,7 +132,8 @@ pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
             how.classes.first().map_or("", String::as_str),
         ),
     };
-    activation.into_iter().chain([rule]).collect()
+    let output = how.output_name.as_ref().map(|name| format!("of the model's outputs, `{name}` counts"));
+    output.into_iter().chain(activation).chain([rule]).collect()
 }
 
 /// How many there are, and the first of them.
@@ -143,15 +144,15 @@ pub(super) fn some_of(labels: &[Value]) -> String {
     format!("{}: {}{more}", labels.len(), first.join(", "))
 }
 
-/// How the model is written, and by what.
-pub(super) fn format(format: ModelFormat, keras: Option<&str>) -> String {
+/// How the model is written, and by which program.
+pub(super) fn format(format: ModelFormat, written_by: Option<&str>) -> String {
     let format = match format {
         ModelFormat::Hdf5 => "HDF5",
         ModelFormat::KerasArchive => ".keras archive",
         ModelFormat::SavedModel => "SavedModel folder",
     };
-    match keras {
-        Some(version) => format!("{format}, written by Keras {version}"),
+    match written_by {
+        Some(program) => format!("{format}, written by {program}"),
         None => format.to_owned(),
     }
 }
@@ -206,7 +207,8 @@ mod tests {
     fn the_rule_for_labels_is_told() {
         let classes = vec!["cat".to_owned(), "dog".to_owned()];
         let told = |activation, rule| {
-            postprocessing(&Postprocessing { classes: classes.clone(), activation, rule }).join("; ")
+            postprocessing(&Postprocessing { classes: classes.clone(), output_name: None, activation, rule })
+                .join("; ")
         };
         assert_eq!(
             told(OutputActivation::Softmax, LabelRule::Argmax),
@@ -221,5 +223,9 @@ mod tests {
             told(OutputActivation::None, LabelRule::MultiLabel { thresholds: vec![0.1, 0.2] })
                 .contains("at least its own threshold")
         );
+        let output_name = Some("animal".to_owned());
+        let (activation, rule) = (OutputActivation::None, LabelRule::Argmax);
+        let named = postprocessing(&Postprocessing { classes, output_name, activation, rule });
+        assert_eq!(named[0], "of the model's outputs, `animal` counts");
     }
 }

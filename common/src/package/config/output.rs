@@ -10,6 +10,8 @@ use super::{Problems, describe};
 pub struct Postprocessing {
     /// The labels, never none.
     pub classes: Vec<String>,
+    /// Which of the model's outputs has the scores; a model with one need not be told.
+    pub output_name: Option<String>,
     /// What makes scores of the outputs.
     pub activation: OutputActivation,
     /// Which labels an image gets.
@@ -97,9 +99,12 @@ pub(super) fn parse(
         Some("multi_label" | "binary") => Some("threshold"),
         Some(_) | None => None,
     };
-    let known: Vec<&str> =
-        ["output_classes", "output_classes_file", "activation"].into_iter().chain(own).collect();
+    let known: Vec<&str> = ["output_classes", "output_classes_file", "activation", "output_name"]
+        .into_iter()
+        .chain(own)
+        .collect();
     let Some(section) = problems.section(root, "output_config", &known) else { return (None, None) };
+    let output_name = output_name(section, problems);
     let activation = activation(section, problems);
     let (classes, file) = classes(section, files, problems);
     let labels = classes.as_ref().map(Vec::len);
@@ -112,8 +117,19 @@ pub(super) fn parse(
     let postprocessing = classes
         .zip(activation)
         .zip(rule)
-        .map(|((classes, activation), rule)| Postprocessing { classes, activation, rule });
+        .map(|((classes, activation), rule)| Postprocessing { classes, output_name, activation, rule });
     (postprocessing, file)
+}
+
+fn output_name(section: &Map<String, Value>, problems: &mut Problems) -> Option<String> {
+    let value = section.get("output_name")?;
+    let name = value.as_str().filter(|name| !name.is_empty());
+    if name.is_none() {
+        problems.add(format!(
+            "`output_config.output_name` is {value}, expected the name of the model's output with the scores"
+        ));
+    }
+    name.map(str::to_owned)
 }
 
 fn activation(section: &Map<String, Value>, problems: &mut Problems) -> Option<OutputActivation> {
@@ -279,6 +295,13 @@ mod tests {
     }
 
     #[test]
+    fn the_output_with_the_scores_may_be_named() {
+        let found = read("argmax", r#"{"output_classes": ["cat"], "output_name": "animal"}"#).unwrap();
+        assert_eq!(found.output_name.as_deref(), Some("animal"));
+        assert_eq!(read("argmax", r#"{"output_classes": ["cat"]}"#).unwrap().output_name, None);
+    }
+
+    #[test]
     fn faults_are_told_at_once_and_say_what_was_expected() {
         for (kind, section, expected) in [
             (
@@ -299,7 +322,9 @@ mod tests {
             (
                 "argmax",
                 r#"{"output_classes": ["a"], "k": 1}"#,
-                &["unknown key `k`, known are `output_classes`, `output_classes_file`, `activation`"],
+                &[
+                    "unknown key `k`, known are `output_classes`, `output_classes_file`, `activation`, `output_name`",
+                ],
             ),
             (
                 "multi_label",
@@ -334,6 +359,16 @@ mod tests {
                 "argmax",
                 r#"{"output_classes_file": 3}"#,
                 &["`output_config.output_classes_file` is a number, expected the path"],
+            ),
+            (
+                "argmax",
+                r#"{"output_classes": ["a"], "output_name": 0}"#,
+                &["`output_config.output_name` is 0, expected the name of the model's output"],
+            ),
+            (
+                "argmax",
+                r#"{"output_classes": ["a"], "output_name": ""}"#,
+                &["`output_config.output_name` is \"\""],
             ),
             ("argmax", "{}", &["`output_config.output_classes` is missing"]),
         ] {

@@ -6,6 +6,8 @@
 //!                       "config": {"keras_history": ["conv", 0, 0], …}}], "kwargs": {}}]
 //! ```
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde_json::{Map, Value};
 
 use crate::keras::architecture::Dialect;
@@ -29,18 +31,23 @@ pub(super) fn calls(nodes: &Value, dialect: Dialect) -> Result<Vec<Vec<Reference
     nodes.iter().map(|node| call(node, dialect)).collect()
 }
 
-/// The tensors that a model begins or ends with.
+/// The tensors that a model begins or ends with, each with its name: the one that the model gives it, or its
+/// layer's. Names are told apart as Keras 2 does, by a number behind them.
 ///
 /// # Errors
 /// They are not a list of tensors; says what they are.
-pub(super) fn ends(value: &Value) -> Result<Vec<Reference>, String> {
-    if let Some(one) = reference(value) {
+pub(super) fn ends(value: &Value) -> Result<Vec<(String, Reference)>, String> {
+    let by_layer = |value: &Value| reference(value).map(|found| (found.layer.clone(), found));
+    if let Some(one) = by_layer(value) {
         return Ok(vec![one]);
     }
-    let list: Option<Vec<Reference>> = match value {
-        Value::Array(list) if !list.is_empty() => list.iter().map(reference).collect(),
-        // A model may name its inputs; with one there is no question of order.
-        Value::Object(named) if named.len() == 1 => named.values().map(reference).collect(),
+    let list: Option<Vec<(String, Reference)>> = match value {
+        Value::Array(list) if !list.is_empty() => list.iter().map(by_layer).collect(),
+        Value::Object(named) if !named.is_empty() => {
+            // Keras counts the tensors in the order of their names.
+            let sorted: BTreeMap<&String, &Value> = named.iter().collect();
+            sorted.into_iter().map(|(name, value)| Some((name.clone(), reference(value)?))).collect()
+        }
         Value::Object(_)
         | Value::Array(_)
         | Value::Null
@@ -48,7 +55,14 @@ pub(super) fn ends(value: &Value) -> Result<Vec<Reference>, String> {
         | Value::Number(_)
         | Value::String(_) => None,
     };
-    list.ok_or_else(|| format!("{} is not supported, expected a list of tensors", shown(value)))
+    let list =
+        list.ok_or_else(|| format!("{} is not supported, expected a list of tensors", shown(value)))?;
+    let mut seen = HashMap::new();
+    let told_apart = |(name, reference): (String, Reference)| {
+        let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(0);
+        (if *count == 0 { name } else { format!("{name}_{count}") }, reference)
+    };
+    Ok(list.into_iter().map(told_apart).collect())
 }
 
 fn call(node: &Value, dialect: Dialect) -> Result<Vec<Reference>, String> {

@@ -1,0 +1,82 @@
+//! The files that a package's model consists of.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{ModelFile, ModelFormat};
+
+/// The files of a model in a fixed order: the file itself, or everything below a SavedModel's folder.
+pub(super) fn of_model(model: &ModelFile) -> io::Result<Vec<PathBuf>> {
+    if model.format != ModelFormat::SavedModel {
+        return Ok(vec![model.path.clone()]);
+    }
+    let mut files = Vec::new();
+    let mut folders = vec![model.path.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()? {
+                kind if kind.is_dir() => folders.push(entry.path()),
+                _ => files.push(entry.path()),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What in a SavedModel's folder is no file of the package: links that lead out of it, pipes, devices. They
+/// would be read, to digest them and by TensorFlow.
+///
+/// # Errors
+/// The package's folder cannot be read.
+pub(super) fn strangers(folder: &Path, files: &[PathBuf]) -> io::Result<Vec<String>> {
+    let real_folder = folder.canonicalize()?;
+    let fault = |path: &PathBuf| {
+        let shown = path.strip_prefix(folder).unwrap_or(path).display();
+        let Ok(real) = path.canonicalize() else {
+            return Some(format!("`{shown}` is a link to nothing, expected a file"));
+        };
+        if !real.starts_with(&real_folder) {
+            return Some(format!("`{shown}` is a link to a file outside the package, expected one inside"));
+        }
+        (!real.is_file()).then(|| format!("`{shown}` is neither a file nor a folder"))
+    };
+    Ok(files.iter().filter_map(fault).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_that_lead_out_of_a_package_are_told_and_those_inside_are_followed() {
+        let models = tempfile::tempdir().unwrap();
+        let package = models.path().join("m");
+        let model = ModelFile { path: package.join("m.savedmodel"), format: ModelFormat::SavedModel };
+        fs::create_dir_all(model.path.join("variables")).unwrap();
+        fs::create_dir(package.join("shared")).unwrap();
+        fs::write(models.path().join("outside"), "").unwrap();
+        fs::write(package.join("shared/inside"), "").unwrap();
+        symlink("../shared/inside", model.path.join("saved_model.pb")).unwrap();
+        let found = || strangers(&package, &of_model(&model).unwrap()).unwrap();
+        assert!(found().is_empty(), "{:?}", found());
+
+        symlink("../../../outside", model.path.join("variables/a")).unwrap();
+        symlink("/dev/zero", model.path.join("variables/b")).unwrap();
+        symlink("../../shared", model.path.join("variables/c")).unwrap();
+        symlink("nowhere", model.path.join("variables/d")).unwrap();
+        assert_eq!(
+            found(),
+            [
+                "`m.savedmodel/variables/a` is a link to a file outside the package, expected one inside",
+                "`m.savedmodel/variables/b` is a link to a file outside the package, expected one inside",
+                "`m.savedmodel/variables/c` is neither a file nor a folder",
+                "`m.savedmodel/variables/d` is a link to nothing, expected a file",
+            ]
+        );
+    }
+}
