@@ -89,7 +89,8 @@ fn a_damaged_folder_is_refused_with_the_reason() {
     };
     let write =
         |bytes: &'static [u8]| move |folder: &Path| fs::write(folder.join("saved_model.pb"), bytes).unwrap();
-    let cases: [(Box<dyn FnOnce(&Path)>, &str); 9] = [
+    type Damage = Box<dyn FnOnce(&Path)>;
+    let cases: [(Damage, &str); 9] = [
         (Box::new(remove("saved_model.pb")), "has no file `saved_model.pb`"),
         (Box::new(cut("saved_model.pb")), "is damaged, cut off or no SavedModel"),
         (Box::new(write(b"this is no model")), "is damaged, cut off or no SavedModel"),
