@@ -155,7 +155,12 @@ impl Ops {
 
     /// Cuts an image into equal parts of its channels.
     pub(super) fn split_channels(&mut self, input: &Output, parts: usize) -> Result<Vec<Output>, Fault> {
-        let axis = self.integers(&[], &[3])?;
+        self.split(input, 3, parts)
+    }
+
+    /// Cuts an axis, which is counted with the batch, into equal parts.
+    pub(super) fn split(&mut self, input: &Output, axis: usize, parts: usize) -> Result<Vec<Output>, Fault> {
+        let axis = self.integers(&[], &[to_i32(axis)?])?;
         let first = self.op("Split", &[&axis, input], &[("num_split", Attribute::Integer(parts as i64))])?;
         let part = |index| Ok(Output { operation: first.operation.clone(), index: to_i32(index)? });
         (0..parts).map(part).collect()

@@ -6,11 +6,19 @@ use crate::keras::layers::Edges;
 use crate::tensorflow::ops::{Attribute, Fault, Ops, to_i32};
 
 pub(super) fn zero_padding2d(ops: &mut Ops, edges: Edges, input: &Output) -> Result<Output, Fault> {
+    padding2d(ops, edges, 0.0, input)
+}
+
+pub(super) fn padding2d(ops: &mut Ops, edges: Edges, value: f32, input: &Output) -> Result<Output, Fault> {
     let Edges { top, bottom, left, right } = edges;
     let sides = [0, 0, top, bottom, left, right, 0, 0];
     let sides = sides.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
     let sides = ops.integers(&[4, 2], &sides)?;
-    ops.binary("Pad", input, &sides)
+    if value == 0.0 {
+        return ops.binary("Pad", input, &sides);
+    }
+    let value = ops.constant(&[], &[value])?;
+    ops.op("PadV2", &[input, &sides, &value], &[])
 }
 
 pub(super) fn cropping2d(ops: &mut Ops, edges: Edges, input: &Output) -> Result<Output, Fault> {
