@@ -178,6 +178,17 @@ pub enum Layer {
     LocallyConnected2d(LocallyConnected2d),
 }
 
+/// What the importer does with layers of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Reads them, and computes what Keras computes.
+    Supported,
+    /// Passes their input on, since that is all they do at inference.
+    Inert,
+    /// Says that it does not know them, or why it does not read them.
+    Refused,
+}
+
 /// How a window meets the image's edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {

@@ -1,8 +1,8 @@
 //! What shape each layer makes of the shapes it gets. A model that passes here fits together.
 
 use super::layers::{
-    AdaptivePool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm, MergeKind, Padding,
-    Pool2d, Resize, SeparableConv2d, UnitNorm,
+    AdaptivePool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm,
+    MergeKind, Padding, Pool2d, Resize, SeparableConv2d, UnitNorm,
 };
 
 mod functions;

@@ -70,9 +70,7 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::CenterCrop { size } => resizing::center_crop(ops, *size, only(inputs)?),
         Layer::AutoContrast { range } => contrast::auto_contrast(ops, *range, only(inputs)?),
         Layer::Dot(by) => dot::dot(ops, by, inputs),
-        Layer::LocallyConnected2d(layer) => {
-            locally_connected::locally_connected2d(ops, layer, only(inputs)?)
-        }
+        Layer::LocallyConnected2d(layer) => locally_connected::locally_connected2d(ops, layer, only(inputs)?),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Which class is read by which function.
 
-use crate::keras::layers::{Layer, MergeKind, PoolKind};
+use serde_json::Map;
+
+use crate::keras::architecture::Dialect;
+use crate::keras::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::keras::layers::{
     activation, contrast, convolution, dense, framing, inert, input, locally_connected, merging,
     normalization, operation, pooling, reshaping, resizing, scaling, transposed,
@@ -114,3 +117,20 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
 pub(in crate::keras) fn is_inert(class: &str) -> bool {
     inert::reason(class).is_some()
 }
+
+/// What becomes of layers of a class. A layer without settings or inputs tells: one that is refused whatever its
+/// settings are has faults although none of them is looked at.
+pub(in crate::keras) fn verdict(class: &str) -> Verdict {
+    if is_inert(class) {
+        return Verdict::Inert;
+    }
+    let settings = Map::new();
+    let mut reader = Reader::new(Dialect::Keras3, &settings, &[], None);
+    match by_class(class, &mut reader) {
+        Some(_) if !reader.is_hopeless() => Verdict::Supported,
+        Some(_) | None => Verdict::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ pub(super) fn center_crop(reader: &mut Reader) -> Layer {
 /// with a size that it did not announce: both agree only where there is nothing to cut.
 pub(super) fn random_crop(reader: &mut Reader) -> Layer {
     for_images_alone(reader);
-    reader.ignore(&["seed"]);
+    reader.ignore(&["seed", "rng_type"]);
     let size = [reader.size("height"), reader.size("width")];
     match (reader.dialect, reader.input()) {
         (Dialect::Keras2, _) => Layer::Resize(Resize {

@@ -58,7 +58,9 @@ pub(super) fn applied(function: Activation, input: &Shape) -> Result<Shape, Stri
         }
         Activation::Sparsemax { axis } => match input[axis_after_batch(axis, input)?] {
             Some(_) => Ok(input.clone()),
-            None => Err(format!("its input has shape {}, expected a fixed size on axis {axis}", describe(input))),
+            None => {
+                Err(format!("its input has shape {}, expected a fixed size on axis {axis}", describe(input)))
+            }
         },
         Activation::Glu { axis } => {
             let index = axis_after_batch(axis, input)?;

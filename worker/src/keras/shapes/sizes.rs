@@ -33,12 +33,16 @@ pub(super) fn divided_into_groups(norm: &GroupNorm, input: &Shape) -> Result<Sha
     let axis = axis_after_batch(norm.axis, input)?;
     let weights = [&norm.gamma, &norm.beta];
     let expected = weights.into_iter().flatten().map(|weight| weight.shape[0]).next();
-    let fits = |size: usize| size.is_multiple_of(norm.groups) && expected.is_none_or(|expected| expected == size);
+    let fits =
+        |size: usize| size.is_multiple_of(norm.groups) && expected.is_none_or(|expected| expected == size);
     if input[axis].is_some_and(fits) {
         return Ok(input.clone());
     }
     let groups = norm.groups;
-    Err(format!("its input has shape {}, expected one whose axis {axis} has {groups} groups", describe(input)))
+    Err(format!(
+        "its input has shape {}, expected one whose axis {axis} has {groups} groups",
+        describe(input)
+    ))
 }
 
 pub(super) fn locally_connected(layer: &LocallyConnected2d, input: &Shape) -> Result<Shape, String> {

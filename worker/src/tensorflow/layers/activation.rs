@@ -136,7 +136,8 @@ pub(super) fn softmax_over(ops: &mut Ops, axes: &[usize], x: &Output) -> Result<
 /// the sums of the largest 1, 2, … of them, where Martins and Astudillo 2016 take the last of these sums.
 fn sparsemax(ops: &mut Ops, x: &Output) -> Result<Output, Fault> {
     let size = ops.sizes(x)?.last().copied().flatten();
-    let size = size.ok_or_else(|| Fault("its input has an axis of no fixed size, which it sorts".to_owned()))?;
+    let size =
+        size.ok_or_else(|| Fault("its input has an axis of no fixed size, which it sorts".to_owned()))?;
     let size = ops.integers(&[], &[to_i32(size)?])?;
     let last = ops.integers(&[], &[-1])?;
     let keep = [("keep_dims", Attribute::Bool(true))];

@@ -34,7 +34,9 @@ struct Windows {
 impl Windows {
     fn new(length: usize, count: usize) -> Result<Self, Fault> {
         if length > MAX_LENGTH || length == 0 {
-            return Err(Fault(format!("its input has {length} pixels on an axis, expected 1 to {MAX_LENGTH}")));
+            return Err(Fault(format!(
+                "its input has {length} pixels on an axis, expected 1 to {MAX_LENGTH}"
+            )));
         }
         let bounds = |window: usize| (window * length / count, ((window + 1) * length).div_ceil(count));
         let longest = (0..count).map(bounds).map(|(begin, end)| end - begin).max().unwrap_or(1);
@@ -67,7 +69,8 @@ fn pooled(
         PoolKind::Max => "Max",
         PoolKind::Average => {
             let behind = 3 - axis;
-            let shape: Vec<usize> = [count, longest].into_iter().chain(std::iter::repeat_n(1, behind)).collect();
+            let shape: Vec<usize> =
+                [count, longest].into_iter().chain(std::iter::repeat_n(1, behind)).collect();
             let shares = ops.constant(&shape, &windows.shares)?;
             apart = ops.binary("Mul", &apart, &shares)?;
             "Sum"

@@ -4,7 +4,8 @@ use tensorflow::Output;
 
 use crate::tensorflow::ops::{Attribute, Fault, Ops};
 
-/// As Keras computes it: in a range of 0 to 255, and back. A channel of one colour stays as it is.
+/// As Keras computes it: in a range of 0 to 255, and back. A channel of one colour, whose spread divides nothing,
+/// stays as it is.
 pub(super) fn auto_contrast(ops: &mut Ops, range: [f32; 2], input: &Output) -> Result<Output, Fault> {
     const COLOURS: [f32; 2] = [0.0, 255.0];
     let colours = moved(ops, input, range, COLOURS)?;
@@ -18,11 +19,10 @@ pub(super) fn auto_contrast(ops: &mut Ops, range: [f32; 2], input: &Output) -> R
     let darkest = ops.binary("Mul", &low, &scale)?;
     let stretched = ops.binary("Mul", &colours, &scale)?;
     let stretched = ops.binary("Sub", &stretched, &darkest)?;
+    let one_colour = ops.unary("IsNan", &stretched)?;
     let stretched = ops.with_scalar("Maximum", &stretched, COLOURS[0])?;
     let stretched = ops.with_scalar("Minimum", &stretched, COLOURS[1])?;
     let stretched = moved(ops, &stretched, COLOURS, range)?;
-    let none = ops.constant(&[], &[0.0])?;
-    let one_colour = ops.binary("LessEqual", &spread, &none)?;
     ops.op("SelectV2", &[&one_colour, input, &stretched], &[])
 }
 

@@ -57,8 +57,11 @@ impl Side {
             None => input.clone(),
         };
         let others = (1..sizes.len()).filter(|other| *other != axis);
-        let order: Vec<usize> =
-            if side == 0 { others.chain([axis]).collect() } else { std::iter::once(axis).chain(others).collect() };
+        let order: Vec<usize> = if side == 0 {
+            others.chain([axis]).collect()
+        } else {
+            std::iter::once(axis).chain(others).collect()
+        };
         let input = shape::permute(ops, &order, &input)?;
         let summed = sizes.remove(axis);
         sizes.remove(0);

@@ -27,7 +27,8 @@ pub(super) fn locally_connected2d(
     };
     let [top, left] = layer.before;
     let edges = Edges { top, bottom: after(0), left, right: after(1) };
-    let padded = if edges == Edges::default() { input.clone() } else { shape::zero_padding2d(ops, edges, input)? };
+    let padded =
+        if edges == Edges::default() { input.clone() } else { shape::zero_padding2d(ops, edges, input)? };
     let patches = ops.op(
         "ExtractImagePatches",
         &[&padded],

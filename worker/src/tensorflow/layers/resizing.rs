@@ -113,8 +113,7 @@ fn resized(ops: &mut Ops, input: &Output, size: &Output, by: &Sampling) -> Resul
     };
     let scales = ops.constant(&[2], &scales)?;
     let moved = ops.constant(&[2], &[0.0, 0.0])?;
-    let attributes =
-        [("kernel_type", Attribute::Text(kernel)), ("antialias", Attribute::Bool(by.antialias))];
+    let attributes = [("kernel_type", Attribute::Text(kernel)), ("antialias", Attribute::Bool(by.antialias))];
     ops.op("ScaleAndTranslate", &[input, size, &scales, &moved], &attributes)
 }
 

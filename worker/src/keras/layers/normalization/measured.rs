@@ -49,7 +49,8 @@ pub(in crate::keras::layers) fn normalization(reader: &mut Reader) -> Layer {
             let mut spread = |key: &str, numbers: Tensor| {
                 let shape = spread(&numbers.shape, &kept, input).unwrap_or_else(|| {
                     let found = &numbers.shape;
-                    reader.fault(format!("`{key}` has shape {found:?}, which does not fit the axes it keeps"));
+                    reader
+                        .fault(format!("`{key}` has shape {found:?}, which does not fit the axes it keeps"));
                     vec![1; input.len()]
                 });
                 Tensor { shape, values: numbers.values }
