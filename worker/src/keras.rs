@@ -19,7 +19,7 @@ mod weights;
 
 use self::architecture::Dialect;
 use self::hdf5::Fault;
-use self::layers::Layer;
+use self::layers::{Layer, Verdict, catalog};
 use self::weights::Store;
 
 /// Reads a model file. Blocks on disk.
@@ -73,6 +73,12 @@ fn dialect(version: &str) -> Result<Dialect, ImportError> {
             "the file was saved by Keras version `{version}`, expected 2 or 3 in `keras_version`"
         ))),
     }
+}
+
+/// What becomes of layers of a class, as Keras writes it. `docs/layers.md` shows it for all of them.
+#[must_use]
+pub fn verdict(class: &str) -> Verdict {
+    catalog::verdict(class)
 }
 
 /// The version of Keras that wrote a model file, where the file can be read and says so. Blocks on disk.

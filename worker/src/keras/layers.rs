@@ -3,21 +3,31 @@
 
 pub(super) mod activation;
 pub(super) mod catalog;
+mod contrast;
 mod convolution;
 mod dense;
 mod framing;
 mod inert;
 pub(super) mod input;
+mod locally_connected;
 mod merging;
 mod normalization;
 mod operation;
 mod pooling;
 mod reshaping;
+mod resizing;
 mod scaling;
 mod slicing;
 mod steps;
 mod transposed;
 
+pub use self::activation::Activation;
+pub use self::locally_connected::LocallyConnected2d;
+pub use self::merging::Dot;
+pub use self::normalization::grouped::GroupNorm;
+pub use self::normalization::{LayerNorm, LayerNormKind, UnitNorm};
+pub use self::pooling::AdaptivePool2d;
+pub use self::resizing::{Fit, Interpolation, Resize};
 pub use self::transposed::ConvTranspose2d;
 use super::Tensor;
 use super::architecture::Dialect;
@@ -74,7 +84,7 @@ pub enum Layer {
     ZeroPadding2d(Edges),
     /// Rows and columns cut off.
     Cropping2d(Edges),
-    /// Each pixel repeated.
+    /// Each pixel several times, or new ones between them.
     UpSampling2d {
         /// Times in height and width.
         factors: [usize; 2],
@@ -135,6 +145,51 @@ pub enum Layer {
         /// Variances.
         variance: Tensor,
     },
+    /// `input * max(sqrt(variance), 1e-7) + mean`; both broadcast against the input.
+    Denormalization {
+        /// Means.
+        mean: Tensor,
+        /// Variances.
+        variance: Tensor,
+    },
+    /// Group normalization.
+    GroupNorm(GroupNorm),
+    /// Vectors of length one.
+    UnitNorm(UnitNorm),
+    /// Softmax over several axes together.
+    SoftmaxOver {
+        /// Which, counted from 0 after the batch, ascending.
+        axes: Vec<usize>,
+    },
+    /// Pooling into a fixed number of windows.
+    AdaptivePool2d(AdaptivePool2d),
+    /// An image of another size.
+    Resize(Resize),
+    /// The middle of the image; of one that is too small the middle of the same proportions, resized.
+    CenterCrop {
+        /// Height and width.
+        size: [usize; 2],
+    },
+    /// Colours stretched so that each channel of each image reaches from one end of the range to the other.
+    AutoContrast {
+        /// Smallest and largest value.
+        range: [f32; 2],
+    },
+    /// Products of two inputs, summed over an axis of each.
+    Dot(Dot),
+    /// A convolution with a kernel of its own at each place.
+    LocallyConnected2d(LocallyConnected2d),
+}
+
+/// What the importer does with layers of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Reads them, and computes what Keras computes.
+    Supported,
+    /// Passes their input on, since that is all they do at inference.
+    Inert,
+    /// Says that it does not know them, or why it does not read them.
+    Refused,
 }
 
 /// How a window meets the image's edge.
@@ -225,20 +280,6 @@ pub struct BatchNorm {
     pub mean: Tensor,
     /// Moving variance, `[size of axis]`.
     pub variance: Tensor,
-    /// Added to the variance.
-    pub epsilon: f32,
-}
-
-/// [`Layer::LayerNorm`]: `gamma * (input - mean) / sqrt(variance + epsilon) + beta`, with mean and variance of
-/// each image.
-#[derive(Debug, Clone)]
-pub struct LayerNorm {
-    /// The axes that are normalized together, counted from 0 after the batch, ascending.
-    pub axes: Vec<usize>,
-    /// Learnt scale; broadcasts against the input without its batch.
-    pub gamma: Option<Tensor>,
-    /// Learnt offset; broadcasts against the input without its batch.
-    pub beta: Option<Tensor>,
     /// Added to the variance.
     pub epsilon: f32,
 }
@@ -352,7 +393,7 @@ pub enum PoolKind {
 }
 
 /// Rows and columns at the four edges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Edges {
     /// Rows above.
     pub top: usize,
@@ -362,15 +403,6 @@ pub struct Edges {
     pub left: usize,
     /// Columns to the right.
     pub right: usize,
-}
-
-/// How [`Layer::UpSampling2d`] fills in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interpolation {
-    /// Copies.
-    Nearest,
-    /// Half-pixel centres, without antialiasing.
-    Bilinear,
 }
 
 /// How [`Layer::Merge`] combines.
@@ -388,61 +420,4 @@ pub enum MergeKind {
     Maximum,
     /// Smallest.
     Minimum,
-}
-
-/// Activation functions with their parameters.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Activation {
-    /// Does nothing.
-    Linear,
-    /// `max_value` where `x >= max_value`; `x` where `x >= threshold`; else `slope * (x - threshold)`.
-    Relu {
-        /// Upper bound.
-        max_value: Option<f32>,
-        /// Below the threshold.
-        negative_slope: f32,
-        /// Where it begins.
-        threshold: f32,
-    },
-    /// Over one axis, counted with the batch; may be negative.
-    Softmax {
-        /// Which.
-        axis: i64,
-    },
-    /// `1 / (1 + exp(-x))`.
-    Sigmoid,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `x` where positive, else `alpha * (exp(x) - 1)`.
-    Elu {
-        /// Scale of the negative part.
-        alpha: f32,
-    },
-    /// Scaled ELU with the constants of Klambauer et al. 2017.
-    Selu,
-    /// `log(1 + exp(x))`.
-    Softplus,
-    /// `x / (1 + |x|)`.
-    Softsign,
-    /// `x * sigmoid(x)`, also called SiLU.
-    Swish,
-    /// `x * Φ(x)`, or its tanh approximation.
-    Gelu {
-        /// Whether the approximation.
-        approximate: bool,
-    },
-    /// `clip(x * slope + 0.5, 0, 1)`: slope 0.2 in Keras 2, 1/6 in Keras 3.
-    HardSigmoid {
-        /// Factor of `x`.
-        slope: f32,
-    },
-    /// `x * clip(x / 6 + 0.5, 0, 1)`.
-    HardSwish,
-    /// `exp(x)`.
-    Exponential,
-}
-
-impl Activation {
-    /// The plain rectifier.
-    pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
 }

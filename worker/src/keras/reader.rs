@@ -137,6 +137,11 @@ impl<'a> Reader<'a> {
         self.ignores_everything = true;
     }
 
+    /// Whether there are faults that no other settings would mend.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.ignores_everything && !self.problems.is_empty()
+    }
+
     /// A key that is supported only when absent, `null`, `false` or 0.
     pub(super) fn unset(&mut self, key: &'static str) {
         let Some(value) = self.value(key) else { return };

@@ -1,11 +1,14 @@
 //! What shape each layer makes of the shapes it gets. A model that passes here fits together.
 
 use super::layers::{
-    Activation, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm,
-    MergeKind, Padding, Pool2d, SeparableConv2d,
+    AdaptivePool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm,
+    MergeKind, Padding, Pool2d, Resize, SeparableConv2d, UnitNorm,
 };
 
+mod functions;
+mod merging;
 mod operations;
+mod sizes;
 
 /// Sizes after the batch, `None` where any size goes.
 pub(super) type Shape = Vec<Option<usize>>;
@@ -22,20 +25,27 @@ pub(super) fn describe(shape: &[Option<usize>]) -> String {
 /// # Errors
 /// The layer cannot take these inputs; says why.
 pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
+    let output = output_of_all(layer, inputs)?;
+    sizes::check(&output)?;
+    Ok(output)
+}
+
+fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
     match layer {
         Layer::Merge(MergeKind::Subtract) if inputs.len() != 2 => {
             Err(format!("it is called on {} inputs, expected 2", inputs.len()))
         }
-        Layer::Merge(_) => merged(inputs),
-        Layer::Concatenate { axis } => concatenated(*axis, inputs),
+        Layer::Merge(_) => merging::merged(inputs),
+        Layer::Concatenate { axis } => merging::concatenated(*axis, inputs),
+        Layer::Dot(dot) => merging::dot(dot, inputs),
         Layer::Stack { axis } => operations::stacked(*axis, inputs),
         Layer::Arithmetic(arithmetic) => operations::combined(arithmetic, inputs),
         Layer::ScaledAdd { .. } if inputs.len() != 2 => {
             Err(format!("it is called on {} inputs, expected 2", inputs.len()))
         }
-        Layer::ScaledAdd { .. } => merged(inputs),
+        Layer::ScaledAdd { .. } => merging::merged(inputs),
         Layer::Conv2dAdd(conv) => match inputs {
-            [input, addend] => merged(&[convolved(conv, input)?, addend.clone()]),
+            [input, addend] => merging::merged(&[convolved(conv, input)?, addend.clone()]),
             _ => Err(format!("it is called on {} inputs, expected 2", inputs.len())),
         },
         Layer::Input { shape } => Ok(shape.clone()),
@@ -63,7 +73,16 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
         | Layer::LayerNorm(_)
         | Layer::Reduction(_)
         | Layer::Slice { .. }
-        | Layer::Normalization { .. } => match inputs {
+        | Layer::Normalization { .. }
+        | Layer::Denormalization { .. }
+        | Layer::GroupNorm(_)
+        | Layer::UnitNorm(_)
+        | Layer::SoftmaxOver { .. }
+        | Layer::AdaptivePool2d(_)
+        | Layer::Resize(_)
+        | Layer::CenterCrop { .. }
+        | Layer::AutoContrast { .. }
+        | Layer::LocallyConnected2d(_) => match inputs {
             [input] => output_of_one(layer, input),
             _ => Err(format!("it is called on {} inputs, expected 1", inputs.len())),
         },
@@ -71,6 +90,15 @@ pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, Str
 }
 
 fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+    let output = before_its_function(layer, input)?;
+    sizes::check(&output)?;
+    match functions::own(layer) {
+        Some(function) => functions::applied(function, &output),
+        None => Ok(output),
+    }
+}
+
+fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     match layer {
         Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => convolved(conv, input),
         Layer::DepthwiseConv2d(conv) => convolved_by_channel(conv, input),
@@ -87,7 +115,17 @@ fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         Layer::Reduction(reduction) => operations::reduced(reduction, input),
         Layer::Slice { parts } => operations::sliced(parts, input),
         Layer::Prelu { alpha } => broadcast_into(&alpha.shape, input),
-        Layer::Normalization { mean, .. } => broadcast_into(&mean.shape, input),
+        Layer::Normalization { mean, variance } | Layer::Denormalization { mean, variance } => {
+            broadcast_into(&mean.shape, input)?;
+            broadcast_into(&variance.shape, input)
+        }
+        Layer::GroupNorm(norm) => sizes::divided_into_groups(norm, input),
+        Layer::UnitNorm(UnitNorm { axes, .. }) | Layer::SoftmaxOver { axes } => sizes::over(axes, input),
+        Layer::AdaptivePool2d(AdaptivePool2d { size, .. })
+        | Layer::Resize(Resize { size, .. })
+        | Layer::CenterCrop { size } => sizes::resized(*size, input),
+        Layer::AutoContrast { .. } => image(input).map(|_| input.clone()),
+        Layer::LocallyConnected2d(layer) => sizes::locally_connected(layer, input),
         Layer::Rescaling { scale, offset } => {
             broadcast_into(&[scale.len()], input)?;
             broadcast_into(&[offset.len()], input)
@@ -113,10 +151,6 @@ fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
             }
             Ok(axes.iter().map(|axis| input[axis - 1]).collect())
         }
-        Layer::Activation(Activation::Softmax { axis }) => {
-            axis_after_batch(*axis, input)?;
-            Ok(input.clone())
-        }
         Layer::Input { .. }
         | Layer::Identity
         | Layer::Activation(_)
@@ -124,6 +158,7 @@ fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         | Layer::Arithmetic(_)
         | Layer::ScaledAdd { .. }
         | Layer::Stack { .. }
+        | Layer::Dot(_)
         | Layer::Concatenate { .. } => Ok(input.clone()),
     }
 }
@@ -243,6 +278,17 @@ pub(super) fn axis_after_batch(axis: i64, input: &Shape) -> Result<usize, String
     })
 }
 
+/// The axes after the batch that Keras's `axis` means, ascending.
+pub(super) fn axes_after_batch(axes: &[i64], input: &Shape) -> Result<Vec<usize>, String> {
+    let found: Result<Vec<usize>, String> = axes.iter().map(|&axis| axis_after_batch(axis, input)).collect();
+    let mut found = found?;
+    found.sort_unstable();
+    if found.is_empty() || !found.is_sorted_by(|one, next| one < next) {
+        return Err(format!("`axis` is {axes:?}, expected axes of its input, each once"));
+    }
+    Ok(found)
+}
+
 fn pooled(pool: &Pool2d, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let window = |axis: usize| Window {
@@ -287,58 +333,6 @@ fn reshaped(target: &[i64], input: &Shape) -> Result<Shape, String> {
         (_, _) => return Err(impossible()),
     };
     Ok(target.iter().map(|&size| usize::try_from(size).ok().or(rest)).collect())
-}
-
-fn merged(inputs: &[Shape]) -> Result<Shape, String> {
-    let all = || inputs.iter().map(|shape| describe(shape)).collect::<Vec<_>>().join(" and ");
-    let Some((first, others)) = inputs.split_first() else {
-        return Err("it is called on no inputs, expected at least 1".to_owned());
-    };
-    let mut result = first.clone();
-    for other in others {
-        if other.len() != result.len() {
-            return Err(format!("its inputs have shapes {}, expected equally many axes", all()));
-        }
-        for (size, &more) in result.iter_mut().zip(other) {
-            *size = match (*size, more) {
-                (Some(1), more) => more,
-                (size, Some(1)) => size,
-                (Some(one), Some(another)) if one != another => {
-                    return Err(format!("its inputs have shapes {}, expected equal sizes", all()));
-                }
-                (known, None) | (None, known) => known,
-                (known, Some(_)) => known,
-            };
-        }
-    }
-    Ok(result)
-}
-
-fn concatenated(axis: i64, inputs: &[Shape]) -> Result<Shape, String> {
-    let Some((first, others)) = inputs.split_first() else {
-        return Err("it is called on no inputs, expected at least 1".to_owned());
-    };
-    let axis = axis_after_batch(axis, first)?;
-    let mut result = first.clone();
-    for other in others {
-        let fits = |index: usize| match (result[index], other[index]) {
-            (Some(one), Some(another)) => index == axis || one == another,
-            (None, _) | (_, None) => true,
-        };
-        if other.len() != first.len() || !(0..first.len()).all(fits) {
-            let all: Vec<String> = inputs.iter().map(|shape| describe(shape)).collect();
-            let all = all.join(" and ");
-            return Err(format!("its inputs have shapes {all}, expected equal sizes but for axis {axis}"));
-        }
-        for index in 0..first.len() {
-            result[index] = match (result[index], other[index]) {
-                (Some(one), Some(another)) if index == axis => Some(one.saturating_add(another)),
-                (_, _) if index == axis => None,
-                (one, another) => one.or(another),
-            };
-        }
-    }
-    Ok(result)
 }
 
 /// Checks that an array broadcasts against the input without changing its shape.

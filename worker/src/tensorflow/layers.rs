@@ -2,22 +2,26 @@
 //! same numbers.
 
 mod activation;
+mod adaptive;
 mod arithmetic;
+mod contrast;
 mod conv;
 mod dense;
+mod dot;
+mod locally_connected;
 mod merge;
 mod norm;
 mod pool;
 mod precision;
+mod resizing;
 mod shape;
 mod slicing;
 mod transposed;
-mod upsampling;
 mod wrapping;
 
 use tensorflow::Output;
 
-use super::ops::{Fault, Ops};
+use super::ops::{Fault, Ops, to_i32};
 use crate::keras::layers::{Layer, Padding};
 
 /// Adds what `layer` computes from `inputs`.
@@ -36,7 +40,7 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::ChannelsFirst(layer) => wrapping::channels_first(ops, layer, only(inputs)?),
         Layer::Dense(dense) => dense::dense(ops, dense, only(inputs)?),
         Layer::BatchNorm(norm) => norm::batch_norm(ops, norm, only(inputs)?),
-        Layer::LayerNorm(norm) => norm::layer_norm(ops, norm, only(inputs)?),
+        Layer::LayerNorm(norm) => norm::by_image::layer_norm(ops, norm, only(inputs)?),
         Layer::Arithmetic(arithmetic) => arithmetic::arithmetic(ops, arithmetic, inputs),
         Layer::ScaledAdd { scale } => arithmetic::scaled_add(ops, *scale, inputs),
         Layer::Reduction(reduction) => arithmetic::reduction(ops, reduction, only(inputs)?),
@@ -49,7 +53,7 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::ZeroPadding2d(edges) => ops.pad(only(inputs)?, *edges),
         Layer::Cropping2d(edges) => shape::cropping2d(ops, *edges, only(inputs)?),
         Layer::UpSampling2d { factors, interpolation } => {
-            upsampling::upsampling2d(ops, *factors, *interpolation, only(inputs)?)
+            resizing::upsampling2d(ops, *factors, *interpolation, only(inputs)?)
         }
         Layer::Flatten => shape::flatten(ops, only(inputs)?),
         Layer::Reshape { target } => shape::reshape(ops, target, only(inputs)?),
@@ -58,6 +62,18 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::Concatenate { axis } => merge::concatenate(ops, *axis, inputs),
         Layer::Rescaling { scale, offset } => norm::rescaling(ops, scale, offset, only(inputs)?),
         Layer::Normalization { mean, variance } => norm::normalization(ops, mean, variance, only(inputs)?),
+        Layer::Denormalization { mean, variance } => {
+            norm::denormalization(ops, mean, variance, only(inputs)?)
+        }
+        Layer::GroupNorm(group) => norm::grouped::group_norm(ops, group, only(inputs)?),
+        Layer::UnitNorm(unit) => norm::by_image::unit_norm(ops, unit, only(inputs)?),
+        Layer::SoftmaxOver { axes } => activation::softmax_over(ops, axes, only(inputs)?),
+        Layer::AdaptivePool2d(pooling) => adaptive::adaptive_pool2d(ops, pooling, only(inputs)?),
+        Layer::Resize(by) => resizing::resize(ops, by, only(inputs)?),
+        Layer::CenterCrop { size } => resizing::center_crop(ops, *size, only(inputs)?),
+        Layer::AutoContrast { range } => contrast::auto_contrast(ops, *range, only(inputs)?),
+        Layer::Dot(by) => dot::dot(ops, by, inputs),
+        Layer::LocallyConnected2d(layer) => locally_connected::locally_connected2d(ops, layer, only(inputs)?),
     }
 }
 
@@ -79,6 +95,21 @@ fn padding(padding: Padding) -> &'static str {
 /// Vertical and horizontal numbers as attributes of operations over `[batch, height, width, channels]`.
 fn over_image(pair: [usize; 2]) -> [i64; 4] {
     [1, pair[0] as i64, pair[1] as i64, 1]
+}
+
+/// Axes that are counted from 0 after the batch, as a constant that counts the batch.
+fn axes_with_batch(ops: &mut Ops, axes: &[usize]) -> Result<Output, Fault> {
+    let axes = axes.iter().map(|axis| to_i32(axis + 1)).collect::<Result<Vec<i32>, _>>()?;
+    ops.integers(&[axes.len()], &axes)
+}
+
+/// Height and width, of which a layer needs to know both before a run.
+fn fixed_image(ops: &Ops, input: &Output) -> Result<[usize; 2], Fault> {
+    match ops.sizes(input)?[..] {
+        [_, Some(height), Some(width), _] => Ok([height, width]),
+        [_, _, _, _] => Err(Fault("its input has no fixed height and width, which it needs".to_owned())),
+        ref sizes => Err(Fault(format!("its input has {} axes, expected 4", sizes.len()))),
+    }
 }
 
 /// Fails unless the last axis of `input` has `expected` elements, as far as that is known.

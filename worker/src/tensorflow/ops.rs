@@ -161,12 +161,17 @@ impl Ops {
         Ok(description.finish()?.into())
     }
 
-    /// Puts zeros around an image.
-    pub(super) fn pad(&mut self, input: &Output, edges: Edges) -> Result<Output, Fault> {
+    /// How many values go before and behind each axis of a batch of images.
+    pub(super) fn sides(&mut self, edges: Edges) -> Result<Output, Fault> {
         let Edges { top, bottom, left, right } = edges;
         let sides = [0, 0, top, bottom, left, right, 0, 0];
         let sides = sides.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
-        let sides = self.integers(&[4, 2], &sides)?;
+        self.integers(&[4, 2], &sides)
+    }
+
+    /// Puts zeros around an image.
+    pub(super) fn pad(&mut self, input: &Output, edges: Edges) -> Result<Output, Fault> {
+        let sides = self.sides(edges)?;
         let padded = self.binary("Pad", input, &sides)?;
         if let Ok(name) = padded.operation.name() {
             self.padded.insert(name, (input.clone(), edges));
@@ -186,7 +191,12 @@ impl Ops {
 
     /// Cuts an image into equal parts of its channels.
     pub(super) fn split_channels(&mut self, input: &Output, parts: usize) -> Result<Vec<Output>, Fault> {
-        let axis = self.integers(&[], &[3])?;
+        self.split(input, 3, parts)
+    }
+
+    /// Cuts an axis, which is counted with the batch, into equal parts.
+    pub(super) fn split(&mut self, input: &Output, axis: usize, parts: usize) -> Result<Vec<Output>, Fault> {
+        let axis = self.integers(&[], &[to_i32(axis)?])?;
         let first = self.op("Split", &[&axis, input], &[("num_split", Attribute::Integer(parts as i64))])?;
         let part = |index| Ok(Output { operation: first.operation.clone(), index: to_i32(index)? });
         (0..parts).map(part).collect()

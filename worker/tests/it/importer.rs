@@ -121,7 +121,13 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         }
         Layer::LayerNorm(norm) => [norm.gamma.as_ref(), norm.beta.as_ref()].into_iter().flatten().collect(),
         Layer::Prelu { alpha } => vec![alpha],
-        Layer::Normalization { mean, variance } => vec![mean, variance],
+        Layer::Normalization { mean, variance } | Layer::Denormalization { mean, variance } => {
+            vec![mean, variance]
+        }
+        Layer::GroupNorm(norm) => [norm.gamma.as_ref(), norm.beta.as_ref()].into_iter().flatten().collect(),
+        Layer::LocallyConnected2d(layer) => {
+            [Some(&layer.kernel), layer.bias.as_ref()].into_iter().flatten().collect()
+        }
         Layer::ConvTranspose2d(conv) => {
             [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
         }
@@ -145,6 +151,13 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         | Layer::Reduction(_)
         | Layer::Slice { .. }
         | Layer::Stack { .. }
+        | Layer::UnitNorm(_)
+        | Layer::SoftmaxOver { .. }
+        | Layer::AdaptivePool2d(_)
+        | Layer::Resize(_)
+        | Layer::CenterCrop { .. }
+        | Layer::AutoContrast { .. }
+        | Layer::Dot(_)
         | Layer::Rescaling { .. } => Vec::new(),
     }
 }

@@ -22,6 +22,36 @@ fn convolutions_backwards_and_over_steps_are_those_of_keras() {
     check("convolutions");
 }
 
+#[test]
+fn activations_are_those_of_keras() {
+    check("activations");
+}
+
+#[test]
+fn poolings_of_every_kind_are_those_of_keras() {
+    check("poolings");
+}
+
+#[test]
+fn normalizations_over_any_axes_are_those_of_keras() {
+    check("normalizations");
+}
+
+#[test]
+fn frames_sizes_and_shapes_are_those_of_keras() {
+    check("reshapings");
+}
+
+#[test]
+fn several_inputs_become_what_keras_makes_of_them() {
+    check("merges");
+}
+
+#[test]
+fn layers_that_do_nothing_at_inference_do_nothing_in_keras() {
+    check("inert");
+}
+
 #[derive(Deserialize)]
 struct Cases {
     input: Array,

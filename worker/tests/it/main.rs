@@ -7,6 +7,7 @@ mod archives;
 #[cfg(test)]
 mod importer;
 #[cfg(test)]
+mod layer_classes;
 mod layer_files;
 #[cfg(test)]
 mod layers;

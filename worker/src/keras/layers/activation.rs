@@ -3,9 +3,120 @@
 use serde_json::{Map, Value};
 
 use crate::keras::architecture::Dialect;
-use crate::keras::layers::{Activation, Layer};
+use crate::keras::layers::Layer;
 use crate::keras::reader::{Reader, shown};
-use crate::keras::shapes::Shape;
+use crate::keras::shapes::{Shape, axes_after_batch};
+
+/// Activation functions with their parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// Does nothing.
+    Linear,
+    /// `min(x, max_value)` where `x > threshold`, else `negative_slope * (x - threshold)`.
+    Relu {
+        /// Upper bound.
+        max_value: Option<f32>,
+        /// Below the threshold.
+        negative_slope: f32,
+        /// Where it begins.
+        threshold: f32,
+    },
+    /// Over one axis, counted with the batch; may be negative.
+    Softmax {
+        /// Which.
+        axis: i64,
+    },
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `x` where positive, else `alpha * (exp(x) - 1)`.
+    Elu {
+        /// Scale of the negative part.
+        alpha: f32,
+    },
+    /// Scaled ELU with the constants of Klambauer et al. 2017.
+    Selu,
+    /// `log(1 + exp(x))`.
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x * sigmoid(x)`, also called SiLU.
+    Swish,
+    /// `x * Φ(x)`, or its tanh approximation.
+    Gelu {
+        /// Whether the approximation.
+        approximate: bool,
+    },
+    /// `clip(x * slope + 0.5, 0, 1)`: slope 0.2 in Keras 2, 1/6 in Keras 3.
+    HardSigmoid {
+        /// Factor of `x`.
+        slope: f32,
+    },
+    /// `x * clip(x / 6 + 0.5, 0, 1)`.
+    HardSwish,
+    /// `exp(x)`.
+    Exponential,
+    /// The logarithm of the softmax over one axis, counted as there.
+    LogSoftmax {
+        /// Which.
+        axis: i64,
+    },
+    /// The logarithm of the sigmoid.
+    LogSigmoid,
+    /// `x * tanh(log(1 + exp(x)))`.
+    Mish,
+    /// `x` where positive, else `alpha * (exp(x / alpha) - 1)`.
+    Celu {
+        /// Where the negative part ends.
+        alpha: f32,
+    },
+    /// The first half of an axis by the sigmoid of the second, so that half of it is left.
+    Glu {
+        /// Which, counted with the batch; may be negative.
+        axis: i64,
+    },
+    /// `clip(x, -1, 1)`.
+    HardTanh,
+    /// `x` where `|x| > threshold`, else 0.
+    HardShrink {
+        /// Where it begins.
+        threshold: f32,
+    },
+    /// `x` moved towards 0 by the threshold; 0 where that is further than 0.
+    SoftShrink {
+        /// How far.
+        threshold: f32,
+    },
+    /// `x - tanh(x)`.
+    TanhShrink,
+    /// `x` where `x > threshold`, else another value.
+    Threshold {
+        /// Where it begins.
+        threshold: f32,
+        /// What stands for the rest.
+        otherwise: f32,
+    },
+    /// 0 up to -1, `x` from 1 on, `(x + 1)² / 4` between.
+    SparsePlus,
+    /// `clip((x + 1) / 2, 0, 1)`.
+    SparseSigmoid,
+    /// `max(x - τ, 0)`, where τ comes from the sums of the largest values of one axis, as Keras has it.
+    Sparsemax {
+        /// Which, counted with the batch; may be negative.
+        axis: i64,
+    },
+    /// `(x + sqrt(x² + b)) / 2`.
+    Squareplus {
+        /// How smooth.
+        b: f32,
+    },
+}
+
+impl Activation {
+    /// The plain rectifier.
+    pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
+}
 
 pub(super) fn activation(reader: &mut Reader) -> Layer {
     if reader.value("activation").is_none() {
@@ -36,8 +147,29 @@ pub(super) fn elu(reader: &mut Reader) -> Activation {
     Activation::Elu { alpha: reader.number_or("alpha", 1.0) }
 }
 
-pub(super) fn softmax(reader: &mut Reader) -> Activation {
+fn softmax(reader: &mut Reader) -> Activation {
     Activation::Softmax { axis: reader.integer_or("axis", -1) }
+}
+
+/// Over one axis, or over several together.
+pub(super) fn softmax_layer(reader: &mut Reader) -> Layer {
+    // Says how a mask is applied, and nobody masks images.
+    reader.ignore(&["robust_masking"]);
+    let axes = reader.integers("axis").unwrap_or_else(|| vec![-1]);
+    if let [axis] = axes[..] {
+        return Layer::Activation(Activation::Softmax { axis });
+    }
+    let Some(input) = reader.input() else { return Layer::Identity };
+    let axes = axes_after_batch(&axes, input).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    Layer::SoftmaxOver { axes }
+}
+
+/// `x` where it is larger than `theta`, else 0.
+pub(super) fn thresholded_relu(reader: &mut Reader) -> Activation {
+    Activation::Threshold { threshold: reader.number_or("theta", 1.0), otherwise: 0.0 }
 }
 
 pub(super) fn prelu(reader: &mut Reader) -> Layer {
@@ -94,6 +226,7 @@ fn layer(class: &str, config: &Map<String, Value>, dialect: Dialect) -> Option<(
         "ReLU" => relu(&mut reader),
         "LeakyReLU" => leaky_relu(&mut reader),
         "ELU" => elu(&mut reader),
+        "ThresholdedReLU" => thresholded_relu(&mut reader),
         "Softmax" => {
             let activation = softmax(&mut reader);
             if activation != (Activation::Softmax { axis: -1 }) {
@@ -131,6 +264,26 @@ fn by_name(name: &str, dialect: Dialect) -> Option<Activation> {
         },
         "hard_swish" | "hard_silu" => Activation::HardSwish,
         "exponential" => Activation::Exponential,
+        "mish" => Activation::Mish,
+        "log_softmax" => Activation::LogSoftmax { axis: -1 },
+        _ => return by_new_name(name).filter(|_| dialect == Dialect::Keras3),
+    })
+}
+
+/// Functions that only Keras 3 has, with its defaults.
+fn by_new_name(name: &str) -> Option<Activation> {
+    Some(match name {
+        "celu" => Activation::Celu { alpha: 1.0 },
+        "glu" => Activation::Glu { axis: -1 },
+        "hard_shrink" => Activation::HardShrink { threshold: 0.5 },
+        "hard_tanh" => Activation::HardTanh,
+        "log_sigmoid" => Activation::LogSigmoid,
+        "soft_shrink" => Activation::SoftShrink { threshold: 0.5 },
+        "sparse_plus" => Activation::SparsePlus,
+        "sparse_sigmoid" => Activation::SparseSigmoid,
+        "sparsemax" => Activation::Sparsemax { axis: -1 },
+        "squareplus" => Activation::Squareplus { b: 4.0 },
+        "tanh_shrink" => Activation::TanhShrink,
         _ => return None,
     })
 }

@@ -1,9 +1,12 @@
 //! Which class is read by which function.
 
-use crate::keras::layers::{Layer, MergeKind, PoolKind};
+use serde_json::Map;
+
+use crate::keras::architecture::Dialect;
+use crate::keras::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::keras::layers::{
-    activation, convolution, dense, framing, inert, input, merging, normalization, operation, pooling,
-    reshaping, scaling, transposed,
+    activation, contrast, convolution, dense, framing, inert, input, locally_connected, merging,
+    normalization, operation, pooling, reshaping, resizing, scaling, transposed,
 };
 use crate::keras::reader::Reader;
 
@@ -26,6 +29,8 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "SeparableConv1D" | "SeparableConvolution1D" => convolution::separable_conv::<1>(reader),
         "Conv2DTranspose" | "Convolution2DTranspose" => transposed::conv_transpose::<2>(reader),
         "Conv1DTranspose" | "Convolution1DTranspose" => transposed::conv_transpose::<1>(reader),
+        "LocallyConnected2D" => locally_connected::locally_connected::<2>(reader),
+        "LocallyConnected1D" => locally_connected::locally_connected::<1>(reader),
         "Dense" => dense::dense(reader),
         "BatchNormalization" | "BatchNormalizationV1" => normalization::batch_normalization(reader),
 
@@ -33,20 +38,40 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "ReLU" => Layer::Activation(activation::relu(reader)),
         "LeakyReLU" => Layer::Activation(activation::leaky_relu(reader)),
         "ELU" => Layer::Activation(activation::elu(reader)),
-        "Softmax" => Layer::Activation(activation::softmax(reader)),
+        "ThresholdedReLU" => Layer::Activation(activation::thresholded_relu(reader)),
+        "Softmax" => activation::softmax_layer(reader),
         "PReLU" => activation::prelu(reader),
 
-        "MaxPooling2D" => pooling::pooling(reader, PoolKind::Max),
-        "AveragePooling2D" => pooling::pooling(reader, PoolKind::Average),
-        "GlobalMaxPooling2D" => pooling::global_pooling(reader, PoolKind::Max),
-        "GlobalAveragePooling2D" => pooling::global_pooling(reader, PoolKind::Average),
+        "MaxPooling2D" | "MaxPool2D" => pooling::pooling::<2>(reader, PoolKind::Max),
+        "MaxPooling1D" | "MaxPool1D" => pooling::pooling::<1>(reader, PoolKind::Max),
+        "AveragePooling2D" | "AvgPool2D" => pooling::pooling::<2>(reader, PoolKind::Average),
+        "AveragePooling1D" | "AvgPool1D" => pooling::pooling::<1>(reader, PoolKind::Average),
+        "GlobalMaxPooling2D" | "GlobalMaxPool2D" => pooling::global_pooling::<2>(reader, PoolKind::Max),
+        "GlobalMaxPooling1D" | "GlobalMaxPool1D" => pooling::global_pooling::<1>(reader, PoolKind::Max),
+        "GlobalAveragePooling2D" | "GlobalAvgPool2D" => {
+            pooling::global_pooling::<2>(reader, PoolKind::Average)
+        }
+        "GlobalAveragePooling1D" | "GlobalAvgPool1D" => {
+            pooling::global_pooling::<1>(reader, PoolKind::Average)
+        }
+        "AdaptiveMaxPooling2D" => pooling::adaptive_pooling::<2>(reader, PoolKind::Max),
+        "AdaptiveMaxPooling1D" => pooling::adaptive_pooling::<1>(reader, PoolKind::Max),
+        "AdaptiveAveragePooling2D" => pooling::adaptive_pooling::<2>(reader, PoolKind::Average),
+        "AdaptiveAveragePooling1D" => pooling::adaptive_pooling::<1>(reader, PoolKind::Average),
 
-        "ZeroPadding2D" => framing::zero_padding(reader),
-        "Cropping2D" => framing::cropping(reader),
-        "UpSampling2D" => framing::up_sampling(reader),
+        "ZeroPadding2D" => framing::zero_padding::<2>(reader),
+        "ZeroPadding1D" => framing::zero_padding::<1>(reader),
+        "Cropping2D" => framing::cropping::<2>(reader),
+        "Cropping1D" => framing::cropping::<1>(reader),
+        "UpSampling2D" => resizing::up_sampling(reader),
+        "UpSampling1D" => resizing::up_sampling_of_steps(reader),
+        "Resizing" => resizing::resizing(reader),
+        "CenterCrop" => resizing::center_crop(reader),
+        "RandomCrop" => resizing::random_crop(reader),
         "Flatten" => reshaping::flatten(reader),
         "Reshape" => reshaping::reshape(reader),
         "Permute" => reshaping::permute(reader),
+        "RepeatVector" => reshaping::repeat_vector(reader),
 
         "Add" => Layer::Merge(MergeKind::Add),
         "Subtract" => Layer::Merge(MergeKind::Subtract),
@@ -55,10 +80,15 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "Maximum" => Layer::Merge(MergeKind::Maximum),
         "Minimum" => Layer::Merge(MergeKind::Minimum),
         "Concatenate" => merging::concatenate(reader),
+        "Dot" => merging::dot(reader),
 
         "Rescaling" => scaling::rescaling(reader),
-        "Normalization" => normalization::normalization(reader),
+        "AutoContrast" => contrast::auto_contrast(reader),
+        "Normalization" => normalization::measured::normalization(reader),
         "LayerNormalization" => normalization::layer_normalization(reader),
+        "RMSNormalization" => normalization::rms_normalization(reader),
+        "UnitNormalization" => normalization::unit_normalization(reader),
+        "GroupNormalization" => normalization::grouped::group_normalization(reader),
         // Layers of Keras's own applications.
         "LayerScale" | "Keras>LayerScale" | "Custom>LayerScale" => scaling::layer_scale(reader),
         "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),
@@ -87,3 +117,20 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
 pub(in crate::keras) fn is_inert(class: &str) -> bool {
     inert::reason(class).is_some()
 }
+
+/// What becomes of layers of a class. A layer without settings or inputs tells: one that is refused whatever its
+/// settings are has faults although none of them is looked at.
+pub(in crate::keras) fn verdict(class: &str) -> Verdict {
+    if is_inert(class) {
+        return Verdict::Inert;
+    }
+    let settings = Map::new();
+    let mut reader = Reader::new(Dialect::Keras3, &settings, &[], None);
+    match by_class(class, &mut reader) {
+        Some(_) if !reader.is_hopeless() => Verdict::Supported,
+        Some(_) | None => Verdict::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,49 +1,41 @@
-//! Layers that change an image's height and width: `ZeroPadding2D`, `Cropping2D`, `UpSampling2D`.
+//! Layers that add rows and columns to an image or take some away: `ZeroPadding2D`, `Cropping2D`, and the same over
+//! steps.
 
 use serde_json::Value;
 
-use crate::keras::layers::{Edges, Interpolation, Layer};
+use crate::keras::layers::{Edges, Layer, steps};
 use crate::keras::reader::{MAX_SIZE, Reader, shown};
 
-pub(super) fn zero_padding(reader: &mut Reader) -> Layer {
+pub(super) fn zero_padding<const AXES: usize>(reader: &mut Reader) -> Layer {
     reader.data_format();
-    Layer::ZeroPadding2d(edges(reader, "padding", 1))
+    steps::layer::<AXES>(Layer::ZeroPadding2d(edges::<AXES>(reader, "padding", 1)))
 }
 
-pub(super) fn cropping(reader: &mut Reader) -> Layer {
+pub(super) fn cropping<const AXES: usize>(reader: &mut Reader) -> Layer {
     reader.data_format();
-    Layer::Cropping2d(edges(reader, "cropping", 0))
+    let default = if AXES == 1 { 1 } else { 0 };
+    steps::layer::<AXES>(Layer::Cropping2d(edges::<AXES>(reader, "cropping", default)))
 }
 
-pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
-    reader.data_format();
-    let interpolation = match reader.value("interpolation") {
-        None => Interpolation::Nearest,
-        Some(value) if value == "nearest" => Interpolation::Nearest,
-        Some(value) if value == "bilinear" => Interpolation::Bilinear,
-        Some(value) => {
-            reader
-                .fault(format!("`interpolation` is {}, expected \"nearest\" or \"bilinear\"", shown(value)));
-            Interpolation::Nearest
-        }
-    };
-    Layer::UpSampling2d { factors: reader.pair_or("size", [2, 2]), interpolation }
-}
-
-/// One number for all edges, two for vertical and horizontal, or two pairs.
-fn edges(reader: &mut Reader, key: &'static str, default: usize) -> Edges {
-    let all = |size| Edges { top: size, bottom: size, left: size, right: size };
-    let Some(value) = reader.value(key) else { return all(default) };
+/// Over images one number for all edges, two for vertical and horizontal, or two pairs; over steps one number for
+/// both ends, or a pair.
+fn edges<const AXES: usize>(reader: &mut Reader, key: &'static str, default: usize) -> Edges {
+    let around = |[top, bottom]: [usize; 2], [left, right]: [usize; 2]| Edges { top, bottom, left, right };
+    let of_steps = |sides: [usize; 2]| around([0, 0], sides);
+    let of_both = |size: usize| if AXES == 1 { of_steps([size; 2]) } else { around([size; 2], [size; 2]) };
+    let Some(value) = reader.value(key) else { return of_both(default) };
     let found = match value.as_array().map(Vec::as_slice) {
-        Some([vertical, horizontal]) => side(vertical)
-            .zip(side(horizontal))
-            .map(|([top, bottom], [left, right])| Edges { top, bottom, left, right }),
+        Some(_) if AXES == 1 => side(value).map(of_steps),
+        Some([vertical, horizontal]) => {
+            side(vertical).zip(side(horizontal)).map(|(vertical, horizontal)| around(vertical, horizontal))
+        }
         Some(_) => None,
-        None => count(value).map(all),
+        None => count(value).map(of_both),
     };
     found.unwrap_or_else(|| {
-        reader.fault(format!("`{key}` is {}, expected rows and columns at each edge", shown(value)));
-        all(default)
+        let what = if AXES == 1 { "steps at each end" } else { "rows and columns at each edge" };
+        reader.fault(format!("`{key}` is {}, expected {what}", shown(value)));
+        of_both(default)
     })
 }
 

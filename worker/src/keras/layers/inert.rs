@@ -27,7 +27,8 @@ pub(super) fn reason(class: &str) -> Option<Reason> {
         | "GaussianDropout"
         | "GaussianNoise"
         | "ActivityRegularization" => Some(Reason::RegularizesTraining),
-        // RandomCrop is not here: at inference it cuts the centre out.
+        // RandomCrop is not here: at inference it cuts the centre out. Nor are AutoContrast and the adaptive
+        // histogram equalization, which do the same at inference as while training.
         "RandomBrightness"
         | "RandomColorDegeneration"
         | "RandomColorJitter"
@@ -52,7 +53,10 @@ pub(super) fn reason(class: &str) -> Option<Reason> {
         | "AugMix"
         | "CutMix"
         | "MixUp"
-        | "RandAugment" => Some(Reason::AugmentsTraining),
+        | "RandAugment"
+        | "Equalization"
+        | "MaxNumBoundingBoxes"
+        | "Solarization" => Some(Reason::AugmentsTraining),
         _ => None,
     }
 }

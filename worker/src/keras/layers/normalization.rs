@@ -1,11 +1,49 @@
-//! `BatchNormalization`, `LayerNormalization`, and the preprocessing layer `Normalization`.
-
-use std::sync::Arc;
+//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization`, `UnitNormalization`; the preprocessing layer
+//! `Normalization` and `GroupNormalization` are in files of their own.
 
 use crate::keras::Tensor;
-use crate::keras::layers::{BatchNorm, Layer, LayerNorm};
+use crate::keras::architecture::Dialect;
+use crate::keras::layers::{BatchNorm, Layer};
 use crate::keras::reader::Reader;
-use crate::keras::shapes::{Shape, axis_after_batch};
+use crate::keras::shapes::{Shape, axes_after_batch, axis_after_batch};
+
+pub(super) mod grouped;
+pub(super) mod measured;
+
+/// [`Layer::LayerNorm`], with the mean, the variance and the mean of the squares of each image.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    /// What is divided by what.
+    pub kind: LayerNormKind,
+    /// The axes that are normalized together, counted from 0 after the batch, ascending.
+    pub axes: Vec<usize>,
+    /// Learnt scale; broadcasts against the input without its batch.
+    pub gamma: Option<Tensor>,
+    /// Learnt offset; broadcasts against the input without its batch.
+    pub beta: Option<Tensor>,
+    /// Added to the variance, or to the mean of the squares.
+    pub epsilon: f32,
+}
+
+/// What [`LayerNorm`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerNormKind {
+    /// `gamma * (input - mean) / sqrt(variance + epsilon) + beta`.
+    Centred,
+    /// `gamma * input / sqrt(variance + epsilon)`, which Keras 3 calls `rms_scaling`.
+    ByDeviation,
+    /// `gamma * input / sqrt(mean of squares + epsilon)`.
+    ByRootMeanSquare,
+}
+
+/// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, least))`.
+#[derive(Debug, Clone)]
+pub struct UnitNorm {
+    /// The axes over which a vector's length is one, counted from 0 after the batch, ascending.
+    pub axes: Vec<usize>,
+    /// Smaller sums of squares count as this.
+    pub least: f32,
+}
 
 pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
     // How the statistics were gathered does not matter once they are there; renormalization adds weights.
@@ -35,94 +73,83 @@ pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
 
 /// Gamma and beta have one value for each element of the normalized axes.
 pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
-    reader.unset("rms_scaling");
-    let given = reader.integers("axis").unwrap_or_else(|| vec![-1]);
-    let scaled = reader.flag_or("scale", true);
-    let centered = reader.flag_or("center", true);
+    let by_deviation = reader.flag_or("rms_scaling", false);
+    let scaled = reader.flag_or("scale", true) || by_deviation;
+    let centered = reader.flag_or("center", true) && !by_deviation;
     let epsilon = reader.number_or("epsilon", 1e-3);
-    let Some(input) = reader.input() else {
-        reader.unsure();
+    let Some(Axes { sorted, sizes, spread }) = normalized_axes(reader) else {
         return Layer::Identity;
     };
-    let mut axes = Vec::new();
-    for axis in given {
-        match axis_after_batch(axis, input) {
-            Ok(axis) => axes.push(axis),
-            Err(problem) => reader.fault(problem),
-        }
-    }
-    if axes.is_empty() || !axes.is_sorted_by(|one, next| one < next) {
-        reader.fault(format!("`axis` names the axes {axes:?} after the batch, expected them in order"));
-    }
-    let sizes: Shape = axes.iter().map(|&axis| input[axis]).collect();
-    if sizes.contains(&None) {
-        reader.fault("an axis that it normalizes has no fixed size, expected one");
-    }
-    // Sizes of 1 for the axes between and behind them.
-    let from = axes.first().copied().unwrap_or(0);
-    let spread: Vec<usize> =
-        (from..input.len()).map(|axis| input[axis].filter(|_| axes.contains(&axis)).unwrap_or(1)).collect();
     let broadcast = |weight: Tensor| Tensor { shape: spread.clone(), values: weight.values };
     let gamma = scaled.then(|| broadcast(reader.weight(&["gamma"], &sizes)));
     let beta = centered.then(|| broadcast(reader.weight(&["beta"], &sizes)));
-    Layer::LayerNorm(LayerNorm { axes, gamma, beta, epsilon })
+    let kind = if by_deviation { LayerNormKind::ByDeviation } else { LayerNormKind::Centred };
+    Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta, epsilon })
 }
 
-/// Statistics come as weights, or as numbers in the config. Either way they are kept with an axis for each
-/// of the input's, of size 1 where they are shared.
-pub(super) fn normalization(reader: &mut Reader) -> Layer {
-    reader.unset("invert");
-    // Keras 2 may write how the input is to be seen, which says nothing new.
-    reader.ignore(&["input_dim"]);
-    let axes = reader.integers("axis").unwrap_or_default();
-    let mean = reader.numbers("mean");
-    let variance = reader.numbers("variance");
+/// Keras gives the scale no axes between and behind the normalized ones, so that it fits as NumPy broadcasts.
+pub(super) fn rms_normalization(reader: &mut Reader) -> Layer {
+    let epsilon = reader.number_or("epsilon", 1e-6);
+    let Some(Axes { sorted, sizes, .. }) = normalized_axes(reader) else {
+        return Layer::Identity;
+    };
+    let gamma = Some(reader.weight(&["scale"], &sizes));
+    let kind = LayerNormKind::ByRootMeanSquare;
+    Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta: None, epsilon })
+}
+
+pub(super) fn unit_normalization(reader: &mut Reader) -> Layer {
+    let axes = reader.integers("axis").unwrap_or_else(|| vec![-1]);
+    let Some(input) = reader.input() else { return Layer::Identity };
+    let axes = axes_after_batch(&axes, input).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    let least = match reader.dialect {
+        Dialect::Keras2 => 1e-12,
+        // Keras 3 bounds the length and not its square.
+        Dialect::Keras3 => 1e-24,
+    };
+    Layer::UnitNorm(UnitNorm { axes, least })
+}
+
+/// The axes of `axis`.
+struct Axes {
+    /// Counted from 0 after the batch.
+    sorted: Vec<usize>,
+    /// In the order in which the weights have them.
+    sizes: Shape,
+    /// The weights' shape with sizes of 1 for the axes between and behind them.
+    spread: Vec<usize>,
+}
+
+/// The axes that are normalized together; nothing where the input is not known.
+fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
+    let mut given = reader.integers("axis").unwrap_or_else(|| vec![-1]);
     let Some(input) = reader.input() else {
         reader.unsure();
-        return Layer::Normalization { mean: tensor(Vec::new(), &[]), variance: tensor(Vec::new(), &[]) };
+        return None;
     };
-    let mut kept = Vec::new();
-    for axis in axes {
-        match axis_after_batch(axis, input) {
-            Ok(axis) => kept.push(axis),
-            Err(problem) => reader.fault(problem),
-        }
+    // As they are written: negative ones come before the others.
+    if reader.dialect == Dialect::Keras3 {
+        given.sort_unstable();
     }
-    kept.sort_unstable();
-    let sizes: Shape = kept.iter().map(|&axis| input[axis]).collect();
-    let mut shared = vec![1; input.len()];
-    for &axis in &kept {
-        shared[axis] = input[axis].unwrap_or(1);
+    let sorted = axes_after_batch(&given, input).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    let sizes: Shape =
+        given.iter().filter_map(|&axis| axis_after_batch(axis, input).ok()).map(|axis| input[axis]).collect();
+    if sizes.contains(&None) {
+        reader.fault("an axis that it normalizes has no fixed size, expected one");
     }
-    let count: usize = shared.iter().product();
-    match (mean, variance) {
-        (None, None) => {
-            let mean = reader.statistic(&["mean"], &sizes);
-            let variance = reader.statistic(&["variance"], &sizes);
-            reader.unneeded(&["count"], &[]);
-            let spread = |weight: Tensor| Tensor { shape: shared.clone(), values: weight.values };
-            Layer::Normalization { mean: spread(mean), variance: spread(variance) }
-        }
-        (Some(mean), Some(variance)) => {
-            for (key, values) in [("mean", &mean), ("variance", &variance)] {
-                if values.len() != 1 && values.len() != count {
-                    reader.fault(format!("`{key}` has {} values, expected {count}", values.len()));
-                }
-            }
-            Layer::Normalization { mean: tensor(mean, &shared), variance: tensor(variance, &shared) }
-        }
-        (Some(_), None) | (None, Some(_)) => {
-            reader.fault("only one of `mean` and `variance` is set, expected both or none");
-            Layer::Identity
-        }
-    }
+    let from = sorted.first().copied().unwrap_or(0);
+    let spread =
+        (from..input.len()).map(|axis| input[axis].filter(|_| sorted.contains(&axis)).unwrap_or(1)).collect();
+    Some(Axes { sorted, sizes, spread })
 }
 
-fn tensor(values: Vec<f32>, shape: &[usize]) -> Tensor {
-    let shape = if values.len() == 1 { vec![1; shape.len()] } else { shape.to_vec() };
-    Tensor { shape, values: Arc::from(values) }
-}
-
+/// The size of an axis that has to have a fixed one, which the weights' shapes need.
 fn size_of_axis(reader: &mut Reader, axis: i64) -> Option<usize> {
     let input = reader.input()?;
     match axis_after_batch(axis, input) {

@@ -182,7 +182,7 @@ fn operand(reader: &mut Reader, value: Option<&Value>) -> Operand {
 }
 
 /// Numbers in nested lists of equal lengths, row by row; false where they are not.
-fn flatten(value: &Value, depth: usize, shape: &mut Vec<usize>, values: &mut Vec<f32>) -> bool {
+pub(super) fn flatten(value: &Value, depth: usize, shape: &mut Vec<usize>, values: &mut Vec<f32>) -> bool {
     /// NumPy has no more axes.
     const MAX_DEPTH: usize = 32;
     let Some(list) = value.as_array() else {

@@ -1,7 +1,8 @@
-//! Layers that keep every value and change the shape: `Flatten`, `Reshape`, `Permute`.
+//! Layers that keep every value and change the shape: `Flatten`, `Reshape`, `Permute`, `RepeatVector`.
 
-use crate::keras::layers::Layer;
+use crate::keras::layers::{Interpolation, Layer};
 use crate::keras::reader::Reader;
+use crate::keras::shapes::describe;
 
 pub(super) fn flatten(reader: &mut Reader) -> Layer {
     reader.data_format();
@@ -24,4 +25,14 @@ pub(super) fn permute(reader: &mut Reader) -> Layer {
         reader.fault("its config has no `dims` of positive whole numbers");
     }
     Layer::Permute { axes: axes.unwrap_or_default() }
+}
+
+/// A vector becomes the same step several times.
+pub(super) fn repeat_vector(reader: &mut Reader) -> Layer {
+    let count = reader.size("n");
+    if let Some(input) = reader.input().filter(|input| input.len() != 1) {
+        reader.fault(format!("its input has shape {}, expected [channels]", describe(input)));
+    }
+    let repeat = Layer::UpSampling2d { factors: [1, count], interpolation: Interpolation::Nearest };
+    Layer::Chain(vec![Layer::Reshape { target: vec![1, -1] }, Layer::OverSteps(Box::new(repeat))])
 }

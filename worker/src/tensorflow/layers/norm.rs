@@ -3,8 +3,11 @@
 use tensorflow::Output;
 
 use crate::keras::Tensor;
-use crate::keras::layers::{BatchNorm, LayerNorm};
-use crate::tensorflow::ops::{Attribute, Fault, Ops, to_i32};
+use crate::keras::layers::BatchNorm;
+use crate::tensorflow::ops::{Attribute, Fault, Ops};
+
+pub(super) mod by_image;
+pub(super) mod grouped;
 
 /// Keras's floor under the standard deviation of a Normalization layer.
 const SMALLEST_DEVIATION: f32 = 1e-7;
@@ -57,31 +60,6 @@ fn by_element(ops: &mut Ops, norm: &BatchNorm, input: &Output, axis: usize) -> R
     ops.binary("AddV2", &scaled, &offset)
 }
 
-/// Over the axes of each image by itself.
-pub(super) fn layer_norm(ops: &mut Ops, norm: &LayerNorm, input: &Output) -> Result<Output, Fault> {
-    let axes = norm.axes.iter().map(|axis| to_i32(axis + 1)).collect::<Result<Vec<i32>, _>>()?;
-    let axes = ops.integers(&[axes.len()], &axes)?;
-    let keep = [("keep_dims", Attribute::Bool(true))];
-    let mean = ops.op("Mean", &[input, &axes], &keep)?;
-    let centred = ops.binary("Sub", input, &mean)?;
-    let squares = ops.unary("Square", &centred)?;
-    let variance = ops.op("Mean", &[&squares, &axes], &keep)?;
-    let variance = ops.with_scalar("AddV2", &variance, norm.epsilon)?;
-    let mut scale = ops.unary("Rsqrt", &variance)?;
-    if let Some(gamma) = &norm.gamma {
-        let gamma = ops.weights(gamma)?;
-        scale = ops.binary("Mul", &scale, &gamma)?;
-    }
-    let scaled = ops.binary("Mul", &centred, &scale)?;
-    match &norm.beta {
-        Some(beta) => {
-            let beta = ops.weights(beta)?;
-            ops.binary("AddV2", &scaled, &beta)
-        }
-        None => Ok(scaled),
-    }
-}
-
 fn weights_or(
     ops: &mut Ops,
     tensor: Option<&Tensor>,
@@ -123,8 +101,25 @@ pub(super) fn normalization(
     input: &Output,
 ) -> Result<Output, Fault> {
     let mean = ops.weights(mean)?;
-    let deviations: Vec<f32> = variance.values.iter().map(|v| v.sqrt().max(SMALLEST_DEVIATION)).collect();
-    let deviation = ops.constant(&variance.shape, &deviations)?;
+    let deviation = deviation(ops, variance)?;
     let centred = ops.binary("Sub", input, &mean)?;
     ops.binary("RealDiv", &centred, &deviation)
+}
+
+/// From normalized values back to those they come from.
+pub(super) fn denormalization(
+    ops: &mut Ops,
+    mean: &Tensor,
+    variance: &Tensor,
+    input: &Output,
+) -> Result<Output, Fault> {
+    let mean = ops.weights(mean)?;
+    let deviation = deviation(ops, variance)?;
+    let spread = ops.binary("Mul", input, &deviation)?;
+    ops.binary("AddV2", &spread, &mean)
+}
+
+fn deviation(ops: &mut Ops, variance: &Tensor) -> Result<Output, Fault> {
+    let deviations: Vec<f32> = variance.values.iter().map(|v| v.sqrt().max(SMALLEST_DEVIATION)).collect();
+    ops.constant(&variance.shape, &deviations)
 }

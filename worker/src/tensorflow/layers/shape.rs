@@ -5,6 +5,15 @@ use tensorflow::Output;
 use crate::keras::layers::Edges;
 use crate::tensorflow::ops::{Attribute, Fault, Ops, to_i32};
 
+pub(super) fn padding2d(ops: &mut Ops, edges: Edges, value: f32, input: &Output) -> Result<Output, Fault> {
+    if value == 0.0 {
+        return ops.pad(input, edges);
+    }
+    let sides = ops.sides(edges)?;
+    let value = ops.constant(&[], &[value])?;
+    ops.op("PadV2", &[input, &sides, &value], &[])
+}
+
 pub(super) fn cropping2d(ops: &mut Ops, edges: Edges, input: &Output) -> Result<Output, Fault> {
     let Edges { top, bottom, left, right } = edges;
     let [_, height, width, _] = ops.sizes(input)?[..] else {
