@@ -340,7 +340,7 @@ fn everything_that_is_not_supported_is_told_at_once() {
             "layer `conv` (`Conv3D`): layers of this class are not supported",
             "layer `flip` (`my_package.layers>MyLayer`): layers of this class are not supported",
             "layer `depthwise` (`DepthwiseConv2D`): `data_format` is \"channels_between\"",
-            "layer `separable` (`SeparableConv2D`): activation \"mish\" is not supported",
+            "layer `separable` (`SeparableConv2D`): activation \"wobble\" is not supported",
             "layer `relu` (`ReLU`): `dtype` is \"int32\"",
             "layer `elu` (`ELU`): its config has the key `sharpness`",
             "layer `up` (`UpSampling2D`): `interpolation` is \"quintic\"",

@@ -49,7 +49,8 @@ fn several_inputs_become_what_keras_makes_of_them() {
 
 #[test]
 fn layers_that_do_nothing_at_inference_do_nothing_in_keras() {
-    check("inert");
+    // Keras 3 cannot write several of them into an .hdf5 file.
+    check_files("inert", &["keras2.hdf5", "keras2.keras", "keras3.keras"]);
 }
 
 #[derive(Deserialize)]
@@ -66,12 +67,20 @@ struct Array {
 }
 
 fn check(family: &str) {
+    check_files(family, &["keras2.hdf5", "keras2.keras", "keras3.hdf5", "keras3.keras"]);
+}
+
+fn check_files(family: &str, files: &[&str]) {
     let folder = root().join("worker/tests/fixtures/layers/whole").join(family);
-    let cases: Cases = serde_json::from_slice(&fs::read(folder.join("cases.json")).unwrap()).unwrap();
+    let cases = fs::read(folder.join("cases.json")).expect("the family has cases");
+    let cases: Cases = serde_json::from_slice(&cases).expect("the cases are those of the generator");
     let fast = library().convolutions;
     for (dialect, outputs) in &cases.outputs {
         for (ending, convolutions) in [("hdf5", fast), ("keras", Convolutions::Plain)] {
             let file = format!("keras{dialect}.{ending}");
+            if !files.contains(&file.as_str()) {
+                continue;
+            }
             let model = read(&folder.join(&file));
             check_shapes(&file, &model, outputs);
             check_values(&file, model, convolutions, (&cases.input, outputs));

@@ -66,11 +66,11 @@ pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer
         1 => reader.weight(&["kernel"], &place.one_kernel_a_place().map(Some)),
         2 => {
             let all = reader.weight(&["kernel"], &sized(&place.every_pair::<AXES>()));
-            place.from_every_pair(&all)
+            place.kernel_of_every_pair(&all)
         }
         3 => {
             let connected = reader.weight(&["kernel"], &[Some(place.connections())]);
-            place.from_connections(&connected)
+            place.kernel_of_connections(&connected)
         }
         other => {
             reader.fault(format!("`implementation` is {other}, expected 1, 2 or 3"));
@@ -180,7 +180,7 @@ impl Place {
         seen(self.rows) * seen(self.columns) * self.channels * self.filters
     }
 
-    fn from_every_pair(&self, all: &Tensor) -> Tensor {
+    fn kernel_of_every_pair(&self, all: &Tensor) -> Tensor {
         let (rows, columns) = (self.rows, self.columns);
         self.filled(all, |_, at| {
             let input = (at.row * columns.input + at.column) * self.channels + at.channel;
@@ -190,7 +190,7 @@ impl Place {
     }
 
     /// Keras orders the connections by their output, and those of one output by their input.
-    fn from_connections(&self, connected: &Tensor) -> Tensor {
+    fn kernel_of_connections(&self, connected: &Tensor) -> Tensor {
         self.filled(connected, |count, _| count)
     }
 

@@ -13,8 +13,8 @@ const MAX_LENGTH: usize = 1 << 20;
 pub(super) fn adaptive_pool2d(ops: &mut Ops, pool: &AdaptivePool2d, input: &Output) -> Result<Output, Fault> {
     let image = fixed_image(ops, input)?;
     let mut output = input.clone();
-    for axis in 0..2 {
-        let windows = Windows::new(image[axis], pool.size[axis])?;
+    for (axis, (length, count)) in image.into_iter().zip(pool.size).enumerate() {
+        let windows = Windows::new(length, count)?;
         output = pooled(ops, pool.kind, &windows, &output, axis + 1)?;
     }
     Ok(output)

@@ -3,7 +3,7 @@
 use tensorflow::Output;
 
 use super::activation::activation;
-use super::{fixed_image, over_image, shape};
+use super::{fixed_image, over_image};
 use crate::keras::layers::{Edges, LocallyConnected2d};
 use crate::tensorflow::ops::{Attribute, Fault, Ops, to_i32};
 
