@@ -13,7 +13,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use super::inbound::{Reference, reference};
+use super::inbound::{CONSTANT, Reference, reference};
 use crate::keras::reader::shown;
 
 /// The key of the arguments that are given by position.
@@ -21,6 +21,9 @@ pub(in crate::keras) const ARGUMENTS: &str = "args";
 
 /// The key of an object that stands for an input.
 pub(in crate::keras) const INPUT: &str = "__input__";
+
+/// The class of a constant that a layer is called on.
+pub(in crate::keras) const CONSTANT_CLASS: &str = "ops.Constant";
 
 /// The class of an operation, if `layer`, whose class is written as `class`, is one.
 pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<String> {
@@ -109,7 +112,7 @@ fn call(node: &Value) -> Result<(Vec<Reference>, Map<String, Value>), String> {
 /// `["layer", call, output, …]` without what follows, or the constant of `["_CONSTANT_VALUE", -1, 3.0, …]`.
 fn first_argument(list: &[Value]) -> Value {
     match list {
-        [name, _, value, ..] if name == "_CONSTANT_VALUE" => value.clone(),
+        [name, _, value, ..] if name == CONSTANT => value.clone(),
         [..] => Value::Array(list.iter().take(3).cloned().collect()),
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::keras::layers::{Layer, MergeKind, PoolKind};
 use crate::keras::layers::{
-    activation, convolution, dense, framing, inert, input, merging, normalization, operation, pooling,
-    reshaping, scaling, transposed,
+    activation, attention, convolution, dense, einsum, framing, inert, input, merging, normalization,
+    operation, pooling, reshaping, scaling, transposed, wrapping,
 };
 use crate::keras::reader::Reader;
 
@@ -63,6 +63,22 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "LayerScale" | "Keras>LayerScale" | "Custom>LayerScale" => scaling::layer_scale(reader),
         "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),
         "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
+
+        "MultiHeadAttention" => attention::multi_head_attention(reader),
+        "GroupedQueryAttention" => attention::grouped_query_attention(reader),
+        "Attention" => attention::plain_attention(reader),
+        "AdditiveAttention" => attention::additive_attention(reader),
+        "EinsumDense" => einsum::einsum_dense(reader),
+        "Embedding" => {
+            reader.ignore_everything();
+            reader.fault(
+                "it looks up what only an image tells; expected it to be called on constants when the model was \
+                 made, which become constants of the model",
+            );
+            Layer::Identity
+        }
+        "TimeDistributed" => wrapping::time_distributed(reader),
+        "SpectralNormalization" => wrapping::spectral_normalization(reader),
 
         "Lambda" => {
             reader.ignore_everything();
