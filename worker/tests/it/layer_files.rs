@@ -22,6 +22,26 @@ fn convolutions_backwards_and_over_steps_are_those_of_keras() {
     check("convolutions");
 }
 
+#[test]
+fn attention_in_heads_is_that_of_keras() {
+    check("attention");
+}
+
+#[test]
+fn attention_without_heads_and_einsum_are_those_of_keras() {
+    check("products");
+}
+
+#[test]
+fn layers_around_layers_are_those_of_keras() {
+    check("wrapped");
+}
+
+#[test]
+fn operations_without_layers_are_those_of_keras() {
+    check("operations");
+}
+
 #[derive(Deserialize)]
 struct Cases {
     input: Array,

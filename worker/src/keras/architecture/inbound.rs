@@ -37,7 +37,9 @@ pub(super) enum Given {
 /// The names of the tensors that layers of a class are called on, where these have different meanings.
 fn tensor_names(class: &str) -> Option<&'static [&'static str]> {
     match class {
-        "MultiHeadAttention" | "GroupedQueryAttention" => Some(&["query", "value", "key"]),
+        "MultiHeadAttention" | "GroupedQueryAttention" | "GroupQueryAttention" => {
+            Some(&["query", "value", "key"])
+        }
         _ => None,
     }
 }

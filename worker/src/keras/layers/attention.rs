@@ -85,6 +85,7 @@ pub(super) fn multi_head_attention(reader: &mut Reader) -> Layer {
     let channels = output_channels(reader);
     let given_axes = reader.integers("attention_axes");
     let Some(query) = reader.input() else {
+        reader.ignore(&["use_bias", "use_gate"]);
         reader.unsure();
         return Layer::Identity;
     };

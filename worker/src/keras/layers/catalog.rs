@@ -65,7 +65,8 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
 
         "MultiHeadAttention" => attention::multi_head_attention(reader),
-        "GroupedQueryAttention" => attention::grouped_query_attention(reader),
+        // An archive has its public name, an .hdf5 file that of its class.
+        "GroupedQueryAttention" | "GroupQueryAttention" => attention::grouped_query_attention(reader),
         "Attention" => attention::plain_attention(reader),
         "AdditiveAttention" => attention::additive_attention(reader),
         "EinsumDense" => einsum::einsum_dense(reader),

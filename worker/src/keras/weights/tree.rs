@@ -217,6 +217,8 @@ fn class_of(member: &Member) -> &str {
     let class = member.class();
     match class.rsplit_once('>') {
         Some((_, class)) => class,
+        // Its public name is not that of its class.
+        None if class == "GroupQueryAttention" => "GroupedQueryAttention",
         None if class.starts_with("tf.__operators__.getitem") => "SlicingOpLambda",
         None if class.starts_with("tf.") => "TFOpLambda",
         None => class,
