@@ -37,6 +37,7 @@ NAMES = [
     "operations",
     "convnext",
     "normalizations",
+    "vision_transformer",
     "mixed_float16",
     "mobilenet_v2",
     "mobilenet_v3",
@@ -328,6 +329,39 @@ def normalizations(keras):
     )
 
 
+def vision_transformer(keras):
+    """Patches, a class token, learnt positions and two blocks of attention, as tutorials write it."""
+    layers = keras.layers
+    if keras.__version__.startswith("3."):
+        zeros_like, concatenate, arange = keras.ops.zeros_like, keras.ops.concatenate, keras.ops.arange
+    else:
+        import tensorflow as tf
+
+        zeros_like, concatenate, arange = tf.zeros_like, tf.concat, tf.range
+    width, patches = 24, 16
+    random = np.random.default_rng(3)
+
+    image = layers.Input((32, 32, 3), name="image")
+    values = layers.Conv2D(width, 8, strides=8, name="patches")(image)
+    values = layers.Reshape((patches, width), name="sequence")(values)
+    token = zeros_like(values[:, :1]) + random.normal(0, 0.5, (1, 1, width)).astype("float32")
+    values = concatenate([token, values], axis=1)
+    # What is looked up when the model is made becomes numbers in it.
+    values = values + 8 * layers.Embedding(patches + 1, width)(arange(patches + 1))
+    for block in ("first", "second"):
+        seen = layers.LayerNormalization(epsilon=1e-6, name=f"{block}_norm")(values)
+        seen = layers.MultiHeadAttention(3, 8, dropout=0.1, name=f"{block}_attention")(seen, seen)
+        values = layers.Add(name=f"{block}_add")([values, seen])
+        hidden = layers.LayerNormalization(epsilon=1e-6, name=f"{block}_second_norm")(values)
+        hidden = layers.Dense(2 * width, activation="gelu", name=f"{block}_hidden")(hidden)
+        hidden = layers.Dropout(0.1, name=f"{block}_dropout")(hidden)
+        hidden = layers.Dense(width, name=f"{block}_output")(hidden)
+        values = layers.Add(name=f"{block}_second_add")([values, hidden])
+    values = layers.LayerNormalization(epsilon=1e-6, name="last_norm")(values)
+    scores = layers.Dense(10, activation="softmax", name="scores")(values[:, 0])
+    return keras.Model(image, scores, name="vision_transformer")
+
+
 def operations(keras):
     """What is computed without layers."""
     layers = keras.layers
@@ -481,6 +515,7 @@ MODELS = {
     "operations": operations,
     "convnext": convnext,
     "normalizations": normalizations,
+    "vision_transformer": vision_transformer,
     "mixed_float16": mixed_float16,
     "mobilenet_v2": mobilenet_v2,
     "mobilenet_v3": mobilenet_v3,

@@ -12,8 +12,8 @@ use super::reader::shown;
 mod inbound;
 mod operations;
 
-use self::inbound::Reference;
-pub(super) use self::operations::{ARGUMENTS, INPUT};
+use self::inbound::{Given, Reference};
+pub(super) use self::operations::{ARGUMENTS, CONSTANT_CLASS, INPUT};
 
 /// Which Keras wrote the file. They differ in the numbering of calls, the order of weights and a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,7 +251,7 @@ impl Parser {
         Some(ModelSpec { name, kind: ModelKind::Functional, members, inputs, outputs, output_names })
     }
 
-    fn calls(&mut self, members: &mut [Member], layers: &[Value], path: &str) -> Vec<Vec<Vec<Reference>>> {
+    fn calls(&mut self, members: &mut Vec<Member>, layers: &[Value], path: &str) -> Vec<Vec<Vec<Reference>>> {
         let by_name: HashMap<&str, &Value> = layers
             .iter()
             .filter_map(|layer| {
@@ -259,7 +259,8 @@ impl Parser {
             })
             .collect();
         let mut all = Vec::new();
-        for member in members {
+        let mut constants = Vec::new();
+        for member in members.iter_mut() {
             if is_input(member) {
                 all.push(vec![Vec::new()]);
                 continue;
@@ -271,7 +272,19 @@ impl Parser {
                     layer.config.extend(calls.arguments);
                     calls.inputs
                 }),
-                Body::Layer(_) | Body::Model(_) => inbound::calls(nodes, self.dialect),
+                Body::Layer(_) | Body::Model(_) => {
+                    let mut name = |given| match given {
+                        Given::Tensor(reference) => reference,
+                        Given::Constant(value) => {
+                            let layer = format!("{}/constant{}", member.name, constants.len());
+                            constants.push((layer.clone(), value));
+                            Reference { layer, node: 0, output: 0 }
+                        }
+                    };
+                    inbound::calls(nodes, member.class(), self.dialect).map(|calls| {
+                        calls.into_iter().map(|call| call.into_iter().map(&mut name).collect()).collect()
+                    })
+                }
             };
             all.push(calls.unwrap_or_else(|problem| {
                 self.problems.push(format!(
@@ -281,6 +294,13 @@ impl Parser {
                 ));
                 Vec::new()
             }));
+        }
+        // A constant becomes a member that reads nothing.
+        for (name, value) in constants {
+            let config = Map::from_iter([("value".to_owned(), value)]);
+            let body = Body::Layer(self.layer(CONSTANT_CLASS.to_owned(), config));
+            members.push(Member { name, trainable: false, body, calls: Vec::new() });
+            all.push(vec![Vec::new()]);
         }
         all
     }
@@ -377,7 +397,7 @@ fn model_kind(class: &str) -> Option<ModelKind> {
 }
 
 /// The class of a serialized object; for one of the author's own with the names that show it.
-fn class_of(value: &Value) -> Option<String> {
+pub(super) fn class_of(value: &Value) -> Option<String> {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let class = text("class_name")?;
     let own_module = text("module").filter(|module| {

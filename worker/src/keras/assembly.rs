@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::architecture::{Architecture, Body, Dialect, LayerSpec, Member, ModelKind, ModelSpec, Source};
+use super::architecture::{
+    Architecture, Body, CONSTANT_CLASS, Dialect, LayerSpec, Member, ModelKind, ModelSpec, Source,
+};
 use super::hdf5::Fault;
 use super::layers::{Layer, catalog};
 use super::reader::{Declared, Reader, channels_last};
@@ -51,7 +53,7 @@ pub(super) fn assemble(
             let values = match array.as_ref().map(super::hdf5::Array::read).transpose() {
                 Ok(values) => values.unwrap_or_else(|| [].into()),
                 Err(Fault::Damaged(problem)) => {
-                    let role = declared.names[0];
+                    let role = declared.role();
                     problems.push(format!("{}: `{role}`: {problem}", who(&draft.path, &draft.layer.class)));
                     [].into()
                 }
@@ -70,7 +72,7 @@ pub(super) fn assemble(
         return Err(ImportError::Faulty { problems });
     }
     let nodes = survey.nodes.iter().filter_map(|draft| {
-        let layer = layers.get(&draft.layer.id)?.clone();
+        let layer = draft.part_of(layers.get(&draft.layer.id)?)?.clone();
         let class = draft.layer.class.clone();
         Some(Node { name: draft.name.clone(), class, layer, inputs: draft.inputs.clone() })
     });
@@ -107,7 +109,21 @@ struct Draft<'a> {
     name: String,
     path: String,
     layer: &'a LayerSpec,
+    /// Which of the layer's outputs.
+    output: usize,
     inputs: Vec<usize>,
+}
+
+impl Draft<'_> {
+    /// The part of the layer that computes this node's output.
+    fn part_of<'b>(&self, layer: &'b Layer) -> Option<&'b Layer> {
+        parts(layer).get(self.output)
+    }
+}
+
+/// What computes each of a layer's outputs.
+fn parts(layer: &Layer) -> &[Layer] {
+    if let Layer::Several(parts) = layer { parts } else { std::slice::from_ref(layer) }
 }
 
 /// What flows between calls.
@@ -151,7 +167,7 @@ impl<'a> Survey<'a> {
         for &input in &root.inputs {
             let member = &root.members[input];
             let Body::Layer(layer) = &member.body else { continue };
-            given.extend(self.layer(layer, &member.name, &[]));
+            given.extend(self.layer(layer, &member.name, &[]).into_iter().flatten());
         }
         let input = given.first()?.node;
         let inside = self.model(root, "", &given)?;
@@ -179,8 +195,13 @@ impl<'a> Survey<'a> {
                 continue;
             }
             let target = &model.members[member];
-            let inputs: Option<Vec<Wire>> =
-                target.calls[call].iter().map(|source| known.get(source).cloned()).collect();
+            let wire = |source: &Source| {
+                // Of a layer with faults nobody knows how many outputs it has.
+                let faulty =
+                    || known.get(&Source { output: 0, ..*source }).filter(|wire| wire.shape.is_none());
+                known.get(source).or_else(faulty).cloned()
+            };
+            let inputs: Option<Vec<Wire>> = target.calls[call].iter().map(wire).collect();
             // An output that does not exist has been told of where it was missing.
             let Some(inputs) = inputs else {
                 self.problems.push(format!(
@@ -208,7 +229,7 @@ impl<'a> Survey<'a> {
     fn call(&mut self, member: &'a Member, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
         let path = format!("{path}{}", member.name);
         match &member.body {
-            Body::Layer(layer) => self.layer(layer, &path, inputs).map(|wire| vec![wire]),
+            Body::Layer(layer) => self.layer(layer, &path, inputs),
             Body::Model(model) => {
                 if model.inputs.len() != inputs.len() {
                     self.problems.push(format!(
@@ -224,32 +245,44 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn layer(&mut self, layer: &'a LayerSpec, path: &str, inputs: &[Wire]) -> Option<Wire> {
-        if self.nodes.len() == MAX_NODES {
-            self.problems.push(format!("the model has more than {MAX_NODES} layer calls"));
-        }
-        if self.nodes.len() >= MAX_NODES {
-            return None;
-        }
+    /// Calls a layer; `None` where there are too many calls.
+    fn layer(&mut self, layer: &'a LayerSpec, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
         if self.leaves[layer.id].is_none() {
             self.read(layer, path, inputs.iter().map(|wire| wire.shape.clone()).collect());
         }
         let computed = self.leaves[layer.id].as_ref().and_then(|leaf| leaf.layer.as_ref());
-        let shapes: Option<Vec<Shape>> = inputs.iter().map(|wire| wire.shape.clone()).collect();
-        let shape = match computed.zip(shapes).map(|(layer, shapes)| output_shape(layer, &shapes)) {
-            Some(Ok(shape)) => Some(shape),
-            Some(Err(problem)) => {
-                self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
-                None
+        let given: Option<Vec<Shape>> = inputs.iter().map(|wire| wire.shape.clone()).collect();
+        let mut shapes = Vec::new();
+        match computed.zip(given) {
+            Some((layer_read, given)) => {
+                for part in parts(layer_read) {
+                    let shape = output_shape(part, &given);
+                    if let Err(problem) = &shape {
+                        self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
+                    }
+                    shapes.push(shape.ok());
+                }
             }
-            None => None,
-        };
+            None => shapes.push(None),
+        }
         let call = self.calls.entry(layer.id).or_insert(0);
         let name = if *call == 0 { path.to_owned() } else { format!("{path}:{call}") };
         *call += 1;
-        let inputs = inputs.iter().map(|wire| wire.node).collect();
-        self.nodes.push(Draft { name, path: path.to_owned(), layer, inputs });
-        Some(Wire { node: self.nodes.len() - 1, shape })
+        let inputs: Vec<usize> = inputs.iter().map(|wire| wire.node).collect();
+        let mut wires = Vec::with_capacity(shapes.len());
+        for (output, shape) in shapes.into_iter().enumerate() {
+            if self.nodes.len() == MAX_NODES {
+                self.problems.push(format!("the model has more than {MAX_NODES} layer calls"));
+            }
+            if self.nodes.len() >= MAX_NODES {
+                return None;
+            }
+            let name = if output == 0 { name.clone() } else { format!("{name}.{output}") };
+            let (path, inputs) = (path.to_owned(), inputs.clone());
+            self.nodes.push(Draft { name, path, layer, output, inputs });
+            wires.push(Wire { node: self.nodes.len() - 1, shape });
+        }
+        Some(wires)
     }
 
     /// The first reading of a layer.
@@ -349,8 +382,9 @@ impl Order {
 fn summary(root: &ModelSpec, declared: &[Option<Vec<Declared>>], nodes: &[Option<usize>]) -> Vec<SummaryRow> {
     let mut rows = Vec::new();
     for (member, node) in root.members.iter().zip(nodes) {
-        // A `Sequential` does not count its input among its layers.
-        let hidden = root.kind == ModelKind::Sequential && member.class() == "InputLayer";
+        // A `Sequential` does not count its input among its layers, and nobody counts constants.
+        let hidden = (root.kind == ModelKind::Sequential && member.class() == "InputLayer")
+            || member.class() == CONSTANT_CLASS;
         let Some(node) = node.filter(|_| !hidden) else { continue };
         let Parameters { all, trainable } = parameters(member, declared);
         let class = member.class().to_owned();

@@ -2,10 +2,12 @@
 //! channels]`.
 
 pub(super) mod activation;
+mod attention;
 pub(super) mod catalog;
 mod contrast;
 mod convolution;
 mod dense;
+mod einsum;
 mod framing;
 mod inert;
 pub(super) mod input;
@@ -14,20 +16,29 @@ mod merging;
 mod normalization;
 mod operation;
 mod pooling;
+#[cfg(test)]
+mod refusals;
 mod reshaping;
 mod resizing;
 mod scaling;
 mod slicing;
 mod steps;
 mod transposed;
+mod wrapping;
 
 pub use self::activation::Activation;
+pub use self::attention::{Attention, AttentionScore, HeadsAttention, MultiHeadAttention, Projection};
+pub use self::einsum::{Einsum, Equation};
 pub use self::locally_connected::LocallyConnected2d;
 pub use self::merging::Dot;
 pub use self::normalization::grouped::GroupNorm;
 pub use self::normalization::{LayerNorm, LayerNormKind, UnitNorm};
+pub use self::operation::{
+    Blocks, Choice, Comparison, ComparisonKind, Function, Gather, MatrixProduct, Pad, PadMode, Patches,
+};
 pub use self::pooling::AdaptivePool2d;
 pub use self::resizing::{Fit, Interpolation, Resize};
+pub use self::slicing::Part;
 pub use self::transposed::ConvTranspose2d;
 use super::Tensor;
 use super::architecture::Dialect;
@@ -49,6 +60,42 @@ pub enum Layer {
     /// A layer whose input has its channels right behind the batch: computed with the channels last, and turned
     /// back where the output has as many axes as the input.
     ChannelsFirst(Box<Layer>),
+    /// Several outputs, each computed by a layer of its own from all inputs. A model has these as nodes of their
+    /// own.
+    Several(Vec<Layer>),
+    /// A layer over each step of `[batch, steps, …]` by itself.
+    OverEachStep(Box<Layer>),
+    /// The same for all images; the first of its sizes is 1.
+    Constant(Tensor),
+    /// Attention in several heads between projections.
+    MultiHeadAttention(Box<MultiHeadAttention>),
+    /// Attention in several heads by itself.
+    HeadsAttention(HeadsAttention),
+    /// Attention without heads.
+    Attention(Attention),
+    /// Products summed by Einstein's convention.
+    Einsum(Einsum),
+    /// A product of matrices.
+    MatrixProduct(MatrixProduct),
+    /// A function of each value.
+    Function(Function),
+    /// Two values compared.
+    Comparison(Comparison),
+    /// One of two values.
+    Choice(Choice),
+    /// One value everywhere, in the shape of the input.
+    Fill {
+        /// Which.
+        value: f32,
+    },
+    /// Places of an axis in another order, perhaps several times or not at all.
+    Gather(Gather),
+    /// Something around the input.
+    Pad(Pad),
+    /// Windows of an image, each as one pixel.
+    Patches(Patches),
+    /// Blocks of pixels from or into channels.
+    Blocks(Blocks),
     /// Convolution.
     Conv2d(Conv2d),
     /// Convolution of the first input, to whose result the second is added before the activation. In no file: two
@@ -312,6 +359,8 @@ pub enum ArithmeticKind {
     Maximum,
     /// The smaller.
     Minimum,
+    /// The square of left minus right.
+    SquaredDifference,
 }
 
 /// What an operation computes from.
@@ -345,29 +394,16 @@ pub enum ReductionKind {
     Max,
     /// The smallest.
     Min,
-}
-
-/// What is taken of an axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// `start:stop:step` with Python's meaning of what is missing or negative.
-    Range {
-        /// First element.
-        start: Option<i64>,
-        /// The one after the last.
-        stop: Option<i64>,
-        /// Never 0.
-        step: i64,
-    },
-    /// One element; the axis goes.
-    At(i64),
-    /// Nothing: a new axis of size 1 comes before what follows.
-    NewAxis,
-}
-
-impl Part {
-    /// The axis as it is.
-    pub const WHOLE: Self = Self::Range { start: None, stop: None, step: 1 };
+    /// Their product.
+    Product,
+    /// The mean square of their distance from their mean.
+    Variance,
+    /// Its square root.
+    Deviation,
+    /// The square root of the sum of their squares.
+    Length,
+    /// The logarithm of the sum of their exponentials.
+    LogSumExp,
 }
 
 /// [`Layer::Pool2d`].

@@ -14,6 +14,12 @@ use super::architecture::Dialect;
 use super::layers::{Padding, activation};
 use super::shapes::{Shape, describe};
 
+mod arguments;
+mod parts;
+
+pub(super) use self::arguments::input_number;
+pub(super) use self::parts::Place;
+
 /// Largest size, count or stride that a config may name.
 pub(super) const MAX_SIZE: u64 = 1 << 31;
 
@@ -38,6 +44,25 @@ pub(super) struct Declared {
     pub(super) trainable: bool,
     /// Whether inference needs it.
     pub(super) wanted: bool,
+    /// The layer inside this one that it belongs to, by the name that Keras gives that layer.
+    pub(super) owner: Option<&'static str>,
+    /// Where an archive keeps it.
+    pub(super) place: Place,
+}
+
+impl Declared {
+    /// The weight as an error calls it.
+    pub(super) fn role(&self) -> String {
+        self.owner.map_or_else(|| self.names[0].to_owned(), |owner| format!("{owner}/{}", self.names[0]))
+    }
+}
+
+/// What training does with a weight, and inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Learnt,
+    Gathered,
+    Unneeded,
 }
 
 /// The state of reading one layer.
@@ -48,10 +73,23 @@ pub(super) struct Reader<'a> {
     asked: BTreeSet<&'static str>,
     ignores_everything: bool,
     unsure: bool,
+    /// How many arguments of an operation's call were asked for by position.
+    positions: usize,
+    /// Where the weights to come belong.
+    owner: Option<&'static str>,
+    folder: Vec<&'static [&'static str]>,
     /// In the second reading: the declared weights, in order.
     given: Option<std::slice::Iter<'a, Tensor>>,
     declared: Vec<Declared>,
     problems: Vec<String>,
+}
+
+/// What came of a reading.
+pub(super) struct Reading {
+    /// The weights, in the order in which the layer has them; `None` where an earlier fault hides which.
+    pub(super) declared: Option<Vec<Declared>>,
+    /// Faults of the config, without the layer's name.
+    pub(super) problems: Vec<String>,
 }
 
 /// The inputs of a layer as it is read: with the channels last, whatever its config says of them.
@@ -65,14 +103,6 @@ pub(super) fn channels_last(config: &Map<String, Value>, inputs: &[Option<Shape>
 
 fn is_channels_first(config: &Map<String, Value>) -> bool {
     config.get("data_format").is_some_and(|format| format == CHANNELS_FIRST)
-}
-
-/// What came of a reading.
-pub(super) struct Reading {
-    /// The weights, in the order in which the layer has them; `None` where an earlier fault hides which.
-    pub(super) declared: Option<Vec<Declared>>,
-    /// Faults of the config, without the layer's name.
-    pub(super) problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -90,6 +120,9 @@ impl<'a> Reader<'a> {
             asked: BTreeSet::new(),
             ignores_everything: false,
             unsure: false,
+            positions: 0,
+            owner: None,
+            folder: Vec::new(),
             given: given.map(<[Tensor]>::iter),
             declared: Vec::new(),
             problems: Vec::new(),
@@ -289,9 +322,19 @@ impl<'a> Reader<'a> {
         self.inputs.first()?.as_ref()
     }
 
+    /// Shapes of all inputs, as far as known.
+    pub(super) fn inputs(&self) -> &'a [Option<Shape>] {
+        self.inputs
+    }
+
     /// Size of the one input's last axis, which the weights' shapes need.
     pub(super) fn channels(&mut self) -> Option<usize> {
-        let shape = self.input()?;
+        self.channels_of(0)
+    }
+
+    /// Size of the last axis of one of the inputs.
+    pub(super) fn channels_of(&mut self, index: usize) -> Option<usize> {
+        let shape = self.inputs.get(index)?.as_ref()?;
         let last = shape.last().copied().flatten();
         if last.is_none() {
             self.fault(format!(
@@ -309,20 +352,28 @@ impl<'a> Reader<'a> {
 
     /// A weight that training changes.
     pub(super) fn weight(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) -> Tensor {
-        self.declare(Declared { names, shape: shape.to_vec(), trainable: true, wanted: true })
+        self.declare(names, shape, Role::Learnt)
     }
 
     /// A weight that training gathers but does not change by gradients.
     pub(super) fn statistic(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) -> Tensor {
-        self.declare(Declared { names, shape: shape.to_vec(), trainable: false, wanted: true })
+        self.declare(names, shape, Role::Gathered)
     }
 
     /// A weight that inference does not need.
     pub(super) fn unneeded(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) {
-        self.declare(Declared { names, shape: shape.to_vec(), trainable: false, wanted: false });
+        self.declare(names, shape, Role::Unneeded);
     }
 
-    fn declare(&mut self, declared: Declared) -> Tensor {
+    fn declare(&mut self, names: &'static [&'static str], shape: &[Option<usize>], role: Role) -> Tensor {
+        let declared = Declared {
+            names,
+            shape: shape.to_vec(),
+            trainable: role == Role::Learnt,
+            wanted: role != Role::Unneeded,
+            owner: self.owner,
+            place: Place::Within(self.folder.clone()),
+        };
         let placeholder = || Tensor {
             shape: declared.shape.iter().map(|size| size.unwrap_or(0)).collect(),
             values: Arc::from([]),

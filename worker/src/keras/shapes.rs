@@ -5,9 +5,12 @@ use super::layers::{
     MergeKind, Padding, Pool2d, Resize, SeparableConv2d, UnitNorm,
 };
 
+mod attention;
 mod functions;
 mod merging;
 mod operations;
+mod products;
+mod rearranging;
 mod sizes;
 
 /// Sizes after the batch, `None` where any size goes.
@@ -39,7 +42,16 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
         Layer::Concatenate { axis } => merging::concatenated(*axis, inputs),
         Layer::Dot(dot) => merging::dot(dot, inputs),
         Layer::Stack { axis } => operations::stacked(*axis, inputs),
-        Layer::Arithmetic(arithmetic) => operations::combined(arithmetic, inputs),
+        Layer::Arithmetic(by) => operations::combined(&[&by.left, &by.right], inputs),
+        Layer::Comparison(by) => operations::combined(&[&by.left, &by.right], inputs),
+        Layer::Choice(by) => operations::combined(&[&by.condition, &by.yes, &by.no], inputs),
+        Layer::MultiHeadAttention(layer) => attention::by_heads(layer, inputs),
+        Layer::HeadsAttention(layer) => attention::of_heads(layer, inputs),
+        Layer::Attention(layer) => attention::plain(layer, inputs),
+        Layer::Einsum(einsum) => products::einsum(einsum, inputs),
+        Layer::MatrixProduct(product) => products::of_matrices(product, inputs),
+        Layer::Constant(tensor) => Ok(tensor.shape.iter().skip(1).map(|&size| Some(size)).collect()),
+        Layer::Several(_) => Err("it has several outputs, expected one".to_owned()),
         Layer::ScaledAdd { .. } if inputs.len() != 2 => {
             Err(format!("it is called on {} inputs, expected 2", inputs.len()))
         }
@@ -55,6 +67,13 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
         | Layer::SeparableConv2d(_)
         | Layer::ConvTranspose2d(_)
         | Layer::Chain(_)
+        | Layer::OverEachStep(_)
+        | Layer::Function(_)
+        | Layer::Fill { .. }
+        | Layer::Gather(_)
+        | Layer::Pad(_)
+        | Layer::Patches(_)
+        | Layer::Blocks(_)
         | Layer::OverSteps(_)
         | Layer::ChannelsFirst(_)
         | Layer::Dense(_)
@@ -105,8 +124,13 @@ fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         Layer::SeparableConv2d(conv) => convolved_separably(conv, input),
         Layer::ConvTranspose2d(conv) => convolved_backwards(conv, input),
         Layer::Chain(layers) => {
-            layers.iter().try_fold(input.clone(), |shape, layer| output_of_one(layer, &shape))
+            layers.iter().try_fold(input.clone(), |shape, layer| output_shape(layer, &[shape]))
         }
+        Layer::OverEachStep(layer) => rearranging::over_each_step(layer, input),
+        Layer::Gather(gather) => rearranging::gathered(gather, input).and_then(bounded),
+        Layer::Pad(pad) => rearranging::padded(pad, input).and_then(bounded),
+        Layer::Patches(patches) => rearranging::patched(patches, input).and_then(bounded),
+        Layer::Blocks(blocks) => rearranging::blocked(*blocks, input),
         Layer::OverSteps(layer) => over_steps(layer, input),
         Layer::ChannelsFirst(layer) => channels_first(layer, input),
         Layer::Dense(dense) => densely(dense, input),
@@ -154,6 +178,17 @@ fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         Layer::Input { .. }
         | Layer::Identity
         | Layer::Activation(_)
+        | Layer::Function(_)
+        | Layer::Fill { .. }
+        | Layer::Several(_)
+        | Layer::Constant(_)
+        | Layer::MultiHeadAttention(_)
+        | Layer::HeadsAttention(_)
+        | Layer::Attention(_)
+        | Layer::Einsum(_)
+        | Layer::MatrixProduct(_)
+        | Layer::Comparison(_)
+        | Layer::Choice(_)
         | Layer::Merge(_)
         | Layer::Arithmetic(_)
         | Layer::ScaledAdd { .. }
@@ -361,6 +396,16 @@ fn wrong_channels(input: &Shape, expected: usize) -> String {
 fn times(size: Option<usize>, factor: usize) -> Result<Option<usize>, String> {
     let too_large = || "its output is too large to be computed".to_owned();
     size.map(|size| size.checked_mul(factor).ok_or_else(too_large)).transpose()
+}
+
+/// Refuses what no memory holds, before anybody tries.
+fn bounded(shape: Shape) -> Result<Shape, String> {
+    const MAX_ELEMENTS: usize = 1 << 31;
+    let known = shape.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));
+    match known.filter(|elements| *elements <= MAX_ELEMENTS) {
+        Some(_) => Ok(shape),
+        None => Err(format!("its output has shape {}, which is too large to be computed", describe(&shape))),
+    }
 }
 
 fn product(shape: &Shape) -> Result<Option<usize>, String> {

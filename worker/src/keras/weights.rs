@@ -122,7 +122,7 @@ fn bind_member(member: &Member, slots: &[Slot], weights: &Folder, bound: &mut Bo
     for (slot, name) in slots.iter().zip(assigned) {
         let (Some(folder), Some(name)) = (&folder, name) else { continue };
         let Slot { path, class, declared, .. } = slot;
-        let role = declared.names[0];
+        let role = declared.role();
         match folder.array(name)? {
             None => bound.problems.push(format!(
                 "layer `{path}` (`{class}`): the file lists its weight `{role}` but does not hold it, expected \
@@ -173,7 +173,7 @@ fn explain(who: &str, member: &Member, slots: &[Slot], names: &[String], problem
                 "layer `{}` (`{}`): the file has no weight `{}`, expected one of shape {}",
                 slot.path,
                 slot.class,
-                slot.declared.names[0],
+                slot.declared.role(),
                 describe(&slot.declared.shape)
             ));
         }
@@ -302,8 +302,8 @@ fn has_inert_layer(member: &Member) -> bool {
 
 /// A weight's name, `cnn/conv/kernel` or `conv/kernel:0`, in parts.
 struct Name<'a> {
-    /// The part before the last: the layer's name, as a rule.
-    owner: Option<&'a str>,
+    /// What comes before the last part: the layer's name at its end, as a rule.
+    owners: Option<&'a str>,
     /// The last part, without the number of an output and without what makes it unique.
     role: &'a str,
 }
@@ -311,22 +311,23 @@ struct Name<'a> {
 impl<'a> Name<'a> {
     fn parse(name: &'a str) -> Self {
         let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
-        let (owner, role) = name.rsplit_once('/').map_or((None, name), |(owner, role)| (Some(owner), role));
+        let (owners, role) =
+            name.rsplit_once('/').map_or((None, name), |(owners, role)| (Some(owners), role));
         let unique = role.rsplit_once('_').filter(|(_, number)| number.parse::<u32>().is_ok());
-        Self {
-            owner: owner.map(|owner| owner.rsplit_once('/').map_or(owner, |(_, last)| last)),
-            role: unique.map_or(role, |(role, _)| role),
-        }
+        Self { owners, role: unique.map_or(role, |(role, _)| role) }
     }
 
     fn has_role(&self, declared: &Declared) -> bool {
         declared.names.contains(&self.role)
     }
 
-    /// Whether it can only be this one. What stands alone in its group needs no owner.
+    /// Whether it can only be this one. What stands alone in its group needs no layer's name.
     fn is_of(&self, slot: &Slot, member: &Member) -> bool {
         let layer = slot.path.rsplit_once('/').map_or(slot.path.as_str(), |(_, layer)| layer);
         let alone = matches!(member.body, Body::Layer(_));
-        self.has_role(slot.declared) && (alone || self.owner == Some(layer))
+        let mut owners = self.owners.into_iter().flat_map(|owners| owners.rsplit('/'));
+        self.has_role(slot.declared)
+            && slot.declared.owner.is_none_or(|inner| owners.next() == Some(inner))
+            && (alone || owners.next() == Some(layer))
     }
 }

@@ -4,15 +4,19 @@
 mod activation;
 mod adaptive;
 mod arithmetic;
+mod attention;
 mod contrast;
 mod conv;
 mod dense;
 mod dot;
+mod elements;
 mod locally_connected;
 mod merge;
 mod norm;
 mod pool;
 mod precision;
+mod products;
+mod rearranging;
 mod resizing;
 mod shape;
 mod slicing;
@@ -36,6 +40,22 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::SeparableConv2d(conv) => conv::separable_conv2d(ops, conv, only(inputs)?),
         Layer::ConvTranspose2d(conv) => transposed::conv_transpose2d(ops, conv, only(inputs)?),
         Layer::Chain(layers) => wrapping::chain(ops, layers, only(inputs)?),
+        Layer::Several(_) => Err(Fault("it has several outputs, expected one".to_owned())),
+        Layer::OverEachStep(layer) => wrapping::over_each_step(ops, layer, only(inputs)?),
+        Layer::Constant(tensor) => ops.weights(tensor),
+        Layer::MultiHeadAttention(layer) => attention::multi_head_attention(ops, layer, inputs),
+        Layer::HeadsAttention(layer) => attention::attention_of_heads(ops, layer, inputs),
+        Layer::Attention(layer) => attention::attention(ops, layer, inputs),
+        Layer::Einsum(einsum) => products::einsum(ops, einsum, inputs),
+        Layer::MatrixProduct(product) => products::matrix_product(ops, product, inputs),
+        Layer::Function(function) => elements::function(ops, *function, only(inputs)?),
+        Layer::Comparison(comparison) => elements::comparison(ops, comparison, inputs),
+        Layer::Choice(choice) => elements::choice(ops, choice, inputs),
+        Layer::Fill { value } => elements::fill(ops, *value, only(inputs)?),
+        Layer::Gather(gather) => rearranging::gather(ops, gather, only(inputs)?),
+        Layer::Pad(pad) => rearranging::pad(ops, pad, only(inputs)?),
+        Layer::Patches(patches) => rearranging::patches(ops, patches, only(inputs)?),
+        Layer::Blocks(blocks) => rearranging::blocks(ops, *blocks, only(inputs)?),
         Layer::OverSteps(layer) => wrapping::over_steps(ops, layer, only(inputs)?),
         Layer::ChannelsFirst(layer) => wrapping::channels_first(ops, layer, only(inputs)?),
         Layer::Dense(dense) => dense::dense(ops, dense, only(inputs)?),

@@ -184,6 +184,15 @@ impl Ops {
         self.padded.get(&padded.operation.name().ok()?).cloned()
     }
 
+    /// A sum of products by Einstein's convention.
+    pub(super) fn einsum(&mut self, equation: &str, inputs: &[Output]) -> Result<Output, Fault> {
+        let name = self.next_name("Einsum");
+        let mut description = self.graph.new_operation("Einsum", &name)?;
+        description.add_input_list(inputs);
+        description.set_attr_string("equation", equation)?;
+        Ok(description.finish()?.into())
+    }
+
     /// Takes away axes of size 1, which are counted with the batch.
     pub(super) fn squeeze(&mut self, input: &Output, axes: &[i64]) -> Result<Output, Fault> {
         self.op("Squeeze", &[input], &[("squeeze_dims", Attribute::Integers(axes))])
@@ -318,6 +327,15 @@ impl Ops {
         let to = self.integers(&[1], &[to])?;
         let step = self.integers(&[1], &[1])?;
         self.op("StridedSlice", &[&all, &from, &to, &step], &[])
+    }
+
+    /// Truth as 1 and 0.
+    pub(super) fn as_numbers(&mut self, truth: &Output) -> Result<Output, Fault> {
+        let name = self.next_name("Cast");
+        let mut description = self.graph.new_operation("Cast", &name)?;
+        description.add_input(truth.clone());
+        description.set_attr_type("DstT", DataType::Float)?;
+        Ok(description.finish()?.into())
     }
 
     /// Gives `input` another shape; at most one size is -1. The batch, which goes before `target`, stays.

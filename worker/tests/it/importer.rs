@@ -132,7 +132,22 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
             [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
         }
         Layer::Chain(layers) => layers.iter().flat_map(weights).collect(),
-        Layer::OverSteps(layer) | Layer::ChannelsFirst(layer) => weights(layer),
+        Layer::OverSteps(layer) | Layer::ChannelsFirst(layer) | Layer::OverEachStep(layer) => weights(layer),
+        Layer::MultiHeadAttention(layer) => {
+            let all = [
+                Some(&layer.query),
+                Some(&layer.key),
+                layer.gate.as_ref(),
+                Some(&layer.value),
+                Some(&layer.output),
+            ];
+            all.into_iter()
+                .flatten()
+                .flat_map(|one| [Some(&one.kernel), one.bias.as_ref()])
+                .flatten()
+                .collect()
+        }
+        Layer::Attention(layer) => layer.scale.iter().collect(),
         Layer::Input { .. }
         | Layer::Identity
         | Layer::Activation(_)
@@ -158,6 +173,19 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         | Layer::CenterCrop { .. }
         | Layer::AutoContrast { .. }
         | Layer::Dot(_)
+        | Layer::Several(_)
+        | Layer::Constant(_)
+        | Layer::HeadsAttention(_)
+        | Layer::Einsum(_)
+        | Layer::MatrixProduct(_)
+        | Layer::Function(_)
+        | Layer::Comparison(_)
+        | Layer::Choice(_)
+        | Layer::Fill { .. }
+        | Layer::Gather(_)
+        | Layer::Pad(_)
+        | Layer::Patches(_)
+        | Layer::Blocks(_)
         | Layer::Rescaling { .. } => Vec::new(),
     }
 }

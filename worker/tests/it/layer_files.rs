@@ -53,6 +53,26 @@ fn layers_that_do_nothing_at_inference_do_nothing_in_keras() {
     check_files("inert", &["keras2.hdf5", "keras2.keras", "keras3.keras"]);
 }
 
+#[test]
+fn attention_in_heads_is_that_of_keras() {
+    check("attention");
+}
+
+#[test]
+fn attention_without_heads_and_einsum_are_those_of_keras() {
+    check("products");
+}
+
+#[test]
+fn layers_around_layers_are_those_of_keras() {
+    check("wrapped");
+}
+
+#[test]
+fn operations_without_layers_are_those_of_keras() {
+    check("operations");
+}
+
 #[derive(Deserialize)]
 struct Cases {
     input: Array,

@@ -48,6 +48,11 @@ fn normalizations_by_image_score_as_in_keras() {
 }
 
 #[test]
+fn a_small_vision_transformer_scores_as_in_keras() {
+    check("vision_transformer");
+}
+
+#[test]
 fn a_model_of_mixed_precision_scores_as_in_keras_in_float32() {
     check("mixed_float16");
 }

@@ -13,7 +13,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
-use super::inbound::{Reference, reference};
+use super::inbound::{CONSTANT, Reference, reference};
 use crate::keras::reader::shown;
 
 /// The key of the arguments that are given by position.
@@ -21,6 +21,9 @@ pub(in crate::keras) const ARGUMENTS: &str = "args";
 
 /// The key of an object that stands for an input.
 pub(in crate::keras) const INPUT: &str = "__input__";
+
+/// The class of a constant that a layer is called on.
+pub(in crate::keras) const CONSTANT_CLASS: &str = "ops.Constant";
 
 /// The class of an operation, if `layer`, whose class is written as `class`, is one.
 pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<String> {
@@ -36,7 +39,8 @@ pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<Stri
                 // An .hdf5 file does not say. There every layer is trainable or not, or has a type at least; of
                 // operations only the one that changes the type.
                 None => config.as_object().is_some_and(|config| {
-                    !config.contains_key("trainable") && (class == "Cast" || !config.contains_key("dtype"))
+                    let typed = config.get("dtype").is_some_and(|kind| !kind.is_null());
+                    !config.contains_key("trainable") && (class == "Cast" || !typed)
                 }),
             };
             is_operation.then(|| format!("ops.{class}"))
@@ -109,7 +113,7 @@ fn call(node: &Value) -> Result<(Vec<Reference>, Map<String, Value>), String> {
 /// `["layer", call, output, …]` without what follows, or the constant of `["_CONSTANT_VALUE", -1, 3.0, …]`.
 fn first_argument(list: &[Value]) -> Value {
     match list {
-        [name, _, value, ..] if name == "_CONSTANT_VALUE" => value.clone(),
+        [name, _, value, ..] if name == CONSTANT => value.clone(),
         [..] => Value::Array(list.iter().take(3).cloned().collect()),
     }
 }

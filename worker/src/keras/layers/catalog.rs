@@ -5,8 +5,8 @@ use serde_json::Map;
 use crate::keras::architecture::Dialect;
 use crate::keras::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::keras::layers::{
-    activation, contrast, convolution, dense, framing, inert, input, locally_connected, merging,
-    normalization, operation, pooling, reshaping, resizing, scaling, transposed,
+    activation, attention, contrast, convolution, dense, einsum, framing, inert, input, locally_connected,
+    merging, normalization, operation, pooling, reshaping, resizing, scaling, transposed, wrapping,
 };
 use crate::keras::reader::Reader;
 
@@ -93,6 +93,23 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "LayerScale" | "Keras>LayerScale" | "Custom>LayerScale" => scaling::layer_scale(reader),
         "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),
         "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
+
+        "MultiHeadAttention" => attention::multi_head_attention(reader),
+        // An archive has its public name, an .hdf5 file that of its class.
+        "GroupedQueryAttention" | "GroupQueryAttention" => attention::grouped_query_attention(reader),
+        "Attention" => attention::plain_attention(reader),
+        "AdditiveAttention" => attention::additive_attention(reader),
+        "EinsumDense" => einsum::einsum_dense(reader),
+        "Embedding" => {
+            reader.ignore_everything();
+            reader.fault(
+                "it looks up what only an image tells; expected it to be called on constants when the model was \
+                 made, which become constants of the model",
+            );
+            Layer::Identity
+        }
+        "TimeDistributed" => wrapping::time_distributed(reader),
+        "SpectralNormalization" => wrapping::spectral_normalization(reader),
 
         "Lambda" => {
             reader.ignore_everything();

@@ -6,17 +6,43 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::keras::Tensor;
-use crate::keras::architecture::{ARGUMENTS, INPUT};
+use crate::keras::architecture::{ARGUMENTS, CONSTANT_CLASS};
 use crate::keras::layers::slicing;
 use crate::keras::layers::{
-    Activation, Arithmetic, ArithmeticKind, Layer, Operand, Reduction, ReductionKind, activation,
+    Activation, Arithmetic, ArithmeticKind, Layer, MergeKind, Operand, Reduction, ReductionKind, activation,
 };
-use crate::keras::reader::{Reader, number, plain, shown};
+use crate::keras::reader::{Reader, input_number, number, plain, shown};
 use crate::keras::shapes::axis_after_batch;
+
+mod axes;
+mod elements;
+mod images;
+mod products;
+
+pub use self::axes::{Gather, Pad, PadMode};
+pub use self::elements::{Choice, Comparison, ComparisonKind, Function};
+pub use self::images::{Blocks, Patches};
+pub use self::products::MatrixProduct;
 
 /// Reads an operation; `None` where it is not supported.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     reader.ignore(&[ARGUMENTS, "function"]);
+    let layer = by_class(class, reader)?;
+    reader.no_more_arguments();
+    Some(layer)
+}
+
+fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
+    if class == CONSTANT_CLASS {
+        return Some(axes::constant(reader));
+    }
+    let elsewhere = axes::operation(class, reader)
+        .or_else(|| elements::operation(class, reader))
+        .or_else(|| products::operation(class, reader))
+        .or_else(|| images::operation(class, reader));
+    if elsewhere.is_some() {
+        return elsewhere;
+    }
     Some(match class {
         "tf.__operators__.add" | "tf.math.add" | "ops.Add" => arithmetic(reader, ArithmeticKind::Add),
         "tf.math.subtract" | "ops.Subtract" => arithmetic(reader, ArithmeticKind::Subtract),
@@ -27,27 +53,60 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
         "tf.math.pow" | "ops.Power" => arithmetic(reader, ArithmeticKind::Power),
         "tf.math.maximum" | "ops.Maximum" => arithmetic(reader, ArithmeticKind::Maximum),
         "tf.math.minimum" | "ops.Minimum" => arithmetic(reader, ArithmeticKind::Minimum),
+        "tf.math.squared_difference" => arithmetic(reader, ArithmeticKind::SquaredDifference),
         "tf.nn.bias_add" => bias_add(reader),
         "tf.math.negative" | "ops.Negative" => negative(reader),
 
         "tf.math.reduce_mean" | "ops.Mean" => reduction(reader, ReductionKind::Mean),
         "tf.math.reduce_sum" | "ops.Sum" => reduction(reader, ReductionKind::Sum),
-        "tf.math.reduce_max" | "ops.Max" => reduction(reader, ReductionKind::Max),
-        "tf.math.reduce_min" | "ops.Min" => reduction(reader, ReductionKind::Min),
+        "tf.math.reduce_max" | "ops.Max" | "ops.Amax" => reduction(reader, ReductionKind::Max),
+        "tf.math.reduce_min" | "ops.Min" | "ops.Amin" => reduction(reader, ReductionKind::Min),
+        "tf.math.reduce_prod" | "ops.Prod" => reduction(reader, ReductionKind::Product),
+        "tf.math.reduce_variance" | "ops.Var" => reduction(reader, ReductionKind::Variance),
+        "tf.math.reduce_std" | "ops.Std" => reduction(reader, ReductionKind::Deviation),
+        "tf.math.reduce_logsumexp" | "ops.Logsumexp" => reduction(reader, ReductionKind::LogSumExp),
+        "tf.math.reduce_euclidean_norm" => reduction(reader, ReductionKind::Length),
+        "tf.nn.moments" | "ops.Moments" => moments(reader),
 
-        "tf.__operators__.getitem" | "ops.GetItem" => slicing::slice(reader),
-        "tf.concat" | "ops.Concatenate" => Layer::Concatenate { axis: reader.integer_or("axis", -1) },
-        "tf.stack" | "ops.Stack" => Layer::Stack { axis: reader.integer_or("axis", 0) },
+        "tf.__operators__.getitem" | "ops.GetItem" => {
+            reader.subject();
+            slicing::slice(reader)
+        }
+        "tf.concat" | "ops.Concatenate" => {
+            reader.subjects();
+            Layer::Concatenate { axis: reader.integer_or("axis", if class == "tf.concat" { 0 } else { -1 }) }
+        }
+        "tf.stack" | "ops.Stack" => {
+            reader.subjects();
+            Layer::Stack { axis: reader.integer_or("axis", 0) }
+        }
+        "tf.math.add_n" => {
+            reader.subjects();
+            Layer::Merge(MergeKind::Add)
+        }
         "tf.reshape" | "ops.Reshape" => reshape(reader),
         "tf.compat.v1.transpose" | "tf.transpose" | "ops.Transpose" => transpose(reader),
-        "tf.cast" | "ops.Cast" => Layer::Identity,
-        "tf.identity" | "ops.StopGradient" | "tf.stop_gradient" => Layer::Identity,
+        "tf.cast" | "ops.Cast" => cast(reader),
+        "tf.identity" | "ops.StopGradient" | "tf.stop_gradient" => {
+            reader.subject();
+            Layer::Identity
+        }
 
         "tf.nn.softmax" | "ops.Softmax" => {
+            reader.subject();
             Layer::Activation(Activation::Softmax { axis: reader.integer_or("axis", -1) })
         }
         "tf.nn.gelu" | "ops.Gelu" => gelu(reader),
-        other => Layer::Activation(activation::parse(&Value::from(function(other)?), reader.dialect).ok()?),
+        "tf.nn.leaky_relu" | "ops.LeakyRelu" => leaky_relu(reader),
+        "tf.nn.elu" | "ops.Elu" => {
+            reader.subject();
+            Layer::Activation(Activation::Elu { alpha: reader.number_or("alpha", 1.0) })
+        }
+        other => {
+            let function = Value::from(function(other)?);
+            reader.subject();
+            Layer::Activation(activation::parse(&function, reader.dialect).ok()?)
+        }
     })
 }
 
@@ -62,7 +121,7 @@ fn function(class: &str) -> Option<&'static str> {
         "tf.nn.selu" | "ops.Selu" => "selu",
         "tf.math.softplus" | "tf.nn.softplus" | "ops.Softplus" => "softplus",
         "tf.nn.softsign" | "ops.Softsign" => "softsign",
-        "tf.math.exp" | "ops.Exp" => "exponential",
+        "tf.math.exp" | "tf.exp" | "ops.Exp" => "exponential",
         "ops.HardSigmoid" => "hard_sigmoid",
         "ops.HardSilu" => "hard_swish",
         _ => return None,
@@ -71,8 +130,8 @@ fn function(class: &str) -> Option<&'static str> {
 
 fn arithmetic(reader: &mut Reader, kind: ArithmeticKind) -> Layer {
     // The second operand stands by position, or as `y`, or as `x2`.
-    let left = argument(reader, 0, &["x", "x1"]);
-    let right = argument(reader, 1, &["y", "x2"]);
+    let left = reader.argument(0, &["x", "x1"]);
+    let right = reader.argument(1, &["y", "x2"]);
     Layer::Arithmetic(Arithmetic { kind, left: operand(reader, left), right: operand(reader, right) })
 }
 
@@ -80,29 +139,60 @@ fn bias_add(reader: &mut Reader) -> Layer {
     if let Some(format) = reader.value("data_format").filter(|format| *format != "NHWC") {
         reader.fault(format!("`data_format` is {}, expected \"NHWC\"", shown(format)));
     }
-    let bias = argument(reader, 1, &["bias"]);
+    reader.subject();
+    let bias = reader.argument(1, &["bias"]);
     let (left, right) = (Operand::Input(0), operand(reader, bias));
     Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right })
 }
 
-fn negative(_reader: &mut Reader) -> Layer {
+fn negative(reader: &mut Reader) -> Layer {
+    reader.subject();
     let minus_one = Tensor { shape: Vec::new(), values: Arc::from([-1.0]) };
     let (left, right) = (Operand::Input(0), Operand::Constant(minus_one));
     Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Multiply, left, right })
 }
 
 fn gelu(reader: &mut Reader) -> Layer {
+    reader.subject();
     // The two Kerases disagree about what is usual.
     let approximate = reader.flag_or("approximate", reader.dialect == super::Dialect::Keras3);
     Layer::Activation(Activation::Gelu { approximate })
 }
 
+/// The two Kerases disagree about the name of the slope, not about what is usual.
+fn leaky_relu(reader: &mut Reader) -> Layer {
+    reader.subject();
+    let slope = reader.optional_number("alpha").or(reader.optional_number("negative_slope"));
+    let negative_slope = slope.unwrap_or(0.2);
+    Layer::Activation(Activation::Relu { max_value: None, negative_slope, threshold: 0.0 })
+}
+
+/// All values are floats here, so that only another kind of number would change them.
+fn cast(reader: &mut Reader) -> Layer {
+    reader.subject();
+    if let Some(kind) = reader.argument(1, &["dtype"]).filter(|kind| {
+        !kind.as_str().is_some_and(|kind| ["float16", "bfloat16", "float32", "float64"].contains(&kind))
+    }) {
+        reader.fault(format!("`dtype` is {}, expected floats such as \"float32\"", shown(kind)));
+    }
+    Layer::Identity
+}
+
+/// Mean and variance.
+fn moments(reader: &mut Reader) -> Layer {
+    for key in ["shift", "synchronized"] {
+        reader.unset(key);
+    }
+    Layer::Several([ReductionKind::Mean, ReductionKind::Variance].map(|kind| reduction(reader, kind)).into())
+}
+
 fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {
+    reader.subject();
     let keep_dims = reader.flag_or("keepdims", false);
     for key in ["initial", "where"] {
         reader.unset(key);
     }
-    let axes = reader.integers("axis");
+    let axes = reader.integers("axis").or_else(|| reader.integers("axes"));
     let mut after_batch = Vec::new();
     if let Some(input) = reader.input() {
         let all = 1..=i64::try_from(input.len()).unwrap_or(i64::MAX);
@@ -121,19 +211,22 @@ fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {
     Layer::Reduction(Reduction { kind, axes: after_batch, keep_dims })
 }
 
-/// The batch is the first size of the new shape, and has to stay.
+/// The batch is the first size of the new shape, and has to stay. Where it is not written as -1, another may be.
 fn reshape(reader: &mut Reader) -> Layer {
+    reader.subject();
     let sizes = reader.value("newshape").or_else(|| reader.value("shape"));
-    let sizes = sizes.and_then(|value| value.as_array()).map(|sizes| {
-        // Where the model takes any size Keras 3 writes null.
-        let size = |size: &Value| if size.is_null() { Some(-1) } else { size.as_i64() };
-        sizes.iter().map(size).collect::<Option<Vec<i64>>>()
+    // Where the model takes any size Keras 3 writes null.
+    let sizes = sizes.and_then(Value::as_array).and_then(|sizes| sizes.split_first());
+    let target = sizes.and_then(|(batch, rest)| {
+        let rest: Vec<i64> = rest.iter().map(Value::as_i64).collect::<Option<_>>()?;
+        let open = rest.iter().filter(|size| **size == -1).count();
+        let most = usize::from(batch.is_null());
+        let sound = rest.iter().all(|size| *size > 0 || *size == -1) && open <= most;
+        (sound && (batch.is_null() || batch.as_i64() == Some(-1))).then_some(rest)
     });
-    match sizes.flatten().as_deref() {
-        Some([-1, target @ ..]) if target.iter().all(|size| *size > 0) => {
-            Layer::Reshape { target: target.to_vec() }
-        }
-        Some(_) | None => {
+    match target {
+        Some(target) => Layer::Reshape { target },
+        None => {
             reader.fault("its new shape is not of the kind [-1, …], which keeps the batch");
             Layer::Identity
         }
@@ -141,6 +234,7 @@ fn reshape(reader: &mut Reader) -> Layer {
 }
 
 fn transpose(reader: &mut Reader) -> Layer {
+    reader.subject();
     reader.unset("conjugate");
     let order = reader.integers("perm").or_else(|| reader.integers("axes")).unwrap_or_default();
     let order: Vec<usize> = order.into_iter().filter_map(|axis| usize::try_from(axis).ok()).collect();
@@ -153,24 +247,15 @@ fn transpose(reader: &mut Reader) -> Layer {
     }
 }
 
-/// The argument at a position, or under one of these names.
-pub(super) fn argument<'a>(
-    reader: &mut Reader<'a>,
-    position: usize,
-    names: &[&'static str],
-) -> Option<&'a Value> {
-    let by_position = reader.value(ARGUMENTS).and_then(|list| list.get(position));
-    names.iter().fold(by_position, |found, name| found.or(reader.value(name)))
-}
-
-fn operand(reader: &mut Reader, value: Option<&Value>) -> Operand {
+/// An input, or numbers.
+pub(super) fn operand(reader: &mut Reader, value: Option<&Value>) -> Operand {
     let nothing = Operand::Constant(Tensor { shape: Vec::new(), values: Arc::from([0.0]) });
     let Some(value) = value else {
         reader.fault("it has one operand, expected two");
         return nothing;
     };
-    if let Some(input) = value.get(INPUT).and_then(Value::as_u64) {
-        return Operand::Input(usize::try_from(input).unwrap_or(usize::MAX));
+    if let Some(input) = input_number(value) {
+        return Operand::Input(input);
     }
     let mut shape = Vec::new();
     let mut values = Vec::new();

@@ -2,14 +2,36 @@
 
 use serde_json::Value;
 
-use super::operation::argument;
-use crate::keras::layers::{Layer, Part};
+use crate::keras::layers::Layer;
 use crate::keras::reader::{Reader, shown};
 use crate::keras::shapes::Shape;
 
+/// What is taken of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `start:stop:step` with Python's meaning of what is missing or negative.
+    Range {
+        /// First element.
+        start: Option<i64>,
+        /// The one after the last.
+        stop: Option<i64>,
+        /// Never 0.
+        step: i64,
+    },
+    /// One element; the axis goes.
+    At(i64),
+    /// Nothing: a new axis of size 1 comes before what follows.
+    NewAxis,
+}
+
+impl Part {
+    /// The axis as it is.
+    pub const WHOLE: Self = Self::Range { start: None, stop: None, step: 1 };
+}
+
 /// The index is the second argument, or Keras 2's `slice_spec`.
 pub(super) fn slice(reader: &mut Reader) -> Layer {
-    let index = argument(reader, 1, &["slice_spec", "key"]);
+    let index = reader.argument(1, &["slice_spec", "key"]);
     let (Some(input), Some(index)) = (reader.input(), index) else {
         reader.unsure();
         return Layer::Identity;

@@ -15,6 +15,22 @@ pub(super) fn own(layer: &Layer) -> Option<Activation> {
         Layer::Dense(dense) => Some(dense.activation),
         Layer::Input { .. }
         | Layer::Identity
+        | Layer::Several(_)
+        | Layer::OverEachStep(_)
+        | Layer::Constant(_)
+        | Layer::MultiHeadAttention(_)
+        | Layer::HeadsAttention(_)
+        | Layer::Attention(_)
+        | Layer::Einsum(_)
+        | Layer::MatrixProduct(_)
+        | Layer::Function(_)
+        | Layer::Comparison(_)
+        | Layer::Choice(_)
+        | Layer::Fill { .. }
+        | Layer::Gather(_)
+        | Layer::Pad(_)
+        | Layer::Patches(_)
+        | Layer::Blocks(_)
         | Layer::Chain(_)
         | Layer::OverSteps(_)
         | Layer::ChannelsFirst(_)

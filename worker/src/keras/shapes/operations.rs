@@ -1,11 +1,11 @@
 //! Shapes of what operations compute.
 
 use super::{Shape, axis_after_batch, describe};
-use crate::keras::layers::{Arithmetic, Operand, Part, Reduction};
+use crate::keras::layers::{Operand, Part, Reduction};
 
-/// Both operands broadcast as in NumPy; neither may change the batch.
-pub(super) fn combined(arithmetic: &Arithmetic, inputs: &[Shape]) -> Result<Shape, String> {
-    let operand = |operand: &Operand| -> Result<Vec<Option<usize>>, String> {
+/// All operands broadcast as in NumPy; none may change the batch.
+pub(super) fn combined(operands: &[&Operand], inputs: &[Shape]) -> Result<Shape, String> {
+    let operand = |operand: &&Operand| -> Result<Vec<Option<usize>>, String> {
         match operand {
             Operand::Constant(tensor) => Ok(tensor.shape.iter().map(|&size| Some(size)).collect()),
             Operand::Input(index) => {
@@ -14,29 +14,36 @@ pub(super) fn combined(arithmetic: &Arithmetic, inputs: &[Shape]) -> Result<Shap
             }
         }
     };
-    let (left, right) = (operand(&arithmetic.left)?, operand(&arithmetic.right)?);
-    let misfit =
-        || format!("its operands have shapes {} and {}, which do not fit", describe(&left), describe(&right));
-    let both_inputs = matches!((&arithmetic.left, &arithmetic.right), (Operand::Input(_), Operand::Input(_)));
+    let shapes: Vec<Vec<Option<usize>>> = operands.iter().map(operand).collect::<Result<_, _>>()?;
+    let misfit = || {
+        let shapes: Vec<String> = shapes.iter().map(|shape| describe(shape)).collect();
+        format!("its operands have shapes {}, which do not fit", shapes.join(" and "))
+    };
+    // The batch is the first axis of every input, so that these have equally many.
     let axes = inputs.iter().map(|input| input.len() + 1).max().unwrap_or(0);
-    if left.len() > axes || right.len() > axes || (both_inputs && left.len() != right.len()) {
+    let fits = |(operand, shape): (&&Operand, &Vec<Option<usize>>)| match operand {
+        Operand::Input(_) => shape.len() == axes,
+        Operand::Constant(_) => shape.len() <= axes,
+    };
+    if !operands.iter().zip(&shapes).all(fits) {
         return Err(misfit());
     }
-    let at = |shape: &[Option<usize>], axis: usize| match (axis + shape.len()).checked_sub(axes) {
-        Some(axis) => shape[axis],
-        None => Some(1),
-    };
-    let mut result = Vec::with_capacity(axes);
-    for axis in 0..axes {
-        result.push(match (at(&left, axis), at(&right, axis)) {
-            (Some(1), size) | (size, Some(1)) => size,
-            (Some(one), Some(other)) if one != other => return Err(misfit()),
-            // Only an input's batch is unknown on axis 0, and no constant knows it.
-            (Some(_), None) | (None, Some(_)) if axis == 0 => return Err(misfit()),
-            (one, other) => one.or(other),
-        });
+    let mut result = vec![Some(1); axes];
+    for (operand, shape) in operands.iter().zip(&shapes) {
+        for (axis, &size) in shape.iter().enumerate() {
+            let axis = axis + axes - shape.len();
+            result[axis] = match (result[axis], size) {
+                // Only an input's batch is unknown on axis 0, and no constant knows it.
+                (_, size) if axis == 0 && matches!(operand, Operand::Constant(_)) && size != Some(1) => {
+                    return Err(misfit());
+                }
+                (Some(1), size) | (size, Some(1)) => size,
+                (Some(one), Some(other)) if one != other => return Err(misfit()),
+                (one, other) => one.or(other),
+            };
+        }
     }
-    Ok(result.split_off(1))
+    Ok(result.split_off(1.min(axes)))
 }
 
 pub(super) fn reduced(reduction: &Reduction, input: &Shape) -> Result<Shape, String> {

@@ -4,6 +4,7 @@
 //! layers/conv2d/vars/0                         the first weight of the first `Conv2D`
 //! layers/conv2d_1/vars/0                       of the second
 //! layers/functional/layers/dense/vars/0        within a nested model
+//! layers/multi_head_attention/query_dense/vars/0   the first weight of a layer inside a layer
 //! ```
 //!
 //! A layer goes by its class and by its place among those of that class, never by its name. Keras 3 notes the
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use super::{Bound, fits, has_inert_layer};
 use crate::keras::architecture::{Body, LayerSpec, Member, ModelKind, ModelSpec};
 use crate::keras::hdf5::{Fault, Folder};
-use crate::keras::reader::Declared;
+use crate::keras::reader::{Declared, Place};
 use crate::keras::shapes::describe;
 
 /// Where a model keeps its layers: as it is now, and as the first versions wrote it.
@@ -76,7 +77,8 @@ impl Tree<'_> {
     }
 
     fn layer(&mut self, member: &Member, layer: &LayerSpec, path: &str, folder: &str) -> Result<(), Fault> {
-        let Some(declared) = self.declared[layer.id].as_ref() else { return Ok(()) };
+        let all = self.declared;
+        let Some(declared) = all[layer.id].as_ref() else { return Ok(()) };
         let who = format!("layer `{path}` (`{}`)", layer.class);
         let variables = format!("{folder}/vars");
         let found = self.file.folder(&variables)?;
@@ -85,8 +87,59 @@ impl Tree<'_> {
             self.bound.problems.push(format!("{who}: `{variables}` holds the weights of `{noted}`"));
             return Ok(());
         }
+        // The layer's own weights are looked at even where it has none, for there may be one too many.
+        let mut places = vec![Place::Within(Vec::new())];
+        for weight in declared {
+            if !places.contains(&weight.place) {
+                places.push(weight.place.clone());
+            }
+        }
+        let has_unneeded_ones = places.contains(&Place::AmongUnneeded);
+        for place in places {
+            let Place::Within(steps) = &place else { continue };
+            let of_this_place: Vec<usize> =
+                (0..declared.len()).filter(|&index| declared[index].place == place).collect();
+            let inner = self.inner_folder(folder, steps)?;
+            let one_more = self.weights(layer.id, &who, &of_this_place, &format!("{inner}/vars"))?;
+            let counts = !has_inert_layer(member) && !(has_unneeded_ones && steps.is_empty());
+            if let Some(count) = one_more.filter(|_| counts) {
+                self.bound.problems.push(format!(
+                    "{who}: the file has a weight at `{inner}/vars/{count}`, which the layer does not have"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder of a layer inside the layer at `folder`.
+    fn inner_folder(&self, folder: &str, steps: &[&[&str]]) -> Result<String, Fault> {
+        let mut inner = folder.to_owned();
+        for names in steps {
+            let mut found = None;
+            for name in *names {
+                let candidate = format!("{inner}/{name}");
+                if found.is_none() && self.file.has_folder(&candidate)? {
+                    found = Some(candidate);
+                }
+            }
+            inner = found.unwrap_or_else(|| format!("{inner}/{}", names[0]));
+        }
+        Ok(inner)
+    }
+
+    /// Finds the weights `indices` of a layer in one folder, and gives their number if there is one more.
+    fn weights(
+        &mut self,
+        layer: usize,
+        who: &str,
+        indices: &[usize],
+        variables: &str,
+    ) -> Result<Option<usize>, Fault> {
+        let all = self.declared;
+        let Some(declared) = all[layer].as_ref() else { return Ok(None) };
+        let found = self.file.folder(variables)?;
         // Weights that training changes come first, each kind in the order in which they were made.
-        let mut order: Vec<usize> = (0..declared.len()).collect();
+        let mut order = indices.to_vec();
         order.sort_by_key(|&index| !declared[index].trainable);
         for (number, &index) in order.iter().enumerate() {
             let weight = &declared[index];
@@ -95,28 +148,24 @@ impl Tree<'_> {
                 None if !weight.wanted => {}
                 None => self.bound.problems.push(format!(
                     "{who}: the file has no weight `{}` at `{variables}/{number}`, expected one of shape {}",
-                    weight.names[0],
+                    weight.role(),
                     describe(&weight.shape)
                 )),
                 Some(array) if !fits(array.shape(), weight) => self.bound.problems.push(format!(
                     "{who}: `{}` has shape {:?}, expected {}",
-                    weight.names[0],
+                    weight.role(),
                     array.shape(),
                     describe(&weight.shape)
                 )),
-                Some(array) if weight.wanted => self.bound.arrays[layer.id][index] = Some(array),
+                Some(array) if weight.wanted => self.bound.arrays[layer][index] = Some(array),
                 Some(_) => {}
             }
         }
-        let one_more = declared.len().to_string();
-        if let Some(folder) = found.filter(|_| !has_inert_layer(member))
-            && folder.array(&one_more)?.is_some()
-        {
-            self.bound.problems.push(format!(
-                "{who}: the file has a weight at `{variables}/{one_more}`, which the layer does not have"
-            ));
-        }
-        Ok(())
+        let one_more = match found {
+            Some(folder) => folder.array(&order.len().to_string())?.is_some(),
+            None => false,
+        };
+        Ok(one_more.then_some(order.len()))
     }
 
     /// A layer more than the model has.
@@ -168,6 +217,8 @@ fn class_of(member: &Member) -> &str {
     let class = member.class();
     match class.rsplit_once('>') {
         Some((_, class)) => class,
+        // Its public name is not that of its class.
+        None if class == "GroupQueryAttention" => "GroupedQueryAttention",
         None if class.starts_with("tf.__operators__.getitem") => "SlicingOpLambda",
         None if class.starts_with("tf.") => "TFOpLambda",
         None => class,

@@ -4,7 +4,7 @@ use tensorflow::Output;
 
 use super::{add, shape};
 use crate::keras::layers::Layer;
-use crate::tensorflow::ops::{Fault, Ops};
+use crate::tensorflow::ops::{Fault, Ops, to_i32};
 
 pub(super) fn chain(ops: &mut Ops, layers: &[Layer], input: &Output) -> Result<Output, Fault> {
     layers.iter().try_fold(input.clone(), |output, layer| add(ops, layer, &[output]))
@@ -29,4 +29,35 @@ pub(super) fn channels_first(ops: &mut Ops, layer: &Layer, input: &Output) -> Re
     }
     let channels_first: Vec<usize> = [axes - 1].into_iter().chain(1..axes - 1).collect();
     shape::permute(ops, &channels_first, &output)
+}
+
+/// The steps of all images become a batch of their own, and come apart again behind the layer.
+pub(super) fn over_each_step(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
+    let folded = folded(ops, input)?;
+    let output = add(ops, layer, &[folded])?;
+    let steps = ops.sizes(input)?.get(1).copied().flatten();
+    let sizes: Option<Vec<usize>> =
+        std::iter::once(steps).chain(ops.sizes(&output)?.into_iter().skip(1)).collect();
+    if let Some(sizes) = sizes {
+        let target = sizes.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
+        return ops.reshape(&output, &target);
+    }
+    let axes = to_i32(ops.sizes(&output)?.len())?;
+    let batch_and_steps = ops.running_sizes(input, 0, 2)?;
+    let rest = ops.running_sizes(&output, 1, axes)?;
+    let shape = ops.concatenate(&[batch_and_steps, rest], 0)?;
+    ops.binary("Reshape", &output, &shape)
+}
+
+fn folded(ops: &mut Ops, input: &Output) -> Result<Output, Fault> {
+    let sizes: Option<Vec<usize>> = ops.sizes(input)?.into_iter().skip(2).collect();
+    if let Some(sizes) = sizes {
+        let target = sizes.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
+        return ops.reshape(input, &target);
+    }
+    let axes = to_i32(ops.sizes(input)?.len())?;
+    let all = ops.integers(&[1], &[-1])?;
+    let rest = ops.running_sizes(input, 2, axes)?;
+    let shape = ops.concatenate(&[all, rest], 0)?;
+    ops.binary("Reshape", input, &shape)
 }
