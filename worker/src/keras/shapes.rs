@@ -10,6 +10,9 @@ mod operations;
 /// Sizes after the batch, `None` where any size goes.
 pub(super) type Shape = Vec<Option<usize>>;
 
+/// Most axes of a shape. TensorFlow takes a few more, images have three.
+const MAX_AXES: usize = 16;
+
 /// A shape as an error shows it: `[224, 224, 3]`, with `?` for any size.
 pub(super) fn describe(shape: &[Option<usize>]) -> String {
     let sizes: Vec<String> =
@@ -22,6 +25,14 @@ pub(super) fn describe(shape: &[Option<usize>]) -> String {
 /// # Errors
 /// The layer cannot take these inputs; says why.
 pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
+    let shape = shape_of(layer, inputs)?;
+    if shape.len() > MAX_AXES {
+        return Err(format!("its output has {} axes, expected at most {MAX_AXES}", shape.len()));
+    }
+    Ok(shape)
+}
+
+fn shape_of(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
     match layer {
         Layer::Merge(MergeKind::Subtract) if inputs.len() != 2 => {
             Err(format!("it is called on {} inputs, expected 2", inputs.len()))

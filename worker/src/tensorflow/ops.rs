@@ -56,13 +56,16 @@ pub(super) struct Ops {
     variables: Vec<Variable>,
     /// Which operations convolve.
     pub(super) convolutions: Convolutions,
+    /// Most values that an operation may give for one image.
+    most: usize,
     scope: String,
     count: usize,
 }
 
 impl Ops {
-    pub(super) fn new(convolutions: Convolutions) -> Self {
-        Self { graph: Graph::new(), variables: Vec::new(), convolutions, scope: String::new(), count: 0 }
+    pub(super) fn new(convolutions: Convolutions, most: usize) -> Self {
+        let (graph, variables) = (Graph::new(), Vec::new());
+        Self { graph, variables, convolutions, most, scope: String::new(), count: 0 }
     }
 
     /// Operations from here on belong to this node. TensorFlow's messages and profiles show the name.
@@ -106,7 +109,21 @@ impl Ops {
                 Attribute::Text(text) => description.set_attr_string(key, text)?,
             }
         }
-        Ok(description.finish()?.into())
+        let output = description.finish()?.into();
+        self.check_size(kind, &output)?;
+        Ok(output)
+    }
+
+    /// Refuses what would take all memory when it is run.
+    fn check_size(&self, kind: &str, output: &Output) -> Result<(), Fault> {
+        // Of a shape that TensorFlow does not know, the operations that need it say so.
+        let Ok(sizes) = self.sizes(output) else { return Ok(()) };
+        let values = sizes.into_iter().flatten().fold(1, usize::saturating_mul);
+        if values <= self.most {
+            return Ok(());
+        }
+        let most = self.most;
+        Err(Fault(format!("its {kind} gives {values} values for an image, expected at most {most}")))
     }
 
     /// Adds an operation over one input.
@@ -145,7 +162,9 @@ impl Ops {
         let mut description = self.graph.new_operation("ConcatV2", &name)?;
         description.add_input_list(inputs);
         description.add_input(axis);
-        Ok(description.finish()?.into())
+        let output = description.finish()?.into();
+        self.check_size("ConcatV2", &output)?;
+        Ok(output)
     }
 
     /// Takes away axes of size 1, which are counted with the batch.
