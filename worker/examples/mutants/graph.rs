@@ -39,11 +39,9 @@ impl Graph {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), &base.bytes)?;
         let Ok(model) = keras::open(file.path(), format) else { return Ok(()) };
-        let image = model.nodes.get(model.input).and_then(|node| match &node.layer {
-            Layer::Input { shape } => <[Option<usize>; 3]>::try_from(shape.as_slice()).ok(),
-            _ => None,
-        });
-        if let Some(image) = image {
+        if let Some(Layer::Input { shape }) = model.nodes.get(model.input).map(|node| &node.layer)
+            && let Ok(image) = <[Option<usize>; 3]>::try_from(shape.as_slice())
+        {
             self.images.insert(base.name.clone(), image.map(|size| size.unwrap_or(SIDE)));
         }
         // Whatever TensorFlow does only once is done before anything is measured.

@@ -131,7 +131,7 @@ impl Tally {
         }
         let Self { slowest, largest, findings, .. } = self;
         writeln!(out, "{all} mutants, {} did harm", findings.len())?;
-        writeln!(out, "slowest: {} ms, mutant {}", slowest.value / 1_000, slowest.mutant)?;
+        writeln!(out, "slowest: {} ms on the clock, mutant {}", slowest.value / 1_000, slowest.mutant)?;
         writeln!(out, "most memory: {} MB, mutant {}", largest.value >> 20, largest.mutant)?;
         let graph = graph.map(|folder| format!(" --graph {}", folder.display())).unwrap_or_default();
         for finding in findings {

@@ -8,11 +8,14 @@ use worker::keras::open;
 
 use crate::importer::fixture;
 
+/// Far more than any of them takes, far less than what they are made to take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn check(file: &str, says: &str) {
     let format = if file.ends_with(".keras") { ModelFormat::KerasArchive } else { ModelFormat::Hdf5 };
     let begin = Instant::now();
     let error = open(&fixture(file), format).unwrap_err().to_string();
-    assert!(begin.elapsed() < Duration::from_secs(10), "{file} took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < PATIENCE, "{file} took {:?}", begin.elapsed());
     assert!(error.contains(says), "{file}: {error}");
 }
 
