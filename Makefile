@@ -6,13 +6,16 @@ PYTHON := .cache/python/bin/python
 DOC_FLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test storm test-compose check release bench parity pixels clean tensorflow python servers
+.PHONY: help demo serve test storm test-compose check mutants fuzz release bench parity pixels clean tensorflow python \
+	servers
 
 help:
 	@echo 'make demo    fetch TensorFlow, build, serve the demo model, classify a dozen digits'
 	@echo 'make serve   serve models/ on port 5050; set X_API_KEY first'
 	@echo 'make test    set up what the tests need, then check and run all of them'
 	@echo 'make storm   the long storm: thousands of jobs while everything that can die dies'
+	@echo 'make mutants  100,000 changed model files and configs, none of which may do harm'
+	@echo 'make fuzz    coverage-guided fuzzing of all that reads foreign bytes, SECONDS=60 a target'
 	@echo 'make test-compose  the demo against containers, with a kill and a partition'
 	@echo 'make check   format, lints, documentation, dependencies, house rules'
 	@echo 'make release build every program with full optimization'
@@ -33,11 +36,24 @@ serve: tensorflow
 test: tensorflow python servers check
 	@$(STEP) 'build the tests' cargo test --workspace --locked --no-run
 	@$(STEP) 'run all tests' cargo test --workspace --locked
+	@$(STEP) 'changed model files' $(MUTANTS) --count 4000
+	@$(STEP) 'changed model files in TensorFlow' $(MUTANTS) --count 400 --graph .cache/tensorflow
 
 # 2,000 jobs, 50 killed workers, 20 swaps, 3 restarts of each server.
 storm: tensorflow servers
 	@$(STEP) 'build the programs' cargo test --workspace --locked --no-run
 	@$(STEP) 'storm' env STORM=long cargo test --workspace --locked --test it -- fleet::storm --nocapture
+
+# Each has to become an error or a sound model: see docs/hostile.md.
+MUTANTS := cargo run --quiet --locked --package classifier-worker --example mutants --
+mutants: tensorflow
+	@$(STEP) 'changed model files' $(MUTANTS) --count 100000
+	@$(STEP) 'changed model files in TensorFlow' $(MUTANTS) --count 10000 --graph .cache/tensorflow
+
+# TARGETS="hdf5 image" takes these alone.
+SECONDS := 60
+fuzz:
+	@$(STEP) 'fuzzing' tools/fuzz.sh $(SECONDS) $(TARGETS)
 
 test-compose:
 	@$(STEP) 'containers' tools/compose/test.sh

@@ -22,6 +22,8 @@ mod queue_delay;
 pub mod rollout;
 mod router;
 mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod waiting;
 
 use std::sync::Arc;

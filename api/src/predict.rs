@@ -9,7 +9,7 @@ mod json;
 mod multipart;
 pub(crate) mod pin;
 mod raw;
-mod request;
+pub(crate) mod request;
 mod split;
 mod submit;
 

@@ -27,8 +27,8 @@ use self::config::ClassesFile;
 pub use self::config::{ModelConfig, Postprocessing, Precision, Preprocessing, PreprocessingKind};
 use crate::ids::{ModelName, ModelVersion};
 
-/// Configs larger than this are refused, in bytes.
-const MAX_CONFIG_BYTES: u64 = 16 << 20;
+/// Configs larger than this are refused, in bytes. As values in memory they may be a hundred times as large.
+const MAX_CONFIG_BYTES: u64 = 2 << 20;
 
 /// A package whose folder is complete and whose config is sound.
 #[derive(Debug, Clone)]

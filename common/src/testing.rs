@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use uuid::Uuid;
 
+pub use crate::broker::rabbitmq::read_message;
 pub use process::{Lair, Process};
 pub use rabbitmq::RabbitMqServer;
 pub use redis::RedisServer;

@@ -183,6 +183,16 @@ impl Broker for RabbitMqBroker {
     }
 }
 
+/// Reads a message as workers do: its bytes may be a part's or a hint's. For fuzzing.
+///
+/// # Errors
+/// Why it is not a part.
+#[cfg(feature = "testing")]
+pub fn read_message(bytes: &[u8]) -> Result<Part, String> {
+    let _ = wire::decode_hint(bytes);
+    wire::decode(bytes)
+}
+
 fn is_transient(error: &BrokerError) -> bool {
     match error {
         BrokerError::Unavailable(_) => true,

@@ -87,11 +87,22 @@ pub(super) struct Architecture {
     pub(super) problems: Vec<String>,
 }
 
+/// Most bytes that the JSON's values may take in memory. Those of the largest of Keras's own models, 2 MB of text,
+/// take 40 MB.
+const MAX_VALUES: usize = 96 << 20;
+
+/// Longest name of a layer with those of the models around it, in bytes: every layer within repeats it.
+const MAX_PATH: usize = 1024;
+
 /// Reads the JSON.
 ///
 /// # Errors
 /// There is no model in it; says why.
 pub(super) fn parse(json: &str, dialect: Dialect) -> Result<Architecture, String> {
+    let bytes = bytes_in_memory(json);
+    if bytes > MAX_VALUES {
+        return Err(format!("the model's config takes {bytes} bytes, expected at most {MAX_VALUES}"));
+    }
     let value: Value =
         serde_json::from_str(json).map_err(|e| format!("the model's config is not JSON: {e}"))?;
     let class = class_of(&value).unwrap_or_default();
@@ -104,6 +115,16 @@ pub(super) fn parse(json: &str, dialect: Dialect) -> Result<Architecture, String
     let mut parser = Parser { dialect, layers: 0, problems: Vec::new() };
     let root = parser.model(kind, config, "").ok_or("the model has no list of `layers`")?;
     Ok(Architecture { root, layers: parser.layers, problems: parser.problems })
+}
+
+/// What a text takes as values, at most: an object has room for eleven entries, a list for four.
+fn bytes_in_memory(json: &str) -> usize {
+    let bytes = |byte| match byte {
+        b'{' => 768,
+        b'[' | b',' => 128,
+        _ => 1,
+    };
+    json.bytes().map(bytes).sum()
 }
 
 struct Parser {
@@ -153,6 +174,13 @@ impl Parser {
             self.problems.push(format!("a layer has no class, name or config: {}", shown(layer)));
             return None;
         };
+        let length = path.len() + name.len();
+        if length > MAX_PATH {
+            let start: String = name.chars().take(64).collect();
+            let fact = format!("has a name of {length} bytes with those of the models around it");
+            self.problems.push(format!("layer `{start}…` {fact}, expected at most {MAX_PATH}"));
+            return None;
+        }
         let trainable = config.get("trainable").and_then(Value::as_bool).unwrap_or(true);
         let body = if let Some(kind) = model_kind(&class) {
             let inner = self.model(kind, config, &format!("{path}{name}/"));

@@ -15,17 +15,13 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::ImportError;
-use super::hdf5::{self, Fault, Folder};
+use super::hdf5::{self, Allowance, Fault, Folder};
 
 /// Most bytes of `metadata.json`, which says little.
 const MAX_METADATA: u64 = 1 << 20;
 
 /// Most bytes of `config.json`; that of the largest of Keras's own models has 2 MB.
-const MAX_CONFIG: u64 = 256 << 20;
-
-/// The weights may be this many times as large as the whole file. Keras does not compress them, and who does
-/// gains little.
-const MAX_EXPANSION: u64 = 64;
+const MAX_CONFIG: u64 = 16 << 20;
 
 /// What the archive holds.
 pub(super) struct Archive {
@@ -46,16 +42,15 @@ pub(super) fn open(path: &Path) -> Result<Archive, ImportError> {
     let version = entries.version()?;
     let config = String::from_utf8(entries.read("config.json", MAX_CONFIG)?)
         .map_err(|_| ImportError::faulty("`config.json` is not UTF-8"))?;
-    let largest = entries.length.saturating_mul(MAX_EXPANSION);
-    let weights =
-        hdf5::open_bytes(entries.read("model.weights.h5", largest)?).map_err(|fault| match fault {
-            Fault::Unreadable(reason) => {
-                ImportError::Unreadable(format!("the model cannot be read: {reason}"))
-            }
-            Fault::Damaged(reason) => {
-                ImportError::faulty(format!("`model.weights.h5` is not a complete HDF5 file: {reason}"))
-            }
-        })?;
+    // Keras does not compress the weights, and who does gains little.
+    let allowance = Allowance::of_a_file(entries.length);
+    let weights = entries.read("model.weights.h5", allowance.left())?;
+    let weights = hdf5::open_bytes(weights, allowance).map_err(|fault| match fault {
+        Fault::Unreadable(reason) => ImportError::Unreadable(format!("the model cannot be read: {reason}")),
+        Fault::Damaged(reason) => {
+            ImportError::faulty(format!("`model.weights.h5` is not a complete HDF5 file: {reason}"))
+        }
+    })?;
     Ok(Archive { version, config, weights })
 }
 

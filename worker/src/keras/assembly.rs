@@ -13,9 +13,12 @@ use super::shapes::{Shape, output_shape};
 use super::weights::{self, Bound, Store};
 use super::{ImportError, Model, Node, SummaryRow, Tensor};
 
-/// Models with more calls than this are refused: a few nested models, each calling the next twice, would
-/// otherwise make any number.
-const MAX_NODES: usize = 50_000;
+/// Models with more calls than this, of layers and of models, are refused: a few nested models, each calling the
+/// next twice, would otherwise make any number.
+const MAX_CALLS: usize = 50_000;
+
+/// Most bytes that the calls take together. Each repeats names, shapes and settings that may be long.
+const MAX_BYTES: usize = 64 << 20;
 
 /// Makes the model.
 ///
@@ -102,6 +105,8 @@ struct Leaf {
     layer: Option<Layer>,
     /// Shapes of the inputs of its first call.
     inputs: Vec<Option<Shape>>,
+    /// Bytes that its settings take at most.
+    size: usize,
 }
 
 /// A node to be.
@@ -140,6 +145,9 @@ struct Survey<'a> {
     leaves: Vec<Option<Leaf>>,
     nodes: Vec<Draft<'a>>,
     calls: HashMap<usize, usize>,
+    /// Of layers and of models, and what they take.
+    made: usize,
+    bytes: usize,
     problems: Vec<String>,
 }
 
@@ -150,8 +158,25 @@ impl<'a> Survey<'a> {
             leaves: (0..layers).map(|_| None).collect(),
             nodes: Vec::new(),
             calls: HashMap::new(),
+            made: 0,
+            bytes: 0,
             problems: Vec::new(),
         }
+    }
+
+    /// Counts a call that takes so many bytes; `None` where that is too much.
+    fn count(&mut self, bytes: usize) -> Option<()> {
+        self.made += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.made > MAX_CALLS {
+            self.problems.push(format!("the model has more than {MAX_CALLS} calls of layers and models"));
+            return None;
+        }
+        if self.bytes > MAX_BYTES {
+            self.problems.push(format!("the model's calls take more than {MAX_BYTES} bytes"));
+            return None;
+        }
+        Some(())
     }
 
     fn root(&mut self, root: &'a ModelSpec) -> Option<Ends> {
@@ -239,6 +264,7 @@ impl<'a> Survey<'a> {
                         model.inputs.len()
                     ));
                 }
+                self.count(bytes_of_members(model))?;
                 let inside = self.model(model, &format!("{path}/"), inputs)?;
                 Some(model.outputs.iter().filter_map(|output| inside.get(output).cloned()).collect())
             }
@@ -265,18 +291,15 @@ impl<'a> Survey<'a> {
             }
             None => shapes.push(None),
         }
+        let size = self.leaves[layer.id].as_ref().map_or(0, |leaf| leaf.size);
+        let axes: usize = shapes.iter().flatten().map(Vec::len).sum();
+        self.count(2 * path.len() + 16 * (axes + inputs.len()) + size)?;
         let call = self.calls.entry(layer.id).or_insert(0);
         let name = if *call == 0 { path.to_owned() } else { format!("{path}:{call}") };
         *call += 1;
         let inputs: Vec<usize> = inputs.iter().map(|wire| wire.node).collect();
         let mut wires = Vec::with_capacity(shapes.len());
         for (output, shape) in shapes.into_iter().enumerate() {
-            if self.nodes.len() == MAX_NODES {
-                self.problems.push(format!("the model has more than {MAX_NODES} layer calls"));
-            }
-            if self.nodes.len() >= MAX_NODES {
-                return None;
-            }
             let name = if output == 0 { name.clone() } else { format!("{name}.{output}") };
             let (path, inputs) = (path.to_owned(), inputs.clone());
             self.nodes.push(Draft { name, path, layer, output, inputs });
@@ -290,11 +313,13 @@ impl<'a> Survey<'a> {
         let shapes = channels_last(&layer.config, &inputs);
         let mut reader = Reader::new(self.dialect, &layer.config, &shapes, None);
         let computed = catalog::read(&layer.class, &mut reader);
+        // A number of two characters, with its comma, becomes eight bytes.
+        let size = 4 * serde_json::to_string(&layer.config).map_or(0, |text| text.len());
         let leaf = match computed {
             None => {
                 self.problems
                     .push(format!("{}: layers of this class are not supported", who(path, &layer.class)));
-                Leaf { declared: None, layer: None, inputs }
+                Leaf { declared: None, layer: None, inputs, size }
             }
             Some(computed) => {
                 let reading = reader.finish();
@@ -304,7 +329,7 @@ impl<'a> Survey<'a> {
                 }
                 // With a fault in the config, what shape the weights should have is not sure either.
                 let declared = reading.declared.filter(|_| sound);
-                Leaf { declared, layer: Some(computed).filter(|_| sound), inputs }
+                Leaf { declared, layer: Some(computed).filter(|_| sound), inputs, size }
             }
         };
         self.leaves[layer.id] = Some(leaf);
@@ -321,6 +346,7 @@ impl<'a> Survey<'a> {
                         declared: Some(Vec::new()),
                         layer: None,
                         inputs: Vec::new(),
+                        size: 0,
                     });
                 }
                 Body::Layer(layer) => {
@@ -332,6 +358,14 @@ impl<'a> Survey<'a> {
             }
         }
     }
+}
+
+/// What putting a model's calls in order takes.
+fn bytes_of_members(model: &ModelSpec) -> usize {
+    let bytes = |member: &Member| {
+        64 + member.name.len() + member.calls.iter().map(|inputs| 64 * (1 + inputs.len())).sum::<usize>()
+    };
+    model.members.iter().map(bytes).sum()
 }
 
 /// The calls of a model in an order in which each comes after those it needs, else as in the file.
@@ -404,16 +438,17 @@ fn parameters(member: &Member, declared: &[Option<Vec<Declared>>]) -> Parameters
     match &member.body {
         Body::Layer(layer) => {
             for weight in declared[layer.id].iter().flatten() {
-                let count: usize = weight.shape.iter().map(|size| size.unwrap_or(0)).product();
-                sum.all += count;
-                sum.trainable += if weight.trainable { count } else { 0 };
+                let sizes = weight.shape.iter().map(|size| size.unwrap_or(0));
+                let count = sizes.fold(1, usize::saturating_mul);
+                sum.all = sum.all.saturating_add(count);
+                sum.trainable = sum.trainable.saturating_add(if weight.trainable { count } else { 0 });
             }
         }
         Body::Model(model) => {
             for inner in &model.members {
                 let Parameters { all, trainable } = parameters(inner, declared);
-                sum.all += all;
-                sum.trainable += trainable;
+                sum.all = sum.all.saturating_add(all);
+                sum.trainable = sum.trainable.saturating_add(trainable);
             }
         }
     }

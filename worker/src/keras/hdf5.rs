@@ -1,22 +1,26 @@
 //! HDF5 files, as far as Keras uses them: groups found by name, attributes that are texts, arrays of floats.
 //!
 //! Nothing is ever listed or walked: a file whose links form a cycle is harmless to who only follows names.
+//! What is read, in all, is as large as the file and a little more where it is compressed, so that an array
+//! under many names, or a text behind many references, cannot make gigabytes of some kilobytes.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
 use hdf5_reader::error::Error;
-use hdf5_reader::{Attribute, Dataset, Datatype, Hdf5File, OpenOptions};
+use hdf5_reader::messages::attribute::AttributeMessage;
+use hdf5_reader::{Dataset, Datatype, Hdf5File, OpenOptions};
 
 use super::ImportError;
 
-/// An array may be this many times as large as the whole file: room for compressed files, none for a file
-/// of a few bytes that declares terabytes.
-const MAX_EXPANSION: u64 = 64;
+mod allowance;
+mod text;
 
-/// Arrays up to this size may be read from any file, in bytes: small files pad and share much.
-const SMALL_READ: u64 = 1 << 20;
+pub(super) use self::allowance::Allowance;
+
+/// Largest header of a group or an array, in bytes. Writers keep up to eight attributes of 64 KB in it.
+const MAX_HEADER: usize = 1 << 20;
 
 /// Numbered attribute chunks (`weight_names0`, …) beyond this many are refused.
 const MAX_CHUNKS: usize = 10_000;
@@ -33,13 +37,16 @@ pub(super) enum Fault {
 /// A group.
 pub(super) struct Folder {
     group: hdf5_reader::group::Group,
-    attributes: Vec<Attribute>,
+    /// As they are stored: only those that are asked for are followed to their texts.
+    attributes: Vec<AttributeMessage>,
+    allowance: Allowance,
 }
 
 /// An array, not yet read.
 pub(super) struct Array {
     dataset: Dataset,
     shape: Vec<usize>,
+    allowance: Allowance,
 }
 
 /// Opens a file and gives its root group.
@@ -55,8 +62,9 @@ pub(super) fn open(path: &Path) -> Result<Folder, ImportError> {
     if length == 0 {
         return Err(ImportError::faulty(format!("`{shown}` is empty, expected an HDF5 file saved by Keras")));
     }
-    let opened = Hdf5File::open_with_options(path, limits(length));
-    root(opened).map_err(|fault| match fault {
+    let allowance = Allowance::of_a_file(length);
+    let opened = Hdf5File::open_with_options(path, limits(&allowance));
+    root(opened, allowance).map_err(|fault| match fault {
         Fault::Unreadable(reason) => ImportError::Unreadable(format!("`{shown}` cannot be read: {reason}")),
         Fault::Damaged(reason) => ImportError::faulty(format!(
             "`{shown}` is not a complete HDF5 file: {reason}; expected a model saved by Keras"
@@ -68,31 +76,41 @@ pub(super) fn open(path: &Path) -> Result<Folder, ImportError> {
 ///
 /// # Errors
 /// It is not HDF5.
-pub(super) fn open_bytes(bytes: Vec<u8>) -> Result<Folder, Fault> {
-    let options = limits(bytes.len() as u64);
-    root(Hdf5File::from_vec_with_options(bytes, options))
+pub(super) fn open_bytes(bytes: Vec<u8>, allowance: Allowance) -> Result<Folder, Fault> {
+    let options = limits(&allowance);
+    root(Hdf5File::from_vec_with_options(bytes, options), allowance)
 }
 
-fn limits(length: u64) -> OpenOptions {
-    let largest = length.saturating_mul(MAX_EXPANSION).max(SMALL_READ);
-    let largest = usize::try_from(largest).unwrap_or(usize::MAX);
-    OpenOptions::default().with_max_read_bytes(largest).with_max_chunk_bytes(largest)
+fn limits(allowance: &Allowance) -> OpenOptions {
+    let largest = usize::try_from(allowance.left()).unwrap_or(usize::MAX);
+    OpenOptions::default()
+        .with_max_read_bytes(largest)
+        .with_max_chunk_bytes(largest)
+        .with_max_object_header_bytes(MAX_HEADER)
+        // Nothing is read twice.
+        .with_chunk_cache_bytes(0)
 }
 
-fn root(file: Result<Hdf5File, Error>) -> Result<Folder, Fault> {
+fn root(file: Result<Hdf5File, Error>, allowance: Allowance) -> Result<Folder, Fault> {
     let group = file.and_then(|file| file.root_group())?;
-    Folder::new(group)
+    Folder::new(group, allowance)
 }
 
 impl Folder {
-    fn new(group: hdf5_reader::group::Group) -> Result<Self, Fault> {
-        let attributes = group.attributes()?;
-        Ok(Self { group, attributes })
+    fn new(group: hdf5_reader::group::Group, allowance: Allowance) -> Result<Self, Fault> {
+        let mut attributes = Vec::new();
+        for attribute in group.raw_attributes()? {
+            let (attribute, _) = attribute.into_parts();
+            allowance.take(attribute.raw_data.len() as u64)?;
+            attributes.push(attribute);
+        }
+        Ok(Self { group, attributes, allowance })
     }
 
     /// The group at `path` below this one, names joined by `/`.
     pub(super) fn folder(&self, path: &str) -> Result<Option<Self>, Fault> {
-        self.descend(path.split('/')).and_then(|group| group.map(Self::new).transpose())
+        let group = self.descend(path.split('/'))?;
+        group.map(|group| Self::new(group, self.allowance.clone())).transpose()
     }
 
     /// Whether there is a group at `path` below this one.
@@ -109,13 +127,13 @@ impl Folder {
         let Some(dataset) = found(group.dataset(name))? else { return Ok(None) };
         let shape = dataset.shape().iter().map(|&size| usize::try_from(size)).collect::<Result<_, _>>();
         let shape = shape.map_err(|_| Fault::Damaged(format!("`{path}` has an impossible shape")))?;
-        Ok(Some(Array { dataset, shape }))
+        Ok(Some(Array { dataset, shape, allowance: self.allowance.clone() }))
     }
 
     /// A text attribute.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Fault> {
         let Some(attribute) = self.attribute(name) else { return Ok(None) };
-        let mut texts = texts_of(attribute)?;
+        let mut texts = self.texts_of(attribute)?;
         match (texts.pop(), texts.is_empty()) {
             (Some(text), true) => Ok(Some(text)),
             (Some(_) | None, _) => Err(Fault::Damaged(format!("attribute `{name}` is not one text"))),
@@ -125,17 +143,17 @@ impl Folder {
     /// A list of texts, whole or in numbered chunks; `None` where there is neither.
     pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Fault> {
         if let Some(attribute) = self.attribute(name) {
-            return texts_of(attribute).map(Some);
+            return self.texts_of(attribute).map(Some);
         }
         let mut texts = None;
         for chunk in 0..MAX_CHUNKS {
             let Some(attribute) = self.attribute(&format!("{name}{chunk}")) else { break };
-            texts.get_or_insert_with(Vec::new).extend(texts_of(attribute)?);
+            texts.get_or_insert_with(Vec::new).extend(self.texts_of(attribute)?);
         }
         Ok(texts)
     }
 
-    fn attribute(&self, name: &str) -> Option<&Attribute> {
+    fn attribute(&self, name: &str) -> Option<&AttributeMessage> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
@@ -167,6 +185,7 @@ impl Array {
             return Err(Fault::Damaged(format!("its elements are {}, expected floats", kind(datatype))));
         };
         self.check_that_floats_are_ieee(size)?;
+        self.allowance.take(self.dataset.num_elements()?.saturating_mul(size.into()))?;
         let values = match size {
             2 => {
                 let bytes = self.dataset.read_native_bytes()?;
@@ -223,27 +242,6 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Fault> {
         Err(Error::GroupNotFound(_) | Error::DatasetNotFound(_)) => Ok(None),
         Err(other) => Err(other.into()),
     }
-}
-
-fn texts_of(attribute: &Attribute) -> Result<Vec<String>, Fault> {
-    // Keras writes the names of no weights as an empty list, which NumPy makes one of float64.
-    if attribute.num_elements()? == 0 {
-        return Ok(Vec::new());
-    }
-    let datatype = &attribute.datatype;
-    if !matches!(datatype, Datatype::VarLen { .. } | Datatype::String { .. }) {
-        let (name, kind) = (&attribute.name, kind(datatype));
-        return Err(Fault::Damaged(format!("attribute `{name}` holds {kind}, expected text")));
-    }
-    let by_reference = matches!(
-        datatype,
-        Datatype::VarLen { .. } | Datatype::String { size: hdf5_reader::StringSize::Variable, .. }
-    );
-    // Without the texts behind them the library would give out the references themselves.
-    if by_reference && attribute.decoded_strings.is_none() {
-        return Err(Fault::Damaged(format!("the text of attribute `{}` is missing", attribute.name)));
-    }
-    Ok(attribute.read_strings()?)
 }
 
 fn kind(datatype: &Datatype) -> &'static str {

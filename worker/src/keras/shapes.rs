@@ -16,6 +16,9 @@ mod sizes;
 /// Sizes after the batch, `None` where any size goes.
 pub(super) type Shape = Vec<Option<usize>>;
 
+/// Most axes of a shape. TensorFlow takes a few more, images have three.
+const MAX_AXES: usize = 16;
+
 /// A shape as an error shows it: `[224, 224, 3]`, with `?` for any size.
 pub(super) fn describe(shape: &[Option<usize>]) -> String {
     let sizes: Vec<String> =
@@ -29,6 +32,9 @@ pub(super) fn describe(shape: &[Option<usize>]) -> String {
 /// The layer cannot take these inputs; says why.
 pub(super) fn output_shape(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
     let output = output_of_all(layer, inputs)?;
+    if output.len() > MAX_AXES {
+        return Err(format!("its output has {} axes, expected at most {MAX_AXES}", output.len()));
+    }
     sizes::check(&output)?;
     Ok(output)
 }

@@ -11,6 +11,14 @@ use crate::keras::layers::Layer;
 /// Sizes of a node's output, the batch first; `None` where only a run tells.
 pub type NodeShape = Vec<Option<usize>>;
 
+/// Most values that an operation may make of one image, where the image itself is small. A file of some kilobytes
+/// can name paddings and enlargements of any size.
+const MAX_VALUES: usize = 1 << 24;
+
+/// Most values for each of a larger image's: ten times what VGG16 makes, whose first layers are the largest there
+/// are.
+const MAX_GROWTH: usize = 256;
+
 /// A graph that computes a model's outputs from a batch of images.
 pub(super) struct BuiltGraph {
     pub(super) graph: Graph,
@@ -34,7 +42,12 @@ pub(super) fn build(
     image: Option<[usize; 3]>,
     convolutions: Convolutions,
 ) -> Result<BuiltGraph, Vec<String>> {
-    let mut ops = Ops::new(convolutions);
+    // Without an image nothing will be run.
+    let most = image.map_or(usize::MAX, |image| {
+        let values = image.into_iter().fold(1, usize::saturating_mul);
+        values.saturating_mul(MAX_GROWTH).max(MAX_VALUES)
+    });
+    let mut ops = Ops::new(convolutions, most);
     let mut outputs: Vec<Option<Output>> = Vec::with_capacity(model.nodes.len());
     let mut shapes = Vec::with_capacity(model.nodes.len());
     let mut problems = Vec::new();

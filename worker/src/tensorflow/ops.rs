@@ -62,17 +62,20 @@ pub(super) struct Ops {
     padded: HashMap<String, (Output, Edges)>,
     /// Which operations convolve.
     pub(super) convolutions: Convolutions,
+    /// Most values that an operation may give for one image.
+    most: usize,
     scope: String,
     count: usize,
 }
 
 impl Ops {
-    pub(super) fn new(convolutions: Convolutions) -> Self {
+    pub(super) fn new(convolutions: Convolutions, most: usize) -> Self {
         Self {
             graph: Graph::new(),
             variables: Vec::new(),
             padded: HashMap::new(),
             convolutions,
+            most,
             scope: String::new(),
             count: 0,
         }
@@ -119,7 +122,21 @@ impl Ops {
                 Attribute::Text(text) => description.set_attr_string(key, text)?,
             }
         }
-        Ok(description.finish()?.into())
+        let output = description.finish()?.into();
+        self.check_size(kind, &output)?;
+        Ok(output)
+    }
+
+    /// Refuses what would take all memory when it is run.
+    fn check_size(&self, kind: &str, output: &Output) -> Result<(), Fault> {
+        // Of a shape that TensorFlow does not know, the operations that need it say so.
+        let Ok(sizes) = self.sizes(output) else { return Ok(()) };
+        let values = sizes.into_iter().flatten().fold(1, usize::saturating_mul);
+        if values <= self.most {
+            return Ok(());
+        }
+        let most = self.most;
+        Err(Fault(format!("its {kind} gives {values} values for an image, expected at most {most}")))
     }
 
     /// Adds an operation over one input.
@@ -158,7 +175,9 @@ impl Ops {
         let mut description = self.graph.new_operation("ConcatV2", &name)?;
         description.add_input_list(inputs);
         description.add_input(axis);
-        Ok(description.finish()?.into())
+        let output = description.finish()?.into();
+        self.check_size("ConcatV2", &output)?;
+        Ok(output)
     }
 
     /// How many values go before and behind each axis of a batch of images.
@@ -190,7 +209,9 @@ impl Ops {
         let mut description = self.graph.new_operation("Einsum", &name)?;
         description.add_input_list(inputs);
         description.set_attr_string("equation", equation)?;
-        Ok(description.finish()?.into())
+        let output = description.finish()?.into();
+        self.check_size("Einsum", &output)?;
+        Ok(output)
     }
 
     /// Takes away axes of size 1, which are counted with the batch.

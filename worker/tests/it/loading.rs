@@ -7,7 +7,7 @@ use common::ids::ModelName;
 use common::package::{Catalog, Package};
 use tempfile::TempDir;
 use worker::engine::{Batch, Engine, LoadError};
-use worker::keras::layers::{Activation, Dense, Layer};
+use worker::keras::layers::{Activation, Dense, Edges, Interpolation, Layer};
 use worker::keras::{Model, Node, Tensor};
 use worker::npy;
 use worker::tensorflow::{Spread, TensorflowEngine};
@@ -119,6 +119,28 @@ fn nothing_empty_reaches_the_library() {
     assert_eq!(problems.last().unwrap(), "an image of shape [2, 0, 3] is empty");
     let problems = problems_of(worker::tensorflow::engine(library(), classifier(0.5, 0), [2, 2, 3]));
     assert_eq!(problems, ["layer `scores` (Dense): a weight of shape [12, 0] is empty"]);
+}
+
+#[test]
+fn what_would_take_all_memory_is_refused_before_it_is_run() {
+    let factors = [1 << 12, 1 << 12];
+    let enlarged = Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest };
+    // What is cut off again was there for a moment.
+    let edges = Edges { top: 5_000, bottom: 0, left: 5_000, right: 0 };
+    let padded = Layer::Chain(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
+    for (layer, says) in [
+        (enlarged, "ResizeNearestNeighbor gives 201326592 values for an image, expected at most 16777216"),
+        (padded, "Pad gives 75060012 values for an image, expected at most 16777216"),
+    ] {
+        let mut model = classifier(0.5, 2);
+        let large = Node { name: "large".to_owned(), class: "Large".to_owned(), layer, inputs: vec![0] };
+        model.nodes.insert(1, large);
+        model.nodes[2].inputs = vec![1];
+        model.nodes[3].inputs = vec![2];
+        model.outputs = vec![3];
+        let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+        assert_eq!(problems, [format!("layer `large` (Large): its {says}")]);
+    }
 }
 
 #[test]

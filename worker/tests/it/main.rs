@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod importer;
 #[cfg(test)]
 mod layer_classes;

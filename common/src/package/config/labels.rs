@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::super::inside::file_inside;
 use super::describe;
 
-/// Files of labels larger than this are refused, in bytes.
-const MAX_BYTES: u64 = 16 << 20;
+/// Files of labels larger than this are refused, in bytes. As values in memory they may be a hundred times as large.
+const MAX_BYTES: u64 = 2 << 20;
 
 /// The file that the labels were read from. Its bytes are part of the package's version.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,12 +16,14 @@ mod between;
 mod weights;
 
 use self::between::{Blend, between};
+pub(super) use self::weights::Target;
 use self::weights::{Axis, Kernel};
 
-/// Resizes samples to `height` times `width`.
-pub(super) fn resample(source: &Samples, height: usize, width: usize, how: Resampling) -> Raster {
-    let sized = |values: Vec<f32>| Raster { width, channels: source.channels, values };
-    let both = |axis: &dyn Fn(usize, usize) -> Axis| (axis(source.height, height), axis(source.width, width));
+/// Resizes samples to `height` times `width`, and gives the parts of it that are wanted.
+pub(super) fn resample(source: &Samples, height: &Target, width: &Target, how: Resampling) -> Raster {
+    let sized = |values: Vec<f32>| Raster { width: width.part.len(), channels: source.channels, values };
+    let both =
+        |axis: &dyn Fn(usize, &Target) -> Axis| (axis(source.height, height), axis(source.width, width));
     match how {
         Resampling::Tensorflow { method, antialias } => sized(match (method, antialias) {
             (TensorflowMethod::Nearest, _) => picked(source, both(&Axis::nearest_half_pixel)),
@@ -55,7 +57,7 @@ pub(super) fn resample(source: &Samples, height: usize, width: usize, how: Resam
             OpenCvInterpolation::Nearest => picked(source, both(&Axis::nearest_corner)),
             OpenCvInterpolation::Linear => between(source, height, width, Blend::Centres),
             OpenCvInterpolation::Cubic => summed(source, &both(&Axis::opencv_cubic), level),
-            OpenCvInterpolation::Area if height <= source.height && width <= source.width => {
+            OpenCvInterpolation::Area if height.size <= source.height && width.size <= source.width => {
                 by_area(source, height, width)
             }
             // Where a side grows, OpenCV interpolates.
@@ -133,12 +135,14 @@ fn along(samples: &[u8], columns: &Axis, channels: usize) -> Vec<f32> {
 /// the columns first where that leaves less to do, the image growing wider and less tall.
 fn in_levels(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
     let channels = source.channels;
-    let levels = if columns.len() > source.width && rows.len() < source.height {
-        let less = level_columns(&source.values, rows, source.width * channels);
+    let levels = if columns.whole_len() > source.width && rows.whole_len() < source.height {
+        let less = level_columns(&source.values, 0, rows, source.width * channels);
         level_rows(&less, columns, source.width, channels)
     } else {
-        let wide = level_rows(&source.values, columns, source.width, channels);
-        level_columns(&wide, rows, columns.len() * channels)
+        let (needed, stride) = (rows.sources(), source.width * channels);
+        let samples = &source.values[needed.start * stride..needed.end * stride];
+        let wide = level_rows(samples, columns, source.width, channels);
+        level_columns(&wide, needed.start, rows, columns.len() * channels)
     };
     levels.into_iter().map(f32::from).collect()
 }
@@ -161,12 +165,13 @@ fn level_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> 
     result
 }
 
-fn level_columns(samples: &[u8], rows: &Axis, stride: usize) -> Vec<u8> {
+/// `samples` begin with the source's row `start`.
+fn level_columns(samples: &[u8], start: usize, rows: &Axis, stride: usize) -> Vec<u8> {
     let mut result = Vec::with_capacity(rows.len() * stride);
     let mut sums = vec![0_i64; stride];
     for (first, weights) in fixed_spans(rows) {
         sums.fill(0);
-        for (row, weight) in samples.chunks_exact(stride).skip(first).zip(weights) {
+        for (row, weight) in samples.chunks_exact(stride).skip(first - start).zip(weights) {
             for (sum, sample) in sums.iter_mut().zip(row) {
                 *sum += i64::from(*sample) * weight;
             }
@@ -192,7 +197,7 @@ fn fixed_point(weight: f64) -> i64 {
     (weight * f64::from(1 << FRACTION)).round() as i64
 }
 
-fn by_area(source: &Samples, height: usize, width: usize) -> Vec<f32> {
+fn by_area(source: &Samples, height: &Target, width: &Target) -> Vec<f32> {
     let Samples { channels, values, .. } = source;
     let source = Source {
         height: source.height,
@@ -200,8 +205,13 @@ fn by_area(source: &Samples, height: usize, width: usize) -> Vec<f32> {
         channels: *channels,
         samples: values.as_slice().into(),
     };
-    let mut result = Vec::with_capacity(height * width * channels);
-    AreaResize::new(&source, height, width)
-        .for_each_row(&mut |row: &[u8]| result.extend(row.iter().map(|sample| f32::from(*sample))));
+    let columns = width.part.start * channels..width.part.end * channels;
+    let mut result = Vec::with_capacity(height.part.len() * columns.len());
+    let mut rows = 0..height.size;
+    AreaResize::new(&source, height.size, width.size).for_each_row(&mut |row: &[u8]| {
+        if rows.next().is_some_and(|row| height.part.contains(&row)) {
+            result.extend(row[columns.clone()].iter().map(|sample| f32::from(*sample)));
+        }
+    });
     result
 }

@@ -3,7 +3,7 @@
 
 use common::package::config::{ChannelOrder, Fit, Normalization, Resampling, Resize};
 
-use super::resample::resample;
+use super::resample::{Target, resample};
 use crate::pipeline::decode::DecodedImage;
 
 /// Levels from 0 to 255, not always whole: `[rows, width, channels]`, row-major.
@@ -38,21 +38,20 @@ pub(super) fn fill(
     out: &mut [f32],
 ) {
     let whole = Area { top: 0, left: 0, height: image.height, width: image.width };
-    let samples = |area: Area| arranged(image, area, channels, how);
+    let resampled = |area: Area, rows: &Target, columns: &Target| {
+        resample(&arranged(image, area, channels, how), rows, columns, how.resampling)
+    };
+    let full = (Target::whole(height), Target::whole(width));
     match how.fit {
-        Fit::Stretch => {
-            let raster = resample(&samples(whole), height, width, how.resampling);
-            place(&raster, Area { top: 0, left: 0, height, width }, out, (width, &how.normalization));
-        }
+        Fit::Stretch => place(&resampled(whole, &full.0, &full.1), out, (width, &how.normalization)),
         Fit::CropThenResize => {
-            let raster = resample(&samples(cropped(image, height, width)), height, width, how.resampling);
-            place(&raster, Area { top: 0, left: 0, height, width }, out, (width, &how.normalization));
+            let raster = resampled(cropped(image, height, width), &full.0, &full.1);
+            place(&raster, out, (width, &how.normalization));
         }
         Fit::ResizeThenCrop { shorter_side } => {
             let (tall, wide) = shortened(image, shorter_side);
-            let raster = resample(&samples(whole), tall, wide, how.resampling);
-            let centre = Area { top: centred(tall, height), left: centred(wide, width), height, width };
-            place(&raster, centre, out, (width, &how.normalization));
+            let raster = resampled(whole, &centre(tall, height), &centre(wide, width));
+            place(&raster, out, (width, &how.normalization));
         }
         Fit::Letterbox { fill } => {
             let area = fitted(image, height, width);
@@ -61,10 +60,9 @@ pub(super) fn fill(
                     *value = normalized(fill, channel, &how.normalization);
                 }
             }
-            let raster = resample(&samples(whole), area.height, area.width, how.resampling);
+            let raster = resampled(whole, &Target::whole(area.height), &Target::whole(area.width));
             let start = (area.top * width + area.left) * channels;
-            let all = Area { top: 0, left: 0, ..area };
-            place(&raster, all, &mut out[start..], (width, &how.normalization));
+            place(&raster, &mut out[start..], (width, &how.normalization));
         }
     }
 }
@@ -120,10 +118,11 @@ fn shortened(image: &DecodedImage, side: usize) -> (usize, usize) {
 }
 
 /// `torchvision.transforms.CenterCrop`: half of what is left over, halves rounded to even.
-fn centred(size: usize, part: usize) -> usize {
+fn centre(size: usize, part: usize) -> Target {
     let over = size - part;
     let half = over / 2;
-    half + usize::from(over % 2 == 1 && half % 2 == 1)
+    let start = half + usize::from(over % 2 == 1 && half % 2 == 1);
+    Target { size, part: start..start + part }
 }
 
 /// `tf.image.resize_with_pad`: both sides divided by the larger ratio, in 32-bit floats. What is before the image is
@@ -146,12 +145,11 @@ fn fitted(image: &DecodedImage, height: usize, width: usize) -> Area {
     Area { top, left, height, width }
 }
 
-/// Copies a part of the raster to the beginning of `out`, whose rows have `stride` pixels.
-fn place(raster: &Raster, area: Area, out: &mut [f32], (stride, numbers): (usize, &Normalization)) {
+/// Copies the raster to the beginning of `out`, whose rows have `stride` pixels.
+fn place(raster: &Raster, out: &mut [f32], (stride, numbers): (usize, &Normalization)) {
     let channels = raster.channels;
-    let rows = raster.values.chunks_exact(raster.width * channels).skip(area.top).take(area.height);
+    let rows = raster.values.chunks_exact(raster.width * channels);
     for (row, target) in rows.zip(out.chunks_mut(stride * channels)) {
-        let row = &row[area.left * channels..(area.left + area.width) * channels];
         for (pixel, place) in row.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
             for (channel, (level, value)) in pixel.iter().zip(place).enumerate() {
                 *value = normalized(*level, channel, numbers);

@@ -100,7 +100,9 @@ impl Ops {
         description.set_attr_bool("is_filter_const", true)?;
         // The label under which oneDNN's kernels for ordinary tensors are registered.
         description.set_attr_string("_kernel", "MklNameChangeOp")?;
-        Ok(description.finish()?.into())
+        let output = description.finish()?.into();
+        self.check_size("convolution", &output)?;
+        Ok(output)
     }
 
     fn constant_of(&mut self, shape: &[usize], values: &[f32], data_type: DataType) -> Result<Output, Fault> {

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use common::messages::ImageError;
+use common::package::ModelConfig;
 use worker::pipeline::decode::{DecodeLimits, DecodedImage, decode};
+use worker::pipeline::preprocess::preprocess;
 
 use super::{manifest, read};
 
@@ -146,6 +148,40 @@ fn what_claims_to_be_enormous_is_refused_at_once() {
         let error = decode(&bytes, &DecodeLimits::default()).unwrap_err();
         assert_eq!(error.code, "image_too_large", "{name}: {}", error.detail);
         assert!(started.elapsed() < Duration::from_millis(50), "{name} took {:?}", started.elapsed());
+    }
+}
+
+/// Scaled as a whole, the sliver would have two thousand million pixels.
+#[test]
+fn of_a_sliver_only_what_is_cut_out_is_scaled() {
+    let resamplings = [
+        "tensorflow_nearest",
+        "tensorflow_bilinear_antialias",
+        "tensorflow_bicubic",
+        "tensorflow_area",
+        "pillow_nearest",
+        "pillow_lanczos",
+        "opencv_nearest",
+        "opencv_cubic",
+        "opencv_area",
+    ];
+    for resampling in resamplings {
+        let config = format!(
+            r#"{{"img_preproc_type": "center_crop", "image_preproc_config": {{"input_shape": [224, 224, 3],
+            "resampling": "{resampling}", "resize_shorter_side": 256, "channel_order": "bgr"}},
+            "output_postproc_type": "argmax", "output_config": {{"output_classes": ["a"]}}}}"#
+        );
+        let config = ModelConfig::parse(config.as_bytes()).unwrap();
+        for (height, width) in [(1, 32_000), (32_000, 1)] {
+            let pixels = [7, 100, 200].repeat(height * width);
+            let started = Instant::now();
+            let values = preprocess(DecodedImage { height, width, pixels }, &config.preprocessing).unwrap();
+            assert!(started.elapsed() < FAST, "{resampling} took {:?}", started.elapsed());
+            assert_eq!(values.len(), 224 * 224 * 3);
+            for (value, level) in values.iter().zip([7.0_f32, 100.0, 200.0].iter().cycle()) {
+                assert!((value - level).abs() < 0.001, "{resampling}: {value}, expected {level}");
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Source: OpenCV's `resize.cpp`, `HResizeLinear` and `VResizeLinearVec_32s8u`.
 
 use super::super::resize::Samples;
+use super::Target;
 
 /// Which two pixels, and how they are blended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +24,14 @@ struct Pair {
 /// One, as a weight.
 const ONE: f32 = 2048.0;
 
-/// Resizes samples to `height` times `width`: levels.
-pub(super) fn between(source: &Samples, height: usize, width: usize, blend: Blend) -> Vec<f32> {
-    let columns: Vec<Pair> = (0..width).map(|index| column(index, source.width, width, blend)).collect();
-    let mut values = Vec::with_capacity(height * width * source.channels);
+/// Resizes samples to `height` times `width`: levels of the parts that are wanted.
+pub(super) fn between(source: &Samples, height: &Target, width: &Target, blend: Blend) -> Vec<f32> {
+    let columns = width.part.clone().map(|index| column(index, source.width, width.size, blend));
+    let columns: Vec<Pair> = columns.collect();
+    let mut values = Vec::with_capacity(height.part.len() * width.part.len() * source.channels);
     let [mut above, mut below] = [Line::default(), Line::default()];
-    for index in 0..height {
-        let Pair { pixels, weights } = row(index, source.height, height, blend);
+    for index in height.part.clone() {
+        let Pair { pixels, weights } = row(index, source.height, height.size, blend);
         if below.row == Some(pixels[0]) {
             std::mem::swap(&mut above, &mut below);
         }

@@ -7,11 +7,27 @@ use std::ops::Range;
 
 /// One axis of a resampling.
 pub(super) struct Axis {
+    /// Result pixels of the whole axis, of which `spans` has those that are wanted.
+    to: usize,
     spans: Vec<(usize, Range<usize>)>,
     /// For sums in 32-bit floats.
     weights: Vec<f32>,
     /// For sums in whole numbers, which are rounded from these.
     exact: Vec<f64>,
+}
+
+/// How many pixels an axis becomes, and which of them are wanted. The others cost nothing: an image of one
+/// pixel by 30,000 becomes millions wide before its centre is cut out.
+#[derive(Debug, Clone)]
+pub(in crate::pipeline::preprocess) struct Target {
+    pub(in crate::pipeline::preprocess) size: usize,
+    pub(in crate::pipeline::preprocess) part: Range<usize>,
+}
+
+impl Target {
+    pub(in crate::pipeline::preprocess) fn whole(size: usize) -> Self {
+        Self { size, part: 0..size }
+    }
 }
 
 /// A filter's shape: how much a pixel at a distance counts.
@@ -69,8 +85,20 @@ fn cubic(x: f64, a: f64) -> f64 {
 }
 
 impl Axis {
-    fn new(to: usize) -> Self {
-        Self { spans: Vec::with_capacity(to), weights: Vec::new(), exact: Vec::new() }
+    fn new(to: &Target) -> Self {
+        Self { to: to.size, spans: Vec::with_capacity(to.part.len()), weights: Vec::new(), exact: Vec::new() }
+    }
+
+    /// Result pixels of the whole axis, wanted or not.
+    pub(super) fn whole_len(&self) -> usize {
+        self.to
+    }
+
+    /// The source pixels that the wanted result pixels are made of.
+    pub(super) fn sources(&self) -> Range<usize> {
+        let first = self.firsts().min().unwrap_or(0);
+        let end = self.spans().map(|(first, weights)| first + weights.len()).max();
+        first..end.unwrap_or(first)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -100,9 +128,9 @@ impl Axis {
         self.spans.push((first, begin..self.weights.len()));
     }
 
-    fn pick(to: usize, from: usize, place: impl Fn(f64) -> f64) -> Self {
+    fn pick(from: usize, to: &Target, place: impl Fn(f64) -> f64) -> Self {
         let mut axis = Self::new(to);
-        for index in 0..to {
+        for index in to.part.clone() {
             axis.push(whole(place(index as f64)).min(from - 1), [1.0]);
         }
         axis
@@ -110,34 +138,36 @@ impl Axis {
 
     /// The pixel under the centre, as `tf.image.resize` finds it: in 32-bit floats.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as TensorFlow does")]
-    pub(super) fn nearest_half_pixel(from: usize, to: usize) -> Self {
-        let scale = from as f32 / to as f32;
-        Self::pick(to, from, |index| f64::from((index as f32 + 0.5) * scale))
+    pub(super) fn nearest_half_pixel(from: usize, to: &Target) -> Self {
+        let scale = from as f32 / to.size as f32;
+        Self::pick(from, to, |index| f64::from((index as f32 + 0.5) * scale))
     }
 
     /// The pixel under the centre, as Pillow finds it: by adding up steps in 64-bit floats.
-    pub(super) fn nearest_centre(from: usize, to: usize) -> Self {
-        let step = from as f64 / to as f64;
+    pub(super) fn nearest_centre(from: usize, to: &Target) -> Self {
+        let step = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         let mut place = step * 0.5;
-        for _ in 0..to {
-            axis.push(whole(place).min(from - 1), [1.0]);
+        for index in 0..to.part.end {
+            if to.part.contains(&index) {
+                axis.push(whole(place).min(from - 1), [1.0]);
+            }
             place += step;
         }
         axis
     }
 
     /// The pixel under the corner, as OpenCV finds it.
-    pub(super) fn nearest_corner(from: usize, to: usize) -> Self {
-        let step = 1.0 / (to as f64 / from as f64);
-        Self::pick(to, from, |index| index * step)
+    pub(super) fn nearest_corner(from: usize, to: &Target) -> Self {
+        let step = 1.0 / (to.size as f64 / from as f64);
+        Self::pick(from, to, |index| index * step)
     }
 
     /// Between the two nearest centres; the pixels at the edge go on beyond it.
-    pub(super) fn linear(from: usize, to: usize) -> Self {
-        let scale = from as f64 / to as f64;
+    pub(super) fn linear(from: usize, to: &Target) -> Self {
+        let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
-        for index in 0..to {
+        for index in to.part.clone() {
             let place = (index as f64 + 0.5) * scale - 0.5;
             let (lower, share) = (place.floor(), place - place.floor());
             if lower < 0.0 {
@@ -153,10 +183,10 @@ impl Axis {
 
     /// `tf.image.resize(method="bicubic")`: what lies outside counts nothing. Distances are rounded to
     /// 1/1024, as TensorFlow's table has them.
-    pub(super) fn tensorflow_cubic(from: usize, to: usize) -> Self {
-        let scale = from as f64 / to as f64;
+    pub(super) fn tensorflow_cubic(from: usize, to: &Target) -> Self {
+        let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
-        for index in 0..to {
+        for index in to.part.clone() {
             let place = (index as f64 + 0.5) * scale - 0.5;
             let share = ((place - place.floor()) * 1024.0).round_ties_even() / 1024.0;
             let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.5));
@@ -166,10 +196,10 @@ impl Axis {
     }
 
     /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: the pixels at the edge go on beyond it.
-    pub(super) fn opencv_cubic(from: usize, to: usize) -> Self {
-        let scale = 1.0 / (to as f64 / from as f64);
+    pub(super) fn opencv_cubic(from: usize, to: &Target) -> Self {
+        let scale = 1.0 / (to.size as f64 / from as f64);
         let mut axis = Self::new(to);
-        for index in 0..to {
+        for index in to.part.clone() {
             let place = (index as f64 + 0.5) * scale - 0.5;
             let share = place - place.floor();
             let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.75));
@@ -196,10 +226,10 @@ impl Axis {
     }
 
     /// `tf.image.resize(method="area")`: the mean of what a result pixel covers.
-    pub(super) fn tensorflow_area(from: usize, to: usize) -> Self {
-        let scale = from as f64 / to as f64;
+    pub(super) fn tensorflow_area(from: usize, to: &Target) -> Self {
+        let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
-        for index in 0..to {
+        for index in to.part.clone() {
             let (start, end) = (index as f64 * scale, (index as f64 + 1.0) * scale);
             let first = whole(start).min(from - 1);
             let last = whole(end.ceil()).clamp(first + 1, from);
@@ -210,25 +240,25 @@ impl Axis {
     }
 
     /// `tf.image.resize(antialias=True)`.
-    pub(super) fn antialiased(from: usize, to: usize, kernel: Kernel) -> Self {
+    pub(super) fn antialiased(from: usize, to: &Target, kernel: Kernel) -> Self {
         Self::filtered(from, to, kernel, |centre, support| {
             ((centre - support - 0.5).ceil(), (centre + support - 0.5).floor() + 1.0)
         })
     }
 
     /// `PIL.Image.resize`.
-    pub(super) fn pillow(from: usize, to: usize, kernel: Kernel) -> Self {
+    pub(super) fn pillow(from: usize, to: &Target, kernel: Kernel) -> Self {
         Self::filtered(from, to, kernel, |centre, support| {
             ((centre - support + 0.5).floor(), (centre + support + 0.5).floor())
         })
     }
 
     /// A filter, widened where the image shrinks. `range` gives the first pixel and the one after the last.
-    fn filtered(from: usize, to: usize, kernel: Kernel, range: impl Fn(f64, f64) -> (f64, f64)) -> Self {
-        let scale = from as f64 / to as f64;
+    fn filtered(from: usize, to: &Target, kernel: Kernel, range: impl Fn(f64, f64) -> (f64, f64)) -> Self {
+        let scale = from as f64 / to.size as f64;
         let widening = scale.max(1.0);
         let mut axis = Self::new(to);
-        for index in 0..to {
+        for index in to.part.clone() {
             let centre = (index as f64 + 0.5) * scale;
             let (first, end) = range(centre, kernel.radius() * widening);
             let first = whole(first.max(0.0)).min(from - 1);

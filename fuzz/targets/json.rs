@@ -1,0 +1,6 @@
+//! The body of a request in JSON.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::read_request("application/json", bytes));

@@ -1,0 +1,10 @@
+//! The bytes of a message from the queue: a part of a job, or a hint.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Err(reason) = common::testing::read_message(bytes) {
+        assert!(!reason.is_empty(), "an error without words");
+    }
+});

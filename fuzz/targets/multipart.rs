@@ -1,0 +1,12 @@
+//! The body of a request that is a form. The header is the client's, too: what stands before the first line
+//! break is its content type.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    let (parameters, body) = bytes.split_at(end);
+    let parameters = String::from_utf8_lossy(parameters);
+    fuzzing::read_request(&format!("multipart/form-data{parameters}"), body.get(1..).unwrap_or_default());
+});

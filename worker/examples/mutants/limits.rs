@@ -1,0 +1,82 @@
+//! What a reader may use up, and how much of it this process does.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Processor time for one mutant.
+const TIME: Duration = Duration::from_secs(10);
+
+/// Time on the clock: far more, since the machine may have other things to do. A reader that waits for ever is
+/// found all the same.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Bytes for the mutant of a file of this size.
+pub(crate) fn memory_for(file: usize) -> u64 {
+    4 * file as u64 + (256 << 20)
+}
+
+/// From now on the process may be as large as it likes.
+pub(crate) fn allow_any_memory() -> Result<()> {
+    limit_addresses(libc::RLIM_INFINITY)
+}
+
+/// From now on an allocation that would make the process more than `more` bytes larger fails, which ends it.
+pub(crate) fn allow_memory(more: u64) -> Result<()> {
+    limit_addresses(pages()?[0].saturating_add(more))
+}
+
+fn limit_addresses(bytes: u64) -> Result<()> {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    #[expect(unsafe_code, reason = "the limit is a valid structure that outlives the call")]
+    let failed = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) } != 0;
+    if failed {
+        bail!("the limit on memory cannot be set: {}", std::io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// From now on the process ends when its time for one mutant is over.
+pub(crate) fn start_clock() -> Result<()> {
+    for (clock, time) in [(libc::ITIMER_PROF, TIME), (libc::ITIMER_REAL, PATIENCE)] {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let zero = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let timer =
+            libc::itimerval { it_interval: zero, it_value: libc::timeval { tv_sec: seconds, tv_usec: 0 } };
+        #[expect(unsafe_code, reason = "the timer is a valid structure, and the old one is not asked for")]
+        let failed = unsafe { libc::setitimer(clock, &raw const timer, std::ptr::null_mut()) } != 0;
+        if failed {
+            bail!("the clock cannot be set: {}", std::io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that the process holds in memory now.
+pub(crate) fn resident() -> Result<u64> {
+    Ok(pages()?[1])
+}
+
+/// Forgets how much the process has held in memory at most.
+pub(crate) fn forget_peak() -> Result<()> {
+    fs::write("/proc/self/clear_refs", "5").context("the largest memory cannot be forgotten")
+}
+
+/// Bytes that the process has held in memory at most since [`forget_peak`].
+pub(crate) fn peak() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(kilobytes.context("the system does not say how much memory is held")? << 10)
+}
+
+/// Bytes of the process's addresses, and of those in memory.
+fn pages() -> Result<[u64; 2]> {
+    let text = fs::read_to_string("/proc/self/statm")?;
+    let mut numbers = text.split(' ').map(|number| number.parse::<u64>().map(|pages| pages * 4096));
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(all)), Some(Ok(resident))) => Ok([all, resident]),
+        _ => bail!("`/proc/self/statm` is {text:?}, expected numbers of pages"),
+    }
+}
