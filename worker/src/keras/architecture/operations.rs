@@ -37,9 +37,11 @@ pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<Stri
             let is_operation = match layer.get("module").and_then(Value::as_str) {
                 Some(module) => module.starts_with("keras") && module.split('.').any(|part| part == "ops"),
                 // An .hdf5 file does not say. There every layer is trainable or not, or has a type at least; of
-                // operations only the one that changes the type.
+                // operations only those that may give their result another type.
                 None => config.as_object().is_some_and(|config| {
-                    !config.contains_key("trainable") && (class == "Cast" || !config.contains_key("dtype"))
+                    let may_have_type =
+                        ["Cast", "ZerosLike", "OnesLike", "FullLike", "Prod"].contains(&class);
+                    !config.contains_key("trainable") && (may_have_type || !config.contains_key("dtype"))
                 }),
             };
             is_operation.then(|| format!("ops.{class}"))

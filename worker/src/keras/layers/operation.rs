@@ -189,7 +189,7 @@ fn moments(reader: &mut Reader) -> Layer {
 fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {
     reader.subject();
     let keep_dims = reader.flag_or("keepdims", false);
-    for key in ["initial", "where", "dtype"] {
+    for key in ["initial", "where"] {
         reader.unset(key);
     }
     let axes = reader.integers("axis").or_else(|| reader.integers("axes"));

@@ -104,7 +104,8 @@ fn attention(reader: &mut Reader) -> Layer {
 
 fn conv(reader: &mut Reader) -> Layer {
     reader.subject();
-    reader.unset("use_cudnn_on_gpu");
+    // How it is computed, not what.
+    reader.ignore(&["use_cudnn_on_gpu"]);
     let Some(kernel) = kernel(reader) else { return Layer::Identity };
     let groups = match reader.input().and_then(|input| input.last().copied().flatten()) {
         Some(channels) if channels.is_multiple_of(kernel.shape[2]) => channels / kernel.shape[2],
