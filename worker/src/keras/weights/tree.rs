@@ -101,8 +101,8 @@ impl Tree<'_> {
                 (0..declared.len()).filter(|&index| declared[index].place == place).collect();
             let inner = self.inner_folder(folder, steps)?;
             let one_more = self.weights(layer.id, &who, &of_this_place, &format!("{inner}/vars"))?;
-            let counts = !has_inert_layer(member) && !(has_unneeded_ones && steps.is_empty());
-            if let Some(count) = one_more.filter(|_| counts) {
+            let may_have_more = has_inert_layer(member) || (has_unneeded_ones && steps.is_empty());
+            if let Some(count) = one_more.filter(|_| !may_have_more) {
                 self.bound.problems.push(format!(
                     "{who}: the file has a weight at `{inner}/vars/{count}`, which the layer does not have"
                 ));
