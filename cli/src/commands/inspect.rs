@@ -26,7 +26,8 @@ pub const EXAMPLES: &str = "Examples:
 
 Tells in words what becomes of an image and what the answer is, and lists the layers; of a
 SavedModel, what it takes and gives. Reads the config and the model, builds it and runs it and its
-examples, exactly as a worker does before it serves the package. Exits with 1 when anything is wrong, and lists all of it.";
+examples, exactly as a worker does before it serves the package. Exits with 1 when anything is
+wrong, and lists all of it.";
 
 /// Options of the command.
 #[derive(Debug, Args)]
