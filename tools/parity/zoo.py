@@ -152,7 +152,7 @@ def architectures(keras):
 def compare(keras, name, dialect, formats, program):
     begin = time.monotonic()
     model, inputs, expected, change = lively(keras, name, None)
-    for damping in (0.2, 0.05, 0.01):
+    for damping in (0.2, 0.05, 0.01, 0.002):
         # Rounding is to have no say in what is compared.
         if change < TOLERANCE / 4:
             break
