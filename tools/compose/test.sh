@@ -82,7 +82,7 @@ first=$("$docker" ps --quiet --filter "name=${project}.worker" | head -n 1)
 kill -KILL "$("$docker" inspect --format '{{.State.Pid}}' "$first")"
 
 say "cutting another worker off from RabbitMQ for 20 seconds"
-second=$("$docker" ps --quiet --filter "name=${project}.worker" | head -n 1)
+second=$("$docker" ps --quiet --filter "name=${project}.worker" | grep -v "$first" | head -n 1)
 "$docker" network disconnect "${project}_broker" "$second"
 sleep 20
 "$docker" network connect "${project}_broker" "$second"
