@@ -47,7 +47,7 @@ impl Engine for FragileEngine {
     fn predict(&self, batch: &Batch) -> Result<Scores, EngineError> {
         let [height, width, channels] = batch.shape;
         let white = |image: &[f32]| image.iter().all(|value| *value >= 1.0);
-        let deadly = batch.pixels.chunks(height * width * channels).any(white);
+        let deadly = batch.pixels.values().chunks(height * width * channels).any(white);
         if deadly && self.fragility.dies_while.as_ref().is_some_and(|file| file.exists()) {
             std::process::abort();
         }

@@ -81,7 +81,7 @@ impl Wish {
     fn measure(&self, engine: &TensorflowEngine, shape: [usize; 3]) -> anyhow::Result<serde_json::Value> {
         let values = self.images * shape.iter().product::<usize>();
         let pixels: Vec<f32> = (0..values).map(|n| (n % 256) as f32 / 255.0).collect();
-        let batch = Batch { images: self.images, shape, pixels };
+        let batch = Batch::new(self.images, shape, pixels);
         let run = || engine.run_bare(&batch, self.spread).map(|_| ());
         run()?;
         let results: Vec<_> = std::thread::scope(|scope| {

@@ -1,8 +1,12 @@
 //! The seam between the pipeline and whatever computes the scores.
 
+mod pixels;
+
 use std::sync::Arc;
 
 use common::package::Package;
+
+pub use self::pixels::Pixels;
 
 /// Preprocessed images, ready for a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +16,16 @@ pub struct Batch {
     /// Height, width and channels of each.
     pub shape: [usize; 3],
     /// `[images, height, width, channels]`, row-major.
-    pub pixels: Vec<f32>,
+    pub pixels: Pixels,
+    /// Whether nobody else wants the machine: no other image is there, or was expected to come meanwhile.
+    pub alone: bool,
+}
+
+impl Batch {
+    /// A batch beside which others may want to be computed.
+    pub fn new(images: usize, shape: [usize; 3], pixels: impl Into<Pixels>) -> Self {
+        Self { images, shape, pixels: pixels.into(), alone: false }
+    }
 }
 
 /// What a model says of a batch.

@@ -98,7 +98,7 @@ fn scores(package: &Package, engine: &dyn Engine, example: &Example) -> Result<V
     let how = &package.config.preprocessing;
     let bytes = fs::read(&example.path).map_err(|error| format!("its image cannot be read: {error}"))?;
     let pixels = prepare(&bytes, how, &DecodeLimits::default()).map_err(|error| error.detail)?;
-    let batch = Batch { images: 1, shape: how.input_shape, pixels };
+    let batch = Batch::new(1, how.input_shape, pixels);
     engine.predict(&batch).map(|scores| scores.values).map_err(|error| error.to_string())
 }
 

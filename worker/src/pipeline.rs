@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use self::batch::{BatchLimits, Batcher, Ticket};
 use self::decode::DecodeLimits;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Pixels};
 use crate::models::ServedModel;
 use crate::panics;
 
@@ -117,6 +117,7 @@ impl Pipeline {
         let (tell_decoded, decoded) = oneshot::channel();
         let (reply, scored) = oneshot::channel();
         let (batcher, limits) = (Arc::clone(&self.batcher), self.decode.clone());
+        let presence = batcher.announce();
         self.pool.spawn_fifo(move || {
             let end = if Timestamp::now() >= task.deadline {
                 Decoded::Expired
@@ -129,6 +130,7 @@ impl Pipeline {
                             shape: model.package.config.preprocessing.input_shape,
                             reply,
                             since: Instant::now(),
+                            presence,
                         };
                         batcher.submit(&model.package.version, pixels, ticket);
                         Decoded::Submitted
@@ -170,7 +172,7 @@ pub(crate) fn prepare(
     bytes: &[u8],
     how: &Preprocessing,
     limits: &DecodeLimits,
-) -> Result<Vec<f32>, ImageError> {
+) -> Result<Pixels, ImageError> {
     let work = || {
         let started = Instant::now();
         let image = decode::decode_turned(bytes, limits, preprocess::turning(how))?;

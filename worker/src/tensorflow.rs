@@ -17,6 +17,7 @@ mod probe;
 mod protobuf;
 mod saved_model;
 mod session;
+mod threads;
 
 pub use self::graph::NodeShape;
 pub use self::library::{Convolutions, Library, LibraryError, Messages, Settings, open};

@@ -78,7 +78,7 @@ fn score(package: &Package, input: &Array, library: &LibraryConfig) -> anyhow::R
         Array { shape: vec![input.shape[0], package.config.postprocessing.outputs()], values: Vec::new() };
     for pixels in input.values.chunks(BATCH * shape.iter().product::<usize>()) {
         let images = pixels.len() / shape.iter().product::<usize>();
-        let scores = engine.predict(&Batch { images, shape, pixels: pixels.to_vec() })?;
+        let scores = engine.predict(&Batch::new(images, shape, pixels.to_vec()))?;
         all.shape[1] = scores.classes;
         all.values.extend(scores.values);
         bar.inc(images as u64);

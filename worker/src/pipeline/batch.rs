@@ -5,9 +5,10 @@
 //!
 //! A batch starts as soon as a thread is free and either it is full or its first image has waited for
 //! [`BatchLimits::max_delay`], which is zero unless set. So an idle worker adds no delay, and a busy one
-//! makes larger batches the more waits. Without a delay a thread takes its share of what waits for a CPU and leaves
-//! the rest to the others, so that the images of one request are done at about the same time.
+//! makes larger batches the more waits. Of a batch for a CPU a thread takes its share and leaves the rest to the
+//! others, so that the images of one request are done at about the same time.
 
+mod company;
 mod engine_call;
 
 use std::collections::VecDeque;
@@ -18,7 +19,9 @@ use common::ids::ModelVersion;
 use common::telemetry::names;
 use tokio::sync::oneshot;
 
-use crate::engine::{Engine, EngineError};
+use self::company::Company;
+pub use self::company::Presence;
+use crate::engine::{Engine, EngineError, Pixels};
 
 /// Images that a core computes at once: as many as its caches hold well what is between two operations.
 pub const LARGEST_SHARE_OF_A_CORE: usize = 4;
@@ -44,13 +47,15 @@ struct Lane<T> {
     calls: Calls,
     /// Batches that run.
     running: usize,
+    /// Images at the front whose delay is over, or that make a full batch: they wait for threads alone.
+    released: usize,
     /// Oldest first.
     waiting: VecDeque<Waiting<T>>,
 }
 
 struct Waiting<T> {
     since: Instant,
-    pixels: Vec<f32>,
+    pixels: Pixels,
     ticket: T,
 }
 
@@ -72,7 +77,7 @@ pub struct Arrival<'a, T> {
     /// How its model is called.
     pub calls: Calls,
     /// Its preprocessed values, for every image of the version as many.
-    pub pixels: Vec<f32>,
+    pub pixels: Pixels,
     /// What it is known by.
     pub ticket: T,
 }
@@ -94,7 +99,7 @@ pub struct Formed<T> {
     /// Of their model.
     pub version: ModelVersion,
     /// Their preprocessed values, one image after the other.
-    pub pixels: Vec<f32>,
+    pub pixels: Pixels,
     /// What they are known by.
     pub tickets: Vec<T>,
 }
@@ -111,7 +116,7 @@ impl<T> Lanes<T> {
         let Arrival { version, calls, pixels, ticket } = arrival;
         let index = self.lanes.iter().position(|lane| lane.version == *version).unwrap_or_else(|| {
             let version = version.clone();
-            self.lanes.push_back(Lane { version, calls, running: 0, waiting: VecDeque::new() });
+            self.lanes.push_back(Lane { version, calls, running: 0, released: 0, waiting: VecDeque::new() });
             self.lanes.len() - 1
         });
         self.lanes[index].waiting.push_back(Waiting { since: now, pixels, ticket });
@@ -137,35 +142,43 @@ impl<T> Lanes<T> {
         }
         self.lanes.retain(|lane| lane.running > 0 || !lane.waiting.is_empty());
     }
+
+    /// Whether any image waits.
+    fn is_waited_in(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.waiting.is_empty())
+    }
 }
 
 impl<T> Lane<T> {
     /// When its next batch may run; none while nothing waits, or while as many run as may.
     fn due(&self, limits: BatchLimits) -> Option<Instant> {
         let oldest = self.waiting.front().filter(|_| self.running < self.calls.at_once)?;
-        let full = self.waiting.len() >= limits.max_images;
+        let full = self.waiting.len() >= limits.max_images || self.released > 0;
         Some(if full { oldest.since } else { oldest.since + limits.max_delay })
     }
 
     /// Takes the oldest images out.
     fn form(&mut self, limits: BatchLimits) -> Formed<T> {
-        let waiting = self.waiting.len();
-        // Who sets a delay wants whole batches for it.
-        let share = if limits.max_delay.is_zero() {
-            waiting.div_ceil(self.calls.shares.max(1)).min(self.calls.largest_share)
-        } else {
-            waiting
+        if limits.max_delay.is_zero() {
+            self.released = self.waiting.len();
+        } else if self.released == 0 {
+            self.released = self.waiting.len().min(limits.max_images);
+        }
+        let share = self.released.div_ceil(self.calls.shares.max(1)).min(self.calls.largest_share);
+        let images = share.min(limits.max_images).clamp(1, self.released);
+        self.released -= images;
+        let mut formed = Formed {
+            version: self.version.clone(),
+            pixels: Pixels::Values(Vec::new()),
+            tickets: Vec::with_capacity(images),
         };
-        let images = share.min(limits.max_images).clamp(1, waiting);
-        let mut formed =
-            Formed { version: self.version.clone(), pixels: Vec::new(), tickets: Vec::with_capacity(images) };
         for Waiting { pixels, ticket, .. } in self.waiting.drain(..images) {
             if formed.pixels.is_empty() {
                 // One image alone is not copied.
                 formed.pixels = pixels;
                 formed.pixels.reserve_exact(formed.pixels.len() * (images - 1));
             } else {
-                formed.pixels.extend_from_slice(&pixels);
+                formed.pixels.extend(&pixels);
             }
             formed.tickets.push(ticket);
         }
@@ -184,6 +197,8 @@ pub struct Ticket {
     pub reply: oneshot::Sender<Result<Vec<f32>, EngineError>>,
     /// When it was submitted.
     pub since: Instant,
+    /// From before it was decoded.
+    pub presence: Presence,
 }
 
 /// Forms batches and runs them on threads of its own. Dropped, it runs nothing more.
@@ -192,13 +207,17 @@ pub struct Batcher {
 }
 
 struct Shared {
-    threads: usize,
+    company: Company,
     state: Mutex<State>,
-    changed: Condvar,
+    /// One for each thread.
+    wakers: Vec<Condvar>,
 }
 
 struct State {
     lanes: Lanes<Ticket>,
+    /// Threads that wait for something to do, the one that ran last at the end. It is woken first: what its core and
+    /// its memory hold of the model is worth a tenth of a run.
+    idle: Vec<usize>,
     closed: bool,
 }
 
@@ -208,22 +227,33 @@ impl Batcher {
     /// # Errors
     /// The system gives no thread.
     pub fn start(limits: BatchLimits, threads: usize) -> std::io::Result<Self> {
-        let state = State { lanes: Lanes::new(limits), closed: false };
+        let state = State { lanes: Lanes::new(limits), idle: Vec::new(), closed: false };
         let threads = threads.max(1);
-        let shared = Arc::new(Shared { threads, state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared {
+            company: Company::default(),
+            state: Mutex::new(state),
+            wakers: std::iter::repeat_with(Condvar::new).take(threads).collect(),
+        });
         // Made first: should a thread fail to start, dropping it ends those that did.
         let batcher = Self { shared: Arc::clone(&shared) };
         for number in 0..threads {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name(format!("inference-{number}"))
-                .spawn(move || shared.run_batches())?;
+                .spawn(move || shared.run_batches(number))?;
         }
         Ok(batcher)
     }
 
+    /// An image that will be submitted is on its way.
+    #[must_use]
+    pub fn announce(&self) -> Presence {
+        self.shared.company.enter(Instant::now())
+    }
+
     /// Puts an image in line for its model.
-    pub fn submit(&self, version: &ModelVersion, pixels: Vec<f32>, ticket: Ticket) {
+    pub fn submit(&self, version: &ModelVersion, pixels: impl Into<Pixels>, ticket: Ticket) {
+        let pixels = pixels.into();
         let expected = ticket.shape.iter().product::<usize>();
         if pixels.len() != expected {
             let problem = format!("the image has {} values, expected {expected}", pixels.len());
@@ -232,17 +262,18 @@ impl Batcher {
             return;
         }
         metrics::gauge!(names::BATCH_QUEUE_IMAGES).increment(1.0);
-        let calls = calls(ticket.engine.device(), self.shared.threads);
+        let calls = calls(ticket.engine.device(), self.shared.wakers.len());
         let arrival = Arrival { version, calls, pixels, ticket };
-        self.shared.state().lanes.push(arrival, Instant::now());
-        self.shared.changed.notify_one();
+        let mut state = self.shared.state();
+        state.lanes.push(arrival, Instant::now());
+        self.shared.wake_one(&mut state);
     }
 }
 
 impl Drop for Batcher {
     fn drop(&mut self) {
         self.shared.state().closed = true;
-        self.shared.changed.notify_all();
+        self.shared.wakers.iter().for_each(Condvar::notify_all);
     }
 }
 
@@ -251,34 +282,49 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run_batches(&self) {
-        while let Some(formed) = self.next() {
-            metrics::gauge!(names::BATCH_QUEUE_IMAGES).decrement(count(formed.tickets.len()));
-            let version = formed.version.clone();
-            engine_call::run(formed);
-            self.state().lanes.finished(&version);
-            // This thread may take another model's batch next; one of this model may have become free.
-            self.changed.notify_one();
+    /// Has an idle thread look at what waits.
+    fn wake_one(&self, state: &mut State) {
+        if let Some(number) = state.idle.pop() {
+            self.wakers[number].notify_one();
         }
     }
 
-    /// The next batch, once it is due; `None` when the batcher is gone.
-    fn next(&self) -> Option<Formed<Ticket>> {
+    fn run_batches(&self, number: usize) {
+        while let Some((formed, alone)) = self.next(number) {
+            metrics::gauge!(names::BATCH_QUEUE_IMAGES).decrement(count(formed.tickets.len()));
+            let version = formed.version.clone();
+            engine_call::run(formed, alone);
+            let mut state = self.state();
+            state.lanes.finished(&version);
+            // This thread may take another model's batch next; one of this model may have become free.
+            if state.lanes.is_waited_in() {
+                self.wake_one(&mut state);
+            }
+        }
+    }
+
+    /// The next batch, once it is due, and whether it is [alone](crate::engine::Batch::alone); `None` when the batcher
+    /// is gone.
+    fn next(&self, number: usize) -> Option<(Formed<Ticket>, bool)> {
         let mut state = self.state();
         loop {
             if state.closed {
                 return None;
             }
             let now = Instant::now();
-            state = match state.lanes.next(now) {
-                Next::Run(formed) => return Some(formed),
-                Next::WaitUntil(moment) => {
-                    let wait = moment.saturating_duration_since(now);
-                    let woken = self.changed.wait_timeout(state, wait);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                Next::Idle => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            let limit = match state.lanes.next(now) {
+                Next::Run(formed) => return Some((formed, self.company.is_absent(now))),
+                Next::WaitUntil(moment) => Some(moment.saturating_duration_since(now)),
+                Next::Idle => None,
             };
+            state.idle.push(number);
+            let waker = &self.wakers[number];
+            state = match limit {
+                Some(limit) => waker.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0,
+                None => waker.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+            // Where nobody woke it, it is still there.
+            state.idle.retain(|idle| *idle != number);
         }
     }
 }
@@ -315,7 +361,7 @@ mod tests {
     /// Pushes images numbered so, each of one value: its number.
     fn push(lanes: &mut Lanes<u8>, model: u8, numbers: std::ops::Range<u8>, now: Instant) {
         for number in numbers {
-            let (pixels, ticket) = (vec![f32::from(number)], number);
+            let (pixels, ticket) = (vec![f32::from(number)].into(), number);
             lanes.push(Arrival { version: &version(model), calls: ONE_BY_ONE, pixels, ticket }, now);
         }
     }
@@ -324,7 +370,7 @@ mod tests {
         match next {
             Next::Run(formed) => {
                 let values: Vec<f32> = formed.tickets.iter().copied().map(f32::from).collect();
-                assert_eq!(formed.pixels, values, "pixels and tickets belong together");
+                assert_eq!(*formed.pixels.values(), values, "pixels and tickets belong together");
                 formed.tickets
             }
             other @ (Next::WaitUntil(_) | Next::Idle) => panic!("expected a batch, got {other:?}"),
@@ -378,7 +424,7 @@ mod tests {
         {
             let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO });
             for number in 0..waiting {
-                let (pixels, ticket) = (vec![f32::from(number)], number);
+                let (pixels, ticket) = (vec![f32::from(number)].into(), number);
                 lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
             }
             let formed: Vec<Vec<u8>> = batches.iter().map(|_| tickets(lanes.next(now))).collect();
@@ -386,6 +432,24 @@ mod tests {
             let in_order: Vec<u8> = (0..).take(batches.iter().sum()).collect();
             assert_eq!(formed.concat(), in_order, "{waiting} wait");
         }
+    }
+
+    #[test]
+    fn a_delay_is_waited_for_once_for_all_shares_of_a_batch() {
+        let now = Instant::now();
+        let calls = Calls { at_once: usize::MAX, shares: 2, largest_share: 4 };
+        let mut lanes = Lanes::new(BatchLimits { max_images: 8, ..LIMITS });
+        let push = |lanes: &mut Lanes<u8>, number: u8, now| {
+            let (pixels, ticket) = (vec![f32::from(number)].into(), number);
+            lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
+        };
+        (0..3).for_each(|number| push(&mut lanes, number, now + Duration::from_millis(u64::from(number))));
+        assert_eq!(lanes.next(now), Next::WaitUntil(now + LIMITS.max_delay));
+        let due = now + LIMITS.max_delay;
+        assert_eq!(tickets(lanes.next(due)), [0, 1]);
+        push(&mut lanes, 3, due);
+        assert_eq!(tickets(lanes.next(due)), [2]);
+        assert_eq!(lanes.next(due), Next::WaitUntil(due + LIMITS.max_delay), "the last one came after it");
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! A decoded image becomes one model input.
 
-use std::borrow::Cow;
-
 use common::messages::ImageError;
 use common::package::config::{Preprocessing, PreprocessingKind};
 
 use super::decode::{DecodedImage, Turning};
+use crate::engine::Pixels;
 
 mod area;
 mod resample;
@@ -17,11 +16,33 @@ use self::area::AreaResize;
 /// channels in the order blue, green, red unless the config says otherwise.
 ///
 /// # Errors
-/// As [`preprocess_into`].
-pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Vec<f32>, ImageError> {
-    let mut values = vec![0.0; how.input_shape.iter().product()];
-    preprocess_into(&image, how, &mut values)?;
-    Ok(values)
+/// `wrong_image_size`: `no_prepro`, and the image has another size than the input.
+pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, ImageError> {
+    let [height, width, channels] = how.input_shape;
+    match how.kind {
+        PreprocessingKind::NormalizeAndPad { normalization_factor } => {
+            let input = Input { height, width, channels };
+            let levels = input.padded(Source::new(image, channels));
+            Ok(Pixels::Levels { levels, factor: normalization_factor })
+        }
+        PreprocessingKind::NoPrepro => {
+            if (image.height, image.width) != (height, width) {
+                let (rows, columns) = (image.height, image.width);
+                return Err(ImageError {
+                    code: "wrong_image_size".to_owned(),
+                    detail: format!(
+                        "the image is {columns}x{rows} pixels, expected {width}x{height} as the model takes it"
+                    ),
+                });
+            }
+            Ok(Pixels::Levels { levels: Source::new(image, channels).samples, factor: 1.0 })
+        }
+        PreprocessingKind::Resize(ref resize) => {
+            let mut values = vec![0.0; height * width * channels];
+            resize::fill(&image, how.input_shape, resize, &mut values);
+            Ok(Pixels::Values(values))
+        }
+    }
 }
 
 /// Whether an image is to be turned by its orientation tag when it is decoded.
@@ -35,65 +56,19 @@ pub fn turning(how: &Preprocessing) -> Turning {
     }
 }
 
-/// As [`preprocess`], into the image's place in a batch. Every value of `out` is written.
-///
-/// # Errors
-/// `wrong_image_size`: `no_prepro`, and the image has another size than the input.
-///
-/// # Panics
-/// `out` is not as long as the input shape says.
-pub fn preprocess_into(image: &DecodedImage, how: &Preprocessing, out: &mut [f32]) -> Result<(), ImageError> {
-    let [height, width, channels] = how.input_shape;
-    assert_eq!(out.len(), height * width * channels, "the place in the batch has the size of one input");
-    let input = Input { height, width, channels };
-    match how.kind {
-        PreprocessingKind::NormalizeAndPad { normalization_factor } => {
-            let source = Source::new(image, channels);
-            input.fill_padded(&source, &levels_over(normalization_factor), out);
-        }
-        PreprocessingKind::NoPrepro => {
-            if (image.height, image.width) != (height, width) {
-                let (rows, columns) = (image.height, image.width);
-                return Err(ImageError {
-                    code: "wrong_image_size".to_owned(),
-                    detail: format!(
-                        "the image is {columns}x{rows} pixels, expected {width}x{height} as the model takes it"
-                    ),
-                });
-            }
-            write_row(out, &Source::new(image, channels).samples, &levels_over(1.0));
-        }
-        PreprocessingKind::Resize(ref resize) => resize::fill(image, how.input_shape, resize, out),
-    }
-    Ok(())
-}
-
-/// The model's value of each 8-bit level: a table, so that none is divided twice.
-fn levels_over(factor: f32) -> [f32; 256] {
-    let mut level = 0.0;
-    [(); 256].map(|()| {
-        let value = level / factor;
-        level += 1.0;
-        value
-    })
-}
-
 /// The image with as many channels as the model takes.
-struct Source<'a> {
+struct Source {
     height: usize,
     width: usize,
     channels: usize,
-    samples: Cow<'a, [u8]>,
+    samples: Vec<u8>,
 }
 
-impl<'a> Source<'a> {
-    fn new(image: &'a DecodedImage, channels: usize) -> Self {
-        let samples = if channels == 1 {
-            Cow::Owned(image.pixels.chunks_exact(3).map(luma).collect())
-        } else {
-            Cow::Borrowed(image.pixels.as_slice())
-        };
-        Self { height: image.height, width: image.width, channels, samples }
+impl Source {
+    fn new(image: DecodedImage, channels: usize) -> Self {
+        let DecodedImage { height, width, pixels } = image;
+        let samples = if channels == 1 { pixels.chunks_exact(3).map(luma).collect() } else { pixels };
+        Self { height, width, channels, samples }
     }
 }
 
@@ -112,28 +87,32 @@ struct Input {
 
 impl Input {
     /// In the centre of a black canvas, the odd pixel going to the bottom and the right.
-    fn fill_padded(&self, source: &Source<'_>, values: &[f32; 256], out: &mut [f32]) {
-        let (height, width) = self.fitted(source);
+    fn padded(&self, source: Source) -> Vec<u8> {
+        if (source.height, source.width) == (self.height, self.width) {
+            return source.samples;
+        }
+        let (height, width) = self.fitted(&source);
         let (top, left) = ((self.height - height) / 2, (self.width - width) / 2);
         let stride = self.width * self.channels;
         let (start, length) = (left * self.channels, width * self.channels);
-        out.fill(values[0]);
-        let mut rows = out.chunks_exact_mut(stride).skip(top).map(|row| &mut row[start..start + length]);
+        let mut canvas = vec![0; self.height * stride];
+        let mut rows = canvas.chunks_exact_mut(stride).skip(top).map(|row| &mut row[start..start + length]);
         let mut write = |samples: &[u8]| {
             if let Some(row) = rows.next() {
-                write_row(row, samples, values);
+                row.copy_from_slice(samples);
             }
         };
         if (height, width) == (source.height, source.width) {
             source.samples.chunks_exact(length).for_each(write);
         } else {
-            AreaResize::new(source, height, width).for_each_row(&mut write);
+            AreaResize::new(&source, height, width).for_each_row(&mut write);
         }
+        canvas
     }
 
     /// The image's size in the input: its own, or scaled down where it is larger, keeping proportions
     /// as far as whole pixels allow.
-    fn fitted(&self, source: &Source<'_>) -> (usize, usize) {
+    fn fitted(&self, source: &Source) -> (usize, usize) {
         if source.height <= self.height && source.width <= self.width {
             return (source.height, source.width);
         }
@@ -151,12 +130,6 @@ impl Input {
 )]
 fn scaled(side: usize, scale: f64) -> usize {
     ((side as f64 * scale) as usize).max(1)
-}
-
-fn write_row(row: &mut [f32], samples: &[u8], values: &[f32; 256]) {
-    for (value, sample) in row.iter_mut().zip(samples) {
-        *value = values[usize::from(*sample)];
-    }
 }
 
 #[cfg(test)]
@@ -177,7 +150,6 @@ mod tests {
         let pixels: Vec<u8> = (0..12).map(|level| level * 20).collect();
         let image = DecodedImage { height: 2, width: 2, pixels: pixels.clone() };
         let how = Preprocessing { input_shape: [2, 2, 3], kind: PreprocessingKind::NoPrepro };
-        let expected: Vec<f32> = pixels.into_iter().map(f32::from).collect();
-        assert_eq!(preprocess(image, &how).unwrap(), expected);
+        assert_eq!(preprocess(image, &how).unwrap(), Pixels::Levels { levels: pixels, factor: 1.0 });
     }
 }

@@ -36,7 +36,7 @@ fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, Engin
     let built = graph::build(&three_convolutions(), Some(image), convolutions)
         .map_err(|faults| EngineError(faults.join("; ")))?;
     let engine = TensorflowEngine::new(library, built, image, 1)?;
-    let scores = engine.run_bare(&Batch { images: 1, shape: image, pixels: vec![2.0] }, Spread::OneCore)?;
+    let scores = engine.run_bare(&Batch::new(1, image, vec![2.0]), Spread::OneCore)?;
     Ok(engine.device() == "cpu" && scores.values == [4.0])
 }
 

@@ -12,7 +12,8 @@ use super::library::Library;
 use super::memory;
 use super::ops::{Variable, native, rounded};
 use super::protobuf::Message;
-use crate::engine::{Batch, Engine, EngineError, Scores};
+use super::threads::Threads;
+use crate::engine::{Batch, Engine, EngineError, Pixels, Scores};
 use crate::pipeline::batch::LARGEST_SHARE_OF_A_CORE;
 
 /// Most images in one run on a CPU: what an operation leaves for the next one then stays in the
@@ -20,12 +21,15 @@ use crate::pipeline::batch::LARGEST_SHARE_OF_A_CORE;
 /// against 8, and 4 are as quick as 8.
 const MAX_RUN: usize = LARGEST_SHARE_OF_A_CORE;
 
-/// A lone batch runs over all cores only where that takes less than this part of the time on one core,
-/// since nobody else can compute meanwhile.
+/// Images that find all cores idle run over all of them only where that takes less than this part of the time on one
+/// core, since nobody else can compute meanwhile.
 const WORTH_ALL_CORES: f64 = 0.8;
 
+/// The same where nobody else is about to.
+const WORTH_ALL_CORES_ALONE: f64 = 0.95;
+
 /// How often one image is tried on one core and on all: as often as the time allows.
-const FEWEST_TRIALS: usize = 2;
+const FEWEST_TRIALS: usize = 3;
 const MOST_TRIALS: usize = 10;
 const TRIAL_TIME: Duration = Duration::from_millis(200);
 
@@ -33,9 +37,9 @@ const TRIAL_TIME: Duration = Duration::from_millis(200);
 ///
 /// On a CPU a run stays on one thread, and as many runs go side by side as there are cores: that gives
 /// more images a second than sharing each operation among the cores, which then wait for one another
-/// between operations. A batch that finds cores idle is cut and its parts run side by side. One that
+/// between operations. A large batch that finds cores idle is cut and its parts run side by side. One that
 /// has too few images for that and finds all cores idle shares its operations among them, where that was
-/// measured to be quicker. All of this uses one session, and so one copy of the weights.
+/// measured to be quicker; clearly so, unless nobody else will want a core. All of this uses one session, and so one copy of the weights.
 ///
 /// On a GPU a batch is one run.
 pub struct TensorflowEngine {
@@ -48,7 +52,9 @@ pub struct TensorflowEngine {
     classes: usize,
     device: Device,
     cores: Cores,
-    lone: Spread,
+    threads: Threads,
+    /// What part of its time on one core a lone image takes on all.
+    share_on_all_cores: f64,
     // After the session, which computes with it.
     _graph: Graph,
     // After both: fields are dropped in this order.
@@ -123,36 +129,41 @@ impl TensorflowEngine {
             classes,
             device,
             cores,
-            lone: Spread::OneCore,
+            threads: Threads::get(library.cores)?,
+            share_on_all_cores: f64::INFINITY,
             _graph: graph,
             _memory: memory::GiveBack,
         };
-        engine.warm_up()?;
+        let levels: Vec<u8> = (0..=255).cycle().take(image.iter().product()).collect();
+        let pixels = Pixels::Levels { levels, factor: 255.0 };
+        let mut scores = vec![0.0; classes];
+        engine.warm_up(&pixels, &mut scores)?;
         memory::give_back();
+        // What of all that is needed to compute is fetched again now, and not by the first request.
+        for spread in [Spread::OneCore, Spread::AllCores] {
+            engine.run((&pixels, 0), &mut scores, spread)?;
+        }
         Ok(engine)
     }
 
-    fn warm_up(&mut self) -> Result<(), EngineError> {
-        let pixels: Vec<f32> = (0_u8..=255).map(|level| f32::from(level) / 255.0).collect();
-        let pixels: Vec<f32> = pixels.into_iter().cycle().take(self.image.iter().product()).collect();
-        let mut scores = vec![0.0; self.classes];
-        self.run(&pixels, &mut scores, Spread::OneCore)?;
+    fn warm_up(&mut self, pixels: &Pixels, scores: &mut [f32]) -> Result<(), EngineError> {
+        self.run((pixels, 0), scores, Spread::OneCore)?;
         if let Some(score) = scores.iter().find(|score| !score.is_finite()) {
             return Err(EngineError(format!(
                 "the warm-up run gave the score {score}, expected finite numbers: the model's weights are damaged"
             )));
         }
         if self.device == Device::Cpu && self.cores.all() > 1 {
-            self.lone = self.quicker_for_one(&pixels, &mut scores)?;
+            self.share_on_all_cores = self.measure_all_cores(pixels, scores)?;
         }
         Ok(())
     }
 
-    /// Whether one image is quicker on one core or on all. Large operations gain from more cores; small
+    /// What part of its time on one core an image takes on all. Large operations gain from more cores; small
     /// ones lose more by waiting for each other than they gain.
-    fn quicker_for_one(&self, pixels: &[f32], scores: &mut [f32]) -> Result<Spread, EngineError> {
+    fn measure_all_cores(&self, pixels: &Pixels, scores: &mut [f32]) -> Result<f64, EngineError> {
         // The first run over all cores starts their threads.
-        self.run(pixels, scores, Spread::AllCores)?;
+        self.run((pixels, 0), scores, Spread::AllCores)?;
         let begin = Instant::now();
         let [mut one, mut all] = [Duration::MAX; 2];
         // In turns, and the best of each: what else the machine does hits both, and not every time.
@@ -162,17 +173,12 @@ impl TensorflowEngine {
             }
             for (spread, best) in [(Spread::OneCore, &mut one), (Spread::AllCores, &mut all)] {
                 let run_began = Instant::now();
-                self.run(pixels, scores, spread)?;
+                self.run((pixels, 0), scores, spread)?;
                 *best = run_began.elapsed().min(*best);
             }
         }
-        let quicker = if all.as_secs_f64() < one.as_secs_f64() * WORTH_ALL_CORES {
-            Spread::AllCores
-        } else {
-            Spread::OneCore
-        };
-        tracing::debug!(?one, ?all, ?quicker, "measured one image on one core and on all");
-        Ok(quicker)
+        tracing::debug!(?one, ?all, "measured one image on one core and on all");
+        Ok(all.as_secs_f64() / one.as_secs_f64().max(f64::MIN_POSITIVE))
     }
 
     /// Height, width and channels of the images that it takes.
@@ -188,7 +194,7 @@ impl TensorflowEngine {
     pub fn run_bare(&self, batch: &Batch, spread: Spread) -> Result<Scores, EngineError> {
         self.check(batch)?;
         let mut values = vec![0.0; batch.images * self.classes];
-        self.run(&batch.pixels, &mut values, spread)?;
+        self.run((&batch.pixels, 0), &mut values, spread)?;
         Ok(Scores { classes: self.classes, values })
     }
 
@@ -211,38 +217,48 @@ impl TensorflowEngine {
     }
 
     /// Cuts a batch into runs, which this thread and others take in turns.
-    fn side_by_side(&self, pixels: &[f32], values: &mut [f32], threads: usize) -> Result<(), EngineError> {
+    fn side_by_side(&self, pixels: &Pixels, values: &mut [f32], threads: usize) -> Result<(), EngineError> {
         let images = values.len() / self.classes;
         let run = images_of_a_run(images, threads);
-        let pixels = pixels.chunks(run * self.image.iter().product::<usize>());
-        let runs = std::sync::Mutex::new(pixels.zip(values.chunks_mut(run * self.classes)));
+        let runs = values.chunks_mut(run * self.classes).enumerate();
+        let runs = std::sync::Mutex::new(runs.map(|(index, values)| (index * run, values)));
         let work = || -> Result<(), EngineError> {
             loop {
                 let next = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-                let Some((pixels, values)) = next else { return Ok(()) };
-                self.run(pixels, values, Spread::OneCore)?;
+                let Some((first, values)) = next else { return Ok(()) };
+                self.run((pixels, first), values, Spread::OneCore)?;
             }
         };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            others.into_iter().fold(own, |result, other| {
-                result.and(other.join().unwrap_or_else(|_| Err(EngineError("a run panicked".to_owned()))))
-            })
-        })
+        self.threads.side_by_side(threads, work)
     }
 
-    /// Computes the scores of some images in one run.
-    fn run(&self, pixels: &[f32], values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
-        let [height, width, channels] = self.image;
+    /// Computes the scores of some images in one run: of as many as there are places for, from the given one on.
+    fn run(&self, images: (&Pixels, usize), values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
+        match (&self.device, spread) {
+            (Device::Cpu, Spread::AllCores) => {
+                let options = over_all_cores();
+                self.threads.over_all_cores(|| self.run_here(images, values, Some(options.bytes())))
+            }
+            (Device::Cpu, Spread::OneCore) | (Device::Gpu(_), _) => self.run_here(images, values, None),
+        }
+    }
+
+    fn run_here(
+        &self,
+        (pixels, first): (&Pixels, usize),
+        values: &mut [f32],
+        options: Option<&[u8]>,
+    ) -> Result<(), EngineError> {
+        let [height, width, channels] = self.image.map(|size| size as u64);
         let images = values.len() / self.classes;
-        let input = native(&[images, height, width, channels], pixels);
+        let mut input = Tensor::<f32>::new(&[images as u64, height, width, channels]);
+        let size = self.image.iter().product::<usize>();
+        pixels.write(first * size..(first + images) * size, &mut input);
         let mut arguments = SessionRunArgs::new();
         arguments.add_feed(&self.input.operation, self.input.index, &input);
         let token = arguments.request_fetch(&self.scores.operation, self.scores.index);
-        match (&self.device, spread) {
-            (Device::Cpu, Spread::AllCores) => arguments.set_run_options(over_all_cores().bytes()),
-            (Device::Cpu, Spread::OneCore) | (Device::Gpu(_), _) => {}
+        if let Some(options) = options {
+            arguments.set_run_options(options);
         }
         self.session.run(&mut arguments).map_err(failed)?;
         let output: Tensor<f32> = arguments.fetch(token).map_err(failed)?;
@@ -263,16 +279,18 @@ impl Engine for TensorflowEngine {
         self.check(batch)?;
         let mut values = vec![0.0; batch.images * self.classes];
         let few = batch.images * 2 <= self.cores.all();
-        let lone = if self.lone == Spread::AllCores && few { self.cores.take_all_if_idle() } else { None };
+        let worth = if batch.alone { WORTH_ALL_CORES_ALONE } else { WORTH_ALL_CORES };
+        let lone = if few && self.share_on_all_cores < worth { self.cores.take_all_if_idle() } else { None };
         match (&self.device, lone) {
-            (Device::Cpu, Some(_all)) => self.run(&batch.pixels, &mut values, Spread::AllCores)?,
+            (Device::Cpu, Some(_all)) => self.run((&batch.pixels, 0), &mut values, Spread::AllCores)?,
             (Device::Cpu, None) => {
-                let share = self.cores.take(batch.images);
+                // What is small is not cut: others wait to be computed beside it, or would be here too.
+                let share = self.cores.take(batch.images.div_ceil(MAX_RUN));
                 self.side_by_side(&batch.pixels, &mut values, share.count())?;
             }
             (Device::Gpu(_), _) => {
                 let _turn = self.cores.take(1);
-                self.run(&batch.pixels, &mut values, Spread::OneCore)?;
+                self.run((&batch.pixels, 0), &mut values, Spread::OneCore)?;
             }
         }
         Ok(Scores { classes: self.classes, values })

@@ -132,7 +132,7 @@ fn check_values(
     let library = Library { convolutions, ..library().clone() };
     let engine = worker::tensorflow::engine(&library, with_one_output(model), image)
         .unwrap_or_else(|e| panic!("{file}: {e}"));
-    let batch = Batch { images: input.shape[0], shape: image, pixels: input.values.clone() };
+    let batch = Batch::new(input.shape[0], image, input.values.clone());
     let scores = engine.predict(&batch).unwrap_or_else(|e| panic!("{file}: {e}"));
     let mut begin = 0;
     for name in names {

@@ -108,7 +108,7 @@ fn check_case(case: &Value, model: Model) {
     let input = tensor(&case["input"]).unwrap();
     let expected = tensor(&case["output"]).unwrap();
     let image = [input.shape[1], input.shape[2], input.shape[3]];
-    let batch = Batch { images: input.shape[0], shape: image, pixels: input.values.to_vec() };
+    let batch = Batch::new(input.shape[0], image, input.values.to_vec());
     for convolutions in [library().convolutions, Convolutions::Plain] {
         let library = Library { convolutions, ..library().clone() };
         let engine = worker::tensorflow::engine(&library, model.clone(), image)

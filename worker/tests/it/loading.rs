@@ -30,7 +30,7 @@ fn a_package_loads_and_scores_from_several_threads() {
             let (engine, input, expected) = (&engine, &input, &expected);
             scope.spawn(move || {
                 let pixels = input.values[..images * size].to_vec();
-                let scores = engine.predict(&Batch { images, shape: engine.image(), pixels }).unwrap();
+                let scores = engine.predict(&Batch::new(images, engine.image(), pixels)).unwrap();
                 let difference = largest_difference(&scores.values, &expected.values[..images * classes]);
                 assert!(difference < 1e-4, "{images} images: {difference}");
             });
@@ -45,7 +45,7 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     let expected = npy::read(&folder.join("scores.npy")).unwrap();
     let (_folder, package) = package(None, None);
     let engine = worker::tensorflow::load(library(), &package).unwrap();
-    let batch = Batch { images: input.shape[0], shape: engine.image(), pixels: input.values };
+    let batch = Batch::new(input.shape[0], engine.image(), input.values);
     for spread in [Spread::OneCore, Spread::AllCores] {
         let scores = engine.run_bare(&batch, spread).unwrap();
         let difference = largest_difference(&scores.values, &expected.values);
@@ -147,7 +147,7 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
 fn a_batch_of_another_shape_is_refused() {
     let engine = worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
     let refuse = |images, shape, values| {
-        engine.predict(&Batch { images, shape, pixels: vec![0.0; values] }).unwrap_err().to_string()
+        engine.predict(&Batch::new(images, shape, vec![0.0; values])).unwrap_err().to_string()
     };
     assert!(refuse(1, [2, 3, 2], 12).contains("[2, 3, 2]"));
     assert!(refuse(2, [2, 2, 3], 12).contains("expected 24"));

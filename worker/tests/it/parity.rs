@@ -91,7 +91,7 @@ fn a_package_that_asks_for_bfloat16_scores_nearly_as_in_keras() {
         let package =
             package_in_bfloat16(models.path(), &folder.join("model.hdf5"), shape, expected.shape[1]);
         let engine = worker::tensorflow::load(library(), &package).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let scores = engine.predict(&Batch { images, shape, pixels: input.values }).unwrap();
+        let scores = engine.predict(&Batch::new(images, shape, input.values)).unwrap();
         let apart: f32 = scores.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).sum();
         #[expect(clippy::cast_precision_loss, reason = "some hundred scores")]
         let difference = apart / scores.values.len() as f32;
@@ -139,7 +139,7 @@ fn check_file(folder: &Path, file: &str, format: ModelFormat) {
     let image = [height, width, channels];
     let engine =
         worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
-    let scores = engine.predict(&Batch { images, shape: image, pixels: input.values }).unwrap();
+    let scores = engine.predict(&Batch::new(images, image, input.values)).unwrap();
 
     assert_eq!([images, scores.classes], expected.shape[..], "{shown}");
     let difference = largest_difference(&scores.values, &expected.values);

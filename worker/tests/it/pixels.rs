@@ -92,7 +92,8 @@ fn every_image_is_scaled_and_padded_as_opencv_and_numpy_do_it() {
     for case in manifest().preprocess {
         let kind = PreprocessingKind::NormalizeAndPad { normalization_factor: case.factor };
         let how = Preprocessing { input_shape: case.input_shape, kind };
-        let values = preprocess(decoded(&case.file).unwrap(), &how).unwrap();
+        let pixels = preprocess(decoded(&case.file).unwrap(), &how).unwrap();
+        let values = pixels.values();
         let (shape, bytes) = npy(&case.expected, "<f4");
         assert_eq!(shape, case.input_shape);
         let expected: Vec<f32> =

@@ -100,8 +100,7 @@ fn a_saved_model_scores_from_several_threads_and_over_all_cores() {
         std::thread::scope(|scope| {
             for images in 1..=batch.images {
                 let (engine, size) = (&engine, batch.pixels.len() / batch.images);
-                let part =
-                    Batch { images, shape: batch.shape, pixels: batch.pixels[..images * size].to_vec() };
+                let part = Batch::new(images, batch.shape, batch.pixels.part(0..images * size));
                 scope.spawn(move || {
                     let scores = engine.predict(&part).unwrap();
                     let expected = &expected[..images * scores.classes];
@@ -140,7 +139,7 @@ fn batch_of(name: &str, scores: &str) -> (Batch, Vec<f32>) {
     let folder = fixture(name);
     let input = npy::read(&folder.join("input.npy")).unwrap();
     let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
-    let batch = Batch { images, shape: [height, width, channels], pixels: input.values };
+    let batch = Batch::new(images, [height, width, channels], input.values);
     (batch, npy::read(&folder.join(format!("scores{scores}.npy"))).unwrap().values)
 }
 

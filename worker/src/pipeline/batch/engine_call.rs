@@ -11,8 +11,8 @@ use crate::engine::{Batch, Engine, EngineError, Scores};
 use crate::panics;
 
 /// Runs a batch and answers every ticket, unless nobody waits for any. When the model fails on several images together, each is
-/// tried once alone.
-pub(super) fn run(formed: Formed<Ticket>) {
+/// tried once alone. `alone` is [`Batch::alone`].
+pub(super) fn run(formed: Formed<Ticket>, alone: bool) {
     let Formed { pixels, tickets, .. } = formed;
     let Some(first) = tickets.iter().find(|ticket| is_awaited(ticket)) else { return };
     let (engine, shape) = (Arc::clone(&first.engine), first.shape);
@@ -20,7 +20,7 @@ pub(super) fn run(formed: Formed<Ticket>) {
     for ticket in &tickets {
         metrics::histogram!(names::BATCH_WAIT_SECONDS).record(started - ticket.since);
     }
-    let batch = Batch { images: tickets.len(), shape, pixels };
+    let batch = Batch { alone, ..Batch::new(tickets.len(), shape, pixels) };
     match call(engine.as_ref(), &batch) {
         Ok(scores) => {
             for (ticket, values) in tickets.into_iter().zip(scores.values.chunks_exact(scores.classes)) {
@@ -32,10 +32,11 @@ pub(super) fn run(formed: Formed<Ticket>) {
         }
         Err(error) => {
             tracing::warn!(images = batch.images, %error, "the model failed on a batch, its images are tried alone");
-            let size = shape.iter().product();
-            let alone = tickets.into_iter().zip(batch.pixels.chunks_exact(size));
-            for (ticket, pixels) in alone.filter(|(ticket, _)| is_awaited(ticket)) {
-                let alone = Batch { images: 1, shape, pixels: pixels.to_vec() };
+            let size = shape.iter().product::<usize>();
+            let waiting = tickets.into_iter().enumerate();
+            for (image, ticket) in waiting.filter(|(_, ticket)| is_awaited(ticket)) {
+                let pixels = batch.pixels.part(image * size..(image + 1) * size);
+                let alone = Batch::new(1, shape, pixels);
                 reply(ticket, call(engine.as_ref(), &alone).map(|scores| scores.values));
             }
         }
@@ -48,8 +49,11 @@ fn is_awaited(ticket: &Ticket) -> bool {
 }
 
 fn reply(ticket: Ticket, answer: Result<Vec<f32>, EngineError>) {
+    let Ticket { reply, presence, .. } = ticket;
+    // First, so that whatever comes because of the answer does not meet this image.
+    drop(presence);
     // An error says that nobody waits for this image any more.
-    let _ = ticket.reply.send(answer);
+    let _ = reply.send(answer);
 }
 
 /// Calls the model and checks that it answers for every image. A panic is an error like any other.

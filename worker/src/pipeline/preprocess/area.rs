@@ -8,14 +8,14 @@ use super::Source;
 
 /// A resize that has been laid out: from `source` to a size no larger in either axis.
 pub(super) struct AreaResize<'a> {
-    source: &'a Source<'a>,
+    source: &'a Source,
     columns: Axis,
     rows: Axis,
 }
 
 impl<'a> AreaResize<'a> {
     /// `height` and `width` are from 1 to the source's.
-    pub(super) fn new(source: &'a Source<'a>, height: usize, width: usize) -> Self {
+    pub(super) fn new(source: &'a Source, height: usize, width: usize) -> Self {
         Self { source, columns: Axis::new(source.width, width), rows: Axis::new(source.height, height) }
     }
 

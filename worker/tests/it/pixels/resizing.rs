@@ -64,8 +64,12 @@ fn differences(case: &Case, folder: &Path) -> (f64, f64) {
     let found = preprocess(image, how).unwrap();
     let expected = npy::read(&folder.join(&case.expected)).unwrap();
     assert_eq!(expected.shape[1..], how.input_shape, "{}", case.what);
-    let differences: Vec<f64> =
-        found.iter().zip(&expected.values).map(|(a, b)| f64::from((a - b).abs()) / case.level).collect();
+    let differences: Vec<f64> = found
+        .values()
+        .iter()
+        .zip(&expected.values)
+        .map(|(a, b)| f64::from((a - b).abs()) / case.level)
+        .collect();
     let worst = differences.iter().copied().fold(0.0, f64::max);
     (worst, differences.iter().sum::<f64>() / differences.len() as f64)
 }

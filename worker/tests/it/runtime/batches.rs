@@ -1,12 +1,13 @@
 //! How images are put together for the model.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use common::ids::ModelVersion;
 use tokio::sync::oneshot;
-use worker::engine::{Engine, EngineError};
-use worker::pipeline::batch::{BatchLimits, Batcher, Ticket};
+use worker::engine::{Batch, Engine, EngineError, Scores};
+use worker::pipeline::batch::{BatchLimits, Batcher, Presence, Ticket};
 
 use super::bench::{Bench, named, png};
 use super::engine::{Double, Kind, SHAPE};
@@ -25,7 +26,8 @@ fn submit(batcher: &Batcher, engine: &Arc<Double>, model: u8, labels: std::ops::
         .map(|label| {
             let (reply, answer) = oneshot::channel();
             let engine = Arc::clone(engine) as Arc<dyn Engine>;
-            let ticket = Ticket { engine, shape: SHAPE, reply, since: Instant::now() };
+            let presence = batcher.announce();
+            let ticket = Ticket { engine, shape: SHAPE, reply, since: Instant::now(), presence };
             batcher.submit(&ModelVersion::from_digest([model; 32]), values(label), ticket);
             answer
         })
@@ -63,12 +65,64 @@ async fn no_batch_mixes_versions_and_none_is_starved() {
     assert_eq!(engine.calls(), [vec![0], vec![1, 2, 3, 4], vec![9, 10], vec![5, 6, 7, 8]]);
 }
 
+/// Notes of each batch what thread it came on and whether it was alone.
+#[derive(Default)]
+struct Witness(Mutex<Vec<(ThreadId, bool)>>);
+
+impl Engine for Witness {
+    fn predict(&self, batch: &Batch) -> Result<Scores, EngineError> {
+        self.0.lock().unwrap().push((thread::current().id(), batch.alone));
+        Ok(Scores { classes: 1, values: vec![1.0; batch.images] })
+    }
+
+    fn device(&self) -> &str {
+        "cpu"
+    }
+}
+
+impl Witness {
+    /// Waits for the scores of one image.
+    async fn sees(self: &Arc<Self>, batcher: &Batcher, presence: Presence) {
+        let (reply, answer) = oneshot::channel();
+        let engine = Arc::clone(self) as Arc<dyn Engine>;
+        let ticket = Ticket { engine, shape: SHAPE, reply, since: Instant::now(), presence };
+        batcher.submit(&ModelVersion::from_digest([1; 32]), vec![0.0; 12], ticket);
+        answer.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_model_is_told_whether_an_image_is_alone() {
+    let witness = Arc::new(Witness::default());
+    let batcher = Batcher::start(LIMITS, 1).unwrap();
+    witness.sees(&batcher, batcher.announce()).await;
+    let (first, second) = (batcher.announce(), batcher.announce());
+    witness.sees(&batcher, first).await;
+    witness.sees(&batcher, second).await;
+    let alone: Vec<bool> = witness.0.lock().unwrap().iter().map(|(_, alone)| *alone).collect();
+    assert_eq!(alone, [true, false, false], "the last one met the one before");
+}
+
+#[tokio::test]
+async fn images_that_come_one_at_a_time_keep_to_one_thread() {
+    let witness = Arc::new(Witness::default());
+    let batcher = Batcher::start(LIMITS, 4).unwrap();
+    for _ in 0..20 {
+        // Until the threads wait again.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        witness.sees(&batcher, batcher.announce()).await;
+    }
+    let threads: Vec<ThreadId> = witness.0.lock().unwrap().iter().map(|(thread, _)| *thread).collect();
+    assert!(threads.iter().all(|thread| *thread == threads[0]), "{threads:?}");
+}
+
 #[tokio::test]
 async fn an_image_of_another_size_than_its_model_is_refused() {
     let (engine, _ears) = Double::new();
     let batcher = Batcher::start(LIMITS, 1).unwrap();
     let (reply, answer) = oneshot::channel();
-    let ticket = Ticket { engine: engine.clone(), shape: SHAPE, reply, since: Instant::now() };
+    let presence = batcher.announce();
+    let ticket = Ticket { engine: engine.clone(), shape: SHAPE, reply, since: Instant::now(), presence };
     batcher.submit(&ModelVersion::from_digest([1; 32]), vec![0.0; 11], ticket);
     let error = answer.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the image has 11 values, expected 12");

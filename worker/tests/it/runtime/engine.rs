@@ -109,6 +109,7 @@ impl Engine for Double {
         // Blue, green, red.
         let images: Vec<(u8, Kind)> = batch
             .pixels
+            .values()
             .chunks_exact(SHAPE.iter().product())
             .map(|image| (image[0] as u8, Kind::of(image[2] as u8)))
             .collect();
