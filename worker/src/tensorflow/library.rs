@@ -124,7 +124,7 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
     let folder = find(settings)?;
     let cores =
         settings.cores.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    set_environment(&folder, settings.messages, cores);
+    set_environment(&folder, settings.messages);
     let version = probe(&folder.join(FILE))?;
     tensorflow::library::load()
         .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
@@ -163,7 +163,7 @@ fn usual_folders() -> Vec<PathBuf> {
 }
 
 #[expect(unsafe_code, reason = "the environment is the only way to tell the crate and the library")]
-fn set_environment(folder: &Path, messages: Messages, cores: usize) {
+fn set_environment(folder: &Path, messages: Messages) {
     let hidden = match messages {
         Messages::All => "0",
         Messages::Warnings => "1",
@@ -174,10 +174,8 @@ fn set_environment(folder: &Path, messages: Messages, cores: usize) {
     unsafe {
         std::env::set_var("TENSORFLOW_DIR", folder);
         std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
-        // The pool for runs over all cores: one thread walks the graph, these share each operation.
-        // Sessions have their own number, which is 1.
-        std::env::set_var("TF_NUM_INTEROP_THREADS", "1");
-        std::env::set_var("TF_NUM_INTRAOP_THREADS", cores.to_string());
+        // Each session has the threads that its configuration says, not those of the first one.
+        std::env::set_var("TF_OVERRIDE_GLOBAL_THREADPOOL", "1");
     }
 }
 

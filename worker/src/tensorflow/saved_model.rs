@@ -199,7 +199,8 @@ fn open(
     let scores = cast.finish()?.into();
     let session = session::open(&graph)?;
     prepare(&session, &graph, folder, meta)?;
-    Ok(Computation { session, graph, input, scores })
+    // Another session would hold its own copy of the variables.
+    Ok(Computation { session, wide: None, graph, input, scores })
 }
 
 /// An output of an operation of the graph.

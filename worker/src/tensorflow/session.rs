@@ -39,11 +39,14 @@ const TRIAL_TIME: Duration = Duration::from_millis(200);
 /// more images a second than sharing each operation among the cores, which then wait for one another
 /// between operations. A large batch that finds cores idle is cut and its parts run side by side. One that
 /// has too few images for that and finds all cores idle shares its operations among them, where that was
-/// measured to be quicker; clearly so, unless nobody else will want a core. All of this uses one session, and so one copy of the weights.
+/// measured to be quicker; clearly so, unless nobody else will want a core. That takes a session of its own, but the
+/// weights are there once: both sessions' variables share them.
 ///
 /// On a GPU a batch is one run.
 pub struct TensorflowEngine {
     session: Session,
+    /// Shares each operation among all cores.
+    wide: Option<Session>,
     input: Output,
     scores: Output,
     /// Sizes of an image.
@@ -64,6 +67,8 @@ pub struct TensorflowEngine {
 /// A session that has all it needs to run its graph.
 pub(super) struct Computation {
     pub(super) session: Session,
+    /// Another one for the same graph, which shares each operation among all cores.
+    pub(super) wide: Option<Session>,
     pub(super) graph: Graph,
     /// Takes float32, `[batch, height, width, channels]`.
     pub(super) input: Output,
@@ -98,10 +103,15 @@ impl TensorflowEngine {
         image: [usize; 3],
         classes: usize,
     ) -> Result<Self, EngineError> {
-        let session = open(&built.graph).map_err(failed)?;
-        assign(&session, built.variables)?;
-        let BuiltGraph { graph, input, scores, .. } = built;
-        Self::over(library, Computation { session, graph, input, scores }, image, classes)
+        let BuiltGraph { graph, input, scores, variables, .. } = built;
+        let session = open(&graph).map_err(failed)?;
+        let device = device(&session)?;
+        let wide = match device {
+            Device::Cpu if library.cores > 1 => Some(open_for(&graph, library.cores).map_err(failed)?),
+            Device::Cpu | Device::Gpu(_) => None,
+        };
+        assign(std::iter::once(&session).chain(&wide), variables)?;
+        Self::over(library, Computation { session, wide, graph, input, scores }, image, classes)
     }
 
     /// Runs a session once, so that TensorFlow optimizes its graph now.
@@ -114,7 +124,7 @@ impl TensorflowEngine {
         image: [usize; 3],
         classes: usize,
     ) -> Result<Self, EngineError> {
-        let Computation { session, graph, input, scores } = computation;
+        let Computation { session, wide, graph, input, scores } = computation;
         let device = device(&session)?;
         let cores = Cores::new(match device {
             Device::Cpu => library.cores,
@@ -123,6 +133,7 @@ impl TensorflowEngine {
         });
         let mut engine = Self {
             session,
+            wide,
             input,
             scores,
             image,
@@ -153,7 +164,7 @@ impl TensorflowEngine {
                 "the warm-up run gave the score {score}, expected finite numbers: the model's weights are damaged"
             )));
         }
-        if self.device == Device::Cpu && self.cores.all() > 1 {
+        if self.wide.is_some() {
             self.share_on_all_cores = self.measure_all_cores(pixels, scores)?;
         }
         Ok(())
@@ -234,20 +245,19 @@ impl TensorflowEngine {
 
     /// Computes the scores of some images in one run: of as many as there are places for, from the given one on.
     fn run(&self, images: (&Pixels, usize), values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
-        match (&self.device, spread) {
-            (Device::Cpu, Spread::AllCores) => {
-                let options = over_all_cores();
-                self.threads.over_all_cores(|| self.run_here(images, values, Some(options.bytes())))
+        match (&self.wide, spread) {
+            (Some(wide), Spread::AllCores) => {
+                self.threads.over_all_cores(|| self.run_in(wide, images, values))
             }
-            (Device::Cpu, Spread::OneCore) | (Device::Gpu(_), _) => self.run_here(images, values, None),
+            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.session, images, values),
         }
     }
 
-    fn run_here(
+    fn run_in(
         &self,
+        session: &Session,
         (pixels, first): (&Pixels, usize),
         values: &mut [f32],
-        options: Option<&[u8]>,
     ) -> Result<(), EngineError> {
         let [height, width, channels] = self.image.map(|size| size as u64);
         let images = values.len() / self.classes;
@@ -257,10 +267,7 @@ impl TensorflowEngine {
         let mut arguments = SessionRunArgs::new();
         arguments.add_feed(&self.input.operation, self.input.index, &input);
         let token = arguments.request_fetch(&self.scores.operation, self.scores.index);
-        if let Some(options) = options {
-            arguments.set_run_options(options);
-        }
-        self.session.run(&mut arguments).map_err(failed)?;
+        session.run(&mut arguments).map_err(failed)?;
         let output: Tensor<f32> = arguments.fetch(token).map_err(failed)?;
         if output.len() != values.len() {
             return Err(EngineError(format!(
@@ -310,31 +317,30 @@ fn images_of_a_run(images: usize, threads: usize) -> usize {
     images.div_ceil(runs).max(1)
 }
 
-/// Opens a session on a graph, which may not grow from here on.
+/// Opens a session on a graph, which may not grow from here on. Its operations are not shared among threads.
 pub(super) fn open(graph: &Graph) -> Result<Session, Status> {
+    open_for(graph, 1)
+}
+
+/// Opens a session that shares each operation among so many threads.
+fn open_for(graph: &Graph, threads: usize) -> Result<Session, Status> {
     let mut options = SessionOptions::new();
-    options.set_config(config().bytes())?;
+    options.set_config(config(threads).bytes())?;
     Session::new(&options, graph)
 }
 
 /// `ConfigProto`
-fn config() -> Message {
+fn config(threads: usize) -> Message {
     let gpu = Message::default().integer(4, 1); // allow_growth: leave room for other models and processes
     let experimental = Message::default()
         .integer(12, 1) // optimize_for_static_graph: the graph never grows, so its first form is not kept
         .integer(14, 1); // disable_output_partition_graphs: nor is another copy for debugging
     Message::default()
-        .integer(2, 1) // intra_op_parallelism_threads: an operation is not shared among threads
+        .integer(2, i64::try_from(threads).unwrap_or(1)) // intra_op_parallelism_threads: that share an operation
         .integer(5, -1) // inter_op_parallelism_threads: a run stays on the thread that asks for it
         .message(6, &gpu)
         .integer(7, 1) // allow_soft_placement: what a GPU cannot do, the CPU does
         .message(16, &experimental)
-}
-
-/// `RunOptions` of a run that gets threads from the pool that all runs of the process share; its size is
-/// set in `library`.
-fn over_all_cores() -> Message {
-    Message::default().message(8, &Message::default().integer(2, 1)) // experimental.use_run_handler_pool
 }
 
 fn device(session: &Session) -> Result<Device, EngineError> {
@@ -346,8 +352,12 @@ fn device(session: &Session) -> Result<Device, EngineError> {
     }))
 }
 
-/// Gives the variables their values. Ours are given up one by one as they become TensorFlow's.
-fn assign(session: &Session, variables: Vec<Variable>) -> Result<(), EngineError> {
+/// Gives the variables their values, of which all sessions share one copy: a variable keeps the tensor that it is fed.
+/// Ours are given up one by one as they become TensorFlow's.
+fn assign<'a>(
+    sessions: impl Iterator<Item = &'a Session>,
+    variables: Vec<Variable>,
+) -> Result<(), EngineError> {
     let own = |variable: Variable| {
         let shape = &variable.value.shape;
         let value = if variable.data_type == DataType::BFloat16 {
@@ -361,15 +371,18 @@ fn assign(session: &Session, variables: Vec<Variable>) -> Result<(), EngineError
     if variables.is_empty() {
         return Ok(());
     }
-    let mut arguments = SessionRunArgs::new();
-    for (feed, assign, value) in &variables {
-        match value {
-            Value::Single(value) => arguments.add_feed(&feed.operation, feed.index, value),
-            Value::Half(value) => arguments.add_feed(&feed.operation, feed.index, value),
+    for session in sessions {
+        let mut arguments = SessionRunArgs::new();
+        for (feed, assign, value) in &variables {
+            match value {
+                Value::Single(value) => arguments.add_feed(&feed.operation, feed.index, value),
+                Value::Half(value) => arguments.add_feed(&feed.operation, feed.index, value),
+            }
+            arguments.add_target(assign);
         }
-        arguments.add_target(assign);
+        session.run(&mut arguments).map_err(failed)?;
     }
-    session.run(&mut arguments).map_err(failed)
+    Ok(())
 }
 
 /// What a variable is given.

@@ -2,7 +2,7 @@
 //!
 //! oneDNN's operations are compiled for a shape when they first run, and TensorFlow keeps the outcome by thread: a
 //! thread of its own for each run would pay for that each time, a fifth of a run. What was compiled in a run on one core
-//! also stays on one core for ever, so runs over all cores have a thread to themselves.
+//! also stays on one core, so runs over all cores have a thread to themselves.
 
 use std::sync::{Arc, OnceLock};
 
