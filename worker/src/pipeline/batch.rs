@@ -5,7 +5,7 @@
 //!
 //! A batch starts as soon as a thread is free and either it is full or its first image has waited for
 //! [`BatchLimits::max_delay`], which is zero unless set. So an idle worker adds no delay, and a busy one
-//! makes larger batches the more waits. Of a batch for a CPU a thread takes its share and leaves the rest to the
+//! makes larger batches the more waits. Only images that are being decoded are waited for in any case, a moment at most. Of a batch for a CPU a thread takes its share and leaves the rest to the
 //! others, so that the images of one request are done at about the same time.
 
 mod company;
@@ -25,6 +25,10 @@ use crate::engine::{Engine, EngineError, Pixels};
 
 /// Images that a core computes at once: as many as its caches hold well what is between two operations.
 pub const LARGEST_SHARE_OF_A_CORE: usize = 4;
+
+/// How long images wait for others that are being decoded: those of one request come one shortly after the other, and
+/// as long as there are some, the cores have work.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// How large a batch may become and how long it may be waited for.
 #[derive(Debug, Clone, Copy)]
@@ -122,15 +126,15 @@ impl<T> Lanes<T> {
         self.lanes[index].waiting.push_back(Waiting { since: now, pixels, ticket });
     }
 
-    /// Decides for a thread that is free.
-    pub fn next(&mut self, now: Instant) -> Next<T> {
+    /// Decides for a thread that is free; so many images are being decoded.
+    pub fn next(&mut self, coming: usize, now: Instant) -> Next<T> {
         let limits = self.limits;
-        let due = |lane: &Lane<T>| lane.due(limits);
+        let due = |lane: &Lane<T>| lane.due(limits, coming);
         let Some(index) = self.lanes.iter().position(|lane| due(lane).is_some_and(|due| due <= now)) else {
             return self.lanes.iter().filter_map(due).min().map_or(Next::Idle, Next::WaitUntil);
         };
         let Some(mut lane) = self.lanes.remove(index) else { return Next::Idle };
-        let formed = lane.form(limits);
+        let formed = lane.form(limits, coming);
         self.lanes.push_back(lane);
         Next::Run(formed)
     }
@@ -151,21 +155,31 @@ impl<T> Lanes<T> {
 
 impl<T> Lane<T> {
     /// When its next batch may run; none while nothing waits, or while as many run as may.
-    fn due(&self, limits: BatchLimits) -> Option<Instant> {
+    fn due(&self, limits: BatchLimits, coming: usize) -> Option<Instant> {
         let oldest = self.waiting.front().filter(|_| self.running < self.calls.at_once)?;
-        let full = self.waiting.len() >= limits.max_images || self.released > 0;
-        Some(if full { oldest.since } else { oldest.since + limits.max_delay })
+        let (full, delay) = if limits.max_delay.is_zero() {
+            (self.waiting.len() >= self.share(self.waiting.len() + coming, limits), GATHERING)
+        } else {
+            (self.waiting.len() >= limits.max_images || self.released > 0, limits.max_delay)
+        };
+        Some(if full { oldest.since } else { oldest.since + delay })
+    }
+
+    /// How many of so many images a thread takes.
+    fn share(&self, images: usize, limits: BatchLimits) -> usize {
+        let share = images.div_ceil(self.calls.shares.max(1));
+        share.min(self.calls.largest_share).min(limits.max_images).max(1)
     }
 
     /// Takes the oldest images out.
-    fn form(&mut self, limits: BatchLimits) -> Formed<T> {
+    fn form(&mut self, limits: BatchLimits, coming: usize) -> Formed<T> {
         if limits.max_delay.is_zero() {
             self.released = self.waiting.len();
         } else if self.released == 0 {
             self.released = self.waiting.len().min(limits.max_images);
         }
-        let share = self.released.div_ceil(self.calls.shares.max(1)).min(self.calls.largest_share);
-        let images = share.min(limits.max_images).clamp(1, self.released);
+        let coming = if limits.max_delay.is_zero() { coming } else { 0 };
+        let images = self.share(self.released + coming, limits).min(self.released);
         self.released -= images;
         let mut formed = Formed {
             version: self.version.clone(),
@@ -248,12 +262,13 @@ impl Batcher {
     /// An image that will be submitted is on its way.
     #[must_use]
     pub fn announce(&self) -> Presence {
-        self.shared.company.enter(Instant::now())
+        self.shared.company.announce(Instant::now())
     }
 
     /// Puts an image in line for its model.
     pub fn submit(&self, version: &ModelVersion, pixels: impl Into<Pixels>, ticket: Ticket) {
-        let pixels = pixels.into();
+        let (pixels, mut ticket) = (pixels.into(), ticket);
+        ticket.presence.arrive();
         let expected = ticket.shape.iter().product::<usize>();
         if pixels.len() != expected {
             let problem = format!("the image has {} values, expected {expected}", pixels.len());
@@ -312,7 +327,7 @@ impl Shared {
                 return None;
             }
             let now = Instant::now();
-            let limit = match state.lanes.next(now) {
+            let limit = match state.lanes.next(self.company.coming(), now) {
                 Next::Run(formed) => return Some((formed, self.company.is_absent(now))),
                 Next::WaitUntil(moment) => Some(moment.saturating_duration_since(now)),
                 Next::Idle => None,
@@ -381,10 +396,10 @@ mod tests {
     fn without_a_delay_whatever_waits_runs_at_once() {
         let now = Instant::now();
         let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
-        assert_eq!(lanes.next(now), Next::Idle);
+        assert_eq!(lanes.next(0, now), Next::Idle);
         push(&mut lanes, 1, 0..1, now);
-        assert_eq!(tickets(lanes.next(now)), [0]);
-        assert_eq!(lanes.next(now), Next::Idle);
+        assert_eq!(tickets(lanes.next(0, now)), [0]);
+        assert_eq!(lanes.next(0, now), Next::Idle);
     }
 
     #[test]
@@ -392,10 +407,10 @@ mod tests {
         let now = Instant::now();
         let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
         push(&mut lanes, 1, 0..7, now);
-        assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
-        assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
+        assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
+        assert_eq!(tickets(lanes.next(0, now)), [3, 4, 5]);
         lanes.finished(&version(1));
-        assert_eq!(tickets(lanes.next(now)), [6]);
+        assert_eq!(tickets(lanes.next(0, now)), [6]);
     }
 
     #[test]
@@ -404,15 +419,15 @@ mod tests {
         let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
         push(&mut lanes, 1, 0..7, now);
         push(&mut lanes, 2, 10..11, now);
-        assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
-        assert_eq!(tickets(lanes.next(now)), [10]);
-        assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
-        assert_eq!(lanes.next(now), Next::Idle, "two of the first model run");
+        assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
+        assert_eq!(tickets(lanes.next(0, now)), [10]);
+        assert_eq!(tickets(lanes.next(0, now)), [3, 4, 5]);
+        assert_eq!(lanes.next(0, now), Next::Idle, "two of the first model run");
         lanes.finished(&version(2));
-        assert_eq!(lanes.next(now), Next::Idle);
+        assert_eq!(lanes.next(0, now), Next::Idle);
         push(&mut lanes, 1, 7..8, now);
         lanes.finished(&version(1));
-        assert_eq!(tickets(lanes.next(now)), [6, 7]);
+        assert_eq!(tickets(lanes.next(0, now)), [6, 7]);
     }
 
     #[test]
@@ -427,11 +442,31 @@ mod tests {
                 let (pixels, ticket) = (vec![f32::from(number)].into(), number);
                 lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
             }
-            let formed: Vec<Vec<u8>> = batches.iter().map(|_| tickets(lanes.next(now))).collect();
+            let formed: Vec<Vec<u8>> = batches.iter().map(|_| tickets(lanes.next(0, now))).collect();
             assert_eq!(formed.iter().map(Vec::len).collect::<Vec<_>>(), batches, "{waiting} wait");
             let in_order: Vec<u8> = (0..).take(batches.iter().sum()).collect();
             assert_eq!(formed.concat(), in_order, "{waiting} wait");
         }
+    }
+
+    #[test]
+    fn what_is_being_decoded_is_waited_for_a_moment_if_it_makes_a_larger_share() {
+        let now = Instant::now();
+        let calls = Calls { at_once: usize::MAX, shares: 2, largest_share: 4 };
+        let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO });
+        let push = |lanes: &mut Lanes<u8>, number: u8| {
+            let (pixels, ticket) = (vec![f32::from(number)].into(), number);
+            lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
+        };
+        push(&mut lanes, 0);
+        assert_eq!(lanes.next(7, now), Next::WaitUntil(now + GATHERING));
+        (1..4).for_each(|number| push(&mut lanes, number));
+        assert_eq!(tickets(lanes.next(4, now)), [0, 1, 2, 3]);
+        push(&mut lanes, 4);
+        assert_eq!(lanes.next(2, now), Next::WaitUntil(now + GATHERING));
+        assert_eq!(tickets(lanes.next(2, now + GATHERING)), [4]);
+        push(&mut lanes, 5);
+        assert_eq!(tickets(lanes.next(1, now)), [5], "the other one is the other thread's share");
     }
 
     #[test]
@@ -444,12 +479,12 @@ mod tests {
             lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
         };
         (0..3).for_each(|number| push(&mut lanes, number, now + Duration::from_millis(u64::from(number))));
-        assert_eq!(lanes.next(now), Next::WaitUntil(now + LIMITS.max_delay));
+        assert_eq!(lanes.next(0, now), Next::WaitUntil(now + LIMITS.max_delay));
         let due = now + LIMITS.max_delay;
-        assert_eq!(tickets(lanes.next(due)), [0, 1]);
+        assert_eq!(tickets(lanes.next(0, due)), [0, 1]);
         push(&mut lanes, 3, due);
-        assert_eq!(tickets(lanes.next(due)), [2]);
-        assert_eq!(lanes.next(due), Next::WaitUntil(due + LIMITS.max_delay), "the last one came after it");
+        assert_eq!(tickets(lanes.next(0, due)), [2]);
+        assert_eq!(lanes.next(0, due), Next::WaitUntil(due + LIMITS.max_delay), "the last one came after it");
     }
 
     #[test]
@@ -465,10 +500,10 @@ mod tests {
         push(&mut lanes, 1, 0..1, now);
         push(&mut lanes, 1, 1..2, now + Duration::from_millis(9));
         assert_eq!(
-            lanes.next(now + Duration::from_millis(9)),
+            lanes.next(0, now + Duration::from_millis(9)),
             Next::WaitUntil(now + Duration::from_millis(10))
         );
-        assert_eq!(tickets(lanes.next(now + Duration::from_millis(10))), [0, 1]);
+        assert_eq!(tickets(lanes.next(0, now + Duration::from_millis(10))), [0, 1]);
     }
 
     #[test]
@@ -476,8 +511,8 @@ mod tests {
         let now = Instant::now();
         let mut lanes = Lanes::new(LIMITS);
         push(&mut lanes, 1, 0..4, now);
-        assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
-        assert_eq!(lanes.next(now), Next::WaitUntil(now + Duration::from_millis(10)));
+        assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
+        assert_eq!(lanes.next(0, now), Next::WaitUntil(now + Duration::from_millis(10)));
     }
 
     #[test]
@@ -487,13 +522,13 @@ mod tests {
         push(&mut lanes, 1, 0..7, now);
         push(&mut lanes, 2, 10..12, now);
         push(&mut lanes, 1, 7..8, now);
-        assert_eq!(tickets(lanes.next(now)), [0, 1, 2]);
-        assert_eq!(tickets(lanes.next(now)), [10, 11]);
-        assert_eq!(tickets(lanes.next(now)), [3, 4, 5]);
+        assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
+        assert_eq!(tickets(lanes.next(0, now)), [10, 11]);
+        assert_eq!(tickets(lanes.next(0, now)), [3, 4, 5]);
         lanes.finished(&version(1));
         push(&mut lanes, 2, 12..13, now);
-        assert_eq!(tickets(lanes.next(now)), [12]);
-        assert_eq!(tickets(lanes.next(now)), [6, 7]);
+        assert_eq!(tickets(lanes.next(0, now)), [12]);
+        assert_eq!(tickets(lanes.next(0, now)), [6, 7]);
     }
 
     #[test]
@@ -502,7 +537,7 @@ mod tests {
         let mut lanes = Lanes::new(LIMITS);
         push(&mut lanes, 1, 0..1, now);
         push(&mut lanes, 2, 10..13, now);
-        assert_eq!(tickets(lanes.next(now)), [10, 11, 12]);
-        assert_eq!(lanes.next(now), Next::WaitUntil(now + Duration::from_millis(10)));
+        assert_eq!(tickets(lanes.next(0, now)), [10, 11, 12]);
+        assert_eq!(lanes.next(0, now), Next::WaitUntil(now + Duration::from_millis(10)));
     }
 }

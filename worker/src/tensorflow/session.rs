@@ -165,6 +165,8 @@ impl TensorflowEngine {
             )));
         }
         if self.wide.is_some() {
+            // The second session's needs do not come on top of the first one's.
+            memory::give_back();
             self.share_on_all_cores = self.measure_all_cores(pixels, scores)?;
         }
         Ok(())
