@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Further measurements of the service, each beside what it is told by:
 
+    bench/measures.py latency   one image at a time, beside TensorFlow's bare run of it
     bench/measures.py api       request bytes a second and core, from the socket to the broker and back
     bench/measures.py scaling   1 to 4 workers whose engine sleeps
     bench/measures.py swap      throughput and latency while models are swapped, beside a quiet server's
@@ -28,8 +29,8 @@ MIB = 2**20
 
 def say(name, **figures):
     """Prints one line."""
-    shown = ", ".join(f"{key.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else
-                      f"{key.replace('_', ' ')} {value}" for key, value in figures.items())
+    shown = ", ".join(f"{key.replace('_', ' ').strip()} {value:.3g}" if isinstance(value, float) else
+                      f"{key.replace('_', ' ').strip()} {value}" for key, value in figures.items())
     print(f"{name:28} {shown}", flush=True)
 
 
@@ -37,6 +38,25 @@ def request_of(size, images):
     """A request with so many images of this many bytes, which nobody decodes."""
     encoded = base64.b64encode(os.urandom(size)).decode()
     return json.dumps({"images": [{"image_id": n, "img_base64": encoded} for n in range(images)]}).encode()
+
+
+def latency(_):
+    for architecture in ("MobileNetV2", "ResNet50"):
+        package = servers.make_package(architecture)
+        body = servers.request_body(package, 1)
+        with servers.raw_limit(package) as raw, servers.one_process(package) as server:
+            driver.load(server.url, body, 1, 1)
+            rounds = []
+            for _ in range(7):
+                server.freeze()
+                bare = min(raw.measure(1, 1, spread, 1.2)["p50_ms"] for spread in ("one", "all"))
+                server.thaw()
+                figures, _ = driver.load(server.url, body, 1, 1.5)
+                rounds.append((driver.quantile(figures.milliseconds, 0.5), bare, figures.failed))
+            served, bare, failed = zip(*rounds)
+            ratios = sorted(a / b for a, b in zip(served, bare))
+            say(f"{architecture}, one image", p50_ms=statistics.median(served), bare_ms=statistics.median(bare),
+                ratio=statistics.median(ratios), from_=ratios[0], to=ratios[-1], failed=sum(failed))
 
 
 def api(_):
@@ -170,7 +190,7 @@ def soak(options):
             not_answered=report["sent"] - report["answered"], middle_MiB=first, last_MiB=last, growth=last / first)
 
 
-MEASURES = {one.__name__: one for one in (api, scaling, swap, idle, loading, soak)}
+MEASURES = {one.__name__: one for one in (latency, api, scaling, swap, idle, loading, soak)}
 
 
 def main():

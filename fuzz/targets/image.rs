@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(image) => {
             assert_eq!(image.pixels.len(), image.height * image.width * 3);
             if let Ok(values) = preprocess(image, way) {
-                assert!(values.iter().all(|value| value.is_finite()), "a value is not finite");
+                assert!(values.values().iter().all(|value| value.is_finite()), "a value is not finite");
             }
         }
         Err(error) => assert!(!error.detail.is_empty(), "an error without words"),

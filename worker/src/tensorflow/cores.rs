@@ -22,10 +22,6 @@ impl Cores {
         Self { all, free: Mutex::new(all), returned: Condvar::new() }
     }
 
-    pub(super) fn all(&self) -> usize {
-        self.all
-    }
-
     /// Every permit, if nobody else has one.
     pub(super) fn take_all_if_idle(&self) -> Option<Share<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);

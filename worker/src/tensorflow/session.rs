@@ -21,26 +21,22 @@ use crate::pipeline::batch::LARGEST_SHARE_OF_A_CORE;
 /// against 8, and 4 are as quick as 8.
 const MAX_RUN: usize = LARGEST_SHARE_OF_A_CORE;
 
-/// Images that find all cores idle run over all of them only where that takes less than this part of the time on one
-/// core, since nobody else can compute meanwhile.
-const WORTH_ALL_CORES: f64 = 0.8;
-
-/// The same where nobody else is about to.
-const WORTH_ALL_CORES_ALONE: f64 = 0.95;
+/// An image that is alone runs over all cores only where that takes less than this part of the time on one core: less
+/// than is won by chance.
+const WORTH_ALL_CORES: f64 = 0.85;
 
 /// How often one image is tried on one core and on all: as often as the time allows.
 const FEWEST_TRIALS: usize = 3;
 const MOST_TRIALS: usize = 10;
-const TRIAL_TIME: Duration = Duration::from_millis(200);
+const TRIAL_TIME: Duration = Duration::from_millis(100);
 
 /// A model that is ready to compute.
 ///
 /// On a CPU a run stays on one thread, and as many runs go side by side as there are cores: that gives
 /// more images a second than sharing each operation among the cores, which then wait for one another
-/// between operations. A large batch that finds cores idle is cut and its parts run side by side. One that
-/// has too few images for that and finds all cores idle shares its operations among them, where that was
-/// measured to be quicker; clearly so, unless nobody else will want a core. That takes a session of its own, but the
-/// weights are there once: both sessions' variables share them.
+/// between operations. A large batch that finds cores idle is cut and its parts run side by side. An image that is
+/// alone shares its operations among all cores, where that was measured to be quicker. That takes a session of its own,
+/// but the weights are there once: both sessions' variables share them.
 ///
 /// On a GPU a batch is one run.
 pub struct TensorflowEngine {
@@ -56,7 +52,7 @@ pub struct TensorflowEngine {
     device: Device,
     cores: Cores,
     threads: Threads,
-    /// What part of its time on one core a lone image takes on all.
+    /// What part of its time on one core an image takes on all.
     share_on_all_cores: f64,
     // After the session, which computes with it.
     _graph: Graph,
@@ -175,23 +171,26 @@ impl TensorflowEngine {
     /// What part of its time on one core an image takes on all. Large operations gain from more cores; small
     /// ones lose more by waiting for each other than they gain.
     fn measure_all_cores(&self, pixels: &Pixels, scores: &mut [f32]) -> Result<f64, EngineError> {
-        // The first run over all cores starts their threads.
+        let one = self.quickest(pixels, scores, Spread::OneCore)?;
+        // In this order, since threads that share operations look for more of them for a while. The first run starts them.
         self.run((pixels, 0), scores, Spread::AllCores)?;
-        let begin = Instant::now();
-        let [mut one, mut all] = [Duration::MAX; 2];
-        // In turns, and the best of each: what else the machine does hits both, and not every time.
+        let all = self.quickest(pixels, scores, Spread::AllCores)?;
+        tracing::debug!(?one, ?all, "measured one image on one core and on all");
+        Ok(all.as_secs_f64() / one.as_secs_f64().max(f64::MIN_POSITIVE))
+    }
+
+    /// The shortest of some runs: what else the machine does only adds to them.
+    fn quickest(&self, pixels: &Pixels, scores: &mut [f32], spread: Spread) -> Result<Duration, EngineError> {
+        let (begin, mut best) = (Instant::now(), Duration::MAX);
         for round in 0..MOST_TRIALS {
             if round >= FEWEST_TRIALS && begin.elapsed() > TRIAL_TIME {
                 break;
             }
-            for (spread, best) in [(Spread::OneCore, &mut one), (Spread::AllCores, &mut all)] {
-                let run_began = Instant::now();
-                self.run((pixels, 0), scores, spread)?;
-                *best = run_began.elapsed().min(*best);
-            }
+            let run_began = Instant::now();
+            self.run((pixels, 0), scores, spread)?;
+            best = best.min(run_began.elapsed());
         }
-        tracing::debug!(?one, ?all, "measured one image on one core and on all");
-        Ok(all.as_secs_f64() / one.as_secs_f64().max(f64::MIN_POSITIVE))
+        Ok(best)
     }
 
     /// Height, width and channels of the images that it takes.
@@ -287,9 +286,9 @@ impl Engine for TensorflowEngine {
     fn predict(&self, batch: &Batch) -> Result<Scores, EngineError> {
         self.check(batch)?;
         let mut values = vec![0.0; batch.images * self.classes];
-        let few = batch.images * 2 <= self.cores.all();
-        let worth = if batch.alone { WORTH_ALL_CORES_ALONE } else { WORTH_ALL_CORES };
-        let lone = if few && self.share_on_all_cores < worth { self.cores.take_all_if_idle() } else { None };
+        let lone = (batch.alone && self.share_on_all_cores < WORTH_ALL_CORES)
+            .then(|| self.cores.take_all_if_idle())
+            .flatten();
         match (&self.device, lone) {
             (Device::Cpu, Some(_all)) => self.run((&batch.pixels, 0), &mut values, Spread::AllCores)?,
             (Device::Cpu, None) => {
