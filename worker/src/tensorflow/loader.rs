@@ -7,7 +7,7 @@ use common::package::{ModelConfig, ModelFormat, Package, Precision};
 use super::fusion::fuse;
 use super::graph::{self, BuiltGraph, NodeShape, show};
 use super::library::{Convolutions, Library, LibraryError, Settings, open};
-use super::session::TensorflowEngine;
+use super::session::{TensorflowEngine, Wide};
 use super::{outputs, saved_model};
 use crate::engine::{Engine, EngineLoader, LoadError};
 use crate::keras::layers::Layer;
@@ -71,7 +71,7 @@ fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<T
         Some(built) if problems.is_empty() => {
             drop(model);
             let classes = config.postprocessing.outputs();
-            TensorflowEngine::new(library, built, image, classes)
+            TensorflowEngine::new(library, built, image, classes, Wide::IfQuicker)
                 .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
         }
         _ => Err(LoadError::Unservable(problems)),
@@ -127,7 +127,8 @@ fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<Stri
     outputs::misfit(name, built.shapes.get(output)?, labels)
 }
 
-/// The model's engine without a package's config: for images of this shape, whatever its one output is.
+/// The model's engine without a package's config: for images of this shape, whatever its one output is. It can run
+/// over all cores, quicker or not.
 ///
 /// # Errors
 /// Everything that is wrong with it, as [`LoadError::Unservable`].
@@ -148,7 +149,7 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
         LoadError::Unservable(vec!["the size of the model's output is not known before a run".to_owned()])
     })?;
     drop(model);
-    TensorflowEngine::new(library, built, image, classes)
+    TensorflowEngine::new(library, built, image, classes, Wide::Always)
         .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
 }
 

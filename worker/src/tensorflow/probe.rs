@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::graph;
 use super::library::{Convolutions, Library};
-use super::session::{Spread, TensorflowEngine};
+use super::session::{Spread, TensorflowEngine, Wide};
 use crate::engine::{Batch, Engine as _, EngineError};
 use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
 use crate::keras::{Model, Node, Tensor};
@@ -35,7 +35,7 @@ fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, Engin
     let image = [1, 1, 1];
     let built = graph::build(&three_convolutions(), Some(image), convolutions)
         .map_err(|faults| EngineError(faults.join("; ")))?;
-    let engine = TensorflowEngine::new(library, built, image, 1)?;
+    let engine = TensorflowEngine::new(library, built, image, 1, Wide::IfQuicker)?;
     let scores = engine.run_bare(&Batch::new(1, image, vec![2.0]), Spread::OneCore)?;
     Ok(engine.device() == "cpu" && scores.values == [4.0])
 }

@@ -27,7 +27,7 @@ use self::operations::{Kinds, objection};
 use self::signature::place;
 pub use self::signature::{Element, Signature, TensorInfo};
 use super::library::Library;
-use super::session::{self, Computation, TensorflowEngine};
+use super::session::{self, Computation, TensorflowEngine, Wide};
 use crate::engine::LoadError;
 
 /// The file in the folder.
@@ -93,7 +93,8 @@ pub(super) fn load(library: &Library, package: &Package) -> Result<TensorflowEng
     opened
         .map_err(|Refused(reason)| reason)
         .and_then(|computation| {
-            TensorflowEngine::over(library, computation, image, classes).map_err(|error| error.to_string())
+            TensorflowEngine::over(library, computation, image, classes, Wide::IfQuicker)
+                .map_err(|error| error.to_string())
         })
         .map_err(unservable)
 }

@@ -72,6 +72,15 @@ pub(super) struct Computation {
     pub(super) scores: Output,
 }
 
+/// When an engine has a session for runs over all cores, which takes as much memory as the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wide {
+    /// Wherever there are several cores.
+    Always,
+    /// Where it was measured to be quicker for one image.
+    IfQuicker,
+}
+
 /// What a session found to compute on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Device {
@@ -98,6 +107,7 @@ impl TensorflowEngine {
         built: BuiltGraph,
         image: [usize; 3],
         classes: usize,
+        kept: Wide,
     ) -> Result<Self, EngineError> {
         let BuiltGraph { graph, input, scores, variables, .. } = built;
         let session = open(&graph).map_err(failed)?;
@@ -107,7 +117,8 @@ impl TensorflowEngine {
             Device::Cpu | Device::Gpu(_) => None,
         };
         assign(std::iter::once(&session).chain(&wide), variables)?;
-        Self::over(library, Computation { session, wide, graph, input, scores }, image, classes)
+        let computation = Computation { session, wide, graph, input, scores };
+        Self::over(library, computation, image, classes, kept)
     }
 
     /// Runs a session once, so that TensorFlow optimizes its graph now.
@@ -119,6 +130,7 @@ impl TensorflowEngine {
         computation: Computation,
         image: [usize; 3],
         classes: usize,
+        kept: Wide,
     ) -> Result<Self, EngineError> {
         let Computation { session, wide, graph, input, scores } = computation;
         let device = device(&session)?;
@@ -145,6 +157,9 @@ impl TensorflowEngine {
         let pixels = Pixels::Levels { levels, factor: 255.0 };
         let mut scores = vec![0.0; classes];
         engine.warm_up(&pixels, &mut scores)?;
+        if kept == Wide::IfQuicker && engine.share_on_all_cores >= WORTH_ALL_CORES {
+            engine.wide = None;
+        }
         memory::give_back();
         // What of all that is needed to compute is fetched again now, and not by the first request.
         for spread in [Spread::OneCore, Spread::AllCores] {
@@ -197,6 +212,12 @@ impl TensorflowEngine {
     #[must_use]
     pub fn image(&self) -> [usize; 3] {
         self.image
+    }
+
+    /// Whether runs over all cores differ from those on one.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.wide.is_some()
     }
 
     /// Computes one run as it comes, neither cut nor queued behind others: the bare speed of the library.

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use common::ids::ModelName;
-use common::package::{Catalog, Package};
+use common::package::{Catalog, ModelFormat, Package};
 use tempfile::TempDir;
 use worker::engine::{Batch, Engine, LoadError};
 use worker::keras::layers::{Activation, Dense, Edges, Interpolation, Layer};
@@ -43,9 +43,11 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     let [_, folder] = fixtures("cnn");
     let input = npy::read(&folder.join("input.npy")).unwrap();
     let expected = npy::read(&folder.join("scores.npy")).unwrap();
-    let (_folder, package) = package(None, None);
-    let engine = worker::tensorflow::load(library(), &package).unwrap();
-    let batch = Batch::new(input.shape[0], engine.image(), input.values);
+    let model = worker::keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
+    let image = input.shape[1..].try_into().unwrap();
+    let engine = worker::tensorflow::engine(library(), model, image).unwrap();
+    assert!(engine.is_wide() || library().cores == 1);
+    let batch = Batch::new(input.shape[0], image, input.values);
     for spread in [Spread::OneCore, Spread::AllCores] {
         let scores = engine.run_bare(&batch, spread).unwrap();
         let difference = largest_difference(&scores.values, &expected.values);
