@@ -21,7 +21,7 @@ use crate::tensorflow;
 #[group(id = "worker")]
 pub struct Config {
     /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32). A GPU gains from more,
-    /// as far as its memory reaches; a CPU is as fast with 8.
+    /// as far as its memory reaches; each core of a CPU takes two of them at a time.
     #[arg(long, env = "WORKER_MAX_BATCH_SIZE", default_value = "32")]
     pub max_batch_size: NonZeroUsize,
 

@@ -23,8 +23,9 @@ use self::company::Company;
 pub use self::company::Presence;
 use crate::engine::{Engine, EngineError, Pixels};
 
-/// Images that a core computes at once: as many as its caches hold well what is between two operations.
-pub const LARGEST_SHARE_OF_A_CORE: usize = 4;
+/// Images that a core computes at once. Two share one reading of the weights; of more, what is between two operations
+/// does not stay in the core's caches, and others wait longer.
+pub const LARGEST_SHARE_OF_A_CORE: usize = 2;
 
 /// How long images wait for others that are being decoded: those of one request come one shortly after the other, and
 /// as long as there are some, the cores have work.
@@ -490,7 +491,7 @@ mod tests {
     #[test]
     fn a_gpu_gets_all_that_waits_and_a_core_its_share() {
         assert_eq!(calls("gpu:0", 8), Calls { at_once: 2, shares: 1, largest_share: usize::MAX });
-        assert_eq!(calls("cpu", 8), Calls { at_once: usize::MAX, shares: 8, largest_share: 4 });
+        assert_eq!(calls("cpu", 8), Calls { at_once: usize::MAX, shares: 8, largest_share: 2 });
     }
 
     #[test]
