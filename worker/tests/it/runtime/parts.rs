@@ -34,8 +34,12 @@ async fn one_bad_image_does_not_spoil_its_batch() {
     let bench = Bench::new().await;
     let (engine, _ears) = Double::new();
     // Nothing runs before the four that can be decoded are together; then a core takes two at a time.
-    let arguments =
-        ["--inference-threads=1", "--max-batch-size=4", "--max-queue-delay-microseconds=60000000"];
+    let arguments = [
+        "--decode-threads=1",
+        "--inference-threads=1",
+        "--max-batch-size=4",
+        "--max-queue-delay-microseconds=60000000",
+    ];
     let worker = bench.worker(&engine, &arguments);
     let images = vec![
         png(Kind::Normal, 1),
