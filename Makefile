@@ -63,7 +63,7 @@ check:
 	@$(STEP) 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
 	@$(STEP) 'documentation' env RUSTDOCFLAGS='$(DOC_FLAGS)' cargo doc --workspace --no-deps --locked
 	@$(STEP) 'dependencies' tools/cargo_deny.sh
-	@$(STEP) 'house rules' cargo test --workspace --locked --test it -- architecture
+	@$(STEP) 'house rules' cargo test --workspace --locked --test it -- architecture::
 
 # Everything that bench/ times.
 release: tensorflow
