@@ -99,17 +99,6 @@ impl RabbitMqBroker {
         })
     }
 
-    async fn start_consumer(&self, link: &Link, prefetch: u16) -> Result<RabbitMqConsumer, BrokerError> {
-        let channel = link.connection.create_channel().await.map_err(unavailable)?;
-        channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await.map_err(unavailable)?;
-        let options = BasicConsumeOptions::default();
-        let stream = channel
-            .basic_consume(self.topology.parts.as_str().into(), "".into(), options, FieldTable::default())
-            .await
-            .map_err(unavailable)?;
-        Ok(RabbitMqConsumer::new(channel, stream, Arc::clone(&self.publisher), Arc::clone(&self.topology)))
-    }
-
     async fn start_listener(&self, link: &Link) -> Result<RabbitMqListener, BrokerError> {
         let channel = link.connection.create_channel().await.map_err(unavailable)?;
         // One queue a listener, gone with it.
@@ -133,6 +122,26 @@ impl RabbitMqBroker {
     }
 }
 
+async fn start_consumer(
+    link: Arc<Link>,
+    prefetch: u16,
+    publisher: Arc<Publisher>,
+    topology: Arc<Topology>,
+) -> Result<RabbitMqConsumer, BrokerError> {
+    let channel = link.connection.create_channel().await.map_err(unavailable)?;
+    channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await.map_err(unavailable)?;
+    let stream = channel
+        .basic_consume(
+            topology.parts.as_str().into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+        .map_err(unavailable)?;
+    Ok(RabbitMqConsumer::new(channel, stream, publisher, topology))
+}
+
 #[async_trait]
 impl Broker for RabbitMqBroker {
     async fn ping(&self) -> Result<(), BrokerError> {
@@ -147,7 +156,15 @@ impl Broker for RabbitMqBroker {
     }
 
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError> {
-        let consumer = self.on_link(|link| async move { self.start_consumer(&link, prefetch).await }).await?;
+        let consumer = self
+            .on_link(|link| {
+                let (publisher, topology) = (Arc::clone(&self.publisher), Arc::clone(&self.topology));
+                // A task of its own: a subscription whose caller gave up while it was made would hold parts that
+                // nobody takes. So it is made, and ends because nobody wants it.
+                let starting = tokio::spawn(start_consumer(link, prefetch, publisher, topology));
+                async move { starting.await.unwrap_or_else(|_| Err(no_answer())) }
+            })
+            .await?;
         Ok(Box::new(consumer))
     }
 
