@@ -28,6 +28,7 @@ use crate::engine::{Engine, EngineError, Pixels};
 /// Images that a core computes at once. Two share one reading of the weights; of more, what is between two operations
 /// does not stay in the core's caches, and others wait longer.
 pub const LARGEST_SHARE_OF_A_CORE: usize = 2;
+
 /// How large a batch may become and how long it may be waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {

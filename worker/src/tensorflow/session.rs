@@ -162,8 +162,9 @@ impl TensorflowEngine {
         }
         memory::give_back();
         // What of all that is needed to compute is fetched again now, and not by the first request.
-        for spread in [Spread::OneCore, Spread::AllCores] {
-            engine.run((&pixels, 0), &mut scores, spread)?;
+        engine.run((&pixels, 0), &mut scores, Spread::OneCore)?;
+        if engine.is_wide() {
+            engine.run((&pixels, 0), &mut scores, Spread::AllCores)?;
         }
         Ok(engine)
     }
