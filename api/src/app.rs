@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::KeyRing;
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::predict::pin::LastSeen;
 use crate::rollout::Coordinator;
 
 /// What every handler shares.
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub keys: KeyRing,
     /// Memory for request bodies.
     pub budget: Budget,
+    /// The fleet's state as this process saw it last.
+    pub last_seen: LastSeen,
     /// Runs the swaps.
     pub coordinator: Arc<Coordinator>,
     /// Cancelled when the process is told to stop.

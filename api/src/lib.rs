@@ -38,6 +38,7 @@ use crate::app::App;
 use crate::auth::KeyRing;
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::predict::pin::LastSeen;
 use crate::rollout::Coordinator;
 use crate::server::ServerLimits;
 
@@ -103,6 +104,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken)
         metrics,
         keys,
         budget,
+        last_seen: LastSeen::default(),
         coordinator,
         stop: stop.clone(),
     });

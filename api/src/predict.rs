@@ -20,8 +20,8 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use common::ids::JobId;
 use common::messages::Idempotency;
+use common::store::Watch;
 use common::telemetry::api_names;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -147,15 +147,16 @@ pub(crate) async fn create(
         PartLimits { max_images: app.config.part_max_images, max_bytes: app.config.part_max_bytes };
     let pieces = split(images, part_limits);
     count_rejected(&pieces);
-    let model = pin::pin(&app, asked).await?;
+    let pin = pin::pin(&app, asked.as_ref()).await?;
     if let Some(errors) = pieces.hopeless() {
         return Err(nothing_classified(errors.into_iter().map(|(id, error)| rejected(id, error)).collect()));
     }
-    let submission = Submission { pieces, model, top_k: query.top_k, idempotency, trace, reserved };
-    let job = submit(&app, submission).await?;
+    let submission = Submission { pieces, asked, pin, top_k: query.top_k, idempotency, trace, reserved };
+    let watch = submit(&app, submission).await?;
+    let job = watch.job();
     let preference = Preference::of(&parts.headers);
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
-    let mut response = tell(&app, job, &waiting).await.map_err(|error| still_there(error, job))?;
+    let mut response = tell(&app, watch, &waiting).await.map_err(|error| still_there(error, job))?;
     if preference != Preference::default()
         && let Ok(value) = HeaderValue::from_str(&waiting.applied)
     {
@@ -186,7 +187,7 @@ pub(crate) async fn read(
     let job = id.job_id()?;
     let asked = query.wait.map(Duration::from_secs).or(Preference::of(&headers).wait);
     let waiting = Waiting::of(app.capped(asked.unwrap_or_default()));
-    tell(&app, job, &waiting).await
+    tell(&app, app.store.watch(job), &waiting).await
 }
 
 /// Gives a prediction up: what has not run is not run any more, the rest is forgotten.
@@ -204,11 +205,12 @@ pub(crate) async fn delete(State(app): State<Arc<App>>, id: Segment) -> Result<S
 }
 
 /// Waits for a job and tells how it stands then.
-async fn tell(app: &App, job: JobId, waiting: &Waiting) -> Result<Response, ApiError> {
+async fn tell(app: &App, watch: Watch, waiting: &Waiting) -> Result<Response, ApiError> {
+    let job = watch.job();
     let found = if waiting.limit.is_zero() {
         app.store.job(job).await?
     } else {
-        match app.patiently(app.store.wait(job, waiting.limit)).await {
+        match app.patiently(app.store.wait(watch, waiting.limit)).await {
             Some(found) => found?,
             None => app.store.job(job).await?,
         }

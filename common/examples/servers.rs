@@ -1,15 +1,18 @@
-//! Starts a RabbitMQ and a Redis on free ports with folders of their own, prints their addresses as a
-//! line of JSON, and ends them when it is told to stop or its standard input closes.
+//! Starts a RabbitMQ and a Redis on free ports with folders of their own, set up as in docker-compose.yml,
+//! prints their addresses as a line of JSON, and ends them when it is told to stop or its standard input
+//! closes.
 
 use std::io::Read as _;
 
-use common::testing::{RabbitMqServer, RedisServer};
+use common::testing::{Durability, RabbitMqServer, RedisServer};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = common::program::stop_on_signals()?;
-    let (rabbitmq, redis) =
-        tokio::task::spawn_blocking(|| (RabbitMqServer::start(), RedisServer::start())).await?;
+    let (rabbitmq, redis) = tokio::task::spawn_blocking(|| {
+        (RabbitMqServer::start(), RedisServer::start_with(Durability::EverySecond))
+    })
+    .await?;
     let addresses = serde_json::json!({"rabbitmq": rabbitmq.url(), "redis": redis.url()});
     #[expect(clippy::print_stdout, reason = "the line is what the caller waits for")]
     {

@@ -12,6 +12,9 @@ use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 pub mod contract;
 pub mod in_memory;
 pub mod redis;
+mod watch;
+
+pub use watch::Watch;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -35,6 +38,8 @@ pub enum Acceptance {
     InProgress(JobId),
     /// The idempotency key belongs to another request.
     OtherRequest,
+    /// The fleet's state has another revision than was named: choose the model anew.
+    FleetChanged,
 }
 
 /// Whether anybody still wants a part.
@@ -68,7 +73,9 @@ pub struct Revised<T> {
 ///
 /// # Contract
 ///
-/// - `put_job` either stores the whole record and claims its idempotency key, or changes nothing.
+/// - `put_job` either stores the whole record and claims its idempotency key, or changes nothing. It stores
+///   nothing new under another revision of the fleet's state than the one named: whoever remembers the
+///   state need not ask whether it is still true.
 /// - A part's first result stays; every later one is ignored. When the last missing result arrives, the
 ///   job is finished and everybody who waits for it wakes, in whichever process.
 /// - A job that has ended stays as it is, also when its deadline ended it and a result comes late; only
@@ -80,13 +87,15 @@ pub struct Revised<T> {
 /// - A worker's report lasts `ttl`.
 /// - Every call ends within a bounded time, also while the store is away; `wait` and `job` never take a
 ///   finished job for an unfinished one because a wake-up was missed.
+/// - A watch does not miss the end of its job, unless the job had ended before the watch began and it was
+///   said to be of a new one.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// Stores a new job.
-    async fn put_job(&self, record: &JobRecord) -> Result<Acceptance, StoreError>;
+    /// Stores a new job whose model was chosen from this revision of the fleet's state.
+    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError>;
 
     /// Notes that all parts of a job with an idempotency key are safely queued.
     async fn confirm_job(&self, job: JobId) -> Result<(), StoreError>;
@@ -94,8 +103,11 @@ pub trait Store: Send + Sync + 'static {
     /// Looks a job up.
     async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError>;
 
-    /// Waits until a job is finished, at most this long, and looks it up.
-    async fn wait(&self, job: JobId, limit: Duration) -> Result<Option<Job>, StoreError>;
+    /// Watches a job from now on; it need not be known yet.
+    fn watch(&self, job: JobId) -> Watch;
+
+    /// Waits until the watched job is finished, at most this long, and looks it up.
+    async fn wait(&self, watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError>;
 
     /// Forgets a job: parts that were not begun are not wanted any more. Whether it was known.
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError>;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use crate::broker::rabbitmq::read_message;
 pub use process::{Lair, Process};
 pub use rabbitmq::RabbitMqServer;
-pub use redis::RedisServer;
+pub use redis::{Durability, RedisServer};
 
 mod process;
 mod rabbitmq;

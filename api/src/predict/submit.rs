@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::broker::BrokerError;
-use common::ids::{JobId, WorkerId};
+use common::ids::{JobId, ModelName, WorkerId};
 use common::messages::{
-    Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, PinnedModel, StageTimes, Timestamp,
-    WIRE_VERSION,
+    Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, StageTimes, Timestamp, WIRE_VERSION,
 };
-use common::store::Acceptance;
+use common::store::{Acceptance, Watch};
 use common::telemetry::api_names;
 use futures_util::future::join_all;
 
+use super::pin::{Pin, pin_anew};
 use super::split::Pieces;
 use crate::app::App;
 use crate::budget::Reserved;
@@ -28,8 +28,10 @@ const ORPHANED_AFTER: Duration = Duration::from_secs(30);
 pub(crate) struct Submission {
     /// The images.
     pub pieces: Pieces,
-    /// The model that answers.
-    pub model: PinnedModel,
+    /// The package that the client asked for.
+    pub asked: Option<ModelName>,
+    /// The model that answers, if it is still the right one.
+    pub pin: Pin,
     /// How many scores the client wants.
     pub top_k: u32,
     /// The client's key.
@@ -40,21 +42,21 @@ pub(crate) struct Submission {
     pub reserved: Reserved,
 }
 
-/// Accepts a job and returns its id, or the id of the earlier job with the same idempotency key.
+/// Accepts a job and watches it, or the earlier job with the same idempotency key.
 ///
 /// Runs in a task of its own: a client that hangs up in the middle must not leave half a job.
-pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<JobId, ApiError> {
+pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiError> {
     let app = Arc::clone(app);
     let span = tracing::Span::current();
     let task = tracing::Instrument::instrument(async move { accept(&app, submission).await }, span);
     tokio::spawn(task).await.map_err(ApiError::internal)?
 }
 
-async fn accept(app: &App, submission: Submission) -> Result<JobId, ApiError> {
+async fn accept(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiError> {
     let now = Timestamp::now();
-    let record = JobRecord {
+    let mut record = JobRecord {
         id: JobId::random(),
-        model: submission.model.clone(),
+        model: submission.pin.model.clone(),
         accepted_at: now,
         deadline: now.after(app.config.job_deadline),
         retention: app.config.job_retention,
@@ -63,14 +65,32 @@ async fn accept(app: &App, submission: Submission) -> Result<JobId, ApiError> {
         top_k: submission.top_k,
         idempotency: submission.idempotency.clone(),
     };
-    match app.store.put_job(&record).await? {
-        Acceptance::Accepted => enqueue(app, record, submission).await,
-        Acceptance::SameRequest(job) => Ok(job),
-        Acceptance::InProgress(job) => finish_for_another(app, job, submission).await,
-        Acceptance::OtherRequest => Err(ApiError::new(
-            Code::IdempotencyKeyReused,
-            "this Idempotency-Key came with another request before, expected the same request or a new key",
-        )),
+    let watch = app.store.watch(record.id).of_a_new_job();
+    let mut fleet = submission.pin.fleet;
+    loop {
+        match app.store.put_job(&record, fleet).await? {
+            Acceptance::Accepted => {
+                enqueue(app, record, submission).await?;
+                return Ok(watch);
+            }
+            Acceptance::SameRequest(job) => return Ok(app.store.watch(job)),
+            Acceptance::InProgress(job) => {
+                finish_for_another(app, job, submission).await?;
+                return Ok(app.store.watch(job));
+            }
+            Acceptance::OtherRequest => {
+                return Err(ApiError::new(
+                    Code::IdempotencyKeyReused,
+                    "this Idempotency-Key came with another request before, expected the same request or a \
+                     new key",
+                ));
+            }
+            Acceptance::FleetChanged => {
+                let Pin { model, fleet: now } = pin_anew(app, submission.asked.as_ref()).await?;
+                record.model = model;
+                fleet = now;
+            }
+        }
     }
 }
 
@@ -82,7 +102,7 @@ fn part_count(pieces: &Pieces) -> u32 {
 /// The job with this key is recorded, but not yet known to be queued. Usually that takes another moment.
 /// If the process that accepted it died in between, its work is finished here: publishing a part twice
 /// does no harm.
-async fn finish_for_another(app: &App, job: JobId, submission: Submission) -> Result<JobId, ApiError> {
+async fn finish_for_another(app: &App, job: JobId, submission: Submission) -> Result<(), ApiError> {
     let busy = || {
         ApiError::new(
             Code::IdempotencyKeyBusy,
@@ -101,7 +121,7 @@ async fn finish_for_another(app: &App, job: JobId, submission: Submission) -> Re
 }
 
 /// Stores what is known already, queues the rest.
-async fn enqueue(app: &App, record: JobRecord, submission: Submission) -> Result<JobId, ApiError> {
+async fn enqueue(app: &App, record: JobRecord, submission: Submission) -> Result<(), ApiError> {
     let job = record.id;
     let (images, rejected) = (record.image_ids.len(), submission.pieces.rejected.len());
     let queued = try_enqueue(app, &record, submission).await;
@@ -116,7 +136,7 @@ async fn enqueue(app: &App, record: JobRecord, submission: Submission) -> Result
     metrics::counter!(api_names::JOBS_ACCEPTED).increment(1);
     metrics::counter!(api_names::IMAGES_ACCEPTED).increment((images - rejected) as u64);
     tracing::debug!(%job, images, rejected, model = %record.model.name, "job queued");
-    Ok(job)
+    Ok(())
 }
 
 enum Refused {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::ids::JobId;
 use common::messages::{Idempotency, JobRecord, Timestamp};
-use common::store::Store;
+use common::store::{Acceptance, Store};
 use futures_util::future::join_all;
 
 use crate::harness::{Answer, Server, body};
@@ -78,7 +78,8 @@ async fn orphan(server: &Server, age: Duration) -> JobId {
     let request = record.idempotency.as_ref().unwrap().request;
     let idempotency = Some(Idempotency { key: "orphan".to_owned(), request });
     let orphan = JobRecord { id: JobId::random(), accepted_at, idempotency, ..record };
-    server.store.put_job(&orphan).await.unwrap();
+    let fleet = server.store.fleet().await.unwrap().revision;
+    assert_eq!(server.store.put_job(&orphan, fleet).await.unwrap(), Acceptance::Accepted);
     orphan.id
 }
 

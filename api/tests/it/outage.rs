@@ -11,7 +11,7 @@ use common::fleet::{FleetState, WorkerReport};
 use common::ids::{JobId, WorkerId};
 use common::messages::{Job, JobRecord, Part, PartId, PartResult, Timestamp};
 use common::store::in_memory::InMemoryStore;
-use common::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted};
+use common::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted, Watch};
 
 use crate::harness::{Answer, Server};
 
@@ -95,8 +95,8 @@ impl Store for SwitchedStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.on()?.ping().await
     }
-    async fn put_job(&self, record: &JobRecord) -> Result<Acceptance, StoreError> {
-        self.on()?.put_job(record).await
+    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
+        self.on()?.put_job(record, fleet).await
     }
     async fn confirm_job(&self, job: JobId) -> Result<(), StoreError> {
         self.on()?.confirm_job(job).await
@@ -104,8 +104,11 @@ impl Store for SwitchedStore {
     async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
         self.on()?.job(job).await
     }
-    async fn wait(&self, job: JobId, limit: Duration) -> Result<Option<Job>, StoreError> {
-        self.on()?.wait(job, limit).await
+    fn watch(&self, job: JobId) -> Watch {
+        self.store.watch(job)
+    }
+    async fn wait(&self, watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
+        self.on()?.wait(watch, limit).await
     }
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError> {
         self.on()?.cancel_job(job).await

@@ -30,8 +30,18 @@ fn id(record: &JobRecord, index: u32) -> PartId {
     PartId { job: record.id, index }
 }
 
+/// Under the fleet's state as it is.
+async fn put(store: &Arc<dyn Store>, record: &JobRecord) -> Acceptance {
+    let fleet = store.fleet().await.unwrap().revision;
+    store.put_job(record, fleet).await.unwrap()
+}
+
 async fn accept(store: &Arc<dyn Store>, record: &JobRecord) {
-    assert_eq!(store.put_job(record).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(put(store, record).await, Acceptance::Accepted);
+}
+
+async fn wait(store: &Arc<dyn Store>, job: JobId, limit: Duration) -> Option<Job> {
+    store.wait(store.watch(job), limit).await.unwrap()
 }
 
 async fn status(store: &Arc<dyn Store>, record: &JobRecord) -> JobStatus {
@@ -155,7 +165,7 @@ pub async fn everybody_who_waits_wakes_when_the_last_result_comes(bench: impl Be
     for number in 0..8 {
         let store = if number % 2 == 0 { Arc::clone(&store) } else { bench.store().await };
         let job = record.id;
-        waiting.spawn(async move { store.wait(job, SOON).await.unwrap().unwrap() });
+        waiting.spawn(async move { wait(&store, job, SOON).await.unwrap() });
     }
     sleep(Duration::from_millis(100)).await;
     let worker = bench.store().await;
@@ -172,15 +182,15 @@ pub async fn everybody_who_waits_wakes_when_the_last_result_comes(bench: impl Be
 pub async fn a_wait_ends_at_its_limit(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(1);
-    assert_eq!(store.wait(record.id, SOON).await.unwrap(), None);
+    assert_eq!(wait(&store, record.id, SOON).await, None);
     accept(&store, &record).await;
     let begin = Instant::now();
     let limit = Duration::from_millis(150);
-    let job = store.wait(record.id, limit).await.unwrap().unwrap();
+    let job = wait(&store, record.id, limit).await.unwrap();
     assert_eq!(job.status, JobStatus::Queued);
     assert!(begin.elapsed() >= limit && begin.elapsed() < SOON);
     store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
-    let job = timeout(SOON, store.wait(record.id, SOON * 2)).await.expect("it is finished").unwrap();
+    let job = timeout(SOON, wait(&store, record.id, SOON * 2)).await.expect("it is finished");
     assert!(job.unwrap().is_finished());
 }
 
@@ -196,11 +206,26 @@ pub async fn a_thousand_waits_get_their_own_answers(bench: impl Bench) {
             let label = format!("label {number}");
             let answer = result(0, &label);
             let (job, _) =
-                tokio::join!(store.wait(record.id, SOON), worker.put_part(id(&record, 0), &answer));
-            assert_eq!(labels(&job.unwrap().unwrap())[0], label);
+                tokio::join!(wait(&store, record.id, SOON), worker.put_part(id(&record, 0), &answer));
+            assert_eq!(labels(&job.unwrap())[0], label);
         });
     }
     timeout(SOON, waiting.join_all()).await.expect("all are answered");
+}
+
+/// Who watches from before a job is put need not look first: an end that comes before the wait is heard of.
+pub async fn a_watch_of_a_new_job_does_not_miss_its_end(bench: impl Bench) {
+    let (store, worker) = (bench.store().await, bench.store().await);
+    for _ in 0..20 {
+        let record = record(1);
+        let watch = store.watch(record.id).of_a_new_job();
+        accept(&store, &record).await;
+        worker.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
+        let begin = Instant::now();
+        let job = store.wait(watch, SOON).await.unwrap().unwrap();
+        assert_eq!(labels(&job), ["dog"]);
+        assert!(begin.elapsed() < Duration::from_millis(900), "it was not heard of: {:?}", begin.elapsed());
+    }
 }
 
 /// Cancelled, a job is unknown at once, its waiters know, and nobody wants its parts.
@@ -209,7 +234,7 @@ pub async fn a_cancelled_job_is_unknown(bench: impl Bench) {
     let record = keyed_record(1, "key", 1);
     accept(&store, &record).await;
     let job = record.id;
-    let waiting = tokio::spawn(async move { other.wait(job, SOON).await.unwrap() });
+    let waiting = tokio::spawn(async move { wait(&other, job, SOON).await });
     sleep(Duration::from_millis(50)).await;
     assert!(store.cancel_job(record.id).await.unwrap());
     assert_eq!(timeout(SOON, waiting).await.expect("it wakes").unwrap(), None);
@@ -232,11 +257,11 @@ pub async fn an_idempotency_key_belongs_to_one_request(bench: impl Bench) {
     // A repetition by the same process, which did not hear the answer.
     accept(&store, &first).await;
     let again = keyed_record(1, "key", 1);
-    assert_eq!(store.put_job(&again).await.unwrap(), Acceptance::InProgress(first.id));
+    assert_eq!(put(&store, &again).await, Acceptance::InProgress(first.id));
     store.confirm_job(first.id).await.unwrap();
-    assert_eq!(store.put_job(&again).await.unwrap(), Acceptance::SameRequest(first.id));
+    assert_eq!(put(&store, &again).await, Acceptance::SameRequest(first.id));
     assert_eq!(store.job(again.id).await.unwrap(), None);
-    assert_eq!(store.put_job(&keyed_record(1, "key", 2)).await.unwrap(), Acceptance::OtherRequest);
+    assert_eq!(put(&store, &keyed_record(1, "key", 2)).await, Acceptance::OtherRequest);
     accept(&store, &keyed_record(1, "other key", 2)).await;
 }
 
@@ -247,7 +272,7 @@ pub async fn an_ended_job_is_not_in_progress(bench: impl Bench) {
     accept(&store, &first).await;
     store.put_part(id(&first, 0), &result(0, "dog")).await.unwrap();
     let again = keyed_record(1, "key", 1);
-    assert_eq!(store.put_job(&again).await.unwrap(), Acceptance::SameRequest(first.id));
+    assert_eq!(put(&store, &again).await, Acceptance::SameRequest(first.id));
 }
 
 /// Sixteen requests with one key race: one is accepted, the others are told its job.
@@ -257,7 +282,7 @@ pub async fn of_racing_requests_with_one_key_one_is_accepted(bench: impl Bench) 
         let store = bench.store().await;
         racers.spawn(async move {
             let record = keyed_record(1, "key", 1);
-            (record.id, store.put_job(&record).await.unwrap())
+            (record.id, put(&store, &record).await)
         });
     }
     let outcomes = racers.join_all().await;
@@ -274,7 +299,7 @@ pub async fn a_job_ends_at_its_deadline(bench: impl Bench) {
     let record = JobRecord { deadline: Timestamp::now().after(Duration::from_millis(300)), ..record(2) };
     accept(&store, &record).await;
     store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
-    let job = timeout(SOON, store.wait(record.id, SOON * 2)).await.expect("it ends").unwrap().unwrap();
+    let job = timeout(SOON, wait(&store, record.id, SOON * 2)).await.expect("it ends").unwrap();
     assert!(is_overdue(&job.status), "{job:?}");
     assert!(Timestamp::now() >= record.deadline);
     assert_eq!(store.begin_part(id(&record, 1)).await.unwrap(), Wanted::No);
@@ -352,7 +377,7 @@ pub async fn a_failed_part_can_be_reopened(bench: impl Bench) {
 
     assert_eq!(reopen(0).await, Some(id(&record, 3)));
     assert_eq!(store.put_part(id(&record, 3), &result(0, "dog")).await.unwrap(), Stored::First);
-    let job = store.wait(record.id, SOON).await.unwrap().unwrap();
+    let job = wait(&store, record.id, SOON).await.unwrap();
     assert_eq!((labels(&job)[0].as_str(), labels(&job)[2].as_str()), ("dog", "cat"));
 }
 
@@ -380,6 +405,23 @@ pub async fn the_fleets_state_is_replaced_by_who_saw_it(bench: impl Bench) {
     assert_eq!(other.replace_fleet(0, &next).await.unwrap(), None, "the same again is another one");
     assert_eq!(other.fleet().await.unwrap(), Revised { revision: 1, value: next });
     assert_eq!(other.replace_fleet(1, &FleetState::default()).await.unwrap(), Some(2));
+}
+
+/// A job whose model was chosen from an older state is not put, and its key stays free; one that was put
+/// before is known whatever the state is by now.
+pub async fn a_job_is_put_under_the_state_that_its_model_was_chosen_from(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    let before = keyed_record(1, "key", 1);
+    accept(&store, &before).await;
+    assert_eq!(other.replace_fleet(0, &FleetState::default()).await.unwrap(), Some(1));
+    let late = keyed_record(1, "another key", 1);
+    assert_eq!(store.put_job(&late, 0).await.unwrap(), Acceptance::FleetChanged);
+    assert_eq!(store.put_job(&late, 2).await.unwrap(), Acceptance::FleetChanged);
+    assert_eq!(store.job(late.id).await.unwrap(), None);
+    assert_eq!(store.put_job(&before, 0).await.unwrap(), Acceptance::Accepted);
+    let again = keyed_record(1, "key", 1);
+    assert_eq!(store.put_job(&again, 0).await.unwrap(), Acceptance::InProgress(before.id));
+    assert_eq!(store.put_job(&keyed_record(1, "another key", 2), 1).await.unwrap(), Acceptance::Accepted);
 }
 
 /// Sixteen tasks count up together: no count is lost.
@@ -456,6 +498,7 @@ macro_rules! store_contract {
             everybody_who_waits_wakes_when_the_last_result_comes
             a_wait_ends_at_its_limit
             a_thousand_waits_get_their_own_answers
+            a_watch_of_a_new_job_does_not_miss_its_end
             a_cancelled_job_is_unknown
             an_idempotency_key_belongs_to_one_request
             an_ended_job_is_not_in_progress
@@ -467,6 +510,7 @@ macro_rules! store_contract {
             a_failed_part_can_be_reopened
             an_overdue_job_can_be_reopened
             the_fleets_state_is_replaced_by_who_saw_it
+            a_job_is_put_under_the_state_that_its_model_was_chosen_from
             of_racing_replacements_exactly_one_happens
             a_workers_report_lasts_its_time
         }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::fleet::{FleetState, WorkerReport};
 use crate::ids::{JobId, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Progress, Timestamp};
+use crate::store::watch::{Watch, Watched};
 use crate::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted};
 
 /// Jobs, results and the fleet's state in memory.
@@ -27,6 +27,7 @@ struct State {
     idempotency: HashMap<String, JobId>,
     fleet: Revised<FleetState>,
     workers: BTreeMap<WorkerId, (WorkerReport, Instant)>,
+    watched: Arc<Watched>,
 }
 
 /// What is known of one job.
@@ -44,7 +45,6 @@ struct Entry {
     /// The part that was added when a part with a result was reopened.
     successors: BTreeMap<u32, u32>,
     forget_at: Timestamp,
-    ended: Arc<Notify>,
 }
 
 impl InMemoryStore {
@@ -75,7 +75,7 @@ impl State {
         if let Some(idempotency) = &entry.record.idempotency {
             self.idempotency.remove(&idempotency.key);
         }
-        entry.ended.notify_waiters();
+        self.watched.wake(job);
         true
     }
 
@@ -104,7 +104,6 @@ impl Entry {
             tries: BTreeMap::new(),
             successors: BTreeMap::new(),
             forget_at: record.deadline.after(record.retention),
-            ended: Arc::default(),
             record,
         }
     }
@@ -135,7 +134,7 @@ impl Store for InMemoryStore {
         Ok(())
     }
 
-    async fn put_job(&self, record: &JobRecord) -> Result<Acceptance, StoreError> {
+    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
         let now = Timestamp::now();
         let mut state = self.state(now);
         if let Some(wanted) = &record.idempotency {
@@ -149,13 +148,19 @@ impl Store for InMemoryStore {
                     Acceptance::InProgress(owner.record.id)
                 });
             }
+        }
+        if state.jobs.contains_key(&record.id) {
+            return Ok(Acceptance::Accepted);
+        }
+        if state.fleet.revision != fleet {
+            return Ok(Acceptance::FleetChanged);
+        }
+        if let Some(wanted) = &record.idempotency {
             state.idempotency.insert(wanted.key.clone(), record.id);
         }
-        if !state.jobs.contains_key(&record.id) {
-            let entry = Entry::new(record.clone());
-            state.forgetting.insert((entry.forget_at, record.id));
-            state.jobs.insert(record.id, entry);
-        }
+        let entry = Entry::new(record.clone());
+        state.forgetting.insert((entry.forget_at, record.id));
+        state.jobs.insert(record.id, entry);
         Ok(Acceptance::Accepted)
     }
 
@@ -171,19 +176,22 @@ impl Store for InMemoryStore {
         Ok(self.state(now).jobs.get(&job).map(|entry| entry.job(now)))
     }
 
-    async fn wait(&self, job: JobId, limit: Duration) -> Result<Option<Job>, StoreError> {
+    fn watch(&self, job: JobId) -> Watch {
+        self.state(Timestamp::now()).watched.begin(job)
+    }
+
+    async fn wait(&self, mut watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
         let until = Instant::now() + limit;
         loop {
             let now = Timestamp::now();
-            let (ended, deadline) = match self.state(now).jobs.get(&job) {
+            let deadline = match self.state(now).jobs.get(&watch.job()) {
                 None => return Ok(None),
                 Some(entry) if entry.has_ended(now) => return Ok(Some(entry.job(now))),
-                // Registered under the lock: an end after this moment is not missed.
-                Some(entry) => (Arc::clone(&entry.ended).notified_owned(), entry.deadline),
+                Some(entry) => entry.deadline,
             };
             let moment = until.min(Instant::now() + deadline.since(now));
-            if tokio::time::timeout_at(moment, ended).await.is_err() && moment == until {
-                return self.job(job).await;
+            if !watch.woken_until(moment).await && moment == until {
+                return self.job(watch.job()).await;
             }
         }
     }
@@ -212,9 +220,9 @@ impl Store for InMemoryStore {
         entry.results.insert(part.index, result.clone());
         entry.tries.retain(|(index, _), _| *index != part.index);
         if entry.is_complete() {
-            entry.ended.notify_waiters();
             let moment = now.after(entry.record.retention);
             state.forget_at(part.job, moment);
+            state.watched.wake(part.job);
         }
         Ok(Stored::First)
     }
@@ -317,7 +325,7 @@ mod tests {
                 top_k: 0,
                 idempotency: Some(Idempotency { key: number.to_string(), request: [0; 32] }),
             };
-            store.put_job(&record).await.unwrap();
+            store.put_job(&record, 0).await.unwrap();
         }
         store.ping().await.unwrap();
         let state = store.state(Timestamp::now());

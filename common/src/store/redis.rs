@@ -18,17 +18,17 @@ use redis::{Client, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisErr
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::fleet::{FleetState, WorkerReport};
 use crate::ids::{JobId, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Progress, Timestamp};
 use crate::patience::persist;
+use crate::store::watch::{Watch, Watched};
 use crate::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted};
 
 use scripts::Scripts;
-use wake::Waiters;
 
 mod scripts;
 mod wake;
@@ -62,7 +62,7 @@ pub struct RedisStore {
     keys: Keys,
     call_timeout: Duration,
     scripts: Scripts,
-    waiters: Arc<Waiters>,
+    watched: Arc<Watched>,
     listening: JoinHandle<()>,
 }
 
@@ -133,10 +133,10 @@ impl RedisStore {
         let connection =
             client.get_connection_manager_lazy(manager).map_err(|error| misunderstood_or_away(&error))?;
         let keys = Keys::new(&prefix);
-        let waiters = Arc::new(Waiters::default());
-        let listening = tokio::spawn(wake::listen(client, keys.ends.clone(), Arc::clone(&waiters)));
+        let watched = Arc::<Watched>::default();
+        let listening = tokio::spawn(wake::listen(client, keys.ends.clone(), Arc::clone(&watched)));
         let scripts = Scripts::new();
-        let store = Self { connection, keys, call_timeout, scripts, waiters, listening };
+        let store = Self { connection, keys, call_timeout, scripts, watched, listening };
         store.ping().await?;
         Ok(Arc::new(store))
     }
@@ -191,9 +191,10 @@ impl Store for RedisStore {
         self.call(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await }).await
     }
 
-    async fn put_job(&self, record: &JobRecord) -> Result<Acceptance, StoreError> {
+    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
         let job = self.keys.job(record.id);
         let mut script = self.scripts.put_job.key(&job);
+        script.key(&self.keys.fleet);
         let request: &[u8] = match &record.idempotency {
             Some(idempotency) => {
                 script.key(format!("{}{}", self.keys.idempotency, idempotency.key));
@@ -206,13 +207,14 @@ impl Store for RedisStore {
         };
         script.arg(record.id.to_string()).arg(pack(record)?).arg(record.parts);
         script.arg(record.deadline.0.min(LAST_MOMENT)).arg(milliseconds(record.retention));
-        script.arg(request).arg(&self.keys.jobs);
+        script.arg(request).arg(&self.keys.jobs).arg(fleet);
         let (what, owner): (String, String) = self.run(&script).await?;
         let owner = owner.parse().map_err(|fault| malformed("an idempotency key", &fault))?;
         match what.as_str() {
             "accepted" => Ok(Acceptance::Accepted),
             "same" => Ok(Acceptance::SameRequest(owner)),
             "in_progress" => Ok(Acceptance::InProgress(owner)),
+            "fleet_changed" => Ok(Acceptance::FleetChanged),
             _ => Ok(Acceptance::OtherRequest),
         }
     }
@@ -225,20 +227,23 @@ impl Store for RedisStore {
         Ok(self.read(job).await?.map(|found| found.job))
     }
 
-    async fn wait(&self, job: JobId, limit: Duration) -> Result<Option<Job>, StoreError> {
-        let until = Instant::now() + limit;
-        let waiter = self.waiters.join(job);
+    fn watch(&self, job: JobId) -> Watch {
+        self.watched.begin(job)
+    }
+
+    async fn wait(&self, mut watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
+        let begun = Instant::now();
+        let until = begun + limit;
+        let mut look_at = if watch.is_new() { begun + LOOK_AGAIN } else { begun };
         loop {
-            // Before the job is read: an end after the reading is not missed.
-            let woken = waiter.woken();
-            let Some(Found { job, left }) = self.read(job).await? else { return Ok(None) };
+            watch.woken_until(look_at.min(until)).await;
+            let Some(Found { job, left }) = self.read(watch.job()).await? else { return Ok(None) };
             let now = Instant::now();
             if job.is_finished() || now >= until {
                 return Ok(Some(job));
             }
             // A little more than what is left, since milliseconds are rounded down.
-            let next = until.min(now + LOOK_AGAIN).min(now + left + Duration::from_millis(1));
-            let _ = timeout_at(next, woken).await;
+            look_at = now + LOOK_AGAIN.min(left + Duration::from_millis(1));
         }
     }
 

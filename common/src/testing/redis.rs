@@ -2,23 +2,42 @@
 
 use super::process::{Lair, Process, free_port};
 
+/// When what Redis has answered is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the answer: a kill loses nothing that was promised.
+    Always,
+    /// Within a second, as in docker-compose.yml and by Redis's own default.
+    EverySecond,
+}
+
 /// A Redis server of a test.
 pub struct RedisServer {
     process: Process,
     lair: Lair,
     port: u16,
+    durability: Durability,
 }
 
 impl RedisServer {
-    /// Starts one and waits until it answers.
+    /// Starts one that a kill cannot make forget anything, and waits until it answers.
     ///
     /// # Panics
     /// It cannot be started.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(Durability::Always)
+    }
+
+    /// Starts one and waits until it answers.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_with(durability: Durability) -> Self {
         let mut lair = Lair::new();
         let port = free_port();
-        Self { process: launch(&mut lair, port), lair, port }
+        Self { process: launch(&mut lair, port, durability), lair, port, durability }
     }
 
     /// Where it listens.
@@ -46,7 +65,7 @@ impl RedisServer {
     /// Starts it again, after [`Self::kill`] or [`Self::stop`], with what it had on disk.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&mut self.lair, self.port);
+        self.process = launch(&mut self.lair, self.port, self.durability);
     }
 
     /// Stops its clock: connections stay open and nothing is answered.
@@ -60,11 +79,14 @@ impl RedisServer {
     }
 }
 
-fn launch(lair: &mut Lair, port: u16) -> Process {
+fn launch(lair: &mut Lair, port: u16, durability: Durability) -> Process {
+    let fsync = match durability {
+        Durability::Always => "always",
+        Durability::EverySecond => "everysec",
+    };
     let mut process = lair.start("redis-server", |command| {
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-        // Every write on disk before it is answered, so that a kill loses nothing that was promised.
-        command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+        command.args(["--appendonly", "yes", "--appendfsync", fsync]);
     });
     process.wait_for_port(port);
     process

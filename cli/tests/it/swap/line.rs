@@ -8,7 +8,7 @@ use common::fleet::{FleetState, WorkerReport};
 use common::ids::{JobId, WorkerId};
 use common::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 use common::store::in_memory::InMemoryStore;
-use common::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted};
+use common::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted, Watch};
 use tokio::sync::watch;
 
 /// How the line is.
@@ -50,8 +50,8 @@ impl Store for Line {
         self.through().await?.ping().await
     }
 
-    async fn put_job(&self, record: &JobRecord) -> Result<Acceptance, StoreError> {
-        self.through().await?.put_job(record).await
+    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
+        self.through().await?.put_job(record, fleet).await
     }
 
     async fn confirm_job(&self, job: JobId) -> Result<(), StoreError> {
@@ -62,8 +62,12 @@ impl Store for Line {
         self.through().await?.job(job).await
     }
 
-    async fn wait(&self, job: JobId, limit: Duration) -> Result<Option<Job>, StoreError> {
-        self.through().await?.wait(job, limit).await
+    fn watch(&self, job: JobId) -> Watch {
+        self.store.watch(job)
+    }
+
+    async fn wait(&self, watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
+        self.through().await?.wait(watch, limit).await
     }
 
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError> {

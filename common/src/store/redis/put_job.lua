@@ -1,14 +1,14 @@
--- Stores a new job and claims its idempotency key, or says whose the key is.
--- KEYS: the job; the idempotency key (the job again when there is none).
+-- Stores a new job and claims its idempotency key, or says whose the key is, or that the fleet changed.
+-- KEYS: the job; the fleet's state; the idempotency key (the job again when there is none).
 -- ARGV: job id, record, parts, deadline, retention, digest of the request ('' without a key),
---       start of the keys of jobs. Moments and spans in milliseconds.
+--       start of the keys of jobs, revision of the fleet's state. Moments and spans in milliseconds.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local id, record, parts, deadline, retention, request, jobs = unpack(ARGV)
+local id, record, parts, deadline, retention, request, jobs, revision = unpack(ARGV)
 local forget_at = string.format('%.0f', deadline + retention)
 
 if request ~= '' then
-  local claim = redis.call('HMGET', KEYS[2], 'job', 'request')
+  local claim = redis.call('HMGET', KEYS[3], 'job', 'request')
   if claim[1] and claim[1] ~= id then
     local owner = redis.call('HMGET', jobs .. claim[1], 'parts', 'done', 'deadline', 'confirmed')
     if owner[1] then
@@ -17,16 +17,19 @@ if request ~= '' then
       return {(owner[4] or ended) and 'same' or 'in_progress', claim[1]}
     end
   end
-  redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'job', id, 'request', request)
-  redis.call('PEXPIREAT', KEYS[2], forget_at)
 end
 
 -- A repetition, after an answer that was lost, finds the job there.
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'record', record, 'parts', parts, 'done', 0, 'deadline', deadline,
-    'retention', retention)
-  if request ~= '' then redis.call('HSET', KEYS[1], 'idempotency', KEYS[2]) end
-  redis.call('PEXPIREAT', KEYS[1], forget_at)
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'accepted', id} end
+if (redis.call('HGET', KEYS[2], 'revision') or '0') ~= revision then return {'fleet_changed', id} end
+
+if request ~= '' then
+  redis.call('DEL', KEYS[3])
+  redis.call('HSET', KEYS[3], 'job', id, 'request', request)
+  redis.call('PEXPIREAT', KEYS[3], forget_at)
+  redis.call('HSET', KEYS[1], 'idempotency', KEYS[3])
 end
+redis.call('HSET', KEYS[1], 'record', record, 'parts', parts, 'done', 0, 'deadline', deadline,
+  'retention', retention)
+redis.call('PEXPIREAT', KEYS[1], forget_at)
 return {'accepted', id}

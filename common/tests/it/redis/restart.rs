@@ -33,7 +33,7 @@ async fn jobs_and_those_who_wait_for_them_survive_restarts() {
     for clean in [false, true] {
         let record = record(2);
         let part = |index| PartId { job: record.id, index };
-        assert_eq!(store.put_job(&record).await.unwrap(), Acceptance::Accepted);
+        assert_eq!(store.put_job(&record, 0).await.unwrap(), Acceptance::Accepted);
         assert_eq!(worker.put_part(part(0), &result(0, "dog")).await.unwrap(), Stored::First);
         tokio::task::block_in_place(|| {
             if clean {
@@ -44,7 +44,7 @@ async fn jobs_and_those_who_wait_for_them_survive_restarts() {
             server.restart();
         });
         until_it_answers(&store).await;
-        let (waited, stored) = tokio::join!(store.wait(record.id, COMES_BACK), async {
+        let (waited, stored) = tokio::join!(store.wait(store.watch(record.id), COMES_BACK), async {
             until_it_answers(&worker).await;
             worker.put_part(part(1), &result(1, "cat")).await
         });
@@ -59,16 +59,16 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     let mut server = RedisServer::start();
     let store = RedisStore::connect(config(&server)).await.unwrap();
     let known = record(1);
-    store.put_job(&known).await.unwrap();
+    store.put_job(&known, 0).await.unwrap();
 
     let check = async |state: &str| {
         let begin = Instant::now();
         let new = record(1);
         let calls = tokio::join!(
             store.ping(),
-            async { store.put_job(&new).await.map(drop) },
+            async { store.put_job(&new, 0).await.map(drop) },
             async { store.job(known.id).await.map(drop) },
-            async { store.wait(known.id, Duration::from_secs(1)).await.map(drop) },
+            async { store.wait(store.watch(known.id), Duration::from_secs(1)).await.map(drop) },
             async { store.fleet().await.map(drop) },
         );
         assert!(begin.elapsed() < CALL_TIMEOUT + SLACK, "{state}: calls took {:?}", begin.elapsed());
@@ -92,7 +92,7 @@ async fn a_short_absence_is_not_noticed_by_callers() {
     let mut server = RedisServer::start();
     let store = RedisStore::connect(config(&server)).await.unwrap();
     let record = record(1);
-    store.put_job(&record).await.unwrap();
+    store.put_job(&record, 0).await.unwrap();
     server.kill();
     let (job, ()) = tokio::join!(store.job(record.id), async { server.restart() });
     assert!(job.unwrap().is_some());

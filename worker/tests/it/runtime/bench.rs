@@ -14,8 +14,8 @@ use common::messages::{
     EncodedImage, ImageOutcome, Job, JobRecord, JobStatus, Part, PartId, PinnedModel, Timestamp, WIRE_VERSION,
 };
 use common::package::Catalog;
-use common::store::Store;
 use common::store::in_memory::InMemoryStore;
+use common::store::{Acceptance, Store};
 use image::{ImageFormat, Rgb, RgbImage};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,8 @@ impl Bench {
             top_k: 0,
             idempotency: None,
         };
-        self.store.put_job(&record).await.unwrap();
+        let fleet = self.store.fleet().await.unwrap().revision;
+        assert_eq!(self.store.put_job(&record, fleet).await.unwrap(), Acceptance::Accepted);
         let mut positions = 0..;
         for (index, images) in (0..).zip(parts) {
             let part = Part {
@@ -145,7 +146,7 @@ impl Bench {
 
     /// Waits for a job's end.
     pub(crate) async fn ended(&self, job: JobId) -> JobStatus {
-        let ended = self.store.wait(job, FOREVER).await.unwrap().expect("the job is known");
+        let ended = self.store.wait(self.store.watch(job), FOREVER).await.unwrap().expect("the job is known");
         assert!(Job::is_finished(&ended), "{ended:?}");
         ended.status
     }

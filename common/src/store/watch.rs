@@ -1,0 +1,145 @@
+//! Who waits for which job in this process, and what wakes them.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::{Instant, timeout_at};
+
+use crate::ids::JobId;
+
+/// Every job that is watched here.
+#[derive(Default)]
+pub(super) struct Watched {
+    jobs: Mutex<HashMap<JobId, Entry>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    watches: usize,
+    wake: Arc<Notify>,
+}
+
+impl Watched {
+    /// Watches a job from now on, until dropped.
+    pub(super) fn begin(self: &Arc<Self>, job: JobId) -> Watch {
+        let mut jobs = self.jobs();
+        let entry = jobs.entry(job).or_default();
+        entry.watches += 1;
+        let wake = Arc::clone(&entry.wake);
+        Watch {
+            watched: Arc::clone(self),
+            job,
+            woken: Box::pin(wake.clone().notified_owned()),
+            wake,
+            is_new: false,
+        }
+    }
+
+    /// Wakes those who watch this job.
+    pub(super) fn wake(&self, job: JobId) {
+        if let Some(entry) = self.jobs().get(&job) {
+            entry.wake.notify_waiters();
+        }
+    }
+
+    /// Wakes everybody.
+    pub(super) fn wake_all(&self) {
+        for entry in self.jobs().values() {
+            entry.wake.notify_waiters();
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Entry>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A watch over one job, which misses nothing that happens while it lives.
+pub struct Watch {
+    watched: Arc<Watched>,
+    job: JobId,
+    wake: Arc<Notify>,
+    /// Done once the job may have ended since this was made.
+    woken: Pin<Box<OwnedNotified>>,
+    is_new: bool,
+}
+
+impl Watch {
+    /// Says that the watch began before the job was put into the store, so that nobody need look whether
+    /// it had ended by then.
+    #[must_use]
+    pub fn of_a_new_job(mut self) -> Self {
+        self.is_new = true;
+        self
+    }
+
+    /// Whom it watches.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Waits, at most until `moment`, for the job to have perhaps ended since the last time that this was
+    /// so, or since the watch began; whether it has.
+    pub(super) async fn woken_until(&mut self, moment: Instant) -> bool {
+        let woken = timeout_at(moment, self.woken.as_mut()).await.is_ok();
+        if woken {
+            // Before the caller looks at the job: an end after the look is not missed.
+            self.woken.set(Arc::clone(&self.wake).notified_owned());
+        }
+        woken
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut jobs = self.watched.jobs();
+        let Some(entry) = jobs.get_mut(&self.job) else { return };
+        entry.watches -= 1;
+        if entry.watches == 0 {
+            jobs.remove(&self.job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_before_anybody_waits_is_not_missed() {
+        let watched = Arc::<Watched>::default();
+        let mut watch = watched.begin(JobId::random());
+        watched.wake(watch.job());
+        assert!(watch.woken_until(Instant::now() + LONG).await);
+        assert!(!watch.woken_until(Instant::now() + LONG).await);
+        watched.wake_all();
+        assert!(watch.woken_until(Instant::now() + LONG).await);
+        watched.wake(JobId::random());
+        assert!(!watch.woken_until(Instant::now() + LONG).await);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_remembered_who_no_longer_watches() {
+        let watched = Arc::<Watched>::default();
+        let job = JobId::random();
+        let first = watched.begin(job);
+        let mut second = watched.begin(job);
+        drop(first);
+        watched.wake(job);
+        assert!(second.woken_until(Instant::now() + LONG).await);
+        drop(second);
+        assert!(watched.jobs().is_empty());
+    }
+}
