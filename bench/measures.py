@@ -2,6 +2,7 @@
 """Further measurements of the service, each beside what it is told by:
 
     bench/measures.py latency   one image at a time, beside TensorFlow's bare run of it
+    bench/measures.py fleet     a fleet on this machine beside one process
     bench/measures.py api       request bytes a second and core, from the socket to the broker and back
     bench/measures.py scaling   1 to 4 workers whose engine sleeps
     bench/measures.py swap      throughput and latency while models are swapped, beside a quiet server's
@@ -57,6 +58,33 @@ def latency(_):
             ratios = sorted(a / b for a, b in zip(served, bare))
             say(f"{architecture}, one image", p50_ms=statistics.median(served), bare_ms=statistics.median(bare),
                 ratio=statistics.median(ratios), from_=ratios[0], to=ratios[-1], failed=sum(failed))
+
+
+def fleet(_):
+    for architecture in ("MobileNetV2", "ResNet50"):
+        package = servers.make_package(architecture)
+        with servers.one_process(package) as alone, servers.fleet(package) as together:
+            for clients, images in ((1, 1), (8, 1), (8, 8)):
+                body = servers.request_body(package, images)
+                rounds = []
+                for turn in range(7):
+                    figures = []
+                    for server, begin in ((alone, alone.thaw), (together, alone.freeze)):
+                        begin()
+                        of_turn, before = driver.load(server.url, body, clients, 3, at_start=server.cpu_seconds)
+                        spent = (server.cpu_seconds() - before) * 1e3 / of_turn.requests_to_the_end
+                        figures.append((of_turn.requests, driver.quantile(of_turn.milliseconds, 0.5), spent,
+                                        of_turn.failed))
+                    # The first turn warms both up.
+                    rounds += [figures] if turn else []
+                alone.thaw()
+                ratios = sorted(b[0] / a[0] for a, b in rounds)
+                middle = lambda which, field: statistics.median(pair[which][field] for pair in rounds)
+                say(f"{architecture}, {clients} clients x {images}",
+                    throughput_to_one_process=statistics.median(ratios), from_=ratios[0], to=ratios[-1],
+                    p50_added_ms=statistics.median(b[1] - a[1] for a, b in rounds),
+                    cpu_ms_a_request=middle(1, 2), of_one_process=middle(0, 2),
+                    failed=sum(one[3] for pair in rounds for one in pair))
 
 
 def api(_):
@@ -190,7 +218,7 @@ def soak(options):
             not_answered=report["sent"] - report["answered"], middle_MiB=first, last_MiB=last, growth=last / first)
 
 
-MEASURES = {one.__name__: one for one in (latency, api, scaling, swap, idle, loading, soak)}
+MEASURES = {one.__name__: one for one in (latency, fleet, api, scaling, swap, idle, loading, soak)}
 
 
 def main():

@@ -17,6 +17,9 @@ pub struct InvalidName(String);
 pub struct JobId(Uuid);
 
 impl JobId {
+    /// Characters of every id's text.
+    pub const TEXT_LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
+
     /// A new random id.
     #[must_use]
     pub fn random() -> Self {

@@ -87,8 +87,7 @@ pub struct Revised<T> {
 /// - A worker's report lasts `ttl`.
 /// - Every call ends within a bounded time, also while the store is away; `wait` and `job` never take a
 ///   finished job for an unfinished one because a wake-up was missed.
-/// - A watch does not miss the end of its job, unless the job had ended before the watch began and it was
-///   said to be of a new one.
+/// - A watch that began before its job was put does not miss the job's end.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Whether the store answers.

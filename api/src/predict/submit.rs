@@ -65,11 +65,12 @@ async fn accept(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiErro
         top_k: submission.top_k,
         idempotency: submission.idempotency.clone(),
     };
-    let watch = app.store.watch(record.id).of_a_new_job();
+    let watch = app.store.watch(record.id);
     let mut fleet = submission.pin.fleet;
     loop {
         match app.store.put_job(&record, fleet).await? {
             Acceptance::Accepted => {
+                let watch = watch.of_new_job(record.clone());
                 enqueue(app, record, submission).await?;
                 return Ok(watch);
             }

@@ -105,7 +105,7 @@ impl Store for SwitchedStore {
         self.on()?.job(job).await
     }
     fn watch(&self, job: JobId) -> Watch {
-        self.store.watch(job)
+        self.inner.watch(job)
     }
     async fn wait(&self, watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
         self.on()?.wait(watch, limit).await

@@ -75,7 +75,7 @@ impl State {
         if let Some(idempotency) = &entry.record.idempotency {
             self.idempotency.remove(&idempotency.key);
         }
-        self.watched.wake(job);
+        self.watched.wake(job, None);
         true
     }
 
@@ -222,7 +222,7 @@ impl Store for InMemoryStore {
         if entry.is_complete() {
             let moment = now.after(entry.record.retention);
             state.forget_at(part.job, moment);
-            state.watched.wake(part.job);
+            state.watched.wake(part.job, None);
         }
         Ok(Stored::First)
     }

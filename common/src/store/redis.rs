@@ -36,6 +36,10 @@ mod wake;
 /// How often one who waits reads the job although nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Most bytes of a result that is sent with the news that its job has ended: a score and its label for each
+/// image of a part, and some more.
+const TOLD_WITH_THE_END: usize = 4096;
+
 /// Longest time for one attempt to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -234,9 +238,12 @@ impl Store for RedisStore {
     async fn wait(&self, mut watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
         let begun = Instant::now();
         let until = begun + limit;
-        let mut look_at = if watch.is_new() { begun + LOOK_AGAIN } else { begun };
+        let mut look_at = if watch.is_of_new_job() { begun + LOOK_AGAIN } else { begun };
         loop {
             watch.woken_until(look_at.min(until)).await;
+            if let Some(job) = watch.told() {
+                return Ok(Some(job));
+            }
             let Some(Found { job, left }) = self.read(watch.job()).await? else { return Ok(None) };
             let now = Instant::now();
             if job.is_finished() || now >= until {
@@ -262,7 +269,8 @@ impl Store for RedisStore {
     async fn put_part(&self, part: PartId, result: &PartResult) -> Result<Stored, StoreError> {
         let mut script = self.scripts.put_part.key(self.keys.job(part.job));
         script.key(self.keys.tries(part.job));
-        script.arg(part.job.to_string()).arg(part.index).arg(pack(result)?).arg(&self.keys.ends);
+        script.arg(part.job.to_string()).arg(part.index).arg(pack(result)?);
+        script.arg(&self.keys.ends).arg(TOLD_WITH_THE_END);
         let first: bool = self.run(&script).await?;
         Ok(if first { Stored::First } else { Stored::Ignored })
     }

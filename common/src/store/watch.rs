@@ -9,6 +9,7 @@ use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, timeout_at};
 
 use crate::ids::JobId;
+use crate::messages::{Job, JobRecord, PartResult, Progress, Timestamp};
 
 /// Every job that is watched here.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(super) struct Watched {
 struct Entry {
     watches: usize,
     wake: Arc<Notify>,
+    /// The result of the job's only part, if it was told.
+    result: Option<PartResult>,
 }
 
 impl Watched {
@@ -34,13 +37,14 @@ impl Watched {
             job,
             woken: Box::pin(wake.clone().notified_owned()),
             wake,
-            is_new: false,
+            record: None,
         }
     }
 
-    /// Wakes those who watch this job.
-    pub(super) fn wake(&self, job: JobId) {
-        if let Some(entry) = self.jobs().get(&job) {
+    /// Wakes those who watch this job, which has ended, perhaps with this result of its only part.
+    pub(super) fn wake(&self, job: JobId, result: Option<PartResult>) {
+        if let Some(entry) = self.jobs().get_mut(&job) {
+            entry.result = result;
             entry.wake.notify_waiters();
         }
     }
@@ -64,15 +68,16 @@ pub struct Watch {
     wake: Arc<Notify>,
     /// Done once the job may have ended since this was made.
     woken: Pin<Box<OwnedNotified>>,
-    is_new: bool,
+    /// Of a job that was put after the watch began.
+    record: Option<JobRecord>,
 }
 
 impl Watch {
-    /// Says that the watch began before the job was put into the store, so that nobody need look whether
-    /// it had ended by then.
+    /// Says that the job was put into the store as this after the watch began: nobody need look whether it
+    /// had ended before.
     #[must_use]
-    pub fn of_a_new_job(mut self) -> Self {
-        self.is_new = true;
+    pub fn of_new_job(mut self, record: JobRecord) -> Self {
+        self.record = Some(record);
         self
     }
 
@@ -82,8 +87,18 @@ impl Watch {
         self.job
     }
 
-    pub(super) fn is_new(&self) -> bool {
-        self.is_new
+    pub(super) fn is_of_new_job(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// The job with its end, if that was told and the job is a new one.
+    pub(super) fn told(&mut self) -> Option<Job> {
+        self.record.as_ref().filter(|record| record.parts == 1)?;
+        let result = self.watched.jobs().get(&self.job)?.result.clone()?;
+        let record = self.record.take()?;
+        let progress =
+            Progress { begun: true, parts: 1, deadline: record.deadline, results: vec![(0, result)] };
+        Some(Job::assemble(record, progress, Timestamp::now()))
     }
 
     /// Waits, at most until `moment`, for the job to have perhaps ended since the last time that this was
@@ -121,12 +136,12 @@ mod tests {
     async fn what_happens_before_anybody_waits_is_not_missed() {
         let watched = Arc::<Watched>::default();
         let mut watch = watched.begin(JobId::random());
-        watched.wake(watch.job());
+        watched.wake(watch.job(), None);
         assert!(watch.woken_until(Instant::now() + LONG).await);
         assert!(!watch.woken_until(Instant::now() + LONG).await);
         watched.wake_all();
         assert!(watch.woken_until(Instant::now() + LONG).await);
-        watched.wake(JobId::random());
+        watched.wake(JobId::random(), None);
         assert!(!watch.woken_until(Instant::now() + LONG).await);
     }
 
@@ -137,7 +152,7 @@ mod tests {
         let first = watched.begin(job);
         let mut second = watched.begin(job);
         drop(first);
-        watched.wake(job);
+        watched.wake(job, None);
         assert!(second.woken_until(Instant::now() + LONG).await);
         drop(second);
         assert!(watched.jobs().is_empty());

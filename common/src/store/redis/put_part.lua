@@ -1,8 +1,9 @@
 -- Stores the first result of a part; 1 if it was the first. The last missing one ends the job.
--- KEYS: the job, its tries. ARGV: job id, index of the part, result, channel of the ends.
+-- KEYS: the job, its tries. ARGV: job id, index of the part, result, channel of the ends, bytes of a result that
+--       is told with its end.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local id, index, result, ends = unpack(ARGV)
+local id, index, result, ends, tell = unpack(ARGV)
 local field = 'result:' .. index
 local job = redis.call('HMGET', KEYS[1], 'parts', 'done', 'deadline', 'retention', 'idempotency', field)
 local parts = tonumber(job[1] or 0)
@@ -18,6 +19,8 @@ if redis.call('HINCRBY', KEYS[1], 'done', 1) >= parts then
   local forget_at = string.format('%.0f', now + job[4])
   redis.call('PEXPIREAT', KEYS[1], forget_at)
   if job[5] then redis.call('PEXPIREAT', job[5], forget_at) end
-  redis.call('PUBLISH', ends, id)
+  -- Who waits for an only part need not ask for its result; a large one would be sent to every process.
+  local whole = parts == 1 and #result <= tonumber(tell)
+  redis.call('PUBLISH', ends, whole and id .. result or id)
 end
 return 1

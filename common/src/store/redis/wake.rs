@@ -10,6 +10,9 @@ use futures_util::StreamExt as _;
 use redis::{Client, RedisError};
 use tokio::time::{sleep, timeout};
 
+use super::unpack;
+use crate::ids::JobId;
+use crate::messages::PartResult;
 use crate::store::watch::Watched;
 
 /// Silence after which the subscription is asked whether it lives.
@@ -40,9 +43,8 @@ async fn subscription(client: &Client, channel: &str, watched: &Watched) -> Resu
     loop {
         match timeout(SILENCE, messages.next()).await {
             Ok(Some(message)) => {
-                let text: String = message.get_payload()?;
-                if let Ok(job) = text.parse() {
-                    watched.wake(job);
+                if let Some((job, result)) = end_of(message.get_payload_bytes()) {
+                    watched.wake(job, result);
                 }
             }
             Ok(None) => return Ok(()),
@@ -51,4 +53,12 @@ async fn subscription(client: &Client, channel: &str, watched: &Watched) -> Resu
             }
         }
     }
+}
+
+/// Which job has ended, and the result of its only part if that came with it.
+fn end_of(message: &[u8]) -> Option<(JobId, Option<PartResult>)> {
+    let (job, result) = message.split_at_checked(JobId::TEXT_LENGTH)?;
+    let job = std::str::from_utf8(job).ok()?.parse().ok()?;
+    // Whoever waits reads what cannot be read here from the job itself.
+    Some((job, unpack(result).ok()))
 }
