@@ -32,8 +32,8 @@ def raw_ways(images, clients):
     cores = os.cpu_count()
     if clients > 1:
         return [(batch, callers, "one") for batch in (1, 2, 4, 8) for callers in {1, cores}] + [(8, 1, "all")]
-    split = [(batch, cores, "one") for batch in (2, images // cores) if images >= batch * cores]
-    return [(images, 1, "one"), (images, 1, "all"), *split]
+    split = {min(2, images // cores), images // cores} - {0}
+    return [(images, 1, "one"), (images, 1, "all"), *((batch, cores, "one") for batch in sorted(split))]
 
 
 def best_ways(raw):
