@@ -143,6 +143,36 @@ impl Process {
         status.expect("there is a shell");
     }
 
+    /// Stops its clock and waits until it stands still. On a busy machine the thread that takes the signal may
+    /// be waiting for its turn while others still answer.
+    ///
+    /// # Panics
+    /// It does not stop.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        wait_for("every thread of the server stands still", || {
+            self.threads().all(|state| state == Some('T'))
+        });
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// There is no shell.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// What each of its threads does, in the letters of proc(5).
+    fn threads(&self) -> impl Iterator<Item = Option<char>> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
+        threads.map(|thread| {
+            let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+            // The name before it stands in parentheses and may hold anything.
+            stat.rsplit_once(')')?.1.trim_start().chars().next()
+        })
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         self.signal("KILL");

@@ -93,12 +93,12 @@ impl RabbitMqServer {
 
     /// Stops its clock: connections stay open and nothing is answered.
     pub fn freeze(&self) {
-        self.process.signal("STOP");
+        self.process.freeze();
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.process.signal("CONT");
+        self.process.thaw();
     }
 }
 

@@ -70,12 +70,12 @@ impl RedisServer {
 
     /// Stops its clock: connections stay open and nothing is answered.
     pub fn freeze(&self) {
-        self.process.signal("STOP");
+        self.process.freeze();
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.process.signal("CONT");
+        self.process.thaw();
     }
 }
 

@@ -69,13 +69,13 @@ async fn workers_that_come_late_or_slept_through_a_swap_serve_the_new_model() {
     client.workers_are_ready(2).await;
     swapped(&client, "blue").await;
 
-    sleeper.signal("STOP");
+    sleeper.freeze();
     let generation = swapped(&client, "green").await;
     let _late = fleet.worker(&[]);
     client.workers_are_ready(2).await;
     // Now only the late one and the sleeper are left to answer; then only the sleeper.
     first.kill();
-    sleeper.signal("CONT");
+    sleeper.thaw();
     for _ in 0..20 {
         let answer = right(&client).await;
         assert_eq!(answer.body["response"]["model"], "green");
@@ -136,14 +136,14 @@ async fn a_rollout_whose_coordinator_dies_after_the_commit_is_completed() {
         workers.is_some_and(|workers| workers.iter().any(|worker| worker["state"] == "prepared"))
     })
     .await;
-    workers[0].signal("STOP");
+    workers[0].freeze();
     rollout_is(&client, "the rollout is converging", |fleet| phase(fleet) == "converging").await;
     coordinator.process.kill();
     assert!(swap.await.unwrap().is_err(), "the coordinator answered before it died");
 
     let ended = rollout_is(&client, "the rollout ended", |fleet| phase(fleet) != "converging").await;
     assert_eq!(ended["model"], "green", "{ended}");
-    workers[0].signal("CONT");
+    workers[0].thaw();
     for _ in 0..10 {
         assert_eq!(right(&client).await.body["response"]["model"], "green");
     }
