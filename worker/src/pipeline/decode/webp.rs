@@ -10,8 +10,24 @@ use super::{DecodeLimits, DecodedImage, Fault, raster};
 pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
     check_frames(bytes, limits)?;
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(raster::fault)?;
-    let orientation = raster::orientation_of(&mut decoder);
+    // The decoder takes as much memory for the orientation's chunk as that claims to hold.
+    let orientation =
+        if is_whole(bytes) { raster::orientation_of(&mut decoder) } else { Orientation::UPRIGHT };
     Ok((raster::read(decoder, limits)?, orientation))
+}
+
+/// Whether every chunk of the file lies within it.
+fn is_whole(bytes: &[u8]) -> bool {
+    let mut at = 12;
+    while let Some(&[_, _, _, _, a, b, c, d]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let size = u32::from_le_bytes([a, b, c, d]) as usize;
+        let end = (at + 8).saturating_add(size);
+        if end > bytes.len() {
+            return false;
+        }
+        at = end + size % 2;
+    }
+    true
 }
 
 /// A lossy frame says its size itself, and the decoder takes memory for it before it finds that the
@@ -42,4 +58,22 @@ fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
         limits.check(size.0, size.1)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_claims_more_than_the_file_has_is_found() {
+        let file = |claimed: u32| {
+            let header =
+                [b"RIFF\0\0\0\0WEBPVP8L\x03\0\0\0abc\0EXIF".as_slice(), &claimed.to_le_bytes(), b"data"];
+            header.concat()
+        };
+        for (claimed, whole) in [(0, true), (4, true), (5, false), (1_224_736_794, false), (u32::MAX, false)]
+        {
+            assert_eq!(is_whole(&file(claimed)), whole, "{claimed}");
+        }
+    }
 }
