@@ -11,6 +11,7 @@ use crate::engine::Pixels;
 /// How long images wait for others that are being decoded: those of one request come one shortly after the other, and
 /// as long as there are some, the cores have work.
 const GATHERING: Duration = Duration::from_millis(2);
+
 /// Images that wait, in a lane for each model version, so that no batch mixes two.
 pub(super) struct Lanes<T> {
     limits: BatchLimits,

@@ -16,12 +16,19 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImag
     Ok((raster::read(decoder, limits)?, orientation))
 }
 
+const CHUNK_HEADER: usize = 8;
+
+/// The name of the chunk that begins there, and how many bytes it claims to hold behind its header.
+fn chunk_at(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let header = bytes.get(at..)?.first_chunk::<CHUNK_HEADER>()?;
+    Some((&header[..4], u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize))
+}
+
 /// Whether every chunk of the file lies within it.
 fn is_whole(bytes: &[u8]) -> bool {
     let mut at = 12;
-    while let Some(&[_, _, _, _, a, b, c, d]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let size = u32::from_le_bytes([a, b, c, d]) as usize;
-        let end = (at + 8).saturating_add(size);
+    while let Some((_, size)) = chunk_at(bytes, at) {
+        let end = (at + CHUNK_HEADER).saturating_add(size);
         if end > bytes.len() {
             return false;
         }
@@ -33,18 +40,16 @@ fn is_whole(bytes: &[u8]) -> bool {
 /// A lossy frame says its size itself, and the decoder takes memory for it before it finds that the
 /// canvas is smaller. A canvas of 2^32 pixels is corrupt to the decoder, not too large.
 fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
-    const CHUNK_HEADER: usize = 8;
     const FRAME_HEADER: usize = 16;
     let mut at = 12;
-    while let Some(header) = bytes.get(at..at + CHUNK_HEADER) {
-        let size = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    while let Some((name, size)) = chunk_at(bytes, at) {
         let body = at + CHUNK_HEADER;
-        at = match &header[..4] {
+        at = match name {
             // Its own chunks follow the frame's header; they are walked like the others.
             b"ANMF" => body + FRAME_HEADER,
             _ => body.saturating_add(size).saturating_add(size % 2),
         };
-        let size = match (&header[..4], bytes.get(body..body + 10)) {
+        let size = match (name, bytes.get(body..body + 10)) {
             (b"VP8 ", Some(frame)) => {
                 let side = |low: u8, high: u8| usize::from(u16::from_le_bytes([low, high]) & 0x3fff);
                 (side(frame[6], frame[7]), side(frame[8], frame[9]))
