@@ -34,6 +34,11 @@ PHOTOGRAPHS = 12
 SCORED = 4
 # Of the largest score.
 TOLERANCE = 2e-4
+# Of the weights.
+SEED = 7
+# What is tried in turn where rounding decides the scores: see `make_models.make_lively`. Where no damping helps, it is a
+# matter of luck which weights do.
+DAMPED = [(0.2, SEED), (0.05, SEED), (0.01, SEED), (0.05, 8), (0.05, 9), (0.05, 10), (0.05, 11)]
 # Pixels a side: small ones are quick. These architectures take no smaller ones.
 SIDE = 64
 SIDES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
@@ -152,11 +157,11 @@ def architectures(keras):
 def compare(keras, name, dialect, formats, program):
     begin = time.monotonic()
     model, inputs, expected, change = lively(keras, name, None)
-    for damping in (0.2, 0.05, 0.01, 0.002):
+    for damping, seed in DAMPED:
         # Rounding is to have no say in what is compared.
         if change < TOLERANCE / 4:
             break
-        another = lively(keras, name, damping)
+        another = lively(keras, name, damping, seed)
         if another[3] < change:
             model, inputs, expected, change = another
     fault = uselessness(expected, change)
@@ -177,12 +182,12 @@ def compare(keras, name, dialect, formats, program):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def lively(keras, name, damping):
+def lively(keras, name, damping, seed=SEED):
     """A model, some images, their scores, and how much these change when only rounding does: the images hardly
     change, or each is scored alone, for which other kernels of the library compute in another order."""
     keras.backend.clear_session()
     gc.collect()
-    keras.utils.set_random_seed(7)
+    keras.utils.set_random_seed(seed)
     side = SIDES.get(name, SIDE)
     model = getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), classes=CLASSES)
     photographs = make_models.crops_of_photographs(PHOTOGRAPHS, side, side) * scale_of_input(name)

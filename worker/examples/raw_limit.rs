@@ -6,27 +6,30 @@
 //!
 //! Each line of standard input asks for one measurement: images in a batch, callers side by side, whether
 //! each run takes `one` core or `all`, and seconds. Each gets a line of JSON. SIDE is the image's height
-//! and width where the model leaves them open.
+//! and width where the model leaves them open. The batch is one of levels, as they come from decoded images, where the
+//! line ends in `levels`.
 
 use std::io::{BufRead as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use common::package::ModelFormat;
-use worker::engine::{Batch, EngineError};
+use worker::engine::{Batch, EngineError, Pixels};
 use worker::keras::layers::Layer;
-use worker::tensorflow::{Convolutions, Settings, Spread, TensorflowEngine};
+use worker::tensorflow::{Settings, Spread, TensorflowEngine};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE] [bfloat16]") };
     let side = arguments.get(1).map_or(Ok(224), |text| text.parse().with_context(|| text.clone()))?;
-    let mut library = worker::tensorflow::open(&Settings::default())?;
+    let folder = std::env::var_os("TENSORFLOW_DIR").map(PathBuf::from);
+    let mut library = worker::tensorflow::open(&Settings { folder, ..Settings::default() })?;
     match arguments.get(2).map(String::as_str) {
         None => {}
-        Some("bfloat16") if library.bfloat16 => library.convolutions = Convolutions::Bfloat16,
-        Some("bfloat16") => bail!("this machine does not compute in bfloat16"),
+        Some("bfloat16") => {
+            library.convolutions = library.bfloat16.context("this machine does not compute in bfloat16")?;
+        }
         Some(other) => bail!("`{other}`: expected bfloat16 or nothing"),
     }
     let begin = Instant::now();
@@ -61,13 +64,18 @@ struct Wish {
     callers: usize,
     spread: Spread,
     limit: Duration,
+    is_levels: bool,
 }
 
 impl Wish {
     fn parse(line: &str) -> anyhow::Result<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [images, callers, spread, seconds] = words[..] else {
-            bail!("`{line}`: expected IMAGES CALLERS one|all SECONDS");
+        let (is_levels, words) = match &words[..] {
+            [words @ .., "levels"] => (true, words),
+            words => (false, words),
+        };
+        let [images, callers, spread, seconds] = *words else {
+            bail!("`{line}`: expected IMAGES CALLERS one|all SECONDS [levels]");
         };
         let spread = match spread {
             "one" => Spread::OneCore,
@@ -75,15 +83,18 @@ impl Wish {
             other => bail!("`{other}`: expected `one` or `all`"),
         };
         let limit = Duration::from_secs_f64(seconds.parse()?);
-        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit })
+        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit, is_levels })
     }
 
     fn measure(&self, engine: &TensorflowEngine, shape: [usize; 3]) -> anyhow::Result<serde_json::Value> {
         let values = self.images * shape.iter().product::<usize>();
-        let pixels: Vec<f32> = (0..values).map(|n| (n % 256) as f32 / 255.0).collect();
+        let levels = Pixels::Levels { levels: (0..=255).cycle().take(values).collect(), factor: 255.0 };
+        let pixels = if self.is_levels { levels } else { Pixels::Values(levels.values().into_owned()) };
         let batch = Batch::new(self.images, shape, pixels);
         let run = || engine.run_bare(&batch, self.spread).map(|_| ());
+        let began = Instant::now();
         run()?;
+        let first = began.elapsed();
         let results: Vec<_> = std::thread::scope(|scope| {
             let callers: Vec<_> = (0..self.callers).map(|_| scope.spawn(|| self.times(run))).collect();
             callers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
@@ -101,6 +112,7 @@ impl Wish {
             "images_per_second": rate,
             "p50_ms": quantile(0.5),
             "p99_ms": quantile(0.99),
+            "first_ms": milliseconds(first),
             "calls": calls.len(),
         }))
     }

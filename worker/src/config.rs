@@ -10,6 +10,7 @@ use clap::{Args, Parser};
 use common::config::{FleetConfig, LogConfig, ModelsConfig, parse_seconds};
 use common::ids::WorkerId;
 
+use crate::engine::{default_batch_size, is_gpu};
 use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
 use crate::pipeline::batch::BatchLimits;
@@ -20,10 +21,10 @@ use crate::tensorflow;
 #[derive(Debug, Clone, Args)]
 #[group(id = "worker")]
 pub struct Config {
-    /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32). A GPU gains from more,
-    /// as far as its memory reaches; each core of a CPU takes two of them at a time.
-    #[arg(long, env = "WORKER_MAX_BATCH_SIZE", default_value = "32")]
-    pub max_batch_size: NonZeroUsize,
+    /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32, on a GPU 64). Of these each
+    /// core of a CPU takes two at a time. On a GPU more take more of its memory and gain little.
+    #[arg(long, env = "WORKER_MAX_BATCH_SIZE")]
+    pub max_batch_size: Option<NonZeroUsize>,
 
     /// How long an image waits for others to fill its batch while the model is free, in microseconds
     /// (WORKER_MAX_QUEUE_DELAY_MICROSECONDS, default 0). With 0 batches still grow when more images come
@@ -43,7 +44,8 @@ pub struct Config {
     pub decode_threads: Option<NonZeroUsize>,
 
     /// Parts of jobs that the worker takes from the queue before it has answered the first
-    /// (WORKER_PREFETCH, default a quarter of the batch size and two for each core). More fill larger
+    /// (WORKER_PREFETCH, default a quarter of the batch size and two for each core, on a GPU two for each
+    /// image of a batch). More fill larger
     /// batches with small requests; fewer share a burst more evenly among workers, take less memory (a
     /// part is up to a few MiB), and leave less to do again when a worker dies.
     #[arg(long, env = "WORKER_PREFETCH", value_parser = clap::value_parser!(u16).range(1..))]
@@ -88,20 +90,27 @@ impl Config {
         WorkerId::random(&self.worker_host)
     }
 
-    /// Parts taken and not acknowledged at a time.
-    #[must_use]
-    pub fn prefetch(&self) -> u16 {
-        self.prefetch
-            .unwrap_or_else(|| u16::try_from(self.max_batch_size.get() / 4 + 2 * cores()).unwrap_or(u16::MAX))
+    /// Most images in one call of a model on this device.
+    fn batch_size(&self, device: &str) -> usize {
+        self.max_batch_size.map_or_else(|| default_batch_size(device), NonZeroUsize::get)
     }
 
-    /// Sizes of the pipeline.
+    /// Parts taken and not acknowledged at a time, for a model on this device.
     #[must_use]
-    pub fn pipeline_limits(&self) -> PipelineLimits {
+    pub fn prefetch(&self, device: &str) -> u16 {
+        // A GPU computes a whole batch while the next one is decoded, and a part may have but one image.
+        let (batch, cores) = (self.batch_size(device), cores());
+        let parts = if is_gpu(device) { batch.saturating_mul(2) } else { batch / 4 + 2 * cores };
+        self.prefetch.unwrap_or_else(|| u16::try_from(parts).unwrap_or(u16::MAX))
+    }
+
+    /// Sizes of the pipeline, for a model on this device.
+    #[must_use]
+    pub fn pipeline_limits(&self, device: &str) -> PipelineLimits {
         let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(cores, NonZeroUsize::get);
         PipelineLimits {
             batch: BatchLimits {
-                max_images: self.max_batch_size.get(),
+                max_images: self.batch_size(device),
                 max_delay: Duration::from_micros(self.max_queue_delay_microseconds),
             },
             inference_threads: threads(self.inference_threads),
@@ -116,6 +125,7 @@ impl Config {
         tensorflow::Settings {
             folder: self.tensorflow_dir.clone(),
             cores: self.inference_threads,
+            max_batch_size: self.max_batch_size,
             ..tensorflow::Settings::default()
         }
     }
@@ -190,14 +200,25 @@ mod tests {
         ])
         .unwrap()
         .worker;
-        let limits = config.pipeline_limits();
+        let limits = config.pipeline_limits("cpu");
         assert_eq!(limits.batch.max_images, 8);
         assert_eq!(limits.batch.max_delay, Duration::from_micros(1500));
         assert_eq!((limits.inference_threads, limits.decode_threads), (3, 5));
         assert_eq!(limits.decode.max_pixels, 77);
         assert_eq!(config.model_limits().drain_for, Duration::from_millis(1500));
-        assert_eq!(usize::from(config.prefetch()), 2 + 2 * cores());
-        assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch(), 7);
+        assert_eq!(usize::from(config.prefetch("cpu")), 2 + 2 * cores());
+        assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch("gpu:0"), 7);
+    }
+
+    #[test]
+    fn a_gpu_gets_larger_batches_and_has_two_of_them_in_hand() {
+        let config = program(&[]).unwrap().worker;
+        assert_eq!(config.pipeline_limits("cpu").batch.max_images, 32);
+        assert_eq!(config.pipeline_limits("gpu:0").batch.max_images, 64);
+        assert_eq!(config.prefetch("gpu:0"), 128);
+        let config = program(&["--max-batch-size=8"]).unwrap().worker;
+        assert_eq!(config.pipeline_limits("gpu:0").batch.max_images, 8);
+        assert_eq!(config.prefetch("gpu:0"), 16);
     }
 
     #[test]

@@ -22,9 +22,6 @@ use tokio::time::Instant;
 use self::shelf::Shelf;
 use crate::engine::{Engine, EngineLoader};
 
-/// What the worker says it computes on before it has loaded anything.
-const DEVICE_BEFORE: &str = "cpu";
-
 /// The registry of loaded models.
 pub struct Models {
     catalog: Catalog,
@@ -181,10 +178,10 @@ impl Models {
         self.state().shelf.list()
     }
 
-    /// What the engine loaded last computes on; `cpu` before there is one.
+    /// What the engine loaded last computes on, or the first one will.
     #[must_use]
     pub fn device(&self) -> String {
-        self.state().device.clone().unwrap_or_else(|| DEVICE_BEFORE.to_owned())
+        self.state().device.clone().unwrap_or_else(|| self.loader.device().to_owned())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

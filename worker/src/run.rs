@@ -84,7 +84,9 @@ impl Worker {
     /// The system gives no threads.
     pub fn start(config: &Config, parts: Parts) -> Result<Self, RunError> {
         let Parts { broker, store, catalog, loader } = parts;
-        let pipeline = Pipeline::start(config.pipeline_limits())?;
+        let device = loader.device();
+        let (pipeline, prefetch) =
+            (Pipeline::start(config.pipeline_limits(device))?, config.prefetch(device));
         let models = Models::new(catalog, loader, config.model_limits());
         let throughput = Arc::new(Throughput::default());
         let id = config.worker_id();
@@ -100,7 +102,7 @@ impl Worker {
             control: Control::start(control, ControlTiming::default()),
             parts: PartTools { broker: Arc::clone(&broker), store, models, pipeline, throughput, worker: id },
             broker,
-            prefetch: config.prefetch(),
+            prefetch,
             grace: config.worker_stop_grace,
         })
     }

@@ -7,6 +7,7 @@
 mod cores;
 mod fusion;
 mod graph;
+mod inputs;
 mod layers;
 mod library;
 mod loader;
@@ -15,12 +16,13 @@ mod ops;
 mod outputs;
 mod probe;
 mod protobuf;
+mod run_sizes;
 mod saved_model;
 mod session;
 mod threads;
 
 pub use self::graph::NodeShape;
-pub use self::library::{Convolutions, Library, LibraryError, Messages, Settings, open};
+pub use self::library::{Convolutions, Device, Library, LibraryError, Messages, Settings, open};
 pub use self::loader::{engine, load, loader, shapes};
 pub use self::saved_model::{Description, Element, Signature, TensorInfo, describe};
 pub use self::session::{Spread, TensorflowEngine};

@@ -56,12 +56,23 @@ impl Pixels {
         match self {
             Self::Values(values) => out.copy_from_slice(&values[range]),
             Self::Levels { levels, factor } => {
-                let quotients = quotients(*factor);
+                let quotients = Self::quotients(*factor);
                 for (value, level) in out.iter_mut().zip(&levels[range]) {
                     *value = quotients[usize::from(*level)];
                 }
             }
         }
+    }
+
+    /// Each level by the factor: a table, so that none is divided twice.
+    #[must_use]
+    pub fn quotients(factor: f32) -> [f32; 256] {
+        let mut level = 0.0;
+        [(); 256].map(|()| {
+            let quotient = level / factor;
+            level += 1.0;
+            quotient
+        })
     }
 
     /// Some of them, in the same form.
@@ -107,16 +118,6 @@ impl From<Vec<f32>> for Pixels {
     fn from(values: Vec<f32>) -> Self {
         Self::Values(values)
     }
-}
-
-/// Each level by the factor: a table, so that none is divided twice.
-fn quotients(factor: f32) -> [f32; 256] {
-    let mut level = 0.0;
-    [(); 256].map(|()| {
-        let quotient = level / factor;
-        level += 1.0;
-        quotient
-    })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use self::company::Company;
 pub use self::company::Presence;
 use self::lanes::{Arrival, Calls, Formed, Lanes, Next};
-use crate::engine::{Engine, EngineError, Pixels};
+use crate::engine::{Engine, EngineError, Pixels, is_gpu};
 
 /// Images that a core computes at once. Two share one reading of the weights; of more, what is between two operations
 /// does not stay in the core's caches, and others wait longer.
@@ -182,7 +182,7 @@ impl Shared {
 
 /// How a model on this device is best called.
 fn calls(device: &str, threads: usize) -> Calls {
-    if device.starts_with("gpu") {
+    if is_gpu(device) {
         // It computes one call after the other and gains from large ones: a second keeps it busy while the
         // first one's answer is fetched, more would only make smaller batches.
         Calls { at_once: 2, shares: 1, largest_share: usize::MAX }

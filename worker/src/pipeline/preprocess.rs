@@ -45,6 +45,12 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
     }
 }
 
+/// Whether what becomes of every image are levels.
+#[must_use]
+pub fn gives_levels(how: &Preprocessing) -> bool {
+    matches!(how.kind, PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro)
+}
+
 /// Whether an image is to be turned by its orientation tag when it is decoded.
 #[must_use]
 pub fn turning(how: &Preprocessing) -> Turning {

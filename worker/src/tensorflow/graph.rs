@@ -3,8 +3,9 @@
 use tensorflow::{DataType, Graph, Output};
 
 use super::layers;
-use super::library::Convolutions;
-use super::ops::{Fault, Ops, Variable};
+use super::library::{Convolutions, Device, Library};
+use super::inputs::Inputs;
+use super::ops::{Fault, Finished, Ops, Variable};
 use crate::keras::Model;
 use crate::keras::layers::Layer;
 
@@ -19,11 +20,27 @@ const MAX_VALUES: usize = 1 << 24;
 /// are.
 const MAX_GROWTH: usize = 256;
 
+/// What a graph is built for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) convolutions: Convolutions,
+    /// Whether the graph can also be given levels in place of the model's numbers.
+    pub(super) takes_levels: bool,
+}
+
+impl Target {
+    /// What is best on this machine, without loss. A GPU is sent a quarter of the bytes where images are levels; on a
+    /// CPU nothing has to be sent.
+    pub(super) fn of(library: &Library) -> Self {
+        Self { convolutions: library.convolutions, takes_levels: library.device != Device::Cpu }
+    }
+}
+
 /// A graph that computes a model's outputs from a batch of images.
 pub(super) struct BuiltGraph {
     pub(super) graph: Graph,
-    /// Takes `[batch, height, width, channels]`.
-    pub(super) input: Output,
+    /// Take `[batch, height, width, channels]`.
+    pub(super) inputs: Inputs,
     /// Gives the model's first output.
     pub(super) scores: Output,
     /// What a session has to assign before its first run.
@@ -40,14 +57,14 @@ pub(super) struct BuiltGraph {
 pub(super) fn build(
     model: &Model,
     image: Option<[usize; 3]>,
-    convolutions: Convolutions,
+    target: Target,
 ) -> Result<BuiltGraph, Vec<String>> {
     // Without an image nothing will be run.
     let most = image.map_or(usize::MAX, |image| {
         let values = image.into_iter().fold(1, usize::saturating_mul);
         values.saturating_mul(MAX_GROWTH).max(MAX_VALUES)
     });
-    let mut ops = Ops::new(convolutions, most);
+    let mut ops = Ops::new(target, most);
     let mut outputs: Vec<Option<Output>> = Vec::with_capacity(model.nodes.len());
     let mut shapes = Vec::with_capacity(model.nodes.len());
     let mut problems = Vec::new();
@@ -87,8 +104,8 @@ pub(super) fn build(
         .cast(&last, DataType::Float)
         .and_then(|last| ops.unary("Identity", &last))
         .map_err(|Fault(fault)| vec![fault])?;
-    let (graph, variables) = ops.finish();
-    Ok(BuiltGraph { graph, input, scores, variables, shapes })
+    let Finished { graph, variables, levels } = ops.finish();
+    Ok(BuiltGraph { graph, inputs: Inputs { numbers: input, levels }, scores, variables, shapes })
 }
 
 /// An input whose open sizes are those of `image`; nothing where there is nothing to fill in.

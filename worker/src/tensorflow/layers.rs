@@ -32,7 +32,7 @@ use crate::keras::layers::{Layer, Padding};
 pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Output, Fault> {
     let inputs = &precision::inputs(ops, layer, inputs)?;
     match layer {
-        Layer::Input { shape } => ops.placeholder(shape),
+        Layer::Input { shape } => ops.image(shape),
         Layer::Identity => Ok(only(inputs)?.clone()),
         Layer::Conv2d(conv) => conv::conv2d(ops, conv, only(inputs)?),
         Layer::Conv2dAdd(conv) => conv::conv2d_add(ops, conv, inputs),

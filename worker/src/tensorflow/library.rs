@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::{memory, probe};
+use crate::engine::default_batch_size;
 
 /// The file that the crate `tensorflow` opens.
 const FILE: &str = "libtensorflow.so";
@@ -37,6 +38,12 @@ const FUNCTIONS: [&str; 12] = [
     "TF_LoadSessionFromSavedModel",
 ];
 
+/// The variable that says which of its own messages TensorFlow hides.
+const MESSAGES: &str = "TF_CPP_MIN_LOG_LEVEL";
+
+/// NVIDIA's variable that says whether its libraries may compute products of float32 in 19 bits, TensorFloat-32.
+const TENSOR_FLOAT: &str = "NVIDIA_TF32_OVERRIDE";
+
 const REMEDY: &str = "run `python3 tools/fetch_tensorflow.py`, or set TENSORFLOW_DIR to a folder with it";
 
 /// Where the library is, and how it should behave.
@@ -45,10 +52,13 @@ pub struct Settings {
     /// The folder that holds `libtensorflow.so`. `None`: `.cache/tensorflow` in the current folder, in
     /// the program's, or in any folder above these; then the system's library folders.
     pub folder: Option<PathBuf>,
-    /// Which of the library's own messages go to standard error.
+    /// Which of the library's own messages go to standard error, unless TensorFlow's own variable
+    /// `TF_CPP_MIN_LOG_LEVEL` says so.
     pub messages: Messages,
     /// Runs that may compute side by side on a CPU. `None`: one for each core.
     pub cores: Option<NonZeroUsize>,
+    /// Most images that will come in one batch, for which a GPU is got ready. `None`: [`default_batch_size`].
+    pub max_batch_size: Option<NonZeroUsize>,
 }
 
 /// The library's own messages.
@@ -70,12 +80,36 @@ pub struct Library {
     pub folder: PathBuf,
     /// Its version, such as `2.21.0`.
     pub version: String,
+    /// What is computed on.
+    pub device: Device,
     /// Runs that may compute side by side on a CPU.
     pub cores: usize,
+    /// Most images that a GPU computes in one run.
+    pub max_batch_size: usize,
     /// How convolutions are computed.
     pub convolutions: Convolutions,
-    /// Whether [`Convolutions::Bfloat16`] works here.
-    pub bfloat16: bool,
+    /// How they are computed where a package asks for bfloat16, if that works here.
+    pub bfloat16: Option<Convolutions>,
+}
+
+/// What is computed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// The first GPU that TensorFlow found: `gpu:0`.
+    Gpu(String),
+}
+
+impl Device {
+    /// As the list of workers names it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu(name) => name,
+        }
+    }
 }
 
 /// How convolutions are computed.
@@ -83,10 +117,12 @@ pub struct Library {
 pub enum Convolutions {
     /// With bias and rectifier, by operations of TensorFlow's that are meant for CPUs with oneDNN.
     Fused,
-    /// As fused ones, on numbers of 16 bits with 8 of precision, where a package asks for it.
-    Bfloat16,
+    /// As fused ones, on numbers of 16 bits with 8 of precision.
+    FusedBfloat16,
     /// By operations that every TensorFlow has.
     Plain,
+    /// As plain ones, on numbers of 16 bits with 8 of precision.
+    PlainBfloat16,
 }
 
 /// Why there is no library.
@@ -128,10 +164,23 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
     let version = probe(&folder.join(FILE))?;
     tensorflow::library::load()
         .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
-    tracing::debug!(folder = %folder.display(), version, "opened the TensorFlow library");
-    let mut library = Library { folder, version, cores, convolutions: Convolutions::Plain, bfloat16: false };
+    let device =
+        probe::device().map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
+    let max_batch_size =
+        settings.max_batch_size.map_or_else(|| default_batch_size(device.name()), NonZeroUsize::get);
+    let mut library = Library {
+        device,
+        folder,
+        version,
+        cores,
+        max_batch_size,
+        convolutions: Convolutions::Plain,
+        bfloat16: None,
+    };
     library.convolutions = probe::convolutions(&library);
-    library.bfloat16 = library.convolutions == Convolutions::Fused && probe::bfloat16(&library);
+    library.bfloat16 = probe::bfloat16(&library);
+    let device = library.device.name();
+    tracing::info!(folder = %library.folder.display(), version = library.version, device, "opened the TensorFlow library");
     memory::give_back();
     Ok(opened.insert(library).clone())
 }
@@ -173,9 +222,15 @@ fn set_environment(folder: &Path, messages: Messages) {
     // `open` is documented to come before threads that run any.
     unsafe {
         std::env::set_var("TENSORFLOW_DIR", folder);
-        std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
+        if std::env::var_os(MESSAGES).is_none() {
+            std::env::set_var(MESSAGES, hidden);
+        }
         // Each session has the threads that its configuration says, not those of the first one.
         std::env::set_var("TF_OVERRIDE_GLOBAL_THREADPOOL", "1");
+        // On a GPU, products of float32 have 24 bits of precision, not 11: Keras's numbers, at half the speed.
+        if std::env::var_os(TENSOR_FLOAT).is_none() {
+            std::env::set_var(TENSOR_FLOAT, "0");
+        }
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use common::package::{ModelConfig, ModelFormat, Package, Precision};
 
 use super::fusion::fuse;
-use super::graph::{self, BuiltGraph, NodeShape, show};
-use super::library::{Convolutions, Library, LibraryError, Settings, open};
+use super::graph::{self, BuiltGraph, NodeShape, Target, show};
+use super::library::{Library, LibraryError, Settings, open};
 use super::session::{TensorflowEngine, Wide};
 use super::{outputs, saved_model};
 use crate::engine::{Engine, EngineLoader, LoadError};
 use crate::keras::layers::Layer;
 use crate::keras::{self, ImportError, Model};
+use crate::pipeline::preprocess::gives_levels;
 
 /// Opens the TensorFlow library and returns what loads models with it.
 ///
@@ -28,6 +29,10 @@ struct TensorflowLoader {
 impl EngineLoader for TensorflowLoader {
     fn load(&self, package: &Package) -> Result<Arc<dyn Engine>, LoadError> {
         Ok(Arc::new(load(&self.library, package)?))
+    }
+
+    fn device(&self) -> &str {
+        self.library.device.name()
     }
 }
 
@@ -58,7 +63,7 @@ fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<T
         }
     };
     let model = fuse(model);
-    let built = match graph::build(&model, Some(image), convolutions(library, config.precision)) {
+    let built = match graph::build(&model, Some(image), target(library, config)) {
         Ok(built) => Some(built),
         // With images of another shape than the model's own, layers fail for that reason alone.
         Err(faults) if problems.is_empty() => return Err(LoadError::Unservable(faults)),
@@ -78,15 +83,17 @@ fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<T
     }
 }
 
-/// How convolutions are computed in a package of this precision.
-fn convolutions(library: &Library, precision: Precision) -> Convolutions {
-    match precision {
-        Precision::Bfloat16 if library.bfloat16 => Convolutions::Bfloat16,
-        Precision::Bfloat16 => {
+/// What the graph of such a package is built for.
+fn target(library: &Library, config: &ModelConfig) -> Target {
+    let usual = Target::of(library);
+    let usual = Target { takes_levels: usual.takes_levels && gives_levels(&config.preprocessing), ..usual };
+    match (config.precision, library.bfloat16) {
+        (Precision::Bfloat16, Some(convolutions)) => Target { convolutions, ..usual },
+        (Precision::Bfloat16, None) => {
             tracing::warn!("this machine does not compute in bfloat16, float32 is used");
-            library.convolutions
+            usual
         }
-        Precision::Float32 => library.convolutions,
+        (Precision::Float32, _) => usual,
     }
 }
 
@@ -142,7 +149,7 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
         return Err(LoadError::Unservable(problems));
     }
     let model = fuse(model);
-    let built = graph::build(&model, Some(image), library.convolutions).map_err(LoadError::Unservable)?;
+    let built = graph::build(&model, Some(image), Target::of(library)).map_err(LoadError::Unservable)?;
     let output = model.outputs.first().and_then(|output| built.shapes.get(*output));
     let sizes: Option<usize> = output.and_then(|shape| shape.iter().skip(1).copied().product());
     let classes = sizes.filter(|classes| *classes > 0).ok_or_else(|| {
@@ -158,5 +165,5 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
 /// # Errors
 /// Every layer that cannot be built.
 pub fn shapes(library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
-    graph::build(model, None, library.convolutions).map(|built| built.shapes).map_err(LoadError::Unservable)
+    graph::build(model, None, Target::of(library)).map(|built| built.shapes).map_err(LoadError::Unservable)
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tensorflow::{BFloat16, DataType, Graph, Operation, Output, Shape, Status, TensorType};
 
+use super::graph::Target;
 use super::library::Convolutions;
 use crate::keras::Tensor;
 use crate::keras::layers::Edges;
@@ -13,6 +14,9 @@ pub(super) mod fused;
 
 /// Longest part of a layer's name that is kept in the names of its operations.
 const MAX_SCOPE: usize = 60;
+
+/// Of a byte.
+pub(super) const LEVELS: u64 = 256;
 
 /// Elements from which a matrix is a variable: 16 MiB.
 const LARGE: usize = 4 << 20;
@@ -54,6 +58,24 @@ pub(super) struct Variable {
     pub(super) data_type: DataType,
 }
 
+/// Takes a batch as levels: the place of each value in a table of the numbers that the model takes. No number is
+/// computed, so that they are the same as on a CPU.
+#[derive(Debug, Clone)]
+pub(super) struct Levels {
+    /// uint8, `[batch, height, width, channels]`.
+    pub(super) levels: Output,
+    /// float32, a number for each of the 256 levels.
+    pub(super) table: Output,
+}
+
+/// What came of it.
+pub(super) struct Finished {
+    pub(super) graph: Graph,
+    pub(super) variables: Vec<Variable>,
+    /// In place of the model's input.
+    pub(super) levels: Option<Levels>,
+}
+
 /// A graph that grows, one layer after the other.
 pub(super) struct Ops {
     graph: Graph,
@@ -62,6 +84,8 @@ pub(super) struct Ops {
     padded: HashMap<String, (Output, Edges)>,
     /// Which operations convolve.
     pub(super) convolutions: Convolutions,
+    takes_levels: bool,
+    levels: Option<Levels>,
     /// Most values that an operation may give for one image.
     most: usize,
     scope: String,
@@ -69,12 +93,14 @@ pub(super) struct Ops {
 }
 
 impl Ops {
-    pub(super) fn new(convolutions: Convolutions, most: usize) -> Self {
+    pub(super) fn new(target: Target, most: usize) -> Self {
         Self {
+            takes_levels: target.takes_levels,
+            levels: None,
             graph: Graph::new(),
             variables: Vec::new(),
             padded: HashMap::new(),
-            convolutions,
+            convolutions: target.convolutions,
             most,
             scope: String::new(),
             count: 0,
@@ -92,8 +118,8 @@ impl Ops {
         self.count = 0;
     }
 
-    pub(super) fn finish(self) -> (Graph, Vec<Variable>) {
-        (self.graph, self.variables)
+    pub(super) fn finish(self) -> Finished {
+        Finished { graph: self.graph, variables: self.variables, levels: self.levels }
     }
 
     fn next_name(&mut self, kind: &str) -> String {
@@ -156,12 +182,26 @@ impl Ops {
     }
 
     /// The model's input: a batch, of whatever number, of float32 values with these sizes.
-    pub(super) fn placeholder(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
+    pub(super) fn image(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
+        let batch = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
+        let batch = Shape::new(Some(batch));
+        if !self.takes_levels {
+            return self.placeholder(DataType::Float, &batch);
+        }
+        let levels = self.placeholder(DataType::UInt8, &batch)?;
+        let table = self.placeholder(DataType::Float, &Shape::new(Some(vec![Some(LEVELS as i64)])))?;
+        let places = self.cast(&levels, DataType::Int32)?;
+        let axis = self.integers(&[], &[0])?;
+        let numbers = self.op("GatherV2", &[&table, &places, &axis], &[])?;
+        self.levels = Some(Levels { levels, table });
+        Ok(numbers)
+    }
+
+    fn placeholder(&mut self, data_type: DataType, shape: &Shape) -> Result<Output, Fault> {
         let name = self.next_name("Placeholder");
-        let dims = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
         let mut description = self.graph.new_operation("Placeholder", &name)?;
-        description.set_attr_type("dtype", DataType::Float)?;
-        description.set_attr_shape("shape", &Shape::new(Some(dims)))?;
+        description.set_attr_type("dtype", data_type)?;
+        description.set_attr_shape("shape", shape)?;
         Ok(description.finish()?.into())
     }
 
@@ -273,11 +313,7 @@ impl Ops {
         handle.set_attr_string("shared_name", &unique)?;
         let handle: Output = handle.finish()?.into();
 
-        let name = self.next_name("Placeholder");
-        let mut feed = self.graph.new_operation("Placeholder", &name)?;
-        feed.set_attr_type("dtype", data_type)?;
-        feed.set_attr_shape("shape", &shape)?;
-        let feed: Output = feed.finish()?.into();
+        let feed = self.placeholder(data_type, &shape)?;
 
         let name = self.next_name("AssignVariableOp");
         let mut assign = self.graph.new_operation("AssignVariableOp", &name)?;

@@ -2,15 +2,35 @@
 
 use std::sync::Arc;
 
-use super::graph;
-use super::library::{Convolutions, Library};
-use super::session::{Spread, TensorflowEngine, Wide};
-use crate::engine::{Batch, Engine as _, EngineError};
+use tensorflow::{Graph, Status};
+
+use super::graph::{self, Target};
+use super::library::{Convolutions, Device, Library};
+use super::session::{self, Spread, TensorflowEngine, Wide};
+use crate::engine::{Batch, EngineError};
 use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
 use crate::keras::{Model, Node, Tensor};
 
+/// What TensorFlow finds to compute on.
+///
+/// # Errors
+/// Its words, where it does not even start.
+pub(super) fn device() -> Result<Device, String> {
+    let failed = |status: Status| format!("it finds nothing to compute on: {status}");
+    let session = session::open(&Graph::new()).map_err(failed)?;
+    let devices = session.device_list().map_err(failed)?;
+    let gpu = devices.iter().find(|device| device.device_type == "GPU");
+    Ok(gpu.map_or(Device::Cpu, |gpu| {
+        let number = gpu.name.rsplit(':').next().unwrap_or("0");
+        Device::Gpu(format!("gpu:{number}"))
+    }))
+}
+
 /// The convolutions that work here: fused ones where TensorFlow has them and computes on a CPU.
 pub(super) fn convolutions(library: &Library) -> Convolutions {
+    if library.device != Device::Cpu {
+        return Convolutions::Plain;
+    }
     match computes(library, Convolutions::Fused) {
         Ok(true) => Convolutions::Fused,
         Ok(false) => Convolutions::Plain,
@@ -21,23 +41,33 @@ pub(super) fn convolutions(library: &Library) -> Convolutions {
     }
 }
 
-/// Whether convolutions in bfloat16 work here, which the processor needs instructions for.
-pub(super) fn bfloat16(library: &Library) -> bool {
-    computes(library, Convolutions::Bfloat16).unwrap_or_else(|error| {
-        tracing::debug!(%error, "this machine has no convolutions in bfloat16");
-        false
-    })
+/// The convolutions in bfloat16 that work here and are of use: a CPU needs instructions for them, which only the fused
+/// ones know.
+pub(super) fn bfloat16(library: &Library) -> Option<Convolutions> {
+    let wanted = match (&library.device, library.convolutions) {
+        (Device::Gpu(_), _) => Convolutions::PlainBfloat16,
+        (Device::Cpu, Convolutions::Fused) => Convolutions::FusedBfloat16,
+        (Device::Cpu, _) => return None,
+    };
+    match computes(library, wanted) {
+        Ok(works) => works.then_some(wanted),
+        Err(error) => {
+            tracing::debug!(%error, "this machine has no convolutions in bfloat16");
+            None
+        }
+    }
 }
 
-/// Whether a CPU is computed on, and gives the right number: of 2 at the left of the lower row 2 · 3 + 1 = 7, then
+/// Whether it computes the right number: of 2 at the left of the lower row 2 · 3 + 1 = 7, then
 /// 7 · 1 - 3 + 2 = 6, then 6 · 2 - 8 = 4.
 fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, EngineError> {
     let image = [1, 1, 1];
-    let built = graph::build(&three_convolutions(), Some(image), convolutions)
+    let target = Target { convolutions, ..Target::of(library) };
+    let built = graph::build(&three_convolutions(), Some(image), target)
         .map_err(|faults| EngineError(faults.join("; ")))?;
     let engine = TensorflowEngine::new(library, built, image, 1, Wide::IfQuicker)?;
     let scores = engine.run_bare(&Batch::new(1, image, vec![2.0]), Spread::OneCore)?;
-    Ok(engine.device() == "cpu" && scores.values == [4.0])
+    Ok(scores.values == [4.0])
 }
 
 /// Of each kind one: with zeros around the image, with a sum, by channel.

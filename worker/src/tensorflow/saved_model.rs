@@ -26,6 +26,7 @@ use self::meta_graph::{Asset, MetaGraph};
 use self::operations::{Kinds, objection};
 use self::signature::place;
 pub use self::signature::{Element, Signature, TensorInfo};
+use super::inputs::Inputs;
 use super::library::Library;
 use super::session::{self, Computation, TensorflowEngine, Wide};
 use crate::engine::LoadError;
@@ -201,7 +202,8 @@ fn open(
     let session = session::open(&graph)?;
     prepare(&session, &graph, folder, meta)?;
     // Another session would hold its own copy of the variables.
-    Ok(Computation { session, wide: None, graph, input, scores })
+    let inputs = Inputs { numbers: input, levels: None };
+    Ok(Computation { session, wide: None, graph, inputs, scores })
 }
 
 /// An output of an operation of the graph.

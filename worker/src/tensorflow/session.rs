@@ -8,10 +8,12 @@ use tensorflow::{
 
 use super::cores::Cores;
 use super::graph::BuiltGraph;
-use super::library::Library;
+use super::inputs::Inputs;
+use super::library::{Device, Library};
 use super::memory;
 use super::ops::{Variable, native, rounded};
 use super::protobuf::Message;
+use super::run_sizes::RunSizes;
 use super::threads::Threads;
 use crate::engine::{Batch, Engine, EngineError, Pixels, Scores};
 use crate::pipeline::batch::LARGEST_SHARE_OF_A_CORE;
@@ -46,13 +48,14 @@ pub struct TensorflowEngine {
     session: Session,
     /// Shares each operation among all cores.
     wide: Option<Session>,
-    input: Output,
+    inputs: Inputs,
     scores: Output,
     /// Sizes of an image.
     image: [usize; 3],
     /// Outputs for an image.
     classes: usize,
     device: Device,
+    sizes: RunSizes,
     cores: Cores,
     threads: Threads,
     /// What part of its time on one core an image takes on all.
@@ -69,8 +72,8 @@ pub(super) struct Computation {
     /// Another one for the same graph, which shares each operation among all cores.
     pub(super) wide: Option<Session>,
     pub(super) graph: Graph,
-    /// Takes float32, `[batch, height, width, channels]`.
-    pub(super) input: Output,
+    /// Take `[batch, height, width, channels]`.
+    pub(super) inputs: Inputs,
     /// Gives float32.
     pub(super) scores: Output,
 }
@@ -82,13 +85,6 @@ pub(super) enum Wide {
     Always,
     /// Where it was measured to be quicker for one image.
     IfQuicker,
-}
-
-/// What a session found to compute on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Device {
-    Cpu,
-    Gpu(String),
 }
 
 /// How a run uses the cores.
@@ -112,15 +108,14 @@ impl TensorflowEngine {
         classes: usize,
         kept: Wide,
     ) -> Result<Self, EngineError> {
-        let BuiltGraph { graph, input, scores, variables, .. } = built;
+        let BuiltGraph { graph, inputs, scores, variables, .. } = built;
         let session = open(&graph).map_err(failed)?;
-        let device = device(&session)?;
-        let wide = match device {
+        let wide = match library.device {
             Device::Cpu if library.cores > 1 => Some(open_for(&graph, library.cores).map_err(failed)?),
             Device::Cpu | Device::Gpu(_) => None,
         };
         assign(std::iter::once(&session).chain(&wide), variables)?;
-        let computation = Computation { session, wide, graph, input, scores };
+        let computation = Computation { session, wide, graph, inputs, scores };
         Self::over(library, computation, image, classes, kept)
     }
 
@@ -135,22 +130,22 @@ impl TensorflowEngine {
         classes: usize,
         kept: Wide,
     ) -> Result<Self, EngineError> {
-        let Computation { session, wide, graph, input, scores } = computation;
-        let device = device(&session)?;
-        let cores = Cores::new(match device {
-            Device::Cpu => library.cores,
+        let Computation { session, wide, graph, inputs, scores } = computation;
+        let (turns, sizes) = match library.device {
+            Device::Cpu => (library.cores, RunSizes::any()),
             // One run computes while the next one's images are on their way.
-            Device::Gpu(_) => 2,
-        });
+            Device::Gpu(_) => (2, RunSizes::few(library.max_batch_size)),
+        };
         let mut engine = Self {
             session,
             wide,
-            input,
+            inputs,
             scores,
             image,
             classes,
-            device,
-            cores,
+            device: library.device.clone(),
+            sizes,
+            cores: Cores::new(turns),
             threads: Threads::get(library.cores)?,
             share_on_all_cores: f64::INFINITY,
             _graph: graph,
@@ -160,6 +155,7 @@ impl TensorflowEngine {
         let pixels = Pixels::Levels { levels, factor: 255.0 };
         let mut scores = vec![0.0; classes];
         engine.warm_up(&pixels, &mut scores)?;
+        engine.try_sizes(&pixels)?;
         if kept == Wide::IfQuicker && engine.share_on_all_cores >= WORTH_ALL_CORES {
             engine.wide = None;
         }
@@ -183,6 +179,19 @@ impl TensorflowEngine {
             // The second session's needs do not come on top of the first one's.
             memory::give_back();
             self.share_on_all_cores = self.measure_all_cores(pixels, scores)?;
+        }
+        Ok(())
+    }
+
+    /// Runs each size that a run can have, filled with one image.
+    fn try_sizes(&self, pixels: &Pixels) -> Result<(), EngineError> {
+        for images in self.sizes.all() {
+            let (began, mut scores) = (Instant::now(), vec![0.0; images * self.classes]);
+            let mut batch = pixels.clone();
+            batch.reserve_exact((images - 1) * pixels.len());
+            (1..*images).for_each(|_| batch.extend(pixels));
+            self.run((&batch, 0), &mut scores, Spread::OneCore)?;
+            tracing::debug!(images, time = ?began.elapsed(), "tried a size of runs");
         }
         Ok(())
     }
@@ -296,22 +305,23 @@ impl TensorflowEngine {
     ) -> Result<(), EngineError> {
         let [height, width, channels] = self.image.map(|size| size as u64);
         let images = values.len() / self.classes;
-        let mut input = Tensor::<f32>::new(&[images as u64, height, width, channels]);
+        let room = self.sizes.room_for(images);
         let size = self.image.iter().product::<usize>();
-        pixels.write(first * size..(first + images) * size, &mut input);
+        let range = first * size..(first + images) * size;
+        let input = self.inputs.images(pixels, range, [room as u64, height, width, channels]);
         let mut arguments = SessionRunArgs::new();
-        arguments.add_feed(&self.input.operation, self.input.index, &input);
+        self.inputs.feed(&input, &mut arguments);
         let token = arguments.request_fetch(&self.scores.operation, self.scores.index);
         session.run(&mut arguments).map_err(failed)?;
         let output: Tensor<f32> = arguments.fetch(token).map_err(failed)?;
-        if output.len() != values.len() {
+        if output.len() != room * self.classes {
             return Err(EngineError(format!(
-                "the model gave {} scores for {images} images, expected {}",
+                "the model gave {} scores for {room} images, expected {}",
                 output.len(),
-                values.len()
+                room * self.classes
             )));
         }
-        values.copy_from_slice(&output);
+        values.copy_from_slice(&output[..values.len()]);
         Ok(())
     }
 }
@@ -331,18 +341,18 @@ impl Engine for TensorflowEngine {
                 self.side_by_side(&batch.pixels, &mut values, share.count())?;
             }
             (Device::Gpu(_), _) => {
-                let _turn = self.cores.take(1);
-                self.run((&batch.pixels, 0), &mut values, Spread::OneCore)?;
+                let most = self.sizes.largest().min(batch.images);
+                for (run, values) in values.chunks_mut(most * self.classes).enumerate() {
+                    let _turn = self.cores.take(1);
+                    self.run((&batch.pixels, run * most), values, Spread::OneCore)?;
+                }
             }
         }
         Ok(Scores { classes: self.classes, values })
     }
 
     fn device(&self) -> &str {
-        match &self.device {
-            Device::Cpu => "cpu",
-            Device::Gpu(name) => name,
-        }
+        self.device.name()
     }
 }
 
@@ -376,15 +386,6 @@ fn config(threads: usize) -> Message {
         .message(6, &gpu)
         .integer(7, 1) // allow_soft_placement: what a GPU cannot do, the CPU does
         .message(16, &experimental)
-}
-
-fn device(session: &Session) -> Result<Device, EngineError> {
-    let devices = session.device_list().map_err(failed)?;
-    let gpu = devices.iter().find(|device| device.device_type == "GPU");
-    Ok(gpu.map_or(Device::Cpu, |gpu| {
-        let number = gpu.name.rsplit(':').next().unwrap_or("0");
-        Device::Gpu(format!("gpu:{number}"))
-    }))
 }
 
 /// Gives the variables their values, of which all sessions share one copy: a variable keeps the tensor that it is fed.

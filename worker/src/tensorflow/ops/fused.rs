@@ -7,7 +7,7 @@
 
 use tensorflow::{DataType, Output};
 
-use super::{Fault, Ops, rounded};
+use super::{Attribute, Fault, Ops, rounded};
 use crate::keras::Tensor;
 use crate::keras::layers::Edges;
 use crate::tensorflow::library::Convolutions;
@@ -39,6 +39,19 @@ pub(in crate::tensorflow) enum Zeros {
     Exactly(Edges),
 }
 
+impl Zeros {
+    /// TensorFlow's word, and before and behind each axis how many where it does not say.
+    fn words(self) -> (&'static str, Option<[i64; 8]>) {
+        match self {
+            Self::Usual(word) => (word, None),
+            Self::Exactly(Edges { top, bottom, left, right }) => {
+                let edges = [0, 0, top, bottom, left, right, 0, 0].map(|size| size as i64);
+                ("EXPLICIT", Some(edges))
+            }
+        }
+    }
+}
+
 /// Which convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tensorflow) enum Kind {
@@ -56,7 +69,8 @@ impl Ops {
         input: &Output,
     ) -> Result<Output, Fault> {
         let data_type = match self.convolutions {
-            Convolutions::Bfloat16 => DataType::BFloat16,
+            Convolutions::PlainBfloat16 => return self.one_by_one(fused, input, DataType::BFloat16),
+            Convolutions::FusedBfloat16 => DataType::BFloat16,
             Convolutions::Fused | Convolutions::Plain => DataType::Float,
         };
         let input = self.cast(input, data_type)?;
@@ -87,13 +101,10 @@ impl Ops {
             description.set_attr_type_list("TArgs", &vec![data_type; arguments.len()])?;
         }
         description.set_attr_int_list("strides", &fused.strides)?;
-        match fused.padding {
-            Zeros::Usual(word) => description.set_attr_string("padding", word)?,
-            Zeros::Exactly(Edges { top, bottom, left, right }) => {
-                let edges = [0, 0, top, bottom, left, right, 0, 0].map(|size| size as i64);
-                description.set_attr_string("padding", "EXPLICIT")?;
-                description.set_attr_int_list("explicit_paddings", &edges)?;
-            }
+        let (padding, edges) = fused.padding.words();
+        description.set_attr_string("padding", padding)?;
+        if let Some(edges) = edges {
+            description.set_attr_int_list("explicit_paddings", &edges)?;
         }
         description.set_attr_string_list("fused_ops", fused.steps)?;
         // What was brought into order is kept.
@@ -102,6 +113,41 @@ impl Ops {
         description.set_attr_string("_kernel", "MklNameChangeOp")?;
         let output = description.finish()?.into();
         self.check_size("convolution", &output)?;
+        Ok(output)
+    }
+
+    /// Adds an operation for each step, the way that every TensorFlow knows.
+    fn one_by_one(
+        &mut self,
+        fused: &Fused<'_>,
+        input: &Output,
+        data_type: DataType,
+    ) -> Result<Output, Fault> {
+        let input = self.cast(input, data_type)?;
+        let kernel = self.constant_of(&fused.kernel.shape, &fused.kernel.values, data_type)?;
+        let kind = match fused.kind {
+            Kind::Full => "Conv2D",
+            Kind::Depthwise => "DepthwiseConv2dNative",
+        };
+        let (padding, edges) = fused.padding.words();
+        let mut attributes =
+            vec![("strides", Attribute::Integers(&fused.strides)), ("padding", Attribute::Text(padding))];
+        attributes.extend(edges.as_ref().map(|edges| ("explicit_paddings", Attribute::Integers(edges))));
+        let mut output = self.op(kind, &[&input, &kernel], &attributes)?;
+        for step in fused.steps {
+            output = match *step {
+                "BiasAdd" => {
+                    let bias = self.constant_of(&[fused.bias.len()], fused.bias, data_type)?;
+                    self.binary("BiasAdd", &output, &bias)?
+                }
+                "Add" => {
+                    let addend = fused.addend.ok_or_else(|| Fault("it has nothing to add".to_owned()))?;
+                    let addend = self.cast(addend, data_type)?;
+                    self.binary("AddV2", &output, &addend)?
+                }
+                rectifier => self.unary(rectifier, &output)?,
+            };
+        }
         Ok(output)
     }
 

@@ -40,7 +40,13 @@ pub(super) fn fused(
         && dilation == [1, 1]
         && (whole.kind == Kind::Full || strides[0] == strides[1])
         && whole.bias.is_none_or(|bias| bias.values.len() == outputs);
-    if ops.convolutions == Convolutions::Plain || !fits {
+    let known = match ops.convolutions {
+        Convolutions::Fused | Convolutions::FusedBfloat16 => true,
+        Convolutions::Plain => false,
+        // By channel, a GPU is slower in bfloat16 than in float32, and takes seconds to find out how to compute it.
+        Convolutions::PlainBfloat16 => whole.kind == Kind::Full,
+    };
+    if !known || !fits {
         return Ok(None);
     }
     if let Some(addend) = addend {
