@@ -2,9 +2,9 @@
 
 use tensorflow::{DataType, Graph, Output};
 
+use super::inputs::Inputs;
 use super::layers;
 use super::library::{Convolutions, Device, Library};
-use super::inputs::Inputs;
 use super::ops::{Fault, Finished, Ops, Variable};
 use crate::keras::Model;
 use crate::keras::layers::Layer;

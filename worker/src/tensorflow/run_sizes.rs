@@ -20,7 +20,8 @@ impl RunSizes {
     /// run is room for nothing. `largest` is the last of them.
     pub(super) fn few(largest: usize) -> Self {
         let powers = std::iter::successors(Some(1_usize), |size| size.checked_mul(2));
-        let sizes = powers.flat_map(|power| [Some(power), (power >= 8).then_some(power + power / 2)]).flatten();
+        let sizes =
+            powers.flat_map(|power| [Some(power), (power >= 8).then_some(power + power / 2)]).flatten();
         let sizes = sizes.take_while(|size| *size < largest).chain([largest]).collect();
         Self { sizes }
     }

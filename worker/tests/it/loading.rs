@@ -6,11 +6,11 @@ use std::sync::Arc;
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package};
 use tempfile::TempDir;
-use worker::engine::{Batch, Engine, LoadError};
+use worker::engine::{Batch, Engine, LoadError, Pixels};
 use worker::keras::layers::{Activation, Dense, Edges, Interpolation, Layer};
 use worker::keras::{Model, Node, Tensor};
 use worker::npy;
-use worker::tensorflow::{Device, Spread, TensorflowEngine};
+use worker::tensorflow::{Convolutions, Device, Library, Spread, TensorflowEngine};
 
 use crate::parity::fixtures;
 use crate::support::{largest_difference, library};
@@ -52,6 +52,32 @@ fn a_run_over_all_cores_gives_the_same_scores() {
         let scores = engine.run_bare(&batch, spread).unwrap();
         let difference = largest_difference(&scores.values, &expected.values);
         assert!(difference < 1e-4, "{spread:?}: {difference}");
+    }
+}
+
+/// The graph and its runs are those for a GPU; whatever computes them, the numbers are the same.
+#[test]
+fn runs_for_a_gpu_take_levels_and_are_filled_up() {
+    let (_folder, package) = package(None, None);
+    let processor = Library { convolutions: Convolutions::Plain, ..library().clone() };
+    let device = Device::Gpu("gpu:0".to_owned());
+    let gpu = Library { device, max_batch_size: 4, ..processor.clone() };
+    let [expected, engine] =
+        [&processor, &gpu].map(|library| worker::tensorflow::load(library, &package).unwrap());
+    assert_eq!(engine.device(), "gpu:0");
+    let shape = engine.image();
+    let size: usize = shape.iter().product();
+    // Of 7 images there are two runs, of 3 one with room for a fourth.
+    for images in [1, 3, 4, 7] {
+        let levels: Vec<u8> = (0..=255).rev().cycle().step_by(7).take(images * size).collect();
+        let levels = Pixels::Levels { levels, factor: 51.0 };
+        let values = Pixels::Values(levels.values().into_owned());
+        let reference = expected.predict(&Batch::new(images, shape, values.clone())).unwrap();
+        for pixels in [levels, values] {
+            let scores = engine.predict(&Batch::new(images, shape, pixels)).unwrap();
+            let difference = largest_difference(&scores.values, &reference.values);
+            assert!(difference < 1e-6, "{images} images: {difference}");
+        }
     }
 }
 

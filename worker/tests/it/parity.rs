@@ -7,6 +7,7 @@ use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package};
 use worker::engine::{Batch, Engine};
 use worker::npy::{self, Array};
+use worker::tensorflow::{Convolutions, Library};
 
 use crate::support::{largest, largest_difference, library, root};
 
@@ -82,24 +83,30 @@ fn vgg16_scores_as_in_keras() {
 fn a_package_that_asks_for_bfloat16_scores_nearly_as_in_keras() {
     let bounds = if library().bfloat16.is_some() { BFLOAT16 } else { 0.0..=TOLERANCE };
     for name in ["resnet50", "mobilenet_v2"] {
-        let [_, folder] = fixtures(name);
-        let input = read(&folder.join("input.npy"));
-        let expected = read(&folder.join("scores.npy"));
-        let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
-        let models = tempfile::tempdir().unwrap();
-        let shape = [height, width, channels];
-        let package =
-            package_in_bfloat16(models.path(), &folder.join("model.hdf5"), shape, expected.shape[1]);
-        let engine = worker::tensorflow::load(library(), &package).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let scores = engine.predict(&Batch::new(images, shape, input.values)).unwrap();
-        let apart: f32 = scores.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).sum();
-        #[expect(clippy::cast_precision_loss, reason = "some hundred scores")]
-        let difference = apart / scores.values.len() as f32;
-        assert!(
-            bounds.contains(&difference),
-            "{name}: differs by {difference} on average, expected {bounds:?}"
-        );
+        check_in_bfloat16(name, library(), &bounds);
     }
+}
+
+#[test]
+fn convolutions_in_bfloat16_that_every_tensorflow_has_score_nearly_as_in_keras() {
+    let bfloat16 = Some(Convolutions::PlainBfloat16);
+    check_in_bfloat16("mobilenet_v2", &Library { bfloat16, ..library().clone() }, &BFLOAT16);
+}
+
+fn check_in_bfloat16(name: &str, library: &Library, bounds: &std::ops::RangeInclusive<f32>) {
+    let [_, folder] = fixtures(name);
+    let input = read(&folder.join("input.npy"));
+    let expected = read(&folder.join("scores.npy"));
+    let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
+    let models = tempfile::tempdir().unwrap();
+    let shape = [height, width, channels];
+    let package = package_in_bfloat16(models.path(), &folder.join("model.hdf5"), shape, expected.shape[1]);
+    let engine = worker::tensorflow::load(library, &package).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let scores = engine.predict(&Batch::new(images, shape, input.values)).unwrap();
+    let apart: f32 = scores.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).sum();
+    #[expect(clippy::cast_precision_loss, reason = "some hundred scores")]
+    let difference = apart / scores.values.len() as f32;
+    assert!(bounds.contains(&difference), "{name}: differs by {difference} on average, expected {bounds:?}");
 }
 
 fn package_in_bfloat16(models: &Path, model: &Path, shape: [usize; 3], classes: usize) -> Package {
