@@ -43,7 +43,7 @@ const MOST_ROUNDS: usize = 3;
 /// alone shares its operations among all cores, where that was measured to be quicker. That takes a session of its own,
 /// but the weights are there once: both sessions' variables share them.
 ///
-/// On a GPU a batch is one run.
+/// On a GPU a batch is one run, filled up to one of a few sizes, and images go there as levels.
 pub struct TensorflowEngine {
     session: Session,
     /// Shares each operation among all cores.
