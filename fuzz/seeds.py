@@ -16,8 +16,8 @@ LARGEST = 120_000
 CONFIGS = [
     {"img_preproc_type": "center_crop", "output_postproc_type": "multi_label",
      "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "pillow_bicubic", "resize_shorter_side": 40,
-                              "channel_order": "rgb", "exif_orientation": True, "normalization_factor": 255,
-                              "mean": [0.4, 0.5, 0.6], "std": 0.2},
+                              "channel_order": "rgb", "exif_orientation": True, "reducing_gap": 2.0,
+                              "normalization_factor": 255, "mean": [0.4, 0.5, 0.6], "std": 0.2},
      "output_config": {"output_classes": ["a", "b"], "threshold": [0.5, 0.25]}},
     {"img_preproc_type": "letterbox", "output_postproc_type": "binary",
      "image_preproc_config": {"input_shape": [24, 31, 1], "padding_value": 114, "resampling": "opencv_area"},

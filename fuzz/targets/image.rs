@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use common::package::{ModelConfig, Preprocessing};
 use libfuzzer_sys::fuzz_target;
-use worker::pipeline::decode::{DecodeLimits, decode_turned};
-use worker::pipeline::preprocess::{preprocess, turning};
+use worker::pipeline::decode::DecodeLimits;
+use worker::pipeline::preprocess::{decode, preprocess};
 
 /// The ways, one of which each image takes.
 static WAYS: LazyLock<Vec<Preprocessing>> = LazyLock::new(|| {
@@ -17,6 +17,10 @@ static WAYS: LazyLock<Vec<Preprocessing>> = LazyLock::new(|| {
         r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "pillow_bicubic"}"#,
         r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 1], "resampling": "opencv_linear"}"#,
         r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "tensorflow_bilinear"}"#,
+        r#"stretch", "image_preproc_config": {"input_shape": [2, 3, 3], "resampling": "pillow_bilinear",
+            "reducing_gap": 1}"#,
+        r#"center_crop", "image_preproc_config": {"input_shape": [4, 4, 1], "resampling": "opencv_area",
+            "reducing_gap": 1.5}"#,
         r#"letterbox", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "opencv_area"}"#,
         r#"center_crop", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "pillow_lanczos"}"#,
         r#"center_crop", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "tensorflow_bilinear",
@@ -39,7 +43,7 @@ fn of_config(way: &str) -> Preprocessing {
 fuzz_target!(|bytes: &[u8]| {
     let limits = DecodeLimits { max_bytes: 1 << 20, max_pixels: 1 << 18, max_side: 2_048 };
     let way = &WAYS[bytes.iter().fold(0, |sum: usize, &byte| sum.wrapping_add(byte.into())) % WAYS.len()];
-    match decode_turned(bytes, &limits, turning(way)) {
+    match decode(bytes, &limits, way) {
         Ok(image) => {
             assert_eq!(image.pixels.len(), image.height * image.width * 3);
             if let Ok(values) = preprocess(image, way) {

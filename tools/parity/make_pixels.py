@@ -60,6 +60,7 @@ def images():
     photographs[0].save(FOLDER / "china.jpg", quality=92)
     photographs[1].crop((37, 11, 500, 400)).save(FOLDER / "flower.jpg", quality=80, subsampling="4:4:4", progressive=True)
     pictures["rings.png"].save(FOLDER / "rings.jpg", quality=90)
+    photographs[0].convert("L").save(FOLDER / "grey.jpg", quality=85)
     turned = photographs[1].crop((0, 0, 200, 120))
     exif = turned.getexif()
     exif[0x0112] = 6
@@ -177,6 +178,14 @@ def recipes():
     # A tag that says "turned": Pillow leaves the image as it is stored, OpenCV turns it.
     stored = Image.open(FOLDER / "turned.png").convert("RGB").resize((80, 96), Image.Resampling.BICUBIC)
     yield case("turned.png", "pillow_bicubic", size, np.asarray(stored)) | {"row": "an orientation tag"}
+    # Made smaller while it is decoded, as `Image.thumbnail` does: by 4, 2, 8 and, across, by 4.
+    for name, small, gap in [("china.jpg", (32, 48), 2.0), ("china.jpg", (97, 64), 1.5), ("flower.jpg", (20, 24), 2),
+                             ("grey.jpg", (30, 30), 3)]:
+        drafted = Image.open(FOLDER / name)
+        drafted.draft(drafted.mode, (gap * small[1], gap * small[0]))
+        drafted = drafted.convert("RGB").resize(small[::-1], Image.Resampling.BICUBIC)
+        made = case(name, "pillow_bicubic", small, np.asarray(drafted), reducing_gap=gap)
+        yield made | {"row": "`draft`, `pillow_bicubic`, `reducing_gap`", "mean": 1.0}
     import cv2
 
     upright = cv2.resize(cv2.imread(str(FOLDER / "turned.png")), (80, 96), interpolation=cv2.INTER_LINEAR)

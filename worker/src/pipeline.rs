@@ -175,7 +175,7 @@ pub(crate) fn prepare(
 ) -> Result<Pixels, ImageError> {
     let work = || {
         let started = Instant::now();
-        let image = decode::decode_turned(bytes, limits, preprocess::turning(how))?;
+        let image = preprocess::decode(bytes, limits, how)?;
         let decoded = Instant::now();
         metrics::histogram!(names::DECODE_SECONDS).record(decoded - started);
         let values = preprocess::preprocess(image, how);

@@ -339,6 +339,32 @@ mod tests {
     }
 
     #[test]
+    fn a_reducing_gap_is_a_number_of_at_least_1() {
+        for (setting, expected) in [
+            ("", Ok(None)),
+            (r#", "reducing_gap": 2"#, Ok(Some(2.0))),
+            (r#", "reducing_gap": 0.9"#, Err("is 0.9, expected a number of at least 1")),
+            (r#", "reducing_gap": true"#, Err("is true, expected a number of at least 1")),
+        ] {
+            let text = format!(
+                r#"{{"img_preproc_type": "stretch", "image_preproc_config": {{"input_shape": [2, 2, 3],
+                "resampling": "pillow_bilinear"{setting}}}, "output_postproc_type": "argmax",
+                "output_config": {{"output_classes": ["a"]}}}}"#
+            );
+            match (ModelConfig::parse(text.as_bytes()), expected) {
+                (Ok(config), Ok(gap)) => {
+                    let PreprocessingKind::Resize(resize) = config.preprocessing.kind else {
+                        panic!("{text}")
+                    };
+                    assert_eq!(resize.reducing_gap, gap);
+                }
+                (Err(problems), Err(says)) => assert!(problems[0].ends_with(says), "{problems:?}"),
+                (found, _) => panic!("{setting}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn all_faults_are_told_at_once() {
         let text = r#"{"img_preproc_type": "stretch_it", "image_preproc_config": {"input_shape": [0, 2, 3],
             "normalisation_factor": 255, "normalization_factor": 0}, "output_config": {"output_classes": []}}"#;

@@ -29,7 +29,7 @@ const MOST: usize = 200_000;
 const CONFIGS: [&str; 3] = [
     r#"{"model_name": "a", "img_preproc_type": "center_crop", "image_preproc_config": {"input_shape": [24, 31, 3],
     "resampling": "pillow_bicubic", "resize_shorter_side": 40, "channel_order": "rgb", "exif_orientation": true,
-    "normalization_factor": 255, "mean": [0.4, 0.5, 0.6], "std": 0.2}, "output_postproc_type": "multi_label",
+    "reducing_gap": 2.0, "normalization_factor": 255, "mean": [0.4, 0.5, 0.6], "std": 0.2}, "output_postproc_type": "multi_label",
     "output_config": {"output_classes": ["a", "b"], "threshold": [0.5, 0.25]}, "comments": "c"}"#,
     r#"{"img_preproc_type": "letterbox", "image_preproc_config": {"input_shape": [24, 31, 1], "padding_value": 114,
     "resampling": "opencv_area"}, "output_postproc_type": "binary", "output_config": {"output_classes":

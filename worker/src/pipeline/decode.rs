@@ -67,7 +67,7 @@ impl Default for DecodeLimits {
 /// `undecodable_image`: not an image, a format or a variant that is not supported, or a file that is
 /// corrupt or truncated. `image_too_large`: over one of the limits.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedImage, ImageError> {
-    decode_turned(bytes, limits, Turning::Upright)
+    decode_as(bytes, limits, &Wanted { turning: Turning::Upright, divisor: &|_, _| 1 })
 }
 
 /// Whether orientation tags count.
@@ -79,14 +79,24 @@ pub enum Turning {
     AsStored,
 }
 
-/// As [`decode`], with or without regard to the orientation tag.
+/// How an image is wanted.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Whether it is turned.
+    pub turning: Turning,
+    /// By what both sides of an image of this height and width, as it is then, may be divided: 1, 2, 4 or 8. Only a
+    /// JPEG of brightness alone or with the usual colours is made smaller; it takes less time and memory.
+    pub divisor: &'a dyn Fn(usize, usize) -> usize,
+}
+
+/// As [`decode`], as it is wanted.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_turned(
+pub fn decode_as(
     bytes: &[u8],
     limits: &DecodeLimits,
-    turning: Turning,
+    wanted: &Wanted<'_>,
 ) -> Result<DecodedImage, ImageError> {
     if bytes.len() > limits.max_bytes {
         let fact = format!("the image has {} bytes, the limit is {}", bytes.len(), limits.max_bytes);
@@ -94,7 +104,7 @@ pub fn decode_turned(
     }
     let format = Format::of(bytes)?;
     // A decoder owns all that it touches, so nothing half-changed is left behind by a panic.
-    match catch_unwind(AssertUnwindSafe(|| format.decode(bytes, limits, turning))) {
+    match catch_unwind(AssertUnwindSafe(|| format.decode(bytes, limits, wanted))) {
         Ok(outcome) => outcome.map_err(|fault| fault.told_of(format).into()),
         Err(_) => Err(Fault::Undecodable("corrupt data".to_owned()).told_of(format).into()),
     }
@@ -207,16 +217,16 @@ impl Format {
         }
     }
 
-    fn decode(self, bytes: &[u8], limits: &DecodeLimits, turning: Turning) -> Result<DecodedImage, Fault> {
+    fn decode(self, bytes: &[u8], limits: &DecodeLimits, wanted: &Wanted<'_>) -> Result<DecodedImage, Fault> {
         let (image, orientation) = match self {
-            Self::Jpeg => jpeg::decode(bytes, limits)?,
+            Self::Jpeg => jpeg::decode(bytes, limits, wanted)?,
             Self::Png => raster::png(bytes, limits)?,
             Self::Bmp => (raster::bmp(bytes, limits)?, Orientation::UPRIGHT),
             Self::Gif => (raster::gif(bytes, limits)?, Orientation::UPRIGHT),
             Self::WebP => webp::decode(bytes, limits)?,
             Self::Tiff => tiff::decode(bytes, limits)?,
         };
-        Ok(match turning {
+        Ok(match wanted.turning {
             Turning::Upright => orientation.apply(image),
             Turning::AsStored => image,
         })

@@ -1,9 +1,9 @@
-//! A decoded image becomes one model input.
+//! An image becomes one model input.
 
 use common::messages::ImageError;
 use common::package::config::{Preprocessing, PreprocessingKind};
 
-use super::decode::{DecodedImage, Turning};
+use super::decode::{DecodeLimits, DecodedImage, Turning, Wanted, decode_as};
 use crate::engine::Pixels;
 
 mod area;
@@ -11,6 +11,7 @@ mod resample;
 mod resize;
 
 use self::area::AreaResize;
+use self::resize::Sides;
 
 /// The model's input for one image: `[height, width, channels]` of the input shape, row-major, the
 /// channels in the order blue, green, red unless the config says otherwise.
@@ -51,9 +52,22 @@ pub fn gives_levels(how: &Preprocessing) -> bool {
     matches!(how.kind, PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro)
 }
 
+/// Decodes an image as it will be preprocessed: upright or as it is stored, and as small as the config lets it be.
+///
+/// # Errors
+/// As [`decode`](super::decode::decode).
+pub fn decode(bytes: &[u8], limits: &DecodeLimits, how: &Preprocessing) -> Result<DecodedImage, ImageError> {
+    let divisor = |height: usize, width: usize| match &how.kind {
+        PreprocessingKind::Resize(resize) => {
+            resize::divisor(Sides { height, width }, how.input_shape, resize)
+        }
+        PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => 1,
+    };
+    decode_as(bytes, limits, &Wanted { turning: turning(how), divisor: &divisor })
+}
+
 /// Whether an image is to be turned by its orientation tag when it is decoded.
-#[must_use]
-pub fn turning(how: &Preprocessing) -> Turning {
+fn turning(how: &Preprocessing) -> Turning {
     match &how.kind {
         PreprocessingKind::Resize(resize) if !resize.exif_orientation => Turning::AsStored,
         PreprocessingKind::Resize(_)

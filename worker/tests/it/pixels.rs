@@ -104,4 +104,5 @@ fn every_image_is_scaled_and_padded_as_opencv_and_numpy_do_it() {
 }
 
 mod hostile;
+mod reduced;
 mod resizing;

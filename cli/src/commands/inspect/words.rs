@@ -34,11 +34,17 @@ pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
             format!("refused unless it is {height}×{width}"),
             "levels from 0 to 255 as they are".to_owned(),
         ],
-        PreprocessingKind::Resize(resize) => vec![
-            decoded(resize.channel_order, grey, resize.exif_orientation),
-            fitted(resize, height, width),
-            normalized(&resize.normalization, channels),
-        ],
+        PreprocessingKind::Resize(resize) => [
+            Some(decoded(resize.channel_order, grey, resize.exif_orientation)),
+            resize.reducing_gap.map(|gap| {
+                format!("a JPEG at a half, a quarter or an eighth, if its sides stay {gap} times those that follow")
+            }),
+            Some(fitted(resize, height, width)),
+            Some(normalized(&resize.normalization, channels)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     }
 }
 

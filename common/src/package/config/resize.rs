@@ -15,6 +15,9 @@ pub struct Resize {
     pub channel_order: ChannelOrder,
     /// Whether the file's orientation tag is applied.
     pub exif_orientation: bool,
+    /// Lets a JPEG be decoded at a half, a quarter or an eighth, as long as its sides stay this many times those that it
+    /// is scaled to: what Pillow's `Image.thumbnail` does, and what it calls this. At least 1.
+    pub reducing_gap: Option<f64>,
     /// From levels to the model's numbers.
     pub normalization: Normalization,
 }
@@ -164,11 +167,12 @@ fn mode(name: &str) -> Option<(ChannelOrder, Normalization)> {
 }
 
 /// Keys of every kind here.
-const COMMON: [&str; 8] = [
+const COMMON: [&str; 9] = [
     "input_shape",
     "resampling",
     "channel_order",
     "exif_orientation",
+    "reducing_gap",
     "preprocess_input",
     "normalization_factor",
     "mean",
@@ -214,6 +218,16 @@ pub(super) fn parse(
             None
         }
     };
+    let reducing_gap = match section.get("reducing_gap").map(|gap| (gap.as_f64(), gap)) {
+        None => None,
+        Some((Some(gap), _)) if gap >= 1.0 => Some(gap),
+        Some((_, other)) => {
+            problems.add(format!(
+                "`image_preproc_config.reducing_gap` is {other}, expected a number of at least 1"
+            ));
+            None
+        }
+    };
     let (own_order, normalization) = numbers?;
     if let (Some(own), Some(said)) = (own_order, ordered)
         && own != said
@@ -230,6 +244,7 @@ pub(super) fn parse(
         channel_order: own_order.or(ordered).unwrap_or(ChannelOrder::Rgb),
         // Of the three, only OpenCV turns images as their tags say.
         exif_orientation: exif.unwrap_or(matches!(resampling, Resampling::OpenCv(_))),
+        reducing_gap,
         normalization,
     })
 }

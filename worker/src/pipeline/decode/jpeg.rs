@@ -7,15 +7,27 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, channels};
+use super::{DecodeLimits, DecodedImage, Fault, Turning, Wanted, channels};
 
-pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
+mod reduced;
+
+/// The picture as it is stored, but for its size, and how it is to be turned.
+pub(super) fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    wanted: &Wanted<'_>,
+) -> Result<(DecodedImage, Orientation), Fault> {
     let file = Structure::of(bytes);
     if let Some((width, height)) = file.size {
         limits.check(width, height)?;
     }
     let coded = file.coded?;
-    match pixels_of(&guarded(coded), limits, Strictness::Strict) {
+    let guarded = guarded(coded);
+    // What cannot be decoded so is decoded in full, or is an error there.
+    if let Some(smaller) = smaller(&guarded, limits, wanted) {
+        return Ok(smaller);
+    }
+    match pixels_of(&guarded, limits, Strictness::Strict) {
         // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
         // which decoders find their way again at the next.
         Err(Fault::Undecodable(fact)) if file.restarts || fact.contains("Extra bytes between headers") => {
@@ -23,6 +35,26 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImag
         }
         outcome => outcome,
     }
+}
+
+/// The picture with its sides divided, where that is wanted of one of this size.
+fn smaller(coded: &[u8], limits: &DecodeLimits, wanted: &Wanted<'_>) -> Option<(DecodedImage, Orientation)> {
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options(Strictness::Strict));
+    decoder.decode_headers().ok()?;
+    let (width, height) = decoder.dimensions()?;
+    limits.check(width, height).ok()?;
+    let orientation = decoder.exif().map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
+    let divisor = match wanted.turning {
+        Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
+        Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
+    };
+    let has_usual_colours =
+        matches!(Coding::of(decoder.input_colorspace()?), Ok(Coding::Gray | Coding::YCbCr));
+    if divisor == 1 || !has_usual_colours {
+        return None;
+    }
+    let [width, height] = [width, height].map(|side| side.div_ceil(divisor));
+    Some((reduced::pixels(coded, width, height)?, orientation))
 }
 
 /// The picture with bits before its end marker that no Huffman code begins with, 16 ones in a row.

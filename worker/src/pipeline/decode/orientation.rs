@@ -38,6 +38,11 @@ impl Orientation {
         tag.map_or(Self::UPRIGHT, Self::from_tag)
     }
 
+    /// Whether rows become columns.
+    pub(super) fn is_transposed(self) -> bool {
+        self.transposed
+    }
+
     /// The image as it is meant to be seen.
     pub(super) fn apply(self, image: DecodedImage) -> DecodedImage {
         if self == Self::UPRIGHT {

@@ -21,6 +21,13 @@ pub(super) struct Samples {
     pub(super) values: Vec<u8>,
 }
 
+/// Of a whole image.
+#[derive(Clone, Copy)]
+pub(super) struct Sides {
+    pub(super) height: usize,
+    pub(super) width: usize,
+}
+
 /// A box of pixels.
 #[derive(Clone, Copy)]
 struct Area {
@@ -41,20 +48,21 @@ pub(super) fn fill(
     let resampled = |area: Area, rows: &Target, columns: &Target| {
         resample(&arranged(image, area, channels, how), rows, columns, how.resampling)
     };
+    let sides = Sides { height: image.height, width: image.width };
     let full = (Target::whole(height), Target::whole(width));
     match how.fit {
         Fit::Stretch => place(&resampled(whole, &full.0, &full.1), out, (width, &how.normalization)),
         Fit::CropThenResize => {
-            let raster = resampled(cropped(image, height, width), &full.0, &full.1);
+            let raster = resampled(cropped(sides, height, width), &full.0, &full.1);
             place(&raster, out, (width, &how.normalization));
         }
         Fit::ResizeThenCrop { shorter_side } => {
-            let (tall, wide) = shortened(image, shorter_side);
+            let (tall, wide) = shortened(sides, shorter_side);
             let raster = resampled(whole, &centre(tall, height), &centre(wide, width));
             place(&raster, out, (width, &how.normalization));
         }
         Fit::Letterbox { fill } => {
-            let area = fitted(image, height, width);
+            let area = fitted(sides, height, width);
             for pixel in out.chunks_exact_mut(channels) {
                 for (channel, value) in pixel.iter_mut().enumerate() {
                     *value = normalized(fill, channel, &how.normalization);
@@ -65,6 +73,31 @@ pub(super) fn fill(
             place(&raster, &mut out[start..], (width, &how.normalization));
         }
     }
+}
+
+/// By what the sides of an image may be divided before it is scaled: 8, 4, 2, or 1 where it is not to be made smaller.
+#[expect(clippy::cast_precision_loss, reason = "sides are far below 2^52")]
+pub(super) fn divisor(image: Sides, [height, width, _]: [usize; 3], how: &Resize) -> usize {
+    let Some(gap) = how.reducing_gap else { return 1 };
+    // What the whole image is scaled to.
+    let (rows, columns) = match how.fit {
+        Fit::Stretch => (height as f64, width as f64),
+        Fit::CropThenResize => {
+            let part = cropped(image, height, width);
+            let scaled = |side: usize, target: usize, part: usize| side as f64 * target as f64 / part as f64;
+            (scaled(image.height, height, part.height), scaled(image.width, width, part.width))
+        }
+        Fit::ResizeThenCrop { shorter_side } => {
+            let (rows, columns) = shortened(image, shorter_side);
+            (rows as f64, columns as f64)
+        }
+        Fit::Letterbox { .. } => {
+            let area = fitted(image, height, width);
+            (area.height as f64, area.width as f64)
+        }
+    };
+    let spare = (image.height as f64 / (gap * rows)).min(image.width as f64 / (gap * columns));
+    [8, 4, 2].into_iter().find(|divisor| spare >= f64::from(*divisor)).map_or(1, |divisor: u8| divisor.into())
 }
 
 /// The part of an image with the channels that the model takes.
@@ -102,14 +135,14 @@ fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
 
 /// `keras.utils.image_dataset_from_directory(crop_to_aspect_ratio=True)`: the largest centred box with the
 /// proportions of the input.
-fn cropped(image: &DecodedImage, height: usize, width: usize) -> Area {
+fn cropped(image: Sides, height: usize, width: usize) -> Area {
     let tall = (image.width * height / width).clamp(1, image.height);
     let wide = (image.height * width / height).clamp(1, image.width);
     Area { top: (image.height - tall) / 2, left: (image.width - wide) / 2, height: tall, width: wide }
 }
 
 /// `torchvision.transforms.Resize(side)`: the shorter side gets it, the longer its share, cut off.
-fn shortened(image: &DecodedImage, side: usize) -> (usize, usize) {
+fn shortened(image: Sides, side: usize) -> (usize, usize) {
     if image.height <= image.width {
         (side, side * image.width / image.height)
     } else {
@@ -133,7 +166,7 @@ fn centre(size: usize, part: usize) -> Target {
     clippy::cast_sign_loss,
     reason = "TensorFlow computes so, and neither number is negative"
 )]
-fn fitted(image: &DecodedImage, height: usize, width: usize) -> Area {
+fn fitted(image: Sides, height: usize, width: usize) -> Area {
     let (tall, wide) = (image.height as f32, image.width as f32);
     let ratio = f32::max(tall / height as f32, wide / width as f32);
     let side = |size: f32, limit: usize| {
@@ -160,4 +193,46 @@ fn place(raster: &Raster, out: &mut [f32], (stride, numbers): (usize, &Normaliza
 
 fn normalized(level: f32, channel: usize, numbers: &Normalization) -> f32 {
     (level / numbers.factor - numbers.mean[channel]) / numbers.std[channel]
+}
+
+#[cfg(test)]
+mod tests {
+    use common::package::config::PillowFilter;
+
+    use super::*;
+
+    fn how(fit: Fit, reducing_gap: Option<f64>) -> Resize {
+        Resize {
+            fit,
+            resampling: Resampling::Pillow(PillowFilter::Bilinear),
+            channel_order: ChannelOrder::Rgb,
+            exif_orientation: false,
+            reducing_gap,
+            normalization: Normalization { factor: 1.0, mean: [0.0; 3], std: [1.0; 3] },
+        }
+    }
+
+    #[test]
+    fn an_image_is_made_smaller_as_far_as_the_gap_allows() {
+        let divisor =
+            |fit, gap, height, width| divisor(Sides { height, width }, [100, 100, 3], &how(fit, gap));
+        assert_eq!(divisor(Fit::Stretch, None, 9000, 9000), 1);
+        for (height, width, expected) in [
+            (1600, 1600, 8),
+            (1599, 4000, 4),
+            (800, 900, 4),
+            (799, 799, 2),
+            (400, 400, 2),
+            (399, 9000, 1),
+            (50, 50, 1),
+        ] {
+            assert_eq!(divisor(Fit::Stretch, Some(2.0), height, width), expected, "{height}x{width}");
+        }
+        assert_eq!(divisor(Fit::Stretch, Some(1.0), 800, 800), 8);
+        // The shorter side is what is scaled to the input, or to its own size.
+        assert_eq!(divisor(Fit::CropThenResize, Some(2.0), 1600, 4000), 8);
+        assert_eq!(divisor(Fit::ResizeThenCrop { shorter_side: 200 }, Some(2.0), 1600, 4000), 4);
+        // The longer one.
+        assert_eq!(divisor(Fit::Letterbox { fill: 0.0 }, Some(2.0), 400, 1600), 8);
+    }
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 use common::package::ModelConfig;
 use serde::Deserialize;
 use worker::npy;
-use worker::pipeline::decode::{DecodeLimits, decode_turned};
-use worker::pipeline::preprocess::{preprocess, turning};
+use worker::pipeline::decode::DecodeLimits;
+use worker::pipeline::preprocess::{decode, preprocess};
 
 use crate::support::root;
 
@@ -60,7 +60,7 @@ fn differences(case: &Case, folder: &Path) -> (f64, f64) {
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", case.what));
     let how = &config.preprocessing;
     let bytes = fs::read(folder.join(&case.file)).unwrap();
-    let image = decode_turned(&bytes, &DecodeLimits::default(), turning(how)).unwrap();
+    let image = decode(&bytes, &DecodeLimits::default(), how).unwrap();
     let found = preprocess(image, how).unwrap();
     let expected = npy::read(&folder.join(&case.expected)).unwrap();
     assert_eq!(expected.shape[1..], how.input_shape, "{}", case.what);
