@@ -31,6 +31,11 @@ impl RunSizes {
         self.sizes.iter().copied().find(|size| *size >= images).unwrap_or(images)
     }
 
+    /// Those of them up to this one.
+    pub(super) fn up_to(&self, largest: usize) -> Self {
+        Self { sizes: self.sizes.iter().copied().filter(|size| *size <= largest).collect() }
+    }
+
     /// Those to try before the first batch comes.
     pub(super) fn all(&self) -> &[usize] {
         &self.sizes
@@ -54,6 +59,7 @@ mod tests {
         assert_eq!(RunSizes::few(1).all(), [1]);
         let rooms = [1, 3, 9, 33, 64].map(|images| sizes.room_for(images));
         assert_eq!(rooms, [1, 4, 12, 48, 64]);
+        assert_eq!(sizes.up_to(12).all(), [1, 2, 4, 8, 12]);
         assert_eq!((sizes.largest(), sizes.room_for(65)), (64, 65), "a larger one is computed as it comes");
     }
 

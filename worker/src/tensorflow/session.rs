@@ -155,7 +155,7 @@ impl TensorflowEngine {
         let pixels = Pixels::Levels { levels, factor: 255.0 };
         let mut scores = vec![0.0; classes];
         engine.warm_up(&pixels, &mut scores)?;
-        engine.try_sizes(&pixels)?;
+        engine.try_sizes(&pixels);
         if kept == Wide::IfQuicker && engine.share_on_all_cores >= WORTH_ALL_CORES {
             engine.wide = None;
         }
@@ -183,17 +183,21 @@ impl TensorflowEngine {
         Ok(())
     }
 
-    /// Runs each size that a run can have, filled with one image.
-    fn try_sizes(&self, pixels: &Pixels) -> Result<(), EngineError> {
+    /// Runs each size that a run can have, filled with one image, and keeps those that work: one image did already, so
+    /// what stops a larger run is the device's memory.
+    fn try_sizes(&mut self, pixels: &Pixels) {
+        let (mut batch, mut works) = (pixels.clone(), 1);
         for images in self.sizes.all() {
+            (works..*images).for_each(|_| batch.extend(pixels));
             let (began, mut scores) = (Instant::now(), vec![0.0; images * self.classes]);
-            let mut batch = pixels.clone();
-            batch.reserve_exact((images - 1) * pixels.len());
-            (1..*images).for_each(|_| batch.extend(pixels));
-            self.run((&batch, 0), &mut scores, Spread::OneCore)?;
+            if let Err(error) = self.run((&batch, 0), &mut scores, Spread::OneCore) {
+                tracing::warn!(%error, "{images} images at a time are too many here, {works} is the most");
+                self.sizes = self.sizes.up_to(works);
+                return;
+            }
+            works = *images;
             tracing::debug!(images, time = ?began.elapsed(), "tried a size of runs");
         }
-        Ok(())
     }
 
     /// What part of its time on one core an image takes on all. Large operations gain from more cores; small
