@@ -15,8 +15,13 @@ use crate::tensorflow::ops::fused::Kind;
 use crate::tensorflow::ops::{Attribute, Fault, Ops};
 
 pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Output, Fault> {
-    let [_, _, channels, _] = image_kernel(&conv.kernel)?;
+    let [height, width, channels, outputs] = image_kernel(&conv.kernel)?;
     expect_last_axis(ops, input, channels * conv.groups)?;
+    if conv.groups > 1 && channels == 1 && outputs % conv.groups == 0 {
+        // Hundreds of small convolutions become one; the kernel's values are in the same order.
+        let shape = vec![height, width, conv.groups, outputs / conv.groups];
+        return depthwise_conv2d(ops, &by_channel(conv, shape), input);
+    }
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
     if conv.groups == 1
         && let Some(output) = fused(ops, &whole_of(conv), input, None)?
@@ -26,6 +31,13 @@ pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Out
     let input = ops.cast(input, DataType::Float)?;
     let output = grouped(ops, &input, &conv.kernel, conv.groups, window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
+}
+
+/// A convolution with a group for each channel as one of each channel by itself, which ConvNeXt means by it.
+fn by_channel(conv: &Conv2d, shape: Vec<usize>) -> DepthwiseConv2d {
+    let Conv2d { kernel, bias, strides, dilation, padding, activation, .. } = conv.clone();
+    let kernel = Tensor { shape, values: kernel.values };
+    DepthwiseConv2d { kernel, bias, strides, dilation, padding, activation }
 }
 
 /// The convolution of the first input, then the second added, then the activation.
