@@ -1,12 +1,10 @@
 //! What the commands take from the environment; the settings of API and worker are in their crates.
 
 use std::env;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use common::broker::BrokerLimits;
-use worker::tensorflow::Settings;
 
 use crate::exit::UsageError;
 
@@ -35,23 +33,6 @@ impl QueueConfig {
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
         BrokerLimits { max_parts: self.queue_max_parts, call_timeout: Duration::from_secs(10) }
-    }
-}
-
-/// Where the TensorFlow library is, for the commands that run a model without a worker.
-#[derive(Debug, Clone, Args)]
-pub struct LibraryConfig {
-    /// Folder with `libtensorflow.so` (TENSORFLOW_DIR; by default `.cache/tensorflow` and the system's
-    /// library folders are searched).
-    #[arg(long, env = "TENSORFLOW_DIR")]
-    pub tensorflow_dir: Option<PathBuf>,
-}
-
-impl LibraryConfig {
-    /// How the library is opened.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        Settings { folder: self.tensorflow_dir.clone(), ..Settings::default() }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
 use crate::pipeline::batch::BatchLimits;
 use crate::pipeline::decode::DecodeLimits;
-use crate::tensorflow;
+use crate::tensorflow::{Messages, Settings};
 
 /// How a worker works, in a process of its own or beside the API.
 #[derive(Debug, Clone, Args)]
@@ -77,10 +77,46 @@ pub struct Config {
     #[arg(long, env = "HOSTNAME", default_value = "worker")]
     pub worker_host: String,
 
+    /// The library that computes.
+    #[command(flatten)]
+    pub library: LibraryConfig,
+}
+
+/// Where the TensorFlow library is and how it behaves, for whatever runs a model.
+#[derive(Debug, Clone, Args)]
+pub struct LibraryConfig {
     /// Folder with `libtensorflow.so` (TENSORFLOW_DIR; by default `.cache/tensorflow` and the system's
     /// library folders are searched).
     #[arg(long, env = "TENSORFLOW_DIR")]
     pub tensorflow_dir: Option<PathBuf>,
+
+    /// Which of TensorFlow's own messages are left out (TF_CPP_MIN_LOG_LEVEL, default 2, which leaves
+    /// errors). With 0 it tells everything, as why it finds no GPU; with 3 nothing.
+    #[arg(long, env = "TF_CPP_MIN_LOG_LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub tensorflow_log_level: u8,
+
+    /// Whether a GPU computes float32 in TensorFloat-32 (NVIDIA_TF32_OVERRIDE, default 0). With 1 it is
+    /// twice as quick, and scores may differ from Keras's by a hundredth of the largest.
+    #[arg(long, env = "NVIDIA_TF32_OVERRIDE", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub tensor_float_32: u8,
+}
+
+impl LibraryConfig {
+    /// How the library is opened.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            folder: self.tensorflow_dir.clone(),
+            messages: match self.tensorflow_log_level {
+                0 => Messages::All,
+                1 => Messages::Warnings,
+                2 => Messages::Errors,
+                _ => Messages::Nothing,
+            },
+            tensor_float_32: self.tensor_float_32 != 0,
+            ..Settings::default()
+        }
+    }
 }
 
 impl Config {
@@ -121,12 +157,11 @@ impl Config {
 
     /// How TensorFlow is to run.
     #[must_use]
-    pub fn tensorflow(&self) -> tensorflow::Settings {
-        tensorflow::Settings {
-            folder: self.tensorflow_dir.clone(),
+    pub fn tensorflow(&self) -> Settings {
+        Settings {
             cores: self.inference_threads,
             max_batch_size: self.max_batch_size,
-            ..tensorflow::Settings::default()
+            ..self.library.settings()
         }
     }
 
@@ -197,6 +232,8 @@ mod tests {
             "--decode-threads=5",
             "--max-image-pixels=77",
             "--model-drain=1.5",
+            "--tensorflow-log-level=3",
+            "--tensor-float-32=1",
         ])
         .unwrap()
         .worker;
@@ -206,6 +243,9 @@ mod tests {
         assert_eq!((limits.inference_threads, limits.decode_threads), (3, 5));
         assert_eq!(limits.decode.max_pixels, 77);
         assert_eq!(config.model_limits().drain_for, Duration::from_millis(1500));
+        let library = config.tensorflow();
+        assert_eq!((library.messages, library.tensor_float_32), (Messages::Nothing, true));
+        assert_eq!(library.cores.map(NonZeroUsize::get), Some(3));
         assert_eq!(usize::from(config.prefetch("cpu")), 2 + 2 * cores());
         assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch("gpu:0"), 7);
     }
@@ -222,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_set_to_a_size_of_nothing() {
+    fn what_is_no_size_or_no_choice_is_refused() {
         for word in [
             "--max-batch-size=0",
             "--inference-threads=0",
@@ -230,6 +270,8 @@ mod tests {
             "--prefetch=0",
             "--max-image-pixels=0",
             "--worker-stop-grace=0",
+            "--tensor-float-32=2",
+            "--tensorflow-log-level=4",
         ] {
             assert!(program(&[word]).is_err(), "{word}");
         }

@@ -5,12 +5,12 @@ use clap::Args;
 use common::config::ModelsConfig;
 use common::package::{ModelFormat, Package, PackageError, examples};
 use serde::Serialize;
+use worker::config::LibraryConfig;
 use worker::engine::{Engine as _, LoadError};
 use worker::examples::{Outcome, run as run_examples};
 use worker::tensorflow::{Library, load, open};
 
 use super::inspect::{locate, words};
-use crate::config::LibraryConfig;
 use crate::exit::Exit;
 use crate::output;
 

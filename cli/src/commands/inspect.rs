@@ -10,12 +10,12 @@ use common::config::ModelsConfig;
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package, PackageError, PreprocessingKind, examples};
 use serde_json::{Value, json};
+use worker::config::LibraryConfig;
 use worker::engine::LoadError;
 use worker::examples::verify;
 use worker::keras::{self, Model};
 use worker::tensorflow::{Description, Library, NodeShape, TensorInfo, describe, load, open, shapes};
 
-use crate::config::LibraryConfig;
 use crate::exit::{Exit, UsageError};
 use crate::output;
 

@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use common::config::ModelsConfig;
 use common::package::Package;
+use worker::config::LibraryConfig;
 use worker::engine::{Batch, Engine as _};
 use worker::npy::{self, Array};
 use worker::tensorflow::{load, open};
 
-use crate::config::LibraryConfig;
 use crate::exit::Exit;
 use crate::output;
 

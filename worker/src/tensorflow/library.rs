@@ -38,12 +38,6 @@ const FUNCTIONS: [&str; 12] = [
     "TF_LoadSessionFromSavedModel",
 ];
 
-/// The variable that says which of its own messages TensorFlow hides.
-const MESSAGES: &str = "TF_CPP_MIN_LOG_LEVEL";
-
-/// NVIDIA's variable that says whether its libraries may compute products of float32 in 19 bits, TensorFloat-32.
-const TENSOR_FLOAT: &str = "NVIDIA_TF32_OVERRIDE";
-
 const REMEDY: &str = "run `python3 tools/fetch_tensorflow.py`, or set TENSORFLOW_DIR to a folder with it";
 
 /// Where the library is, and how it should behave.
@@ -52,13 +46,15 @@ pub struct Settings {
     /// The folder that holds `libtensorflow.so`. `None`: `.cache/tensorflow` in the current folder, in
     /// the program's, or in any folder above these; then the system's library folders.
     pub folder: Option<PathBuf>,
-    /// Which of the library's own messages go to standard error, unless TensorFlow's own variable
-    /// `TF_CPP_MIN_LOG_LEVEL` says so.
+    /// Which of the library's own messages go to standard error.
     pub messages: Messages,
     /// Runs that may compute side by side on a CPU. `None`: one for each core.
     pub cores: Option<NonZeroUsize>,
     /// Most images that will come in one batch, for which a GPU is got ready. `None`: [`default_batch_size`].
     pub max_batch_size: Option<NonZeroUsize>,
+    /// Whether a GPU may compute products of float32 in TensorFloat-32, with 11 bits of precision in place of 24: twice as
+    /// quick, and not Keras's numbers.
+    pub tensor_float_32: bool,
 }
 
 /// The library's own messages.
@@ -71,6 +67,8 @@ pub enum Messages {
     /// Errors; what fails a call is returned to the caller in any case.
     #[default]
     Errors,
+    /// None.
+    Nothing,
 }
 
 /// The opened library; there is one in a process. Whoever has this may call it.
@@ -160,7 +158,7 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
     let folder = find(settings)?;
     let cores =
         settings.cores.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    set_environment(&folder, settings.messages);
+    set_environment(&folder, settings);
     let version = probe(&folder.join(FILE))?;
     tensorflow::library::load()
         .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
@@ -212,25 +210,22 @@ fn usual_folders() -> Vec<PathBuf> {
 }
 
 #[expect(unsafe_code, reason = "the environment is the only way to tell the crate and the library")]
-fn set_environment(folder: &Path, messages: Messages) {
-    let hidden = match messages {
+fn set_environment(folder: &Path, settings: &Settings) {
+    let hidden = match settings.messages {
         Messages::All => "0",
         Messages::Warnings => "1",
         Messages::Errors => "2",
+        Messages::Nothing => "3",
     };
     // SAFETY: Rust's own readers of the environment are locked against this. Readers in C code are not:
     // `open` is documented to come before threads that run any.
     unsafe {
         std::env::set_var("TENSORFLOW_DIR", folder);
-        if std::env::var_os(MESSAGES).is_none() {
-            std::env::set_var(MESSAGES, hidden);
-        }
+        std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
         // Each session has the threads that its configuration says, not those of the first one.
         std::env::set_var("TF_OVERRIDE_GLOBAL_THREADPOOL", "1");
-        // On a GPU, products of float32 have 24 bits of precision, not 11: Keras's numbers, at half the speed.
-        if std::env::var_os(TENSOR_FLOAT).is_none() {
-            std::env::set_var(TENSOR_FLOAT, "0");
-        }
+        // NVIDIA's own, for all of its libraries.
+        std::env::set_var("NVIDIA_TF32_OVERRIDE", if settings.tensor_float_32 { "1" } else { "0" });
     }
 }
 
