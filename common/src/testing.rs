@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use uuid::Uuid;
 
 pub use crate::broker::rabbitmq::read_message;
-pub use process::{Lair, Process};
+pub use process::{Lair, Process, free_port};
 pub use rabbitmq::RabbitMqServer;
 pub use redis::{Durability, RedisServer};
 

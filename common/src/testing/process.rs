@@ -208,8 +208,19 @@ pub(super) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that nobody listens on.
-pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there are free ports");
-    listener.local_addr().expect("it is bound").port()
+/// A port that nobody listens on. It is none of those that the system gives to clients, one of which would be in the way
+/// of a server that is started again.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let tried = std::iter::repeat_with(|| {
+        let random = Uuid::new_v4().as_bytes()[..2].try_into().map_or(0, u16::from_be_bytes);
+        FIRST + random % COUNT
+    });
+    tried.take(1_000).find(is_free).expect("there are free ports")
 }

@@ -1,11 +1,10 @@
 //! Starting the programs of a fleet, and what can be done to them.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::testing::{Lair, Process, RabbitMqServer, RedisServer};
+use common::testing::{Lair, Process, RabbitMqServer, RedisServer, free_port};
 
 /// The key that all calls carry.
 pub(super) const KEY: &str = "fleet-test-key";
@@ -55,8 +54,7 @@ impl Fleet {
 
     /// Starts an API process and waits until it answers.
     pub(super) fn api(&mut self, settings: Settings<'_>) -> Api {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        self.api_on(port, settings)
+        self.api_on(free_port(), settings)
     }
 
     /// Starts an API process on this port and waits until it answers.
