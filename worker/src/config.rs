@@ -10,7 +10,7 @@ use clap::{Args, Parser};
 use common::config::{FleetConfig, LogConfig, ModelsConfig, parse_seconds};
 use common::ids::WorkerId;
 
-use crate::engine::{default_batch_size, is_gpu};
+use crate::engine::{batch_size, is_gpu};
 use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
 use crate::pipeline::batch::BatchLimits;
@@ -45,9 +45,9 @@ pub struct Config {
 
     /// Parts of jobs that the worker takes from the queue before it has answered the first
     /// (WORKER_PREFETCH, default a quarter of the batch size and two for each core, on a GPU two for each
-    /// image of a batch). More fill larger
-    /// batches with small requests; fewer share a burst more evenly among workers, take less memory (a
-    /// part is up to a few MiB), and leave less to do again when a worker dies.
+    /// image of a batch). More fill larger batches with small requests; fewer share a burst more evenly
+    /// among workers, take less memory (a part is up to a few MiB), and leave less to do again when a
+    /// worker dies.
     #[arg(long, env = "WORKER_PREFETCH", value_parser = clap::value_parser!(u16).range(1..))]
     pub prefetch: Option<u16>,
 
@@ -128,7 +128,7 @@ impl Config {
 
     /// Most images in one call of a model on this device.
     fn batch_size(&self, device: &str) -> usize {
-        self.max_batch_size.map_or_else(|| default_batch_size(device), NonZeroUsize::get)
+        batch_size(self.max_batch_size, device)
     }
 
     /// Parts taken and not acknowledged at a time, for a model on this device.

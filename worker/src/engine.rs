@@ -2,6 +2,7 @@
 
 mod pixels;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use common::package::Package;
@@ -55,11 +56,11 @@ pub fn is_gpu(device: &str) -> bool {
     device.starts_with("gpu")
 }
 
-/// Most images in one call where nothing else is said. A CPU computes few at a time however many there are; a GPU gains
-/// a sixth from 64 over 32, and little from more.
+/// Most images in one call: as many as are wanted. Where nothing is said, a CPU computes few at a time however many there
+/// are; a GPU gains a sixth from 64 over 32, and little from more.
 #[must_use]
-pub fn default_batch_size(device: &str) -> usize {
-    if is_gpu(device) { 64 } else { 32 }
+pub fn batch_size(wanted: Option<NonZeroUsize>, device: &str) -> usize {
+    wanted.map_or(if is_gpu(device) { 64 } else { 32 }, NonZeroUsize::get)
 }
 
 /// A model that could not compute.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::{memory, probe};
-use crate::engine::default_batch_size;
+use crate::engine::batch_size;
 
 /// The file that the crate `tensorflow` opens.
 const FILE: &str = "libtensorflow.so";
@@ -50,7 +50,7 @@ pub struct Settings {
     pub messages: Messages,
     /// Runs that may compute side by side on a CPU. `None`: one for each core.
     pub cores: Option<NonZeroUsize>,
-    /// Most images that will come in one batch, for which a GPU is got ready. `None`: [`default_batch_size`].
+    /// Most images that will come in one batch, for which a GPU is got ready. `None`: [`batch_size`].
     pub max_batch_size: Option<NonZeroUsize>,
     /// Whether a GPU may compute products of float32 in TensorFloat-32, with 11 bits of precision in place of 24: twice as
     /// quick, and not Keras's numbers.
@@ -164,8 +164,7 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
         .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
     let device =
         probe::device().map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
-    let max_batch_size =
-        settings.max_batch_size.map_or_else(|| default_batch_size(device.name()), NonZeroUsize::get);
+    let max_batch_size = batch_size(settings.max_batch_size, device.name());
     let mut library = Library {
         device,
         folder,

@@ -186,11 +186,11 @@ impl TensorflowEngine {
         Ok(())
     }
 
-    /// Runs each size that a run can have, filled with one image, and keeps those that work: one image did already, so
+    /// Runs each larger size that a run can have, filled with one image, and keeps those that work: one image did already, so
     /// what stops a larger run is the device's memory.
     fn try_sizes(&mut self, pixels: &Pixels) {
         let (mut batch, mut works) = (pixels.clone(), 1);
-        for images in self.sizes.all() {
+        for images in self.sizes.all().iter().skip(1) {
             (works..*images).for_each(|_| batch.extend(pixels));
             let (began, mut scores) = (Instant::now(), vec![0.0; images * self.classes]);
             if let Err(error) = self.run((&batch, 0), &mut scores, Spread::OneCore) {

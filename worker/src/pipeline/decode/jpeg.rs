@@ -22,39 +22,14 @@ pub(super) fn decode(
         limits.check(width, height)?;
     }
     let coded = file.coded?;
-    let guarded = guarded(coded);
-    // What cannot be decoded so is decoded in full, or is an error there.
-    if let Some(smaller) = smaller(&guarded, limits, wanted) {
-        return Ok(smaller);
-    }
-    match pixels_of(&guarded, limits, Strictness::Strict) {
+    match pixels_of(&guarded(coded), limits, Strictness::Strict, wanted) {
         // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
         // which decoders find their way again at the next.
         Err(Fault::Undecodable(fact)) if file.restarts || fact.contains("Extra bytes between headers") => {
-            pixels_of(coded, limits, Strictness::Lenient)
+            pixels_of(coded, limits, Strictness::Lenient, wanted)
         }
         outcome => outcome,
     }
-}
-
-/// The picture with its sides divided, where that is wanted of one of this size.
-fn smaller(coded: &[u8], limits: &DecodeLimits, wanted: &Wanted<'_>) -> Option<(DecodedImage, Orientation)> {
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options(Strictness::Strict));
-    decoder.decode_headers().ok()?;
-    let (width, height) = decoder.dimensions()?;
-    limits.check(width, height).ok()?;
-    let orientation = decoder.exif().map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
-    let divisor = match wanted.turning {
-        Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
-        Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
-    };
-    let has_usual_colours =
-        matches!(Coding::of(decoder.input_colorspace()?), Ok(Coding::Gray | Coding::YCbCr));
-    if divisor == 1 || !has_usual_colours {
-        return None;
-    }
-    let [width, height] = [width, height].map(|side| side.div_ceil(divisor));
-    Some((reduced::pixels(coded, width, height)?, orientation))
 }
 
 /// The picture with bits before its end marker that no Huffman code begins with, 16 ones in a row.
@@ -95,6 +70,7 @@ fn pixels_of(
     coded: &[u8],
     limits: &DecodeLimits,
     strictness: Strictness,
+    wanted: &Wanted<'_>,
 ) -> Result<(DecodedImage, Orientation), Fault> {
     let options = options(strictness);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options);
@@ -103,11 +79,27 @@ fn pixels_of(
     limits.check(width, height)?;
     let stored = decoder.input_colorspace().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
     let coding = Coding::of(stored)?;
+    let orientation_by =
+        |exif: Option<&Vec<u8>>| exif.map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
+    // Only sound data is decoded so: what the other decoder refuses is decoded in full, or is an error there.
+    if strictness == Strictness::Strict && matches!(coding, Coding::Gray | Coding::YCbCr) {
+        let orientation = orientation_by(decoder.exif());
+        let divisor = match wanted.turning {
+            Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
+            Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
+        };
+        let [width, height] = [width, height].map(|side| side.div_ceil(divisor));
+        if divisor > 1
+            && let Some(image) = reduced::pixels(coded, width, height)
+        {
+            return Ok((image, orientation));
+        }
+    }
     // The decoder's own ways from CMYK to RGB differ from OpenCV's, so all but YCbCr comes as stored.
     let wanted = if coding == Coding::YCbCr { ColorSpace::BGR } else { stored };
     decoder.set_options(options.jpeg_set_out_colorspace(wanted));
     let mut samples = decoder.decode().map_err(fault)?;
-    let orientation = decoder.exif().map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
+    let orientation = orientation_by(decoder.exif());
     let pixels = match coding {
         Coding::Gray => channels::from_gray(samples.into_iter()),
         Coding::YCbCr => samples,
