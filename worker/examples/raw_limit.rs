@@ -1,7 +1,7 @@
 //! Times TensorFlow's bare run of prepared batches: what a server of the model can reach at most.
 //!
 //! ```text
-//! echo '8 2 one 5' | cargo run --release --example raw_limit -- MODEL.hdf5 [SIDE] [bfloat16]
+//! echo '8 2 one 5' | cargo run --release --example raw_limit -- MODEL.hdf5 [SIDE] [bfloat16|direct]
 //! ```
 //!
 //! Each line of standard input asks for one measurement: images in a batch, callers side by side, whether
@@ -17,11 +17,11 @@ use anyhow::{Context, bail};
 use common::package::ModelFormat;
 use worker::engine::{Batch, EngineError, Pixels};
 use worker::keras::layers::Layer;
-use worker::tensorflow::{Settings, Spread, TensorflowEngine};
+use worker::tensorflow::{Settings, Spread, TensorflowEngine, Winograd};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE] [bfloat16]") };
+    let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE] [bfloat16|direct]") };
     let side = arguments.get(1).map_or(Ok(224), |text| text.parse().with_context(|| text.clone()))?;
     let folder = std::env::var_os("TENSORFLOW_DIR").map(PathBuf::from);
     let mut library = worker::tensorflow::open(&Settings { folder, ..Settings::default() })?;
@@ -30,7 +30,8 @@ fn main() -> anyhow::Result<()> {
         Some("bfloat16") => {
             library.convolutions = library.bfloat16.context("this machine does not compute in bfloat16")?;
         }
-        Some(other) => bail!("`{other}`: expected bfloat16 or nothing"),
+        Some("direct") => library.winograd = Winograd::Never,
+        Some(other) => bail!("`{other}`: expected bfloat16, direct or nothing"),
     }
     let begin = Instant::now();
     let model = worker::keras::open(Path::new(path), ModelFormat::Hdf5)?;

@@ -429,7 +429,7 @@ pub enum PoolKind {
 }
 
 /// Rows and columns at the four edges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Edges {
     /// Rows above.
     pub top: usize,

@@ -22,17 +22,18 @@ const MAX_GROWTH: usize = 256;
 
 /// What a graph is built for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
+pub(super) struct Target<'a> {
+    pub(super) library: &'a Library,
     pub(super) convolutions: Convolutions,
     /// Whether the graph can also be given levels in place of the model's numbers.
     pub(super) takes_levels: bool,
 }
 
-impl Target {
+impl<'a> Target<'a> {
     /// What is best on this machine, without loss. A GPU is sent a quarter of the bytes where images are levels; on a
     /// CPU nothing has to be sent.
-    pub(super) fn of(library: &Library) -> Self {
-        Self { convolutions: library.convolutions, takes_levels: library.device != Device::Cpu }
+    pub(super) fn of(library: &'a Library) -> Self {
+        Self { library, convolutions: library.convolutions, takes_levels: library.device != Device::Cpu }
     }
 }
 
@@ -43,6 +44,8 @@ pub(super) struct BuiltGraph {
     pub(super) inputs: Inputs,
     /// Gives the model's first output.
     pub(super) scores: Output,
+    /// Gives the same where operations are shared among cores.
+    pub(super) scores_over_all_cores: Output,
     /// What a session has to assign before its first run.
     pub(super) variables: Vec<Variable>,
     /// One for each of the model's nodes.
@@ -57,7 +60,7 @@ pub(super) struct BuiltGraph {
 pub(super) fn build(
     model: &Model,
     image: Option<[usize; 3]>,
-    target: Target,
+    target: Target<'_>,
 ) -> Result<BuiltGraph, Vec<String>> {
     // Without an image nothing will be run.
     let most = image.map_or(usize::MAX, |image| {
@@ -65,6 +68,32 @@ pub(super) fn build(
         values.saturating_mul(MAX_GROWTH).max(MAX_VALUES)
     });
     let mut ops = Ops::new(target, most);
+    let Layers { input, scores, shapes } = add_layers(&mut ops, model, image, None)?;
+    // Tiles save work, but the steps between are not shared well.
+    let scores_over_all_cores = if ops.go_on_without_tiles() {
+        add_layers(&mut ops, model, image, Some(&input))?.scores
+    } else {
+        scores.clone()
+    };
+    let Finished { graph, variables, levels } = ops.finish();
+    let inputs = Inputs { numbers: input, levels };
+    Ok(BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, shapes })
+}
+
+/// A model's layers in a graph.
+struct Layers {
+    input: Output,
+    scores: Output,
+    shapes: Vec<NodeShape>,
+}
+
+/// Adds every layer; where there is an input already, that is the model's.
+fn add_layers(
+    ops: &mut Ops,
+    model: &Model,
+    image: Option<[usize; 3]>,
+    input: Option<&Output>,
+) -> Result<Layers, Vec<String>> {
     let mut outputs: Vec<Option<Output>> = Vec::with_capacity(model.nodes.len());
     let mut shapes = Vec::with_capacity(model.nodes.len());
     let mut problems = Vec::new();
@@ -77,9 +106,11 @@ pub(super) fn build(
             continue;
         };
         let layer = with_sizes(&node.layer, image);
-        match layers::add(&mut ops, layer.as_ref().unwrap_or(&node.layer), &inputs)
-            .and_then(|output| Ok((ops.sizes(&output)?, output)))
-        {
+        let output = match input {
+            Some(input) if index == model.input => Ok(input.clone()),
+            _ => layers::add(ops, layer.as_ref().unwrap_or(&node.layer), &inputs),
+        };
+        match output.and_then(|output| Ok((ops.sizes(&output)?, output))) {
             Ok((shape, output)) => {
                 shapes.push(shape);
                 outputs.push(Some(output));
@@ -104,8 +135,7 @@ pub(super) fn build(
         .cast(&last, DataType::Float)
         .and_then(|last| ops.unary("Identity", &last))
         .map_err(|Fault(fault)| vec![fault])?;
-    let Finished { graph, variables, levels } = ops.finish();
-    Ok(BuiltGraph { graph, inputs: Inputs { numbers: input, levels }, scores, variables, shapes })
+    Ok(Layers { input, scores, shapes })
 }
 
 /// An input whose open sizes are those of `image`; nothing where there is nothing to fill in.

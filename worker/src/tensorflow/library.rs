@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::winograd::Winograd;
 use super::{memory, probe};
 use crate::engine::batch_size;
 
@@ -55,6 +56,8 @@ pub struct Settings {
     /// Whether a GPU may compute products of float32 in TensorFloat-32, with 11 bits of precision in place of 24: twice as
     /// quick, and not Keras's numbers.
     pub tensor_float_32: bool,
+    /// When a CPU computes convolutions in tiles.
+    pub winograd: Winograd,
 }
 
 /// The library's own messages.
@@ -88,6 +91,8 @@ pub struct Library {
     pub convolutions: Convolutions,
     /// How they are computed where a package asks for bfloat16, if that works here.
     pub bfloat16: Option<Convolutions>,
+    /// When fused ones are computed in tiles.
+    pub winograd: Winograd,
 }
 
 /// What is computed on.
@@ -173,9 +178,11 @@ pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
         max_batch_size,
         convolutions: Convolutions::Plain,
         bfloat16: None,
+        winograd: Winograd::Never,
     };
     library.convolutions = probe::convolutions(&library);
     library.bfloat16 = probe::bfloat16(&library);
+    library.winograd = settings.winograd;
     let device = library.device.name();
     tracing::info!(folder = %library.folder.display(), version = library.version, device, "opened the TensorFlow library");
     memory::give_back();

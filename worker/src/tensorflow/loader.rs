@@ -8,6 +8,7 @@ use super::fusion::fuse;
 use super::graph::{self, BuiltGraph, NodeShape, Target, show};
 use super::library::{Library, LibraryError, Settings, open};
 use super::session::{TensorflowEngine, Wide};
+use super::winograd::Winograd;
 use super::{outputs, saved_model};
 use crate::engine::{Engine, EngineLoader, LoadError};
 use crate::keras::layers::Layer;
@@ -84,7 +85,7 @@ fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<T
 }
 
 /// What the graph of such a package is built for.
-fn target(library: &Library, config: &ModelConfig) -> Target {
+fn target<'a>(library: &'a Library, config: &ModelConfig) -> Target<'a> {
     let usual = Target::of(library);
     let usual = Target { takes_levels: usual.takes_levels && gives_levels(&config.preprocessing), ..usual };
     match (config.precision, library.bfloat16) {
@@ -165,5 +166,7 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
 /// # Errors
 /// Every layer that cannot be built.
 pub fn shapes(library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
-    graph::build(model, None, Target::of(library)).map(|built| built.shapes).map_err(LoadError::Unservable)
+    // Nothing will be run, so nothing need be tried.
+    let library = Library { winograd: Winograd::Never, ..library.clone() };
+    graph::build(model, None, Target::of(&library)).map(|built| built.shapes).map_err(LoadError::Unservable)
 }

@@ -1,16 +1,20 @@
 //! Adds operations to a TensorFlow graph: the only place that speaks the crate's builder.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tensorflow::{BFloat16, DataType, Graph, Operation, Output, Shape, Status, TensorType};
 
 use super::graph::Target;
-use super::library::Convolutions;
+use super::library::{Convolutions, Library};
+use super::session::Spread;
+use super::winograd::Winograd;
 use crate::keras::Tensor;
 use crate::keras::layers::Edges;
 
 pub(super) mod fused;
+pub(super) mod winograd;
 
 /// Longest part of a layer's name that is kept in the names of its operations.
 const MAX_SCOPE: usize = 60;
@@ -56,6 +60,10 @@ pub(super) struct Variable {
     pub(super) value: Tensor,
     /// In which type it is stored: float32, or bfloat16.
     pub(super) data_type: DataType,
+    /// Which runs read it.
+    pub(super) readers: Vec<Spread>,
+    /// What gives it to them.
+    read: Output,
 }
 
 /// Takes a batch as levels: the place of each value in a table of the numbers that the model takes. No number is
@@ -80,10 +88,17 @@ pub(super) struct Finished {
 pub(super) struct Ops {
     graph: Graph,
     variables: Vec<Variable>,
+    /// That are constants.
+    weights: Vec<(Tensor, Output)>,
     /// By name, what has zeros around an image: the image, and how many.
     padded: HashMap<String, (Output, Edges)>,
     /// Which operations convolve.
     pub(super) convolutions: Convolutions,
+    library: Library,
+    /// Which runs the operations from here on are for.
+    spread: Spread,
+    /// Whether a convolution was added in tiles.
+    tiled: bool,
     takes_levels: bool,
     levels: Option<Levels>,
     /// Most values that an operation may give for one image.
@@ -93,12 +108,16 @@ pub(super) struct Ops {
 }
 
 impl Ops {
-    pub(super) fn new(target: Target, most: usize) -> Self {
+    pub(super) fn new(target: Target<'_>, most: usize) -> Self {
         Self {
+            library: target.library.clone(),
+            spread: Spread::OneCore,
+            tiled: false,
             takes_levels: target.takes_levels,
             levels: None,
             graph: Graph::new(),
             variables: Vec::new(),
+            weights: Vec::new(),
             padded: HashMap::new(),
             convolutions: target.convolutions,
             most,
@@ -114,8 +133,25 @@ impl Ops {
             .take(MAX_SCOPE)
             .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
             .collect();
-        self.scope = format!("{index}_{readable}");
+        let spread = match self.spread {
+            Spread::OneCore => "",
+            Spread::AllCores => "shared_",
+        };
+        self.scope = format!("{spread}{index}_{readable}");
         self.count = 0;
+    }
+
+    /// Has what is added from here on computed without tiles, for runs over all cores. Says whether that makes a
+    /// difference.
+    pub(super) fn go_on_without_tiles(&mut self) -> bool {
+        if self.tiled && self.library.cores > 1 {
+            self.spread = Spread::AllCores;
+            self.library.winograd = Winograd::Never;
+            return true;
+        }
+        // Then all runs are the same.
+        self.variables.iter_mut().for_each(|variable| variable.readers.push(Spread::AllCores));
+        false
     }
 
     pub(super) fn finish(self) -> Finished {
@@ -274,7 +310,13 @@ impl Ops {
 
     /// Weights as a constant, which lets TensorFlow fold and fuse them.
     pub(super) fn weights(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
-        self.constant(&tensor.shape, &tensor.values)
+        let known = self.weights.iter().find(|(known, _)| same(known, tensor));
+        if let Some((_, known)) = known {
+            return Ok(known.clone());
+        }
+        let output = self.constant(&tensor.shape, &tensor.values)?;
+        self.weights.push((tensor.clone(), output.clone()));
+        Ok(output)
     }
 
     /// The weights of a matrix product. TensorFlow keeps about five copies of a constant, and twelve for a
@@ -302,6 +344,15 @@ impl Ops {
 
     /// Weights that the session is given before its first run.
     fn variable(&mut self, tensor: &Tensor, data_type: DataType) -> Result<Output, Fault> {
+        let spread = self.spread;
+        if let Some(known) =
+            self.variables.iter_mut().find(|known| same(&known.value, tensor) && known.data_type == data_type)
+        {
+            if !known.readers.contains(&spread) {
+                known.readers.push(spread);
+            }
+            return Ok(known.read.clone());
+        }
         let shape = Shape::new(Some(tensor.shape.iter().map(|size| Some(*size as i64)).collect()));
         // Variables of the same name would be one, should two sessions ever share a device's memory.
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -320,13 +371,14 @@ impl Ops {
         assign.add_input(handle.clone());
         assign.add_input(feed.clone());
         let assign = assign.finish()?;
-        self.variables.push(Variable { feed, assign, value: tensor.clone(), data_type });
-
         let name = self.next_name("ReadVariableOp");
         let mut read = self.graph.new_operation("ReadVariableOp", &name)?;
         read.add_input(handle);
         read.set_attr_type("dtype", data_type)?;
-        Ok(read.finish()?.into())
+        let read: Output = read.finish()?.into();
+        let (value, readers) = (tensor.clone(), vec![spread]);
+        self.variables.push(Variable { feed, assign, value, data_type, readers, read: read.clone() });
+        Ok(read)
     }
 
     /// A float32 constant.
@@ -415,6 +467,11 @@ pub(super) fn native<T: TensorType + Copy>(shape: &[usize], values: &[T]) -> ten
     let mut tensor = tensorflow::Tensor::<T>::new(&dims);
     tensor.copy_from_slice(values);
     tensor
+}
+
+/// Whether both are the very same values, not only equal ones.
+fn same(one: &Tensor, other: &Tensor) -> bool {
+    Arc::ptr_eq(&one.values, &other.values) && one.shape == other.shape
 }
 
 /// The nearest numbers that bfloat16 has.

@@ -6,7 +6,8 @@ use tensorflow::{Graph, Status};
 
 use super::graph::{self, Target};
 use super::library::{Convolutions, Device, Library};
-use super::session::{self, Spread, TensorflowEngine, Wide};
+use super::opening;
+use super::session::{Spread, TensorflowEngine, Wide};
 use crate::engine::{Batch, EngineError};
 use crate::keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
 use crate::keras::{Model, Node, Tensor};
@@ -17,7 +18,7 @@ use crate::keras::{Model, Node, Tensor};
 /// Its words, where it does not even start.
 pub(super) fn device() -> Result<Device, String> {
     let failed = |status: Status| format!("it finds nothing to compute on: {status}");
-    let session = session::open(&Graph::new()).map_err(failed)?;
+    let session = opening::open(&Graph::new()).map_err(failed)?;
     let devices = session.device_list().map_err(failed)?;
     let gpu = devices.iter().find(|device| device.device_type == "GPU");
     Ok(gpu.map_or(Device::Cpu, |gpu| {

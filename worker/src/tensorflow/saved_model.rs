@@ -28,7 +28,8 @@ use self::signature::place;
 pub use self::signature::{Element, Signature, TensorInfo};
 use super::inputs::Inputs;
 use super::library::Library;
-use super::session::{self, Computation, TensorflowEngine, Wide};
+use super::opening;
+use super::session::{Computation, Fetch, TensorflowEngine, Wide};
 use crate::engine::LoadError;
 
 /// The file in the folder.
@@ -199,11 +200,11 @@ fn open(
     cast.add_input(output);
     cast.set_attr_type("DstT", tensorflow::DataType::Float)?;
     let scores = cast.finish()?.into();
-    let session = session::open(&graph)?;
+    let session = opening::open(&graph)?;
     prepare(&session, &graph, folder, meta)?;
     // Another session would hold its own copy of the variables.
     let inputs = Inputs { numbers: input, levels: None };
-    Ok(Computation { session, wide: None, graph, inputs, scores })
+    Ok(Computation { narrow: Fetch { session, scores }, wide: None, graph, inputs })
 }
 
 /// An output of an operation of the graph.

@@ -2,17 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tensorflow::{
-    BFloat16, DataType, Graph, Output, Session, SessionOptions, SessionRunArgs, Status, Tensor,
-};
+use tensorflow::{Graph, Output, Session, SessionRunArgs, Tensor};
 
 use super::cores::Cores;
 use super::graph::BuiltGraph;
 use super::inputs::Inputs;
 use super::library::{Device, Library};
 use super::memory;
-use super::ops::{Variable, native, rounded};
-use super::protobuf::Message;
+use super::opening::{assign, failed, open, open_for};
 use super::run_sizes::RunSizes;
 use super::threads::Threads;
 use crate::engine::{Batch, Engine, EngineError, Pixels, Scores};
@@ -48,11 +45,10 @@ const MOST_ROUNDS: usize = 3;
 ///
 /// On a GPU a batch is one run, filled up to one of a few sizes, and images go there as levels.
 pub struct TensorflowEngine {
-    session: Session,
+    narrow: Fetch,
     /// Shares each operation among all cores.
-    wide: Option<Session>,
+    wide: Option<Fetch>,
     inputs: Inputs,
-    scores: Output,
     /// Sizes of an image.
     image: [usize; 3],
     /// Outputs for an image.
@@ -71,12 +67,17 @@ pub struct TensorflowEngine {
 
 /// A session that has all it needs to run its graph.
 pub(super) struct Computation {
-    pub(super) session: Session,
+    pub(super) narrow: Fetch,
     /// Another one for the same graph, which shares each operation among all cores.
-    pub(super) wide: Option<Session>,
+    pub(super) wide: Option<Fetch>,
     pub(super) graph: Graph,
     /// Take `[batch, height, width, channels]`.
     pub(super) inputs: Inputs,
+}
+
+/// A session, and what it is asked for.
+pub(super) struct Fetch {
+    pub(super) session: Session,
     /// Gives float32.
     pub(super) scores: Output,
 }
@@ -111,14 +112,19 @@ impl TensorflowEngine {
         classes: usize,
         kept: Wide,
     ) -> Result<Self, EngineError> {
-        let BuiltGraph { graph, inputs, scores, variables, .. } = built;
-        let session = open(&graph).map_err(failed)?;
+        let BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, .. } = built;
+        let narrow = Fetch { session: open(&graph).map_err(failed)?, scores };
         let wide = match library.device {
-            Device::Cpu if library.cores > 1 => Some(open_for(&graph, library.cores).map_err(failed)?),
+            Device::Cpu if library.cores > 1 => {
+                let session = open_for(&graph, library.cores).map_err(failed)?;
+                Some(Fetch { session, scores: scores_over_all_cores })
+            }
             Device::Cpu | Device::Gpu(_) => None,
         };
-        assign(std::iter::once(&session).chain(&wide), variables)?;
-        let computation = Computation { session, wide, graph, inputs, scores };
+        let mut sessions = vec![(&narrow.session, Spread::OneCore)];
+        sessions.extend(wide.as_ref().map(|wide| (&wide.session, Spread::AllCores)));
+        assign(&sessions, variables)?;
+        let computation = Computation { narrow, wide, graph, inputs };
         Self::over(library, computation, image, classes, kept)
     }
 
@@ -133,17 +139,16 @@ impl TensorflowEngine {
         classes: usize,
         kept: Wide,
     ) -> Result<Self, EngineError> {
-        let Computation { session, wide, graph, inputs, scores } = computation;
+        let Computation { narrow, wide, graph, inputs } = computation;
         let (turns, sizes) = match library.device {
             Device::Cpu => (library.cores, RunSizes::any()),
             // One run computes while the next one's images are on their way.
             Device::Gpu(_) => (2, RunSizes::few(library.max_batch_size)),
         };
         let mut engine = Self {
-            session,
+            narrow,
             wide,
             inputs,
-            scores,
             image,
             classes,
             device: library.device.clone(),
@@ -301,13 +306,13 @@ impl TensorflowEngine {
             (Some(wide), Spread::AllCores) => {
                 self.threads.over_all_cores(|| self.run_in(wide, images, values))
             }
-            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.session, images, values),
+            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.narrow, images, values),
         }
     }
 
     fn run_in(
         &self,
-        session: &Session,
+        Fetch { session, scores }: &Fetch,
         (pixels, first): (&Pixels, usize),
         values: &mut [f32],
     ) -> Result<(), EngineError> {
@@ -319,7 +324,7 @@ impl TensorflowEngine {
         let input = self.inputs.images(pixels, range, [room as u64, height, width, channels]);
         let mut arguments = SessionRunArgs::new();
         self.inputs.feed(&input, &mut arguments);
-        let token = arguments.request_fetch(&self.scores.operation, self.scores.index);
+        let token = arguments.request_fetch(&scores.operation, scores.index);
         session.run(&mut arguments).map_err(failed)?;
         let output: Tensor<f32> = arguments.fetch(token).map_err(failed)?;
         if output.len() != room * self.classes {
@@ -368,75 +373,6 @@ impl Engine for TensorflowEngine {
 fn images_of_a_run(images: usize, threads: usize) -> usize {
     let runs = images.div_ceil(MAX_RUN).next_multiple_of(threads);
     images.div_ceil(runs).max(1)
-}
-
-/// Opens a session on a graph, which may not grow from here on. Its operations are not shared among threads.
-pub(super) fn open(graph: &Graph) -> Result<Session, Status> {
-    open_for(graph, 1)
-}
-
-/// Opens a session that shares each operation among so many threads.
-fn open_for(graph: &Graph, threads: usize) -> Result<Session, Status> {
-    let mut options = SessionOptions::new();
-    options.set_config(config(threads).bytes())?;
-    Session::new(&options, graph)
-}
-
-/// `ConfigProto`
-fn config(threads: usize) -> Message {
-    let gpu = Message::default().integer(4, 1); // allow_growth: leave room for other models and processes
-    let experimental = Message::default()
-        .integer(12, 1) // optimize_for_static_graph: the graph never grows, so its first form is not kept
-        .integer(14, 1); // disable_output_partition_graphs: nor is another copy for debugging
-    Message::default()
-        .integer(2, i64::try_from(threads).unwrap_or(1)) // intra_op_parallelism_threads: that share an operation
-        .integer(5, -1) // inter_op_parallelism_threads: a run stays on the thread that asks for it
-        .message(6, &gpu)
-        .integer(7, 1) // allow_soft_placement: what a GPU cannot do, the CPU does
-        .message(16, &experimental)
-}
-
-/// Gives the variables their values, of which all sessions share one copy: a variable keeps the tensor that it is fed.
-/// Ours are given up one by one as they become TensorFlow's.
-fn assign<'a>(
-    sessions: impl Iterator<Item = &'a Session>,
-    variables: Vec<Variable>,
-) -> Result<(), EngineError> {
-    let own = |variable: Variable| {
-        let shape = &variable.value.shape;
-        let value = if variable.data_type == DataType::BFloat16 {
-            Value::Half(native(shape, &rounded(&variable.value.values)))
-        } else {
-            Value::Single(native(shape, &variable.value.values))
-        };
-        (variable.feed, variable.assign, value)
-    };
-    let variables: Vec<_> = variables.into_iter().map(own).collect();
-    if variables.is_empty() {
-        return Ok(());
-    }
-    for session in sessions {
-        let mut arguments = SessionRunArgs::new();
-        for (feed, assign, value) in &variables {
-            match value {
-                Value::Single(value) => arguments.add_feed(&feed.operation, feed.index, value),
-                Value::Half(value) => arguments.add_feed(&feed.operation, feed.index, value),
-            }
-            arguments.add_target(assign);
-        }
-        session.run(&mut arguments).map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// What a variable is given.
-enum Value {
-    Single(Tensor<f32>),
-    Half(Tensor<BFloat16>),
-}
-
-fn failed(status: Status) -> EngineError {
-    EngineError(format!("TensorFlow: {status}"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use worker::keras::layers::{
     Pool2d, PoolKind, SeparableConv2d,
 };
 use worker::keras::{Model, Node, Tensor};
-use worker::tensorflow::{Convolutions, Device, Library};
+use worker::tensorflow::{Convolutions, Device, Library, Spread, Tile, Winograd};
 
 use crate::support::{largest, largest_difference, library, root};
 
@@ -20,6 +20,18 @@ const TOLERANCE: f32 = 1e-5;
 #[test]
 fn convolutions_are_those_of_keras() {
     check("conv");
+}
+
+/// Whether or not they are quicker so here.
+#[test]
+fn convolutions_in_tiles_are_those_of_keras() {
+    check("tiles");
+    for tile in [Tile::Two, Tile::Four] {
+        let library = Library { winograd: Winograd::Always(tile), ..library().clone() };
+        for case in ["tiles", "conv", "merge"].into_iter().flat_map(cases) {
+            check_on(&library, &case, model(&case));
+        }
+    }
 }
 
 #[test]
@@ -105,23 +117,24 @@ fn cases(family: &str) -> Vec<Value> {
 }
 
 fn check_case(case: &Value, model: Model) {
-    let name = case["name"].as_str().unwrap();
+    for convolutions in [library().convolutions, Convolutions::Plain] {
+        check_on(&Library { convolutions, ..library().clone() }, case, model.clone());
+    }
+}
+
+fn check_on(library: &Library, case: &Value, model: Model) {
+    let name = format!("{}, {:?}, {:?}", case["name"], library.convolutions, library.winograd);
     let input = tensor(&case["input"]).unwrap();
     let expected = tensor(&case["output"]).unwrap();
     let image = [input.shape[1], input.shape[2], input.shape[3]];
     let batch = Batch::new(input.shape[0], image, input.values.to_vec());
-    for convolutions in [library().convolutions, Convolutions::Plain] {
-        let library = Library { convolutions, ..library().clone() };
-        let engine = worker::tensorflow::engine(&library, model.clone(), image)
-            .unwrap_or_else(|e| panic!("{name}, {convolutions:?}: {e}"));
-        let scores = engine.predict(&batch).unwrap_or_else(|e| panic!("{name}, {convolutions:?}: {e}"));
+    let engine = worker::tensorflow::engine(library, model, image).unwrap_or_else(|e| panic!("{name}: {e}"));
+    for scores in [engine.predict(&batch), engine.run_bare(&batch, Spread::AllCores)] {
+        let scores = scores.unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(scores.classes, expected.shape[1..].iter().product::<usize>(), "{name}");
         let difference = largest_difference(&scores.values, &expected.values);
         let bound = TOLERANCE * largest(&expected.values).max(1.0);
-        assert!(
-            difference <= bound,
-            "{name}, {convolutions:?}: differs by {difference}, expected at most {bound}"
-        );
+        assert!(difference <= bound, "{name}: differs by {difference}, expected at most {bound}");
     }
 }
 

@@ -74,6 +74,10 @@ impl Ops {
             Convolutions::Fused | Convolutions::Plain => DataType::Float,
         };
         let input = self.cast(input, data_type)?;
+        if let Some(tiles) = self.tile(fused, &input)? {
+            self.tiled = true;
+            return self.fused_in_tiles(fused, tiles, &input);
+        }
         let kernel = if fused.kernel.values.len() < WORTH_A_VARIABLE {
             self.constant_of(&fused.kernel.shape, &fused.kernel.values, data_type)?
         } else {
@@ -133,7 +137,17 @@ impl Ops {
         let mut attributes =
             vec![("strides", Attribute::Integers(&fused.strides)), ("padding", Attribute::Text(padding))];
         attributes.extend(edges.as_ref().map(|edges| ("explicit_paddings", Attribute::Integers(edges))));
-        let mut output = self.op(kind, &[&input, &kernel], &attributes)?;
+        let output = self.op(kind, &[&input, &kernel], &attributes)?;
+        self.steps(fused, output, data_type)
+    }
+
+    /// Adds what follows a convolution.
+    pub(super) fn steps(
+        &mut self,
+        fused: &Fused<'_>,
+        mut output: Output,
+        data_type: DataType,
+    ) -> Result<Output, Fault> {
         for step in fused.steps {
             output = match *step {
                 "BiasAdd" => {
