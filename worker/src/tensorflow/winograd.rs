@@ -94,7 +94,7 @@ impl Tile {
     }
 
     /// From a tile's inputs, in this order of rows and columns, to its points, `[taps², taps²]`.
-    pub(super) fn to_points(self, order: &[(usize, usize)]) -> Vec<f32> {
+    pub(super) fn points_of_inputs(self, order: &[(usize, usize)]) -> Vec<f32> {
         let Bases { input, .. } = self.bases();
         let rows = over_both_axes(&input, &input);
         rows.flat_map(|(vertical, horizontal)| {
@@ -104,7 +104,7 @@ impl Tile {
     }
 
     /// From a tile's points to its outputs, row after row, `[edge², taps²]`.
-    pub(super) fn from_points(self) -> Vec<f32> {
+    pub(super) fn outputs_of_points(self) -> Vec<f32> {
         let Bases { output, .. } = self.bases();
         let rows = over_both_axes(&output, &output);
         rows.flat_map(|(vertical, horizontal)| {
@@ -115,7 +115,7 @@ impl Tile {
 
     /// A kernel `[3, 3, channels in, channels out]` at the points: `[taps², channels in, channels out]`. Computed in
     /// double precision and rounded once.
-    pub(super) fn at_points(self, kernel: &Tensor) -> Tensor {
+    pub(super) fn points_of_kernel(self, kernel: &Tensor) -> Tensor {
         let Bases { kernel: basis, .. } = self.bases();
         let size: usize = kernel.shape[2..].iter().product();
         let mut values = Vec::with_capacity(self.taps().pow(2) * size);
@@ -186,10 +186,10 @@ mod tests {
                 let rows = matrix.chunks(vector.len());
                 rows.map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum()).collect()
             };
-            let points = times(&tile.to_points(&order), &input);
+            let points = times(&tile.points_of_inputs(&order), &input);
             let products: Vec<f32> =
-                points.iter().zip(&*tile.at_points(&kernel).values).map(|(a, b)| a * b).collect();
-            let outputs = times(&tile.from_points(), &products);
+                points.iter().zip(&*tile.points_of_kernel(&kernel).values).map(|(a, b)| a * b).collect();
+            let outputs = times(&tile.outputs_of_points(), &products);
             for (place, output) in outputs.iter().enumerate() {
                 let (row, column) = (place / edge, place % edge);
                 let expected: f32 = (0..9)

@@ -136,13 +136,13 @@ impl Ops {
         }
         let inputs = self.concatenate(&parts, 0)?;
 
-        let basis = self.constant(&[points, points], &tile.to_points(&order))?;
+        let basis = self.constant(&[points, points], &tile.points_of_inputs(&order))?;
         let inputs = self.binary("MatMul", &basis, &inputs)?;
         let inputs = self.shaped(&inputs, &[Some(points), None, Some(channels)])?;
-        let kernel = self.variable(&tile.at_points(kernel), DataType::Float)?;
+        let kernel = self.variable(&tile.points_of_kernel(kernel), DataType::Float)?;
         let products = self.binary("BatchMatMulV2", &inputs, &kernel)?;
         let products = self.shaped(&products, &[Some(points), None])?;
-        let basis = self.constant(&[edge * edge, points], &tile.from_points())?;
+        let basis = self.constant(&[edge * edge, points], &tile.outputs_of_points())?;
         let outputs = self.binary("MatMul", &basis, &products)?;
 
         let channels = place.channels;
