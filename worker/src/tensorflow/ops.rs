@@ -438,15 +438,6 @@ impl Ops {
         self.op("StridedSlice", &[&all, &from, &to, &step], &[])
     }
 
-    /// Truth as 1 and 0.
-    pub(super) fn as_numbers(&mut self, truth: &Output) -> Result<Output, Fault> {
-        let name = self.next_name("Cast");
-        let mut description = self.graph.new_operation("Cast", &name)?;
-        description.add_input(truth.clone());
-        description.set_attr_type("DstT", DataType::Float)?;
-        Ok(description.finish()?.into())
-    }
-
     /// Gives `input` another shape; at most one size is -1. The batch, which goes before `target`, stays.
     pub(super) fn reshape(&mut self, input: &Output, target: &[i32]) -> Result<Output, Fault> {
         let shape = if target.contains(&-1) {

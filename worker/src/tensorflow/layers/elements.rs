@@ -1,6 +1,6 @@
 //! Operations on single values.
 
-use tensorflow::Output;
+use tensorflow::{DataType, Output};
 
 use super::arithmetic::operand;
 use crate::keras::layers::{Choice, Comparison, ComparisonKind, Function};
@@ -38,7 +38,7 @@ pub(super) fn comparison(ops: &mut Ops, by: &Comparison, inputs: &[Output]) -> R
         ComparisonKind::LessEqual => "LessEqual",
     };
     let truth = ops.binary(kind, &left, &right)?;
-    ops.as_numbers(&truth)
+    ops.cast(&truth, DataType::Float)
 }
 
 pub(super) fn choice(ops: &mut Ops, by: &Choice, inputs: &[Output]) -> Result<Output, Fault> {
