@@ -62,7 +62,10 @@ impl Engine for FragileEngine {
 
 fn milliseconds(variable: &str) -> anyhow::Result<Duration> {
     match std::env::var(variable) {
-        Ok(text) => Ok(Duration::from_millis(text.parse().with_context(|| variable.to_owned())?)),
+        Ok(text) => {
+            let milliseconds: f64 = text.parse().with_context(|| variable.to_owned())?;
+            Duration::try_from_secs_f64(milliseconds / 1e3).with_context(|| variable.to_owned())
+        }
         Err(_) => Ok(Duration::ZERO),
     }
 }
