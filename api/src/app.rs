@@ -9,6 +9,7 @@ use common::store::Store;
 use common::telemetry::RenderMetrics;
 use tokio_util::sync::CancellationToken;
 
+use crate::answered::Answered;
 use crate::auth::KeyRing;
 use crate::budget::Budget;
 use crate::config::Config;
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub keys: KeyRing,
     /// Memory for request bodies.
     pub budget: Budget,
+    /// Tells the store which answers were given.
+    pub answered: Answered,
     /// The fleet's state as this process saw it last.
     pub last_seen: LastSeen,
     /// Runs the swaps.

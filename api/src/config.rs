@@ -81,6 +81,12 @@ pub struct Config {
     #[arg(long, env = "API_JOB_RETENTION", default_value = "3600", value_parser = parse_seconds)]
     pub job_retention: Duration,
 
+    /// How long an answer is kept that the request itself was given, with every image classified and without an
+    /// idempotency key, in seconds (API_ANSWERED_RETENTION, default 60, at most API_JOB_RETENTION). Each takes 2 kB of
+    /// the store's memory and more.
+    #[arg(long, env = "API_ANSWERED_RETENTION", default_value = "60", value_parser = parse_seconds)]
+    pub answered_retention: Duration,
+
     /// How long the workers have to load a new model, in seconds (API_PREPARE_LIMIT, default 120). After
     /// it the swap is rolled back.
     #[arg(long, env = "API_PREPARE_LIMIT", default_value = "120", value_parser = parse_seconds)]

@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`config`] is what can be set; `server` accepts connections and `router` lists the
 //! routes; `auth`, `observe`, `body` and `error` stand around every request; `predict` is the way of a
-//! prediction and `fleet` that of a swap, which [`rollout`] drives; `models`, `ops` and `openapi` are the
-//! rest.
+//! prediction, which `answered` ends, and `fleet` that of a swap, which [`rollout`] drives; `models`, `ops` and
+//! `openapi` are the rest.
 
+mod answered;
 mod app;
 mod auth;
 mod body;
@@ -34,6 +35,7 @@ use common::store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::answered::Answered;
 use crate::app::App;
 use crate::auth::KeyRing;
 use crate::budget::Budget;
@@ -96,6 +98,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken)
         stop_grace: config.stop_grace,
     };
     let budget = Budget::new(config.max_bytes_in_flight);
+    let answered = Answered::start(Arc::clone(&store), config.answered_retention.min(config.job_retention));
     let app = Arc::new(App {
         config,
         broker,
@@ -104,6 +107,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken)
         metrics,
         keys,
         budget,
+        answered,
         last_seen: LastSeen::default(),
         coordinator,
         stop: stop.clone(),

@@ -20,7 +20,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use common::messages::Idempotency;
+use common::messages::{Idempotency, Job};
 use common::store::Watch;
 use common::telemetry::api_names;
 use serde::Deserialize;
@@ -156,7 +156,9 @@ pub(crate) async fn create(
     let job = watch.job();
     let preference = Preference::of(&parts.headers);
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
-    let mut response = tell(&app, watch, &waiting).await.map_err(|error| still_there(error, job))?;
+    let found = wait_for(&app, watch, &waiting).await.map_err(|error| still_there(error, job))?;
+    app.answered.note(&found);
+    let mut response = answer::answer(found, &waiting);
     if preference != Preference::default()
         && let Ok(value) = HeaderValue::from_str(&waiting.applied)
     {
@@ -187,7 +189,8 @@ pub(crate) async fn read(
     let job = id.job_id()?;
     let asked = query.wait.map(Duration::from_secs).or(Preference::of(&headers).wait);
     let waiting = Waiting::of(app.capped(asked.unwrap_or_default()));
-    tell(&app, app.store.watch(job), &waiting).await
+    let found = wait_for(&app, app.store.watch(job), &waiting).await?;
+    Ok(answer::answer(found, &waiting))
 }
 
 /// Gives a prediction up: what has not run is not run any more, the rest is forgotten.
@@ -204,8 +207,8 @@ pub(crate) async fn delete(State(app): State<Arc<App>>, id: Segment) -> Result<S
     if app.store.cancel_job(job).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_prediction(job)) }
 }
 
-/// Waits for a job and tells how it stands then.
-async fn tell(app: &App, watch: Watch, waiting: &Waiting) -> Result<Response, ApiError> {
+/// Waits for a job, and looks how it stands then.
+async fn wait_for(app: &App, watch: Watch, waiting: &Waiting) -> Result<Job, ApiError> {
     let job = watch.job();
     let found = if waiting.limit.is_zero() {
         app.store.job(job).await?
@@ -215,8 +218,7 @@ async fn tell(app: &App, watch: Watch, waiting: &Waiting) -> Result<Response, Ap
             None => app.store.job(job).await?,
         }
     };
-    let found = found.ok_or_else(|| unknown_prediction(job))?;
-    Ok(answer::answer(found, waiting))
+    found.ok_or_else(|| unknown_prediction(job))
 }
 
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -81,7 +81,8 @@ pub struct Revised<T> {
 /// - A job that has ended stays as it is, also when its deadline ended it and a result comes late; only
 ///   `reopen_part` opens it again.
 /// - A finished job is kept for its record's retention; an unfinished one until its deadline and then
-///   as long. After that it is unknown. A cancelled job is unknown at once, its idempotency key free.
+///   as long, unless `forget_after` says otherwise. After that it is unknown. A cancelled job is unknown at once, its
+///   idempotency key free.
 /// - `replace_fleet` is compare-and-set on the whole document: of two replacements that name the same
 ///   revision exactly one happens.
 /// - A worker's report lasts `ttl`.
@@ -110,6 +111,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets a job: parts that were not begun are not wanted any more. Whether it was known.
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError>;
+
+    /// Keeps jobs that are finished this long from now on, whatever their retention; others stay as they are.
+    async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError>;
 
     /// Notes that a worker begins a part, and says whether it should.
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError>;

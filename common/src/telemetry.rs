@@ -8,6 +8,7 @@ pub mod names;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
@@ -23,6 +24,9 @@ const SECONDS: [f64; 19] = [
 
 /// Upper bounds of the histograms that count images.
 const IMAGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// How often what the histograms took is added up. Until then each value is kept.
+const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Renders all metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
@@ -44,6 +48,9 @@ pub enum TelemetryError {
     /// Something else in this process records metrics already.
     #[error("metrics are set up already: {0}")]
     Metrics(#[from] BuildError),
+    /// The system gives no thread to look after them.
+    #[error("no thread for the metrics: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// Sends this process's logs to standard error. Once a process.
@@ -70,11 +77,19 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
 /// Starts recording metrics in this process; the closure renders them. Once a process.
 ///
 /// # Errors
-/// A recorder was installed before.
+/// A recorder was installed before, or there is no thread to be had.
 pub fn install_metrics() -> Result<RenderMetrics, TelemetryError> {
     let handle = recorder()?.install_recorder()?;
     names::describe_all();
     api_names::describe_all();
+    // Where nobody ever asks for the metrics, memory would grow with every request.
+    let upkeep = handle.clone();
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(ADD_UP_EVERY);
+            upkeep.run_upkeep();
+        }
+    })?;
     Ok(Arc::new(move || handle.render()))
 }
 

@@ -7,6 +7,7 @@ use common::ids::Generation;
 use common::messages::Timestamp;
 use common::store::Store;
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::harness::{Answer, Server};
 
@@ -75,6 +76,29 @@ async fn a_failed_job_answers_the_same_error_to_whoever_asks() {
         let path = format!("/classifier/predictions/{}", first.header("x-prediction-id"));
         let again = Answer::of(server.get(&path)).await;
         assert_eq!(again.is_problem(status, code, "stand-in"), first.is_problem(status, code, "stand-in"));
+    }
+}
+
+/// All others are kept as long as any: somebody may come for them, or mend them.
+#[tokio::test]
+async fn an_answer_that_was_given_is_kept_for_a_shorter_time() {
+    let (server, _worker) = Server::ready(&["--answered-retention", "0.001"]).await;
+    let path = |answer: &Answer| format!("/classifier/predictions/{}", answer.header("x-prediction-id"));
+    let keyed = Answer::of(server.predict(&["dog"]).header("Idempotency-Key", "k")).await;
+    let partly = Answer::of(server.predict(&["dog", "bad"])).await;
+    let failed = Answer::of(server.predict(&["boom"])).await;
+    let polled = Answer::of(server.predict(&["dog"]).header("Prefer", "respond-async")).await;
+    let given = Answer::of(server.predict(&["dog", "cat"])).await;
+    assert_eq!([&keyed, &partly, &polled, &given].map(|answer| answer.status.as_u16()), [200, 200, 202, 200]);
+
+    let begin = Instant::now();
+    while Answer::of(server.get(&path(&given))).await.status != 404 {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it is still there");
+        sleep(Duration::from_millis(20)).await;
+    }
+    // Those before it were told of before it, if at all.
+    for (kept, status) in [(keyed, 200), (partly, 200), (failed, 500), (polled, 200)] {
+        assert_eq!(Answer::of(server.get(&format!("{}?wait=20", path(&kept)))).await.status, status);
     }
 }
 

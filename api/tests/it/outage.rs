@@ -113,6 +113,9 @@ impl Store for SwitchedStore {
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError> {
         self.on()?.cancel_job(job).await
     }
+    async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
+        self.on()?.forget_after(jobs, span).await
+    }
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
         self.on()?.begin_part(part).await
     }

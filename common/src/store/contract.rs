@@ -326,6 +326,24 @@ pub async fn a_finished_job_is_kept_for_its_retention(bench: impl Bench) {
     accept(&store, &keyed_record(1, "key", 2)).await;
 }
 
+/// A finished job can be forgotten sooner than its retention says, and its key with it; an unfinished one can not.
+pub async fn a_finished_job_can_be_forgotten_sooner(bench: impl Bench) {
+    let (store, other) = (bench.store().await, bench.store().await);
+    let (finished, unfinished, unknown) = (keyed_record(1, "key", 1), record(2), record(1));
+    for record in [&finished, &unfinished] {
+        accept(&store, record).await;
+        store.put_part(id(record, 0), &result(0, "dog")).await.unwrap();
+    }
+    let (begin, span) = (Instant::now(), Duration::from_millis(300));
+    other.forget_after(&[unknown.id, unfinished.id, finished.id], span).await.unwrap();
+    assert!(matches!(status(&store, &finished).await, JobStatus::Done { .. }));
+    until_forgotten(&store, &finished).await;
+    assert!(begin.elapsed() >= span - Duration::from_millis(20));
+    accept(&store, &keyed_record(1, "key", 2)).await;
+    assert_eq!(status(&store, &unfinished).await, JobStatus::Processing);
+    assert_eq!(store.put_part(id(&unfinished, 1), &result(1, "cat")).await.unwrap(), Stored::First);
+}
+
 /// An unfinished job is kept until its deadline and then for its retention.
 pub async fn an_unfinished_job_is_kept_past_its_deadline(bench: impl Bench) {
     let store = bench.store().await;
@@ -417,6 +435,7 @@ macro_rules! store_contract {
             of_racing_requests_with_one_key_one_is_accepted
             a_job_ends_at_its_deadline
             a_finished_job_is_kept_for_its_retention
+            a_finished_job_can_be_forgotten_sooner
             an_unfinished_job_is_kept_past_its_deadline
             tries_are_counted_until_the_result
             a_failed_part_can_be_reopened

@@ -200,6 +200,17 @@ impl Store for InMemoryStore {
         Ok(self.state(Timestamp::now()).forget(job))
     }
 
+    async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let mut state = self.state(now);
+        for job in jobs {
+            if state.jobs.get(job).is_some_and(Entry::is_complete) {
+                state.forget_at(*job, now.after(span));
+            }
+        }
+        Ok(())
+    }
+
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
         let now = Timestamp::now();
         Ok(match self.state(now).open_job(part.job, now) {

@@ -260,6 +260,15 @@ impl Store for RedisStore {
         self.run(&script).await
     }
 
+    async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
+        let mut script = self.scripts.forget_after.prepare_invoke();
+        script.arg(milliseconds(span));
+        for job in jobs {
+            script.key(self.keys.job(*job));
+        }
+        self.run(&script).await
+    }
+
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
         let mut script = self.scripts.begin_part.key(self.keys.job(part.job));
         let wanted: bool = self.run(script.arg(part.index)).await?;

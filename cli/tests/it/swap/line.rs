@@ -74,6 +74,10 @@ impl Store for Line {
         self.through().await?.cancel_job(job).await
     }
 
+    async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
+        self.through().await?.forget_after(jobs, span).await
+    }
+
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
         self.through().await?.begin_part(part).await
     }

@@ -62,6 +62,10 @@ impl Store for Forgetful {
         self.store.cancel_job(job).await
     }
 
+    async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
+        self.store.forget_after(jobs, span).await
+    }
+
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
         self.store.begin_part(part).await
     }
