@@ -45,7 +45,8 @@ def process(words, folder=ROOT, log=None, talks=False, **environment):
         for one in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.send_signal(signal.SIGCONT)
-        running.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            running.terminate()
         _, alive = psutil.wait_procs(descendants, timeout=20)
         for one in alive:
             one.kill()
