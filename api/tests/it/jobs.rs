@@ -82,12 +82,13 @@ async fn a_failed_job_answers_the_same_error_to_whoever_asks() {
 /// All others are kept as long as any: somebody may come for them, or mend them.
 #[tokio::test]
 async fn an_answer_that_was_given_is_kept_for_a_shorter_time() {
-    let (server, _worker) = Server::ready(&["--answered-retention", "0.001"]).await;
+    let (server, worker) = Server::ready(&["--answered-retention", "0.001"]).await;
     let path = |answer: &Answer| format!("/classifier/predictions/{}", answer.header("x-prediction-id"));
     let keyed = Answer::of(server.predict(&["dog"]).header("Idempotency-Key", "k")).await;
     let partly = Answer::of(server.predict(&["dog", "bad"])).await;
     let failed = Answer::of(server.predict(&["boom"])).await;
-    let polled = Answer::of(server.predict(&["dog"]).header("Prefer", "respond-async")).await;
+    let polled = Answer::of(server.predict(&["slow"]).header("Prefer", "respond-async")).await;
+    worker.gate.add_permits(1);
     let given = Answer::of(server.predict(&["dog", "cat"])).await;
     assert_eq!([&keyed, &partly, &polled, &given].map(|answer| answer.status.as_u16()), [200, 200, 202, 200]);
 
