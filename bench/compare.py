@@ -2,6 +2,7 @@
 """Time the service beside other ways to serve the same model: `make bench`, or
 
     bench/compare.py [--quick] [--resume] [--models MobileNetV2] [--servers 'one process,LitServe']
+    bench/compare.py --servers 'one process,one process before,fleet,fleet before' --apart
 
 All servers of a model are started once and measured in turn, round after round, one cell at a time, the
 others stopped by signal meanwhile: what else the machine does hits all alike. The bare run of TensorFlow,
@@ -75,8 +76,7 @@ def measure(architecture, names, options, done):
         ways = best_ways(raw)
         running = []
         for name in names:
-            start = {"one process": servers.one_process, "fleet": servers.fleet}.get(name)
-            entered = start(package) if start else servers.peer(name, package)
+            entered = servers.ours(name, package) if name in servers.OURS else servers.peer(name, package)
             running.append(stack.enter_context(entered))
             running[-1].freeze()
             print(f"{architecture}: {name} is ready", file=sys.stderr, flush=True)
@@ -105,6 +105,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
     parser.add_argument("--quick", action="store_true", help="one round of a second and a half")
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run was ended")
+    parser.add_argument("--apart", action="store_true", help="print the tables, and leave bench/results.* as they are")
     parser.add_argument("--show", action="store_true", help="only the tables of the last run")
     options = parser.parse_args()
     if options.quick:
@@ -123,7 +124,8 @@ def main():
                     print(json.dumps(turn), file=file, flush=True)
         print(f"measured in {time.monotonic() - began:.0f} s", file=sys.stderr)
     cells = report.summarize(turns)
-    report.write(cells)
+    if not options.apart:
+        report.write(cells)
     print(report.markdown(cells))
 
 

@@ -1,7 +1,7 @@
 """Write a model package with random weights, for timing: make_package.py ARCHITECTURE MODELS_DIR
 
-ARCHITECTURE is the name of a function in keras.applications, e.g. MobileNetV2. The package gets the
-architecture's name in lower case. Beside it is written NAME.jpg, a photograph-like image of the
+ARCHITECTURE is the name of a function in keras.applications, e.g. MobileNetV2, or Labels20000, a tiny model with so many
+labels. The package gets the architecture's name in lower case. Beside it is written NAME.jpg, a photograph-like image of the
 input's size, and bodies NAME_1.json and NAME_8.json for the API with 1 and 8 such images.
 """
 import base64
@@ -27,6 +27,11 @@ def photograph(height, width, seed):
     return cv2.imencode(".jpg", np.clip(image, 0, 255).astype(np.uint8))[1].tobytes()
 
 
+def tiny(labels):
+    return keras.Sequential([keras.layers.Input((28, 28, 3)), keras.layers.GlobalAveragePooling2D(),
+                             keras.layers.Dense(labels, activation="softmax")])
+
+
 def main():
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
@@ -34,7 +39,10 @@ def main():
     name = architecture.lower()
     folder = models / name
     keras.utils.set_random_seed(1)
-    model = getattr(keras.applications, architecture)(weights=None)
+    if architecture.startswith("Labels"):
+        model = tiny(int(architecture.removeprefix("Labels")))
+    else:
+        model = getattr(keras.applications, architecture)(weights=None)
     height, width, channels = model.input_shape[1:]
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / f"{name}.hdf5")

@@ -8,7 +8,9 @@ import driver
 import servers
 
 FOLDER = pathlib.Path(__file__).resolve().parent
-OURS = ["one process", "fleet"]
+OURS = servers.OURS
+BEFORE = " before"
+"""Ends the name of a server of the release before."""
 RAW = "raw limit"
 
 
@@ -50,6 +52,8 @@ def ratio(cell, group, turns):
     if peers:
         best = max(peers, key=lambda other: other["images_per_second"])["server"]
         cell["to_best_peer"] = over(cell, best, turns)
+    if any(other["server"] == cell["server"] + BEFORE for other in group):
+        cell["to_before"] = over(cell, cell["server"] + BEFORE, turns)
     if any(other["server"] == RAW for other in group):
         cell["to_raw_limit"] = over(cell, RAW, turns)
 
@@ -73,15 +77,15 @@ def markdown(cells):
         seen.append(key)
         model, images, clients = key
         lines += ["", f"**{model}, {images} image{'s' * (images > 1)} a request, {clients} client{'s' * (clients > 1)}**",
-                  "", "| | images/s | to best peer | to raw limit | p50 ms | p99 ms | CPU s / 1,000 images | peak MiB |",
-                  "| --- | --: | --: | --: | --: | --: | --: | --: |"]
+                  "", "| | images/s | to before | to best peer | to raw limit | p50 ms | p99 ms | CPU s / 1,000 images | peak MiB |",
+                  "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"]
         for row in sorted(group_of(cells, cell), key=lambda row: -row["images_per_second"]):
             name = f"{row['server']} ({row['way']})" if "way" in row else row["server"]
             name = f"**{name}**" if row["server"] in OURS else name
-            numbers = [row["images_per_second"], row.get("to_best_peer"), row.get("to_raw_limit"), row["p50_ms"],
+            numbers = [row["images_per_second"], row.get("to_before"), row.get("to_best_peer"), row.get("to_raw_limit"), row["p50_ms"],
                        row.get("p99_ms"), row.get("cpu_seconds_per_1000_images"), row.get("peak_mib")]
             shown = ["" if number is None else f"{number:.{digits}f}"
-                     for number, digits in zip(numbers, (1, 2, 2, 1, 1, 1, 0))]
+                     for number, digits in zip(numbers, (1, 2, 2, 2, 1, 1, 1, 0))]
             lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines[1:])
 
@@ -113,7 +117,7 @@ def plot(cells):
     plt.rcParams.update({"font.size": 7, "svg.fonttype": "none", "svg.hashsalt": "bench"})
     models = list(dict.fromkeys(cell["model"] for cell in cells))
     loads = list(dict.fromkeys((cell["images_a_request"], cell["clients"]) for cell in cells))
-    names = [RAW, *OURS, *servers.PEER_NAMES]
+    names = [RAW, *OURS[:2], *servers.PEER_NAMES]
     colours = ["#bbbbbb", "#c0392b", "#e08a7d", "#2c5f8a", "#5b8db8", "#8fb3d1", "#c3d7e6"]
     figure, panels = plt.subplots(len(models), len(loads), figsize=(10, 2.2 * len(models)), squeeze=False)
     for row, model in zip(panels, models):

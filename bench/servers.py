@@ -14,6 +14,8 @@ import psutil
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RELEASE = ROOT / "target" / "release"
+BEFORE = ROOT / ".cache" / "release-before" / "release"
+"""The programs of the release before: `tools/release_before.sh --release`."""
 CACHE = ROOT / ".cache" / "bench"
 PACKAGES = CACHE / "models"
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
@@ -129,18 +131,18 @@ def swap(url, package):
 
 
 @contextlib.contextmanager
-def one_process(package, **environment):
+def one_process(package, name="one process", programs=RELEASE, **environment):
     """API and worker in one process."""
     url = f"http://127.0.0.1:{free_port()}"
-    words = [RELEASE / "classifier", "serve", "--listen", url.removeprefix("http://")]
+    words = [programs / "classifier", "serve", "--listen", url.removeprefix("http://")]
     with process(words, log=CACHE / "one-process.log", **environment) as server:
         until(url, [server], lambda: call("GET", f"{url}/health/ready")[0] == 200)
         swap(url, package)
-        yield Server("one process", url, [server])
+        yield Server(name, url, [server])
 
 
 @contextlib.contextmanager
-def fleet(package, workers=1, program=RELEASE / "classifier-worker", **environment):
+def fleet(package, workers=1, program=None, name="fleet", programs=RELEASE, **environment):
     """An API process, workers, RabbitMQ and Redis; the environment is that of API and workers."""
     url = f"http://127.0.0.1:{free_port()}"
     log = CACHE / "fleet.log"
@@ -148,14 +150,14 @@ def fleet(package, workers=1, program=RELEASE / "classifier-worker", **environme
         servers = stack.enter_context(process([RELEASE / "examples" / "servers"], log=log, talks=True))
         addresses = json.loads(servers.stdout.readline())
         where = {"RABBITMQ_URL": addresses["rabbitmq"], "REDIS_URL": addresses["redis"]} | environment
-        ours = [stack.enter_context(process([program], log=log, **where))
+        ours = [stack.enter_context(process([program or programs / "classifier-worker"], log=log, **where))
                 for _ in range(workers)]
-        words = [RELEASE / "classifier-api", "--listen", url.removeprefix("http://")]
+        words = [programs / "classifier-api", "--listen", url.removeprefix("http://")]
         ours.append(stack.enter_context(process(words, log=log, **where)))
-        until(url, ours, lambda: call("GET", f"{url}/health/ready")[0] == 200)
+        until(url, ours, lambda: call("GET", f"{url}/health/ready?strict")[0] == 200)
         swap(url, package)
         # A frozen worker would be taken for dead by the fleet.
-        yield Server("fleet", url, ours, [servers], may_be_frozen=False)
+        yield Server(name, url, ours, [servers], may_be_frozen=False)
 
 
 @contextlib.contextmanager
@@ -179,6 +181,13 @@ def peer(name, package):
         yield Server(name, url, [server])
 
 
+def ours(name, package):
+    """The service in one process or as a fleet, of this release or the one before."""
+    start = one_process if name.startswith("one process") else fleet
+    return start(package, name=name, programs=BEFORE if name.endswith("before") else RELEASE)
+
+
+OURS = ["one process", "fleet", "one process before", "fleet before"]
 PEER_NAMES = ["FastAPI, Keras", "FastAPI, graph", "LitServe", "BentoML"]
 
 

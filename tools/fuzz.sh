@@ -23,7 +23,8 @@ cd "$root"
 for target in "$@"; do
     echo "fuzz: $target for $seconds s"
     mkdir -p "$root/.cache/fuzz/findings/$target"
-    # Ten seconds and half a gigabyte: see docs/hostile.md.
+    # Ten seconds on the clock beside the processor time that the targets measure, and half a gigabyte: see
+    # docs/hostile.md.
     cargo fuzz run --target-dir "$root/.cache/fuzz/target" "$target" "$root/.cache/fuzz/corpus/$target" -- \
         -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=256 -rss_limit_mb=1024 -max_len=200000 \
         -print_final_stats=1 -artifact_prefix="$root/.cache/fuzz/findings/$target/"

@@ -16,7 +16,6 @@ Needs the Keras that made the model, and for `--read opencv` and `--read pad` Op
 import argparse
 import json
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -81,8 +80,10 @@ SETTINGS = [
 
 
 def number(text):
+    """Of `1/255` or `1/127.5`, or a plain one."""
+    above, _, below = text.partition("/")
     try:
-        return float(Fraction(text))
+        return float(above) / float(below or 1)
     except ZeroDivisionError as error:
         raise ValueError(text) from error
 

@@ -41,7 +41,7 @@ sudo apt-get install $version-venv), then run this again"
     fi
 fi
 
-echo "python_env: making $folder_name from $requirements_name (about 2 GB, some minutes)"
+echo "python_env: making $folder_name from $requirements_name (the default takes about 2 GB and some minutes)"
 mkdir -p "$(dirname "$folder")"
 rm -rf "$folder"
 "$python" -m venv "$folder"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sees that RabbitMQ and Redis are installed: the tests start servers of their own from these programs.
+# Sees that RabbitMQ and Redis are installed: the tests start servers of their own from these programs. And faketime,
+# under which a test starts a worker whose clock is off.
 set -eu
 
 # RabbitMQ's programs stand in sbin on Debian, which is not in everybody's PATH.
@@ -7,8 +8,9 @@ PATH=$PATH:/usr/sbin:/usr/local/sbin
 missing=
 command -v rabbitmq-server >/dev/null 2>&1 || missing="$missing rabbitmq-server"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
 if [ -z "$missing" ]; then
-    echo "servers: rabbitmq-server and redis-server are installed"
+    echo "servers: rabbitmq-server, redis-server and faketime are installed"
     exit 0
 fi
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -15,18 +15,18 @@ use api::Parts;
 use clap::Parser;
 use common::broker::in_process::InProcessBroker;
 use common::broker::{Broker, BrokerLimits};
-use common::fleet::{Phase, Preparation, PreparationState, WorkerReport, WorkerState};
+use common::fleet::{LoadedModel, Phase, Preparation, PreparationState, WorkerReport, WorkerState};
 use common::ids::WorkerId;
 use common::messages::{ImageOutcome, LabelScore, PartEnd, PartResult, StageTimes, Timestamp};
 use common::package::Catalog;
 use common::store::in_memory::InMemoryStore;
 use common::store::{Store, StoreError};
 use common::telemetry;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Wide: what is measured is the API.
-const LIMITS: BrokerLimits = BrokerLimits { max_parts: 2000, call_timeout: Duration::from_secs(10) };
+const LIMITS: BrokerLimits =
+    BrokerLimits { max_parts: 2000, max_bytes: None, call_timeout: Duration::from_secs(10) };
 
 /// How often the worker looks for a swap.
 const ROUND: Duration = Duration::from_millis(50);
@@ -42,16 +42,18 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let metrics = telemetry::install_metrics()?;
+    let metrics = telemetry::install_metrics(&[telemetry::Role::Api])?;
     let broker: Arc<dyn Broker> = InProcessBroker::new(LIMITS);
     let store: Arc<dyn Store> = InMemoryStore::new();
-    let listener = TcpListener::bind(arguments.api.listen).await?;
+    let listener = common::program::listen(arguments.api.listen)?;
     let parts = Parts {
         config: arguments.api,
         broker: Arc::clone(&broker),
         store: Arc::clone(&store),
         catalog: Catalog::new(&arguments.models_dir),
         metrics,
+        declared: None,
+        workers: api::WorkersAt::Elsewhere,
     };
     tokio::spawn(answer_all(broker, Arc::clone(&store)));
     tokio::spawn(async move {
@@ -86,18 +88,23 @@ async fn answer_all(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> anyhow::R
 async fn report(store: &dyn Store) -> Result<(), StoreError> {
     let fleet = store.fleet().await?.value;
     let preparing = fleet.rollout.filter(|rollout| rollout.phase == Phase::Preparing);
-    let preparation = preparing
-        .map(|rollout| Preparation { generation: rollout.generation, state: PreparationState::Prepared });
+    let preparation = preparing.map(|rollout| Preparation {
+        generation: rollout.generation,
+        rollout: Some(rollout.id()),
+        state: PreparationState::Prepared,
+    });
     let now = Timestamp::now();
     let report = WorkerReport {
         id: worker(),
         host: "stub".to_owned(),
         state: WorkerState::Ready,
         device: "none".to_owned(),
+        loaded: fleet.active.iter().map(LoadedModel::active).collect(),
         generation: fleet.active.map(|active| active.generation),
-        loaded: Vec::new(),
         preparation,
         problem: None,
+        found: None,
+        clock_offset_ms: None,
         images_per_second: 0.0,
         parts_per_second: 0.0,
         images_total: 0,

@@ -7,23 +7,26 @@ use std::time::Duration;
 use common::ids::JobId;
 use common::messages::{ImageOutcome, Job, JobStatus};
 use common::store::Store;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Most jobs that the store is told of at once.
 const AT_ONCE: usize = 256;
+
+/// Most jobs that wait for that, while the store is slow: 1 MB of ids.
+const WAITING: usize = 1 << 16;
 
 /// Between two times at which the store is told of all there are.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Tells the store of such jobs, a little later. Those of which it could not be told are kept for their retention.
 pub(crate) struct Answered {
-    jobs: UnboundedSender<JobId>,
+    jobs: Sender<JobId>,
 }
 
 impl Answered {
     /// Starts a task that lasts as long as this.
     pub(crate) fn start(store: Arc<dyn Store>, retention: Duration) -> Self {
-        let (jobs, coming) = unbounded_channel();
+        let (jobs, coming) = channel(WAITING);
         tokio::spawn(tell(store, coming, retention));
         Self { jobs }
     }
@@ -31,8 +34,8 @@ impl Answered {
     /// The job's answer is about to be given to the request that made it.
     pub(crate) fn note(&self, job: &Job) {
         if may_be_forgotten(job) {
-            // The task lasts longer than this.
-            let _ = self.jobs.send(job.record.id);
+            // One that finds no room is kept for its retention.
+            let _ = self.jobs.try_send(job.record.id);
         }
     }
 }
@@ -44,7 +47,8 @@ fn may_be_forgotten(job: &Job) -> bool {
         && matches!(&job.status, JobStatus::Done { outcomes, .. } if outcomes.iter().all(classified))
 }
 
-async fn tell(store: Arc<dyn Store>, mut coming: UnboundedReceiver<JobId>, retention: Duration) {
+/// Ends with the sender; until then it waits for answers, of which there need not be any.
+async fn tell(store: Arc<dyn Store>, mut coming: Receiver<JobId>, retention: Duration) {
     let mut jobs = Vec::with_capacity(AT_ONCE);
     while coming.recv_many(&mut jobs, AT_ONCE).await > 0 {
         if let Err(error) = store.forget_after(&jobs, retention).await {

@@ -40,8 +40,9 @@ pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> 
     if let Some(announced) = announced.filter(|bytes: &usize| *bytes > limit) {
         return Err(too_large(&format!("has {announced} bytes"), limit));
     }
-    let reserved = app.budget.reserve(announced.unwrap_or(0))?;
-    let reading = read(body, announced.unwrap_or(0), limit, reserved);
+    // What is announced takes nothing before it comes: it may never.
+    app.budget.reserve(announced.unwrap_or(0)).map(drop)?;
+    let reading = read(body, limit, app.budget.reserve(0)?);
     timeout(app.config.body_timeout, reading).await.unwrap_or_else(|_| {
         let seconds = app.config.body_timeout.as_secs_f64();
         Err(ApiError::new(
@@ -51,10 +52,10 @@ pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> 
     })
 }
 
-async fn read(body: Body, announced: usize, limit: usize, reserved: Reserved) -> Result<Received, ApiError> {
+async fn read(body: Body, limit: usize, reserved: Reserved) -> Result<Received, ApiError> {
     let mut stream = body.into_data_stream();
     let mut reserved = reserved;
-    let mut bytes = BytesMut::with_capacity(announced);
+    let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| {
             ApiError::new(Code::BadRequest, format!("the body ended before it was complete: {error}"))

@@ -1,4 +1,4 @@
-//! A bound on the request bytes in memory.
+//! Bounds on the bytes of requests and of answers in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,19 @@ use crate::error::{ApiError, Code};
 /// more.
 const UNIT: usize = 1024;
 
-/// Request bytes that may be in memory at once.
+/// Bytes that may be in memory at once.
 #[derive(Clone)]
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
     total: usize,
+    of: Kind,
+}
+
+/// What the bytes are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Requests,
+    Answers,
 }
 
 /// A part of the budget, given back when dropped.
@@ -26,13 +34,22 @@ pub(crate) struct Reserved {
 }
 
 impl Budget {
-    /// A budget of this many bytes.
-    pub(crate) fn new(bytes: usize) -> Self {
-        let total = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(total)), total }
+    /// A budget of this many bytes of requests.
+    pub(crate) fn of_requests(bytes: usize) -> Self {
+        Self::new(bytes, Kind::Requests)
     }
 
-    /// Reserves room for a body of this many bytes.
+    /// A budget of this many bytes of answers.
+    pub(crate) fn of_answers(bytes: usize) -> Self {
+        Self::new(bytes, Kind::Answers)
+    }
+
+    fn new(bytes: usize, of: Kind) -> Self {
+        let total = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        Self { units: Arc::new(Semaphore::new(total)), total, of }
+    }
+
+    /// Reserves room for this many bytes.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<Reserved, ApiError> {
         let mut reserved = Reserved { permit: None, budget: self.clone() };
         reserved.grow_to(bytes)?;
@@ -40,6 +57,9 @@ impl Budget {
     }
 
     fn record(&self) {
+        if self.of == Kind::Answers {
+            return;
+        }
         let used = self.total.saturating_sub(self.units.available_permits()) * UNIT;
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!(api_names::BYTES_IN_FLIGHT).set(used as f64);
@@ -57,9 +77,13 @@ impl Reserved {
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let Ok(more) = Arc::clone(&self.budget.units).try_acquire_many_owned(missing) else {
             metrics::counter!(api_names::REQUESTS_SHED, "reason" => "memory").increment(1);
+            let of = match self.budget.of {
+                Kind::Requests => "request",
+                Kind::Answers => "answer",
+            };
             return Err(ApiError::new(
                 Code::ServerBusy,
-                "this server holds as many request bytes as it may, try again",
+                format!("this server holds as many {of} bytes as it may, try again"),
             )
             .retry_after(Duration::from_secs(1)));
         };
@@ -85,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_reserved_comes_back_when_it_is_dropped() {
-        let budget = Budget::new(4 * UNIT);
+        let budget = Budget::of_requests(4 * UNIT);
         let mut first = budget.reserve(UNIT + 1).unwrap();
         assert!(budget.reserve(3 * UNIT).is_err());
         first.grow_to(4 * UNIT).unwrap();

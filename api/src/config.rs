@@ -1,31 +1,48 @@
 //! The settings of the API. Those it shares with the workers are in [`common::config`].
 
-use std::fmt;
+mod keys;
+
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use common::config::parse_seconds;
 use common::rollout::RolloutTiming;
 
+pub use self::keys::{ClientModels, Key, Keys};
+pub use crate::prefix::Prefix;
+
 /// Settings of one API process.
 #[derive(Debug, Clone, Args)]
 #[group(id = "api")]
 pub struct Config {
-    /// Where to listen (API_LISTEN, default `0.0.0.0:5050`). Port 0 takes a free one.
-    #[arg(long, env = "API_LISTEN", default_value = "0.0.0.0:5050")]
+    /// Where to listen (API_LISTEN, default `[::]:5050`, which takes IPv4 as well, and where there is no IPv6 only that).
+    /// Port 0 takes a free one.
+    #[arg(long, env = "API_LISTEN", default_value = "[::]:5050")]
     pub listen: SocketAddr,
 
     /// The keys that clients send as `X-API-Key`, separated by commas (X_API_KEY, no default). Several are
-    /// valid at once, so that keys can be changed without an outage.
+    /// valid at once, so that keys can be changed without an outage. A key may have a name, `mobile:KEY,batch:KEY2`:
+    /// each name is a client, whose predictions nobody else can read; keys without a name are one client. A key that
+    /// holds a colon itself is written `:KEY`.
     #[arg(long = "api-key", env = "X_API_KEY", hide_env_values = true, default_value = "")]
     pub api_keys: Keys,
 
     /// The keys that may change the fleet, separated by commas (X_ADMIN_API_KEY, default none). Where
-    /// set, `X_API_KEY` can only predict and read; where not, every key can do everything.
+    /// set, `X_API_KEY` can only predict and read; where not, every key can do everything. They may have names.
     #[arg(long = "admin-api-key", env = "X_ADMIN_API_KEY", hide_env_values = true, default_value = "")]
     pub admin_api_keys: Keys,
+
+    /// The packages that clients may ask for with `?model=`, separated by commas, or `all` (API_CLIENT_MODELS, default
+    /// none), beside those that a swap made active, which are remembered for 32 swaps. Counts where there is an admin
+    /// key: loading a package takes memory and time from everybody.
+    #[arg(long, env = "API_CLIENT_MODELS", default_value = "")]
+    pub client_models: ClientModels,
+
+    /// The path before all routes, as clients write it, where a proxy takes it off (API_PATH_PREFIX, default none). A
+    /// request's `X-Forwarded-Prefix` counts before it. `Location`, `status_url` and the pages have it.
+    #[arg(long, env = "API_PATH_PREFIX", default_value = "")]
+    pub path_prefix: Prefix,
 
     /// Largest request body, in bytes (API_MAX_BODY_BYTES, default 64 MiB). More lets clients send larger
     /// batches at once and takes more memory for each.
@@ -41,9 +58,31 @@ pub struct Config {
     #[arg(long = "max-encoded-image-bytes", env = "API_MAX_IMAGE_BYTES", default_value_t = 10 << 20)]
     pub max_image_bytes: usize,
 
-    /// Request bytes that may be in memory at once (API_MAX_BYTES_IN_FLIGHT, default 512 MiB). Past it a
-    /// request gets 429. A request takes about twice its body while it is read and queued.
-    #[arg(long, env = "API_MAX_BYTES_IN_FLIGHT", default_value_t = 512 << 20)]
+    /// Most pixels in all images of one request together, as their headers tell (API_MAX_REQUEST_PIXELS, default
+    /// 640000000, fifty photographs). A picture of one colour takes few bytes and a core as long as any other of its
+    /// size: more lets one request keep the workers from others for longer.
+    #[arg(long, env = "API_MAX_REQUEST_PIXELS", default_value_t = 640_000_000,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_request_pixels: u64,
+
+    /// Most pixels in large images of one client that this process has queued and that are not classified yet
+    /// (API_MAX_CLIENT_PIXELS, default 640000000, fifty photographs); a client's only request may have more, and those
+    /// with fewer than four million do not count. Past it the client gets 429 and others are served. More keeps more
+    /// workers at work for one client that sends photographs, and lets it keep others waiting for longer.
+    #[arg(long, env = "API_MAX_CLIENT_PIXELS", default_value_t = 640_000_000,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_client_pixels: u64,
+
+    /// Largest answer to a prediction, in bytes (API_MAX_ANSWER_BYTES, default 32 MiB): that many fit a thousand scores
+    /// for each of 500 images. What would be larger is refused before it is queued, where the package is on this
+    /// process's disk as well. Four of this size may be built and sent at once, and smaller ones as many as have as many
+    /// bytes; past it they get 429. Building one takes about three times its bytes.
+    #[arg(long, env = "API_MAX_ANSWER_BYTES", default_value_t = 32 << 20)]
+    pub max_answer_bytes: usize,
+
+    /// Request bytes that may be in memory at once (API_MAX_BYTES_IN_FLIGHT, default 256 MiB). Past
+    /// it a request gets 429. A request takes about twice its body while it is read and queued.
+    #[arg(long, env = "API_MAX_BYTES_IN_FLIGHT", default_value_t = 256 << 20)]
     pub max_bytes_in_flight: usize,
 
     /// Most images in one part of a job (API_PART_MAX_IMAGES, default 16). Fewer spread a request over
@@ -102,14 +141,31 @@ pub struct Config {
     #[arg(long, env = "API_BODY_TIMEOUT", default_value = "120", value_parser = parse_seconds)]
     pub body_timeout: Duration,
 
-    /// Most connections at once (API_MAX_CONNECTIONS, default 8192). Others wait to be accepted.
+    /// Longest time for an answer to be taken by its client, in seconds (API_WRITE_TIMEOUT, default 60). Less frees the
+    /// connections of clients that do not read sooner, more helps those that are slow in good faith.
+    #[arg(long, env = "API_WRITE_TIMEOUT", default_value = "60", value_parser = parse_seconds)]
+    pub write_timeout: Duration,
+
+    /// Most connections at once (API_MAX_CONNECTIONS, default 8192). Others wait to be accepted. There are fewer where
+    /// the system's hard limit of open files allows for fewer; the soft limit is raised to it.
     #[arg(long, env = "API_MAX_CONNECTIONS", default_value_t = 8192)]
     pub max_connections: usize,
+
+    /// Most requests that wait for a result at once (API_MAX_WAITING, default 4096). Others are answered at once, with
+    /// 202 where there is no result yet. At most three quarters of the connections wait, whatever this says.
+    #[arg(long, env = "API_MAX_WAITING", default_value_t = 4096)]
+    pub max_waiting: usize,
 
     /// How long requests that are open may take when the process is told to stop, in seconds
     /// (API_STOP_GRACE, default 30). Waiting ones get 202 a little before it is over.
     #[arg(long, env = "API_STOP_GRACE", default_value = "30", value_parser = parse_seconds)]
     pub stop_grace: Duration,
+
+    /// How long the process still takes requests once it is told to stop, in seconds (API_STOP_DELAY, default 0; 5 in
+    /// the containers). It says that it is not ready meanwhile. Where a load balancer sends requests, longer than that
+    /// takes to notice, or the last ones find nobody.
+    #[arg(long, env = "API_STOP_DELAY", default_value = "0", value_parser = parse_delay)]
+    pub stop_delay: Duration,
 }
 
 /// Largest image that fits a message of RabbitMQ 4 (16 MiB) with room for what travels beside it.
@@ -118,14 +174,16 @@ const MAX_IMAGE_IN_MESSAGE: usize = 14 << 20;
 impl Config {
     /// What is wrong with the settings: all of it.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.key_problems();
         for (variable, value) in [
             ("API_MAX_BODY_BYTES", self.max_body_bytes),
             ("API_MAX_IMAGES", self.max_images),
             ("API_MAX_IMAGE_BYTES", self.max_image_bytes),
+            ("API_MAX_ANSWER_BYTES", self.max_answer_bytes),
             ("API_PART_MAX_IMAGES", self.part_max_images),
             ("API_PART_MAX_BYTES", self.part_max_bytes),
             ("API_MAX_CONNECTIONS", self.max_connections),
+            ("API_MAX_WAITING", self.max_waiting),
         ] {
             if value == 0 {
                 problems.push(format!("{variable} is 0, expected at least 1"));
@@ -150,35 +208,23 @@ impl Config {
         problems
     }
 
+    /// What is wrong with the keys.
+    pub(crate) fn key_problems(&self) -> Vec<String> {
+        let both = [("X_API_KEY", &self.api_keys), ("X_ADMIN_API_KEY", &self.admin_api_keys)];
+        both.into_iter().flat_map(|(variable, keys)| keys.problems(variable)).collect()
+    }
+
     /// How long the steps of a rollout may take.
     pub(crate) fn rollout_timing(&self) -> RolloutTiming {
         RolloutTiming { prepare_limit: self.prepare_limit, ..RolloutTiming::default() }
     }
 }
 
-/// Keys, never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Keys(Vec<String>);
-
-impl Keys {
-    /// The keys, none of them empty.
-    pub(crate) fn as_slice(&self) -> &[String] {
-        &self.0
-    }
-}
-
-impl FromStr for Keys {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
-        Ok(Self(keys.map(str::to_owned).collect()))
-    }
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keys", self.0.len())
+/// Reads a time in seconds that may be 0.
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    match text.trim().parse::<f64>() {
+        Ok(0.0) => Ok(Duration::ZERO),
+        Ok(_) | Err(_) => parse_seconds(text),
     }
 }
 
@@ -187,9 +233,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_separated_by_commas_and_never_shown() {
-        let keys: Keys = " one , ,two,".parse().unwrap();
-        assert_eq!(keys.as_slice(), ["one", "two"]);
-        assert_eq!(format!("{keys:?}"), "2 keys");
+    fn a_delay_may_be_none_at_all() {
+        assert_eq!(parse_delay("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_delay("0.5"), Ok(Duration::from_millis(500)));
+        assert!(parse_delay("-1").is_err() && parse_delay("soon").is_err());
     }
 }

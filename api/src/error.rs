@@ -2,6 +2,7 @@
 //!
 //! The table of statuses, codes and titles is [`code::Code::row`]; nothing else decides a status.
 
+mod causes;
 pub(crate) mod code;
 pub(crate) mod fallback;
 
@@ -16,6 +17,8 @@ use common::package::PackageError;
 use common::store::StoreError;
 use serde_json::{Map, Value};
 
+use self::causes::Seldom;
+pub(crate) use self::causes::without_credentials;
 pub(crate) use self::code::Code;
 use crate::rollout::SwapError;
 
@@ -24,6 +27,9 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// How long a client should leave a broker or store that is out of reach alone.
 const OUT_OF_REACH: Duration = Duration::from_secs(5);
+
+static STORE_FAILURES: Seldom = Seldom::of("the store fails requests");
+static BROKER_FAILURES: Seldom = Seldom::of("the broker fails requests");
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -105,31 +111,28 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "the store failed a request");
-        match error {
-            StoreError::Unavailable(_) => {
-                Self::new(Code::StoreUnavailable, "the store of jobs and results is out of reach, try again")
-                    .retry_after(OUT_OF_REACH)
-            }
-            StoreError::Malformed(_) => Self::internal(error),
-        }
+        let detail = match &error {
+            StoreError::Unavailable(why) => format!("the store of jobs and results is out of reach: {why}"),
+            StoreError::Refused(why) => format!("the store of jobs and results refuses for now: {why}"),
+            StoreError::Malformed(_) => return Self::internal(error),
+        };
+        STORE_FAILURES.say(&error);
+        Self::new(Code::StoreUnavailable, without_credentials(&detail)).retry_after(OUT_OF_REACH)
     }
 }
 
 impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
-        match error {
-            BrokerError::Full => Self::new(Code::QueueFull, "the queue is full, try again later"),
-            BrokerError::Unavailable(_) => {
-                tracing::warn!(%error, "the broker failed a request");
-                Self::new(
-                    Code::BrokerUnavailable,
-                    "the broker that queues the work is out of reach, try again",
-                )
-                .retry_after(OUT_OF_REACH)
+        let detail = match &error {
+            BrokerError::Full => return Self::new(Code::QueueFull, "the queue is full, try again later"),
+            BrokerError::Unavailable(why) => {
+                format!("the broker that queues the work is out of reach: {why}")
             }
-            BrokerError::Malformed(_) => Self::internal(error),
-        }
+            BrokerError::Refused(why) => format!("the broker that queues the work refuses for now: {why}"),
+            BrokerError::Malformed(_) => return Self::internal(error),
+        };
+        BROKER_FAILURES.say(&error);
+        Self::new(Code::BrokerUnavailable, without_credentials(&detail)).retry_after(OUT_OF_REACH)
     }
 }
 
@@ -162,6 +165,13 @@ impl From<SwapError> for ApiError {
                 Code::NothingToRollBackTo,
                 "no model was active before the present one, so there is nothing to go back to",
             ),
+            SwapError::TooLate => Self::new(
+                Code::StoreUnavailable,
+                "the store did not record the rollout in time: it was not begun and is not begun any more, try again",
+            )
+            .retry_after(OUT_OF_REACH),
+            // Nobody is there to read it.
+            SwapError::GivenUp => Self::new(Code::BadRequest, error.to_string()),
             SwapError::Store(error) => error.into(),
         }
     }

@@ -1,16 +1,51 @@
 //! Extractors that refuse with a problem document.
 
+use std::convert::Infallible;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use common::ids::{JobId, ModelName};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Code};
+use crate::prefix::Prefix;
+use crate::waiting::Preference;
 
 /// The query string as a `T`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueryOf<T>(pub T);
+
+/// How a client wants to be answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
+    /// What it said of waiting.
+    pub preference: Preference,
+    /// The path before the addresses in the answer.
+    pub prefix: Prefix,
+}
+
+impl Manner {
+    /// From the head of a request.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let prefix = parts.extensions.get().cloned().unwrap_or_default();
+        Self { preference: Preference::of(&parts.headers), prefix }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Manner {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
+
+/// The query string of a route that has no parameters.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoQuery {}
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     type Rejection = ApiError;

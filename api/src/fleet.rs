@@ -4,11 +4,12 @@ pub(crate) mod dead_letters;
 pub(crate) mod overview;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{LOCATION, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use common::fleet::{Phase, Rollout, RolloutFailure};
 use common::ids::{Generation, WorkerId};
@@ -19,12 +20,11 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::error::{ApiError, Code};
-use crate::extract::Segment;
+use crate::extract::{Manner, NoQuery, QueryOf, Segment};
 use crate::openapi::Problem;
 use crate::predict::answer::PREFERENCE_APPLIED;
-use crate::predict::pin;
-use crate::rollout::Target;
-use crate::waiting::{Preference, Waiting};
+use crate::rollout::{Begun, Target};
+use crate::waiting::Waiting;
 
 /// The fleet answers from the new model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,6 +63,10 @@ pub(crate) struct SwapPending {
     pub status_url: String,
 }
 
+/// How long an order to change the model stands: what is not recorded then is not begun any more, and its caller gets an
+/// error. As long as a call to the store may take by default.
+const ORDER_STANDS: Duration = Duration::from_secs(10);
+
 /// Where a rollout can be asked for.
 pub(crate) fn rollout_path(generation: Generation) -> String {
     format!("/classifier/prediction-service/rollouts/{generation}")
@@ -73,9 +77,10 @@ pub(crate) fn rollout_path(generation: Generation) -> String {
 /// Every worker loads the new model beside the old, checks it and warms it up; only when all are ready
 /// does it become active, in one step. Should any fail, nothing changes. Waits until the fleet has
 /// converged.
-#[utoipa::path(put, path = "/classifier/prediction-service/{model_name}", tag = "fleet",
+#[utoipa::path(put, path = "/classifier/prediction-service/{model_name}", operation_id = "swap_model", tag = "fleet",
     params(
-        ("model_name" = String, Path, description = "A package in the models folder", example = "animals_classifier_v0"),
+        ("model_name" = String, Path, description = "A package in the models folder", example = "animals_classifier_v0",
+            min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds (default 120), `respond-async` not at all", example = "wait=60"),
     ),
     responses(
@@ -88,23 +93,24 @@ pub(crate) fn rollout_path(generation: Generation) -> String {
         (status = 404, description = "No such package; `detail` names the missing file", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The package cannot be served; `problems` lists every fault", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker did not get ready, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker did not get ready, or the store is out of reach or refuses: nothing was begun, nor will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn swap(
     State(app): State<Arc<App>>,
-    _: Admin,
+    Admin(caller): Admin,
     name: Segment,
-    headers: HeaderMap,
+    _: QueryOf<NoQuery>,
+    manner: Manner,
 ) -> Result<Response, ApiError> {
-    let package = pin::open(&app, name.model_name()?).await??;
+    let package = app.disk.open(name.model_name()?).await?;
     let target = Target { name: package.name, version: package.version };
-    tracing::info!(model = %target.name, version = target.version.short(), "swap asked for");
-    let generation = app.coordinator.swap(target).await?;
-    converge(&app, generation, &headers).await
+    tracing::info!(by = %caller, model = %target.name, version = target.version.short(), "swap asked for");
+    let begun = app.coordinator.swap(target, app.store.now().after(ORDER_STANDS)).await?;
+    converge(&app, begun, manner).await
 }
 
 /// Swaps the model that was active before back in, like any other.
-#[utoipa::path(post, path = "/classifier/prediction-service/rollback", tag = "fleet",
+#[utoipa::path(post, path = "/classifier/prediction-service/rollback", operation_id = "roll_back_model", tag = "fleet",
     params(("Prefer" = Option<String>, Header, description = "As for a swap")),
     responses(
         (status = 200, description = "Every worker answers from the earlier model", body = SwapAnswer),
@@ -113,57 +119,58 @@ pub(crate) async fn swap(
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No model was active before, or it cannot be served any more", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker did not get ready, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker did not get ready, or the store is out of reach or refuses: nothing was begun, nor will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn rollback(
     State(app): State<Arc<App>>,
-    _: Admin,
-    headers: HeaderMap,
+    Admin(caller): Admin,
+    _: QueryOf<NoQuery>,
+    manner: Manner,
 ) -> Result<Response, ApiError> {
-    let generation = app.coordinator.rollback().await?;
-    converge(&app, generation, &headers).await
+    tracing::info!(by = %caller, "rollback asked for");
+    let begun = app.coordinator.rollback(app.store.now().after(ORDER_STANDS)).await?;
+    converge(&app, begun, manner).await
 }
 
 /// Waits for a rollout and tells what became of it.
-async fn converge(app: &App, generation: Generation, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let waiting = Preference::of(headers).waiting(app.config.swap_wait, app.config.max_wait);
-    let waited = app.patiently(app.coordinator.wait(generation, waiting.limit)).await;
-    let rollout = match waited {
-        Some(found) => found.map_err(|error| ApiError::from(error).location(&rollout_path(generation)))?,
-        None => app.store.fleet().await?.value.rollout_of(generation).cloned(),
+async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, ApiError> {
+    let waiting = manner.preference.waiting(app.config.swap_wait, app.config.max_wait);
+    let wait = |limit| app.coordinator.wait(begun.id, limit);
+    let waited = match app.patiently(wait(waiting.limit)).await {
+        Some(found) => found,
+        None => wait(Duration::ZERO).await,
     };
-    let rollout = rollout.ok_or_else(|| unknown_rollout(generation))?;
+    let found = waited.map_err(|error| ApiError::from(error).location(&rollout_path(begun.generation)))?;
+    // Whoever committed it: the next request looks anew.
+    app.coordinator.last_seen().forget();
+    let rollout = found.ok_or_else(|| lost(begun.generation))?;
+    let status_url = manner.prefix.before(&rollout_path(rollout.generation));
+    let pending = |status, detail: &str| {
+        let detail = detail.to_owned();
+        let (model, generation) = (rollout.target.name.to_string(), rollout.generation.0);
+        pending(SwapPending { model, generation, status, detail, status_url }, &waiting)
+    };
     match &rollout.phase {
         Phase::Done if rollout.is_only_recorded() => Ok(pending(
-            &rollout,
             "done",
             "the choice is recorded, no worker is online to load it, workers load it as they come",
-            &waiting,
         )),
         Phase::Done => {
             let response = format!("Changed model to {}", rollout.target.name);
             Ok(Json(SwapAnswer { code: 200, response }).into_response())
         }
-        Phase::Preparing => Ok(pending(&rollout, "preparing", "the workers are loading the model", &waiting)),
-        Phase::Converging => {
-            Ok(pending(&rollout, "converging", "the model is active, workers are following", &waiting))
+        Phase::Preparing => Ok(pending("preparing", "the workers are loading the model")),
+        Phase::Converging | Phase::Unknown => {
+            Ok(pending("converging", "the model is active, workers are following"))
         }
         Phase::RolledBack { failure } => Err(rolled_back(&rollout, failure)),
     }
 }
 
-fn pending(rollout: &Rollout, status: &'static str, detail: &str, waiting: &Waiting) -> Response {
-    let url = rollout_path(rollout.generation);
-    let body = SwapPendingAnswer {
-        code: 202,
-        response: SwapPending {
-            model: rollout.target.name.to_string(),
-            generation: rollout.generation.0,
-            status,
-            detail: detail.to_owned(),
-            status_url: url.clone(),
-        },
-    };
+fn pending(response: SwapPending, waiting: &Waiting) -> Response {
+    // The header gets the prefix where all do.
+    let url = rollout_path(Generation(response.generation));
+    let body = SwapPendingAnswer { code: 202, response };
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     for (name, text) in [(LOCATION, &url), (PREFERENCE_APPLIED, &waiting.applied)] {
@@ -186,8 +193,9 @@ fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
         .with("problems", Value::from(problems.clone())),
         RolloutFailure::WorkerFailed { .. }
         | RolloutFailure::TimedOut { .. }
-        | RolloutFailure::CoordinatorLost => {
-            ApiError::new(Code::RolloutFailed, detail).retry_after(std::time::Duration::from_secs(5))
+        | RolloutFailure::CoordinatorLost
+        | RolloutFailure::Unknown => {
+            ApiError::new(Code::RolloutFailed, detail).retry_after(Duration::from_secs(5))
         }
     };
     error.location(&rollout_path(rollout.generation)).with("generation", Value::from(rollout.generation.0))
@@ -208,7 +216,17 @@ pub(crate) fn failure_detail(rollout: &Rollout, failure: &RolloutFailure) -> Str
             format!("{what}: the time was up before these workers were ready: {}", names.join(", "))
         }
         RolloutFailure::CoordinatorLost => format!("{what}: the process that ran it died, try again"),
+        RolloutFailure::Unknown => format!("{what} for a reason that a newer release knows"),
     }
+}
+
+/// The error of a rollout that was begun and is not known any more.
+fn lost(generation: Generation) -> ApiError {
+    let detail = format!(
+        "rollout {generation} is not known any more: the store has come back with an older state, so the model that was \
+         active then is, try again"
+    );
+    ApiError::new(Code::RolloutFailed, detail).retry_after(Duration::from_secs(1))
 }
 
 pub(crate) fn unknown_rollout(generation: impl std::fmt::Display) -> ApiError {

@@ -1,9 +1,9 @@
 //! The REST API of the image classification service: admission, waiting, fleet control.
 //!
-//! Reading order: [`config`] is what can be set; `server` accepts connections and `router` lists the
-//! routes; `auth`, `observe`, `body` and `error` stand around every request; `predict` is the way of a
-//! prediction, which `answered` ends, and `fleet` that of a swap, which [`rollout`] drives; `models`, `ops` and
-//! `openapi` are the rest.
+//! Reading order: [`config`] is what can be set; `service` puts everything together, `server` accepts connections and
+//! `router` lists the routes; `auth`, `observe`, `body`, `prefix`, `guard` and `error` stand around every request; `predict` is the way of
+//! a prediction, which `shares` bounds and `answered` ends, and `fleet` that of a swap, which [`rollout`] drives; `wanted` and `last_seen`
+//! know the model, `disk` the packages; `models`, `ops` and `openapi` are the rest.
 
 mod answered;
 mod app;
@@ -11,38 +11,43 @@ mod auth;
 mod body;
 mod budget;
 pub mod config;
+mod disk;
 mod error;
 mod extract;
 mod fleet;
+mod guard;
+mod last_seen;
 mod models;
 mod observe;
 mod openapi;
 mod ops;
 mod predict;
+mod prefix;
 mod queue_delay;
 pub mod rollout;
 mod router;
 mod server;
+mod service;
+mod shares;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod waiting;
+mod wanted;
 
 use std::sync::Arc;
 
 use common::broker::Broker;
+use common::ids::ModelName;
 use common::package::Catalog;
+use common::program::raise_open_files;
 use common::store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::answered::Answered;
-use crate::app::App;
 use crate::auth::KeyRing;
-use crate::budget::Budget;
 use crate::config::Config;
-use crate::predict::pin::LastSeen;
-use crate::rollout::Coordinator;
 use crate::server::ServerLimits;
+use crate::service::Service;
 
 /// What an API process is made of.
 pub struct Parts {
@@ -56,6 +61,20 @@ pub struct Parts {
     pub catalog: Catalog,
     /// Renders the process's metrics as Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The model that somebody else makes active without being asked, if there is one: until then the process is not
+    /// ready, and predictions are to be sent again a little later.
+    pub declared: Option<ModelName>,
+    /// Where the workers are.
+    pub workers: WorkersAt,
+}
+
+/// Where the workers of an API process are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkersAt {
+    /// In processes of their own, which come and go: the API is ready without any, so that a fleet can grow from none.
+    Elsewhere,
+    /// In this process: without it nothing is answered.
+    Here,
 }
 
 /// Why the API did not start.
@@ -78,44 +97,59 @@ pub fn check(config: &Config) -> Result<(), ServeError> {
 }
 
 fn key_ring(config: &Config) -> Result<KeyRing, ServeError> {
-    let keys = KeyRing::new(config).ok_or(ServeError::NoApiKey)?;
+    // A key that cannot be read is not no key.
+    let keys = KeyRing::new(config);
+    if keys.is_none() && config.key_problems().is_empty() {
+        return Err(ServeError::NoApiKey);
+    }
     let problems = config.problems();
-    if problems.is_empty() { Ok(keys) } else { Err(ServeError::Config(problems)) }
+    if problems.is_empty() { keys.ok_or(ServeError::NoApiKey) } else { Err(ServeError::Config(problems)) }
 }
 
-/// Serves the API on `listener` until `stop`, then answers the requests that are open and returns.
+fn limits_of(config: &Config) -> ServerLimits {
+    ServerLimits {
+        head_timeout: config.head_timeout,
+        write_timeout: config.write_timeout,
+        max_connections: config.max_connections,
+        stop_grace: config.stop_grace,
+    }
+}
+
+/// Files that are kept for what is no connection of a client: broker, store, packages, logs.
+const OTHER_FILES: u64 = 200;
+
+/// Connections that there may be at once: no more than there can be files for.
+fn connections(config: &Config, files: Option<u64>) -> usize {
+    let room = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(files / 2));
+    config.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
+}
+
+/// Serves the API on `listener`. Told to `stop`, it is not ready any more and serves on for the delay of the settings, so
+/// that those who send requests here learn of it; then it accepts no more, answers the requests that are open and returns.
 ///
 /// # Errors
 /// [`ServeError`], before the first connection is accepted.
 pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken) -> Result<(), ServeError> {
-    let Parts { config, broker, store, catalog, metrics } = parts;
-    let keys = key_ring(&config)?;
-    let coordinator = Coordinator::new(Arc::clone(&broker), Arc::clone(&store), config.rollout_timing());
-    coordinator.spawn_sweeper(stop.clone());
-    let limits = ServerLimits {
-        head_timeout: config.head_timeout,
-        max_connections: config.max_connections,
-        stop_grace: config.stop_grace,
-    };
-    let budget = Budget::new(config.max_bytes_in_flight);
-    let answered = Answered::start(Arc::clone(&store), config.answered_retention.min(config.job_retention));
-    let app = Arc::new(App {
-        config,
-        broker,
-        store,
-        catalog,
-        metrics,
-        keys,
-        budget,
-        answered,
-        last_seen: LastSeen::default(),
-        coordinator,
-        stop: stop.clone(),
-    });
+    let mut parts = parts;
+    let (files, wanted) = (raise_open_files(), parts.config.max_connections);
+    parts.config.max_connections = connections(&parts.config, files);
+    let max_connections = parts.config.max_connections;
+    if max_connections < wanted {
+        tracing::warn!(
+            files,
+            max_connections,
+            wanted,
+            "fewer connections than API_MAX_CONNECTIONS says: the limit of open files does not allow for more"
+        );
+    } else {
+        tracing::info!(files, max_connections, "open files");
+    }
+    let limits = limits_of(&parts.config);
+    let service = Service::start(parts, stop)?;
     let address =
         listener.local_addr().map_or_else(|_| "an address".to_owned(), |address| address.to_string());
     tracing::info!("the API listens on {address}");
-    server::serve(listener, router::router(&app), limits, &stop).await;
+    server::serve(listener, service.router(), limits, service.closing()).await;
     tracing::info!("the API has answered what was open and stops");
     Ok(())
 }

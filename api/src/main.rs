@@ -1,14 +1,16 @@
 //! The program `classifier-api`: one API process of a fleet.
 
-use std::sync::Arc;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
+use api::{ServeError, WorkersAt};
 use clap::Parser;
 use common::config::{FleetConfig, LogConfig, ModelsConfig};
 use common::package::Catalog;
-use common::program::{connect, healthcheck, stop_on_signals};
-use common::telemetry;
-use tokio::net::TcpListener;
+use common::program::{WRONG_SETTING, connect, exit_code, healthcheck, parse_settings, stop_on_signals};
+use common::telemetry::{self, Role};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 /// The REST API of the image classification service: takes images, queues them on RabbitMQ, and answers
 /// with what the workers store in Redis.
@@ -25,35 +27,48 @@ struct Arguments {
     log: LogConfig,
 
     /// Ask the API process that listens at this address whether it lives, and end with 0 or 1: the health
-    /// check of a container. That workers are ready is another question: `/health/ready` tells.
+    /// check of a container. That predictions are answered is another question: `/health/ready` tells.
     #[arg(long)]
     healthcheck: bool,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    // First of all, so that no signal is missed.
+    let stop = stop_on_signals();
+    let arguments: Arguments = parse_settings();
+    let ended = stop.context("no handlers for signals").and_then(|stop| start(arguments, stop));
+    ended.map_or_else(|error| ExitCode::from(told(&error)), |()| ExitCode::SUCCESS)
+}
+
+/// Tells an error; returns the exit code for it.
+fn told(error: &anyhow::Error) -> u8 {
+    let code = if error.is::<ServeError>() { WRONG_SETTING } else { exit_code(error.as_ref()) };
+    // As the errors of the command line, whatever is logged and how.
+    eprintln!("error: {error:#}");
+    code
+}
+
+fn start(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("the runtime could not be started")?;
     if arguments.healthcheck {
-        return Ok(healthcheck(arguments.api.listen, "/health/live").await?);
+        return Ok(runtime.block_on(healthcheck(arguments.api.listen, "/health/live"))?);
     }
     telemetry::init(&arguments.log)?;
-    let metrics = telemetry::install_metrics()?;
     api::check(&arguments.api)?;
-    let stop = stop_on_signals()?;
+    let catalog = arguments.models.catalog()?;
+    let ended = runtime.block_on(serve(arguments, catalog, stop));
+    // Not waiting for a disk that does not answer.
+    runtime.shutdown_background();
+    ended
+}
 
-    let Some((broker, store)) = stop.run_until_cancelled(connect(&arguments.fleet)).await else {
-        return Ok(());
-    };
+async fn serve(arguments: Arguments, catalog: Catalog, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = telemetry::install_metrics(&[Role::Api])?;
+    let (broker, store) = connect(&arguments.fleet)?;
     let listen = arguments.api.listen;
     let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("listening on {listen} (API_LISTEN)"))?;
-    let parts = api::Parts {
-        config: arguments.api,
-        broker,
-        store,
-        catalog: Catalog::new(arguments.models.models_dir),
-        metrics: Arc::clone(&metrics),
-    };
-    api::serve(listener, parts, stop).await?;
-    Ok(())
+        common::program::listen(listen).with_context(|| format!("listening on {listen} (API_LISTEN)"))?;
+    let (declared, workers) = (None, WorkersAt::Elsewhere);
+    let parts = api::Parts { config: arguments.api, broker, store, catalog, metrics, declared, workers };
+    Ok(api::serve(listener, parts, stop).await?)
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use common::ids::ModelName;
-use common::package::{ModelFormat, Package, PackageError};
+use common::package::{Listed, ModelFormat, Package, PackageError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
+use crate::extract::{NoQuery, QueryOf};
 use crate::openapi::Problem;
 
 /// Every package.
@@ -29,7 +29,7 @@ pub(crate) struct ModelsAnswer {
     "postprocessing": "argmax", "classes": ["cat", "dog", "bird"], "creation_time": "2022-04-26 10:45:30",
     "comments": null, "problems": []}))]
 struct ModelListing {
-    /// Name of the package.
+    /// Name of the package's folder.
     name: String,
     /// Whether it is the active model; other bytes under its name are not.
     active: bool,
@@ -53,30 +53,27 @@ struct ModelListing {
     problems: Vec<String>,
 }
 
-/// Lists every package in the models folder.
-#[utoipa::path(get, path = "/classifier/models", tag = "fleet",
+/// Lists every package in the models folder, and the folders that can be none.
+#[utoipa::path(get, path = "/classifier/models", operation_id = "list_models", tag = "fleet",
     responses(
         (status = 200, description = "By name", body = ModelsAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The models folder cannot be read, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<ModelsAnswer>, ApiError> {
-    let catalog = app.catalog.clone();
-    let listed = tokio::task::spawn_blocking(move || catalog.list()).await.map_err(ApiError::internal)?;
-    let listed = listed.map_err(|error| {
-        let folder = app.catalog.folder().display();
-        tracing::warn!(%folder, %error, "the models folder cannot be read");
-        ApiError::new(Code::UnreadableModel, format!("the models folder `{folder}` cannot be read: {error}"))
-    })?;
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    _: QueryOf<NoQuery>,
+) -> Result<Json<ModelsAnswer>, ApiError> {
+    let listed = app.disk.list().await?;
     let active = app.store.fleet().await?.value.active;
     let is_active = |package: &Package| {
         active.as_ref().is_some_and(|active| active.name == package.name && active.version == package.version)
     };
     let response = listed
         .into_iter()
-        .map(|(name, opened)| match opened {
+        .map(|Listed { name, opened }| match opened {
             Ok(package) => sound(is_active(&package), package),
-            Err(error) => faulty(&name, error),
+            Err(error) => faulty(name, error),
         })
         .collect();
     Ok(Json(ModelsAnswer { code: 200, response }))
@@ -103,13 +100,13 @@ fn sound(active: bool, package: Package) -> ModelListing {
     }
 }
 
-fn faulty(name: &ModelName, error: PackageError) -> ModelListing {
+fn faulty(name: String, error: PackageError) -> ModelListing {
     let problems = match error {
         PackageError::Invalid { problems, .. } => problems,
         PackageError::Missing(problem) | PackageError::Unreadable { reason: problem, .. } => vec![problem],
     };
     ModelListing {
-        name: name.to_string(),
+        name,
         active: false,
         version: None,
         format: None,

@@ -95,7 +95,8 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     record(&method, route, response.status(), seconds);
     let status = response.status().as_u16();
     span.in_scope(|| {
-        if response.status().is_server_error() {
+        // What is out of reach is logged by the server that it concerns, not by the request.
+        if response.status().is_server_error() && response.status() != StatusCode::SERVICE_UNAVAILABLE {
             tracing::warn!(status, seconds, "answered with an error of the server");
         } else {
             tracing::debug!(status, seconds, "answered");

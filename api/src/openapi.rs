@@ -1,20 +1,25 @@
 //! The API's description of itself, and the pages that show it without any network.
 
+mod completion;
+mod examples;
 mod redoc;
+mod swagger;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::Extension;
 use axum::response::Html;
 use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::error::code::Code;
+use crate::ops::ready::ChecksView;
+use crate::prefix::Prefix;
 
 /// An error, as RFC 9457 writes it.
 #[derive(ToSchema)]
@@ -37,6 +42,10 @@ pub(crate) struct Problem {
     problems: Option<Vec<String>>,
     /// The entries of a request of which no image could be classified.
     results: Option<Vec<Value>>,
+    /// The rollout that was rolled back.
+    generation: Option<u64>,
+    /// What is missing for the service to be ready.
+    checks: Option<ChecksView>,
 }
 
 const DESCRIPTION: &str = "Keras image classifiers behind a REST API.\n\nSend images to \
@@ -80,9 +89,20 @@ pub(crate) fn document() -> OpenApi {
 
 /// `/openapi.json`, `/docs` and `/redoc`.
 pub(crate) fn pages(document: OpenApi) -> Router {
-    let value = serde_json::to_value(&document).unwrap_or_else(|_| json!({}));
+    let mut value = serde_json::to_value(&document).unwrap_or_else(|_| json!({}));
+    completion::complete(&mut value);
     let page: Arc<str> = redoc::page(&value, Code::ALL).into();
+    let document = Arc::new(value);
+    let described = move |Extension(prefix): Extension<Prefix>| std::future::ready(at(&document, &prefix));
     Router::new()
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(swagger::pages())
+        .route("/openapi.json", get(described))
         .route("/redoc", get(move || std::future::ready(Html(page.to_string()))))
+}
+
+/// The description of the API where a client reaches it.
+fn at(document: &Value, prefix: &Prefix) -> Json<Value> {
+    let mut here = document.clone();
+    here["servers"] = json!([{"url": prefix.root()}]);
+    Json(here)
 }

@@ -1,5 +1,7 @@
 //! For those who run it: health and metrics.
 
+pub(crate) mod ready;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +12,14 @@ use axum::response::{IntoResponse, Response};
 use common::fleet::{WorkerReport, WorkerState};
 use common::telemetry::api_names;
 use serde::Serialize;
-use serde_json::json;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{ApiError, Code};
 use crate::fleet::overview::state_name;
-use crate::openapi::Problem;
 
-/// How long broker and store have to answer a check. Orchestrators give up after a second or a few.
-const CHECK_TIME: Duration = Duration::from_secs(2);
+/// How long broker and store have to answer what is asked here. Orchestrators give up after a second or a few.
+pub(crate) const CHECK_TIME: Duration = Duration::from_secs(2);
 
 /// This process is alive.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,77 +29,16 @@ pub(crate) struct LiveAnswer {
     status: &'static str,
 }
 
-/// Predictions can be answered.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"status": "ready", "checks": {"broker": "ok", "store": "ok", "workers": "ok"}}))]
-pub(crate) struct ReadyAnswer {
-    /// `ready`.
-    status: &'static str,
-    /// Each check.
-    checks: Checks,
-}
-
-/// Each check: `ok`, or what is wrong.
-#[derive(Debug, Serialize, ToSchema)]
-struct Checks {
-    /// The broker answers.
-    broker: String,
-    /// The store answers.
-    store: String,
-    /// At least one worker takes jobs.
-    workers: String,
-}
-
 /// Whether this process is alive. Says nothing of broker, store and workers: restarting the API does not
 /// mend them.
-#[utoipa::path(get, path = "/health/live", tag = "operations", security(()),
+#[utoipa::path(get, path = "/health/live", operation_id = "read_liveness", tag = "operations", security(()),
     responses((status = 200, description = "It is", body = LiveAnswer)))]
 pub(crate) async fn live() -> Json<LiveAnswer> {
     Json(LiveAnswer { status: "alive" })
 }
 
-/// Whether predictions can be answered: broker and store answer, and a worker is ready.
-#[utoipa::path(get, path = "/health/ready", tag = "operations", security(()),
-    responses(
-        (status = 200, description = "They can", body = ReadyAnswer),
-        (status = 503, description = "They cannot; `checks` tells what is missing", body = Problem, content_type = "application/problem+json"),
-    ))]
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<ReadyAnswer>, ApiError> {
-    let (broker, store, workers) = tokio::join!(
-        timeout(CHECK_TIME, app.broker.ping()),
-        timeout(CHECK_TIME, app.store.ping()),
-        timeout(CHECK_TIME, app.store.workers()),
-    );
-    let checks = Checks {
-        broker: told(broker),
-        store: told(store),
-        workers: told(workers.map(|reports| reports.map_err(|e| e.to_string()).and_then(any_ready))),
-    };
-    let all = [("broker", &checks.broker), ("store", &checks.store), ("workers", &checks.workers)];
-    let wrong: Vec<String> =
-        all.iter().filter(|(_, says)| *says != "ok").map(|(name, says)| format!("{name}: {says}")).collect();
-    if wrong.is_empty() && !app.stop.is_cancelled() {
-        return Ok(Json(ReadyAnswer { status: "ready", checks }));
-    }
-    let detail = if wrong.is_empty() { "this process is stopping".to_owned() } else { wrong.join("; ") };
-    Err(ApiError::new(Code::NotReady, detail).with("checks", json!(checks)))
-}
-
-fn any_ready(workers: Vec<WorkerReport>) -> Result<(), String> {
-    let ready = workers.iter().any(|worker| worker.state == WorkerState::Ready);
-    if ready { Ok(()) } else { Err(format!("none of {} workers is ready", workers.len())) }
-}
-
-fn told<E: std::fmt::Display>(check: Result<Result<(), E>, tokio::time::error::Elapsed>) -> String {
-    match check {
-        Ok(Ok(())) => "ok".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer in {} seconds", CHECK_TIME.as_secs()),
-    }
-}
-
 /// Metrics as Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
+#[utoipa::path(get, path = "/metrics", operation_id = "read_metrics", tag = "operations", security(()),
     responses((status = 200, description = "Prometheus text format, base units", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let workers = measure(&app).await;
@@ -111,11 +49,15 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
 /// Measures what is only known when it is asked for. What does not answer is left as it was.
 #[expect(clippy::cast_precision_loss, reason = "gauges")]
 async fn measure(app: &App) -> Vec<WorkerReport> {
-    let (depth, fleet, workers) = tokio::join!(
+    let (checks, depth, fleet, workers) = tokio::join!(
+        ready::look(app),
         timeout(CHECK_TIME, app.broker.depth()),
         timeout(CHECK_TIME, app.store.fleet()),
         timeout(CHECK_TIME, app.store.workers()),
     );
+    for (check, verdict) in checks.by_name() {
+        metrics::gauge!(api_names::CHECKS, "check" => check).set(if verdict.is_fine() { 1.0 } else { 0.0 });
+    }
     if let Ok(Ok(depth)) = depth {
         metrics::gauge!(api_names::QUEUE_PARTS).set(depth.waiting as f64);
         metrics::gauge!(api_names::DEAD_LETTERS).set(depth.dead_letters as f64);

@@ -4,6 +4,7 @@
 //! job safe, and `answer` tells how it stands.
 
 pub(crate) mod answer;
+pub(crate) mod answer_size;
 mod base64;
 mod json;
 mod multipart;
@@ -20,22 +21,25 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use common::messages::{Idempotency, Job};
+use common::ids::{ClientName, JobId};
+use common::messages::{Idempotency, ImageOutcome, Job};
 use common::store::Watch;
 use common::telemetry::api_names;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use self::answer::{
-    PREFERENCE_APPLIED, PendingAnswer, PredictionAnswer, nothing_classified, rejected, still_there,
+    PREFERENCE_APPLIED, PendingAnswer, PredictionAnswer, nothing_classified, results, still_there,
 };
+use self::pin::Asked;
 use self::request::{BodyKind, RequestLimits, fingerprint};
 use self::split::{PartLimits, Pieces, split};
-use self::submit::{Submission, submit};
+use self::submit::{Submission, Submitted, submit};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Received, receive};
 use crate::error::{ApiError, Code};
-use crate::extract::{QueryOf, Segment, model_name, unknown_prediction};
+use crate::extract::{Manner, NoQuery, QueryOf, Segment, model_name, unknown_prediction};
 use crate::observe::Trace;
 use crate::openapi::Problem;
 use crate::waiting::{Preference, Waiting};
@@ -45,10 +49,12 @@ const MAX_KEY: usize = 256;
 
 /// A batch of images.
 #[derive(ToSchema)]
-#[schema(example = json!({"images": [{"image_id": 0, "img_base64": "/9j/4AAQSkZJRgABAQ…"}]}))]
+#[schema(example = json!({"images": [{"image_id": 0, "img_base64":
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAI0lEQVR42i3GsQEAAAwBMJf4/0tVZAokBrSBG7g53SdLfo13xo0a1zwGlrgAAAAASUVORK5CYII="}]}))]
 #[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
 pub(crate) struct PredictionRequest {
     /// The images; at least one.
+    #[schema(min_items = 1)]
     images: Vec<PredictionImage>,
 }
 
@@ -60,42 +66,45 @@ pub(crate) struct PredictionImage {
     image_id: i64,
     /// An image file (JPEG, PNG, WebP, GIF, BMP or TIFF) in standard base64. Whitespace and a
     /// `data:image/…;base64,` prefix are accepted.
+    #[schema(content_encoding = "base64", content_media_type = "image/*")]
     img_base64: String,
 }
 
 /// What can be asked for beside the images.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PredictionQuery {
     /// How many of the best labels to return for each image, as `scores`. Without it or with 0 there are
     /// none, or as many as the `k` of a package of type `top_k` says.
     #[serde(default)]
-    #[param(example = 5)]
+    #[param(example = 5, format = Int64, maximum = 4294967295_u32)]
     top_k: u32,
-    /// A package other than the active one.
-    #[param(example = "animals_classifier_v0")]
+    /// A package other than the active one, such as `animals_classifier_v0`.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
     model: Option<String>,
 }
 
 /// How long to wait.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WaitQuery {
     /// Waits for the result up to this many seconds.
-    #[param(example = 10)]
-    wait: Option<u64>,
+    #[param(example = 10, format = Int64, maximum = 4294967295_u32)]
+    wait: Option<u32>,
 }
 
 /// Classifies images.
 ///
-/// The body is the JSON document, a `multipart/form-data` form whose file parts are the images (ids count
-/// from 0), or the bytes of one image with its `image/*` content type (id 0). One bad image does not spoil
-/// its batch: its entry has an `error`.
-#[utoipa::path(post, path = "/classifier/predictions", tag = "predictions",
+/// The body is the JSON document, a `multipart/form-data` form whose parts are the images (ids count
+/// from 0), or the bytes of one image with its `image/*` content type, `application/octet-stream` or none (id 0). One
+/// bad image does not spoil its batch: its entry has an `error`.
+#[utoipa::path(post, path = "/classifier/predictions", operation_id = "create_prediction", tag = "predictions",
     params(
         PredictionQuery,
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds, `respond-async` not at all", example = "wait=10"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the same job"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same request answers with the same job", min_length = 1, max_length = 256),
     ),
     request_body(content(
         (PredictionRequest = "application/json"),
@@ -110,23 +119,27 @@ pub(crate) struct WaitQuery {
             ("Server-Timing" = String, description = "Milliseconds in the queue, decoding, and in the model"),
         )),
         (status = 202, description = "Accepted, and not ready within the time to wait", body = PendingAnswer, headers(
+            ("X-Prediction-Id" = String, description = "Names the prediction"),
             ("Location" = String, description = "Where to ask for it"),
             ("Retry-After" = u64, description = "Seconds until it is worth asking"),
             ("Preference-Applied" = String, description = "How long was waited"),
         )),
         (status = 400, description = "The body is not JSON, or not a form", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`?model=` names a package that no admin has let in", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`?model=` names no package", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long to arrive", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The first request with this idempotency key is still being accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Body, number of images, or every image over the limit", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Body, number of images, their pixels together, the answer, or every image over the limit", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Content type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Wrong shape, no active model, or no image could be classified", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The queue is full", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Broker, store or model out of reach", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The queue is full, the server is busy, or the client has as many pixels waiting as it may", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Broker or store is out of reach or refuses, or the model is still loading: at once, with `Retry-After`", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Extension(trace): Extension<Trace>,
     QueryOf(query): QueryOf<PredictionQuery>,
     request: Request,
@@ -135,11 +148,15 @@ pub(crate) async fn create(
     let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let kind = BodyKind::of(content_type)?;
     refuse_encoded(&parts.headers)?;
-    let key = idempotency_key(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?.map(|key| key_of_client(&key, caller.client.as_ref()));
     let asked = query.model.as_deref().map(model_name).transpose()?;
+    let asked = asked.map(|model| Asked { model, role: caller.role });
     let Received { bytes, reserved } = receive(&app, &parts.headers, body).await?;
-    let limits =
-        RequestLimits { max_images: app.config.max_images, max_image_bytes: app.config.max_image_bytes };
+    let limits = RequestLimits {
+        max_images: app.config.max_images,
+        max_image_bytes: app.config.max_image_bytes,
+        max_pixels: app.config.max_request_pixels,
+    };
     let images = request::parse(kind, content_type, bytes, limits).await?;
     let idempotency = key
         .map(|key| Idempotency { key, request: fingerprint(&images, query.top_k, query.model.as_deref()) });
@@ -149,16 +166,22 @@ pub(crate) async fn create(
     count_rejected(&pieces);
     let pin = pin::pin(&app, asked.as_ref()).await?;
     if let Some(errors) = pieces.hopeless() {
-        return Err(nothing_classified(errors.into_iter().map(|(id, error)| rejected(id, error)).collect()));
+        let outcomes = errors.into_iter().map(ImageOutcome::Rejected);
+        return Err(nothing_classified(results(&pieces.image_ids, pieces.file_names.as_deref(), outcomes)));
     }
-    let submission = Submission { pieces, asked, pin, top_k: query.top_k, idempotency, trace, reserved };
-    let watch = submit(&app, submission).await?;
+    answer_size::check(&app, &pin.model, pieces.image_ids.len(), query.top_k).await?;
+    let (top_k, client) = (query.top_k, caller.client);
+    let submission = Submission { pieces, asked, pin, top_k, idempotency, client, trace, reserved };
+    let Submitted { watch, mut share } = submit(&app, submission).await?;
     let job = watch.job();
-    let preference = Preference::of(&parts.headers);
+    let Manner { preference, prefix } = Manner::of(&parts);
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
     let found = wait_for(&app, watch, &waiting).await.map_err(|error| still_there(error, job))?;
     app.answered.note(&found);
-    let mut response = answer::answer(found, &waiting);
+    if let Some(share) = &mut share {
+        share.note(&found);
+    }
+    let mut response = answer::answer(&app, found, &waiting, &prefix).await;
     if preference != Preference::default()
         && let Ok(value) = HeaderValue::from_str(&waiting.applied)
     {
@@ -168,33 +191,39 @@ pub(crate) async fn create(
 }
 
 /// Tells how a prediction stands: what the `POST` would have answered had it waited until now.
-#[utoipa::path(get, path = "/classifier/predictions/{id}", tag = "predictions",
+#[utoipa::path(get, path = "/classifier/predictions/{id}", operation_id = "read_prediction", tag = "predictions",
     params(("id" = String, Path, description = "The prediction"), WaitQuery),
     responses(
         (status = 200, description = "The predictions", body = PredictionAnswer),
         (status = 202, description = "It is queued or processing", body = PendingAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, deleted, or past its retention", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Every image was too large", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Every image was too large, or the answer is", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No image could be classified", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store is out of reach, or the model is gone", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
+    caller: Caller,
     id: Segment,
     QueryOf(query): QueryOf<WaitQuery>,
-    headers: HeaderMap,
+    Manner { preference, prefix }: Manner,
 ) -> Result<Response, ApiError> {
     let job = id.job_id()?;
-    let asked = query.wait.map(Duration::from_secs).or(Preference::of(&headers).wait);
+    let asked = query.wait.map(|seconds| Duration::from_secs(seconds.into())).or(preference.wait);
     let waiting = Waiting::of(app.capped(asked.unwrap_or_default()));
-    let found = wait_for(&app, app.store.watch(job), &waiting).await?;
-    Ok(answer::answer(found, &waiting))
+    let watch = app.store.watch(job);
+    let mut found = own(&app, job, &caller).await?;
+    if !waiting.limit.is_zero() && !found.is_finished() {
+        found = wait_for(&app, watch, &waiting).await?;
+    }
+    Ok(answer::answer(&app, found, &waiting, &prefix).await)
 }
 
 /// Gives a prediction up: what has not run is not run any more, the rest is forgotten.
-#[utoipa::path(delete, path = "/classifier/predictions/{id}", tag = "predictions",
+#[utoipa::path(delete, path = "/classifier/predictions/{id}", operation_id = "delete_prediction", tag = "predictions",
     params(("id" = String, Path, description = "The prediction")),
     responses(
         (status = 204, description = "It is forgotten"),
@@ -202,9 +231,21 @@ pub(crate) async fn read(
         (status = 404, description = "Unknown, deleted, or past its retention", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn delete(State(app): State<Arc<App>>, id: Segment) -> Result<StatusCode, ApiError> {
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    id: Segment,
+    _: QueryOf<NoQuery>,
+) -> Result<StatusCode, ApiError> {
     let job = id.job_id()?;
+    own(&app, job, &caller).await?;
     if app.store.cancel_job(job).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_prediction(job)) }
+}
+
+/// A job as it stands now, if the caller's client made it. To everybody else it is not known.
+async fn own(app: &App, job: JobId, caller: &Caller) -> Result<Job, ApiError> {
+    let found = app.store.job(job).await?.filter(|found| found.record.client == caller.client);
+    found.ok_or_else(|| unknown_prediction(job))
 }
 
 /// Waits for a job, and looks how it stands then.
@@ -231,10 +272,15 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
+/// The key of the header. In quotes, as a draft of the IETF writes it, it is the same as without.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key.to_owned())),
+    let unquoted = |text: &str| match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => inner.replace("\\\"", "\"").replace("\\\\", "\\"),
+        None => text.to_owned(),
+    };
+    match value.to_str().map(|text| unquoted(text.trim())) {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key)),
         Ok(_) | Err(_) => Err(ApiError::new(
             Code::InvalidHeader,
             format!(
@@ -242,6 +288,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
             ),
         )),
     }
+}
+
+/// A key as the store knows it. No header holds a line break, so that no client's key is another's.
+fn key_of_client(key: &str, client: Option<&ClientName>) -> String {
+    client.map_or_else(|| key.to_owned(), |client| format!("{client}\n{key}"))
 }
 
 fn count_rejected(pieces: &Pieces) {

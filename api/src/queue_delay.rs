@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use common::broker::Broker;
 use common::store::Store;
+use tokio::time::timeout;
 
 /// Shortest and longest time that a client is told to stay away.
 const BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// Longest time to measure: a refusal does not wait for servers that are away.
+const QUICKLY: Duration = Duration::from_millis(200);
+
 /// When the parts that wait now will be done, at the rate at which the workers worked lately.
 pub(crate) async fn until_there_is_room(broker: &dyn Broker, store: &dyn Store) -> Duration {
-    let (depth, workers) = tokio::join!(broker.depth(), store.workers());
+    let (depth, workers) = tokio::join!(timeout(QUICKLY, broker.depth()), timeout(QUICKLY, store.workers()));
     match (depth, workers) {
-        (Ok(depth), Ok(workers)) => {
+        (Ok(Ok(depth)), Ok(Ok(workers))) => {
             estimate(depth.waiting, workers.iter().map(|worker| worker.parts_per_second).sum())
         }
         _ => Duration::from_secs(5),

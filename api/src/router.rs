@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::fallback;
-use crate::{auth, body, fleet, models, observe, openapi, ops, predict};
+use crate::{auth, body, fleet, guard, models, observe, openapi, ops, predict, prefix};
 
 /// The whole API.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -27,7 +27,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route_layer(middleware::from_fn_with_state(Arc::clone(app), auth::require_key));
     let open = OpenApiRouter::new()
         .routes(routes!(ops::live))
-        .routes(routes!(ops::ready))
+        .routes(routes!(ops::ready::ready))
         .routes(routes!(ops::metrics));
     let (router, document) =
         OpenApiRouter::with_openapi(openapi::document()).merge(with_key).merge(open).split_for_parts();
@@ -42,5 +42,9 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn(body::drain_unread))
         .layer(middleware::from_fn(observe::observe));
     // A router of its own around it: the `Allow` of a 405 is added outside of the layers above.
-    Router::new().fallback_service(router).layer(middleware::from_fn(fallback::only_problems))
+    Router::new()
+        .fallback_service(router)
+        .layer(middleware::from_fn(fallback::only_problems))
+        .layer(middleware::from_fn(guard::guard))
+        .layer(middleware::from_fn_with_state(app.config.path_prefix.clone(), prefix::follow))
 }

@@ -1,6 +1,8 @@
 //! Connections: accepting them, bounding them, ending them without cutting an answer off.
 //!
-//! axum's own loop sets no time limit for the head of a request; this one does.
+//! axum's own loop sets no time limit for the head of a request, nor for an answer to be taken; this one does.
+
+mod writes;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,11 +23,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use self::writes::TimedWrites;
+
 /// Bounds of the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerLimits {
     /// Longest time for the head of a request.
     pub head_timeout: Duration,
+    /// Longest time for an answer to be taken.
+    pub write_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
     /// How long open requests may take once the process is told to stop.
@@ -42,6 +48,8 @@ pub(crate) async fn serve(
     limits: ServerLimits,
     stop: &CancellationToken,
 ) {
+    // Bounds: `next` waits for as long as the process is wanted; a connection for the next head, then for what its requests
+    // may take; after `stop` both end with the grace.
     let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
     // Ends the connections that are still open when the grace is over.
@@ -89,12 +97,14 @@ async fn connection(stream: TcpStream, router: Router, limits: ServerLimits, sto
     let _ = stream.set_nodelay(true);
     let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
     let service = service.map_err(|error: Infallible| match error {});
+    let stream = TimedWrites::new(stream, limits.write_timeout);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();

@@ -1,8 +1,70 @@
-//! What fuzzing gives its bytes to. Behind the feature `testing`.
+//! What fuzzing gives its bytes to, and the API without a listener. Behind the feature `testing`.
 
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use crate::predict::request::{BodyKind, RequestLimits, parse};
+use crate::service::Service;
+use crate::{Parts, ServeError};
+
+/// An API process without sockets: it takes requests and gives answers. Dropped, it is dead: everything that it did
+/// beside the requests ends. Requests in flight are ended by whoever dropped their futures.
+pub struct Process {
+    service: Service,
+    stop: CancellationToken,
+}
+
+impl Process {
+    /// Starts it, with all that runs beside the requests.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn start(parts: Parts) -> Result<Self, ServeError> {
+        let stop = CancellationToken::new();
+        Ok(Self { service: Service::start(parts, stop.clone())?, stop })
+    }
+
+    /// Answers a request. The future outlives the process: it may be dropped at any time, as if the client had hung up.
+    pub fn call(&self, request: Request<Body>) -> impl Future<Output = Response> + Send + use<> {
+        let router = self.service.router();
+        async move {
+            match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }
+    }
+
+    /// Tells it to stop, as SIGTERM does.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether it has stopped accepting.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.service.closing().is_cancelled()
+    }
+}
+
+/// All routes of an API process, which dies with `stop`: see [`Process`].
+///
+/// # Errors
+/// [`ServeError`].
+pub fn router(parts: Parts, stop: &CancellationToken) -> Result<Router, ServeError> {
+    let (service, dies) = (Service::start(parts, CancellationToken::new())?, stop.clone());
+    let router = service.router();
+    tokio::spawn(async move {
+        dies.cancelled().await;
+        drop(service);
+    });
+    Ok(router)
+}
 
 /// Reads the body of a prediction's request, as the API does, and says how many images it holds.
 ///
@@ -10,7 +72,7 @@ use crate::predict::request::{BodyKind, RequestLimits, parse};
 /// Why the request is refused.
 pub async fn read_request(content_type: Option<&str>, body: Bytes) -> Result<usize, String> {
     // Small, so that bodies of a fuzzer's size meet them.
-    let limits = RequestLimits { max_images: 4, max_image_bytes: 1 << 10 };
+    let limits = RequestLimits { max_images: 4, max_image_bytes: 1 << 10, max_pixels: 1 << 20 };
     let kind = BodyKind::of(content_type).map_err(|error| format!("{error:?}"))?;
     match parse(kind, content_type, body, limits).await {
         Ok(images) => Ok(images.len()),

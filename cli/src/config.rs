@@ -3,6 +3,7 @@
 use std::env;
 use std::time::Duration;
 
+use api::config::Keys;
 use clap::Args;
 use common::broker::BrokerLimits;
 
@@ -12,13 +13,13 @@ use crate::exit::UsageError;
 /// list of processes and in no shell's history.
 #[derive(Debug, Clone, Args)]
 pub struct ServerConfig {
-    /// Address of the server, plain http: put a proxy that speaks TLS in front of it where the network
-    /// is not trusted. The key is read from X_API_KEY.
+    /// Address of the server (CLASSIFIER_URL, default `http://127.0.0.1:5050`), plain http: put a proxy that speaks TLS
+    /// in front of it where the network is not trusted. The key is read from X_API_KEY.
     #[arg(long, env = "CLASSIFIER_URL", default_value = "http://127.0.0.1:5050", value_name = "URL")]
     pub url: String,
 }
 
-/// The queue of `classifier serve`.
+/// Queue and store of `classifier serve`.
 #[derive(Debug, Clone, Args)]
 pub struct QueueConfig {
     /// Parts of jobs that may wait for the worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
@@ -26,13 +27,29 @@ pub struct QueueConfig {
     #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_max_parts: u32,
+
+    /// Bytes of parts that may wait for the worker or be in its hands (QUEUE_MAX_BYTES, default 256 MiB). Past it a
+    /// request gets 429. All of it is memory of this process.
+    #[arg(long, env = "QUEUE_MAX_BYTES", default_value_t = 256 << 20,
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub queue_max_bytes: u64,
+
+    /// Bytes that jobs and their results may take in memory (STORE_MAX_BYTES, default 128 MiB). Past it results that
+    /// somebody has been given are forgotten before their time, but for those with an idempotency key; where that is
+    /// not enough, a request gets 503.
+    #[arg(long, env = "STORE_MAX_BYTES", default_value_t = 128 << 20)]
+    pub store_max_bytes: usize,
 }
 
 impl QueueConfig {
     /// The bounds of the broker. Inside one process a call that takes seconds is a bug.
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
-        BrokerLimits { max_parts: self.queue_max_parts, call_timeout: Duration::from_secs(10) }
+        BrokerLimits {
+            max_parts: self.queue_max_parts,
+            max_bytes: Some(self.queue_max_bytes),
+            call_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -45,7 +62,7 @@ pub enum KeyKind {
     Admin,
 }
 
-/// The key for a command; of several, separated by commas, the first.
+/// The key for a command; of several, separated by commas, the first. The name before it is not sent.
 ///
 /// # Errors
 /// No variable holds one.
@@ -60,7 +77,8 @@ pub fn key(kind: KeyKind) -> Result<String, UsageError> {
 }
 
 fn first_key(text: &str) -> Option<String> {
-    text.split(',').map(str::trim).find(|key| !key.is_empty()).map(str::to_owned)
+    let Ok(keys) = text.parse::<Keys>();
+    keys.all().first().map(|key| key.secret().to_owned())
 }
 
 #[cfg(test)]
@@ -72,5 +90,7 @@ mod tests {
         assert_eq!(first_key("new, old"), Some("new".to_owned()));
         assert_eq!(first_key(" , old"), Some("old".to_owned()));
         assert_eq!(first_key(" ,"), None);
+        assert_eq!(first_key("mobile:new,old"), Some("new".to_owned()));
+        assert_eq!(first_key(":a:b"), Some("a:b".to_owned()));
     }
 }

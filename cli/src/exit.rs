@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use common::program::WrongSetting;
+
 use crate::client::ClientError;
 
 /// What `--help` says of the exit codes.
@@ -45,7 +47,7 @@ impl Exit {
                     ClientError::Refused(_) | ClientError::NotThisService { .. } => Self::No,
                 };
             }
-            if cause.is::<UsageError>() {
+            if cause.is::<UsageError>() || cause.is::<WrongSetting>() {
                 return Self::Usage;
             }
             if cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
@@ -62,15 +64,21 @@ impl Exit {
     }
 }
 
-impl From<Exit> for ExitCode {
+impl From<Exit> for u8 {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
+        match exit {
             Exit::Done => 0,
             Exit::No => 1,
             Exit::Usage => 2,
             Exit::Unreachable => 3,
             Exit::WrongKey => 4,
-        })
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(u8::from(exit))
     }
 }
 

@@ -14,20 +14,23 @@ pub mod output;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use common::program::parse_settings;
 
 /// Reads the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
-    match commands::run(arguments.command) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            let exit = exit::Exit::of(&error);
-            if exit != exit::Exit::Done {
-                output::complain(&error);
-            }
-            exit.into()
+    let command = parse_settings::<arguments::Arguments>().command;
+    let serves = matches!(command, arguments::Command::Serve(_));
+    let exit = commands::run(command).unwrap_or_else(|error| {
+        let exit = exit::Exit::of(&error);
+        if exit != exit::Exit::Done {
+            output::complain(&error);
         }
+        exit
+    });
+    if serves {
+        // Whatever its worker's threads still do.
+        common::program::leave(exit.into());
     }
+    exit.into()
 }

@@ -1,18 +1,19 @@
 //! Results go to stdout, everything else to stderr.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{Cell, ContentArrangement, Table, TableComponent, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-/// Writes one line to stdout.
+/// Writes one line to stdout, or several, with what would steer the terminal made visible.
 ///
 /// # Errors
 /// Nobody reads it any more.
 pub fn line(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", shown(text))
 }
 
 /// Writes a value to stdout as JSON.
@@ -20,7 +21,44 @@ pub fn line(text: &str) -> io::Result<()> {
 /// # Errors
 /// Nobody reads it any more.
 pub fn json(value: &impl Serialize) -> io::Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+    // JSON itself escapes only the older control characters.
+    let mut text = String::new();
+    for character in serde_json::to_string_pretty(value)?.chars() {
+        match character {
+            '\n' => text.push(character),
+            steering if steering.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(steering))),
+            plain => text.push(plain),
+        }
+    }
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Writes a table to stdout. Its cells are made by [`cell`].
+///
+/// # Errors
+/// Nobody reads it any more.
+pub fn print(table: &Table) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{table}")
+}
+
+/// A cell with this text.
+pub fn cell(text: impl ToString) -> Cell {
+    Cell::new(shown(&text.to_string()))
+}
+
+/// The text with control characters as they are written in Rust, save line breaks and tabs: what stands in a label, a file
+/// name or a server's answer must not steer the terminal.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if steers(character) { visible.extend(character.escape_default()) } else { visible.push(character) }
+    }
+    Cow::Owned(visible)
 }
 
 /// A table with these column heads. It is as wide as the terminal, and of any width elsewhere.
@@ -39,13 +77,14 @@ pub fn table(heads: &[&str]) -> Table {
 /// Tells the person in front of it, on stderr.
 pub fn note(text: &str) {
     // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
 /// Says what went wrong, with its causes, on stderr.
 pub fn complain(error: &anyhow::Error) {
     let head = if io::stderr().is_terminal() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
-    note(&format!("{head} {error:#}"));
+    // As in `note`.
+    let _ = writeln!(io::stderr().lock(), "{head} {}", shown(&format!("{error:#}")));
 }
 
 /// A bar on stderr that counts to `length`; nothing where stderr is no terminal. It appears after half
@@ -83,4 +122,17 @@ fn target() -> ProgressDrawTarget {
 #[must_use]
 pub fn short_version(version: &str) -> &str {
     version.get(..12).unwrap_or(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_shown() {
+        assert_eq!(shown("a cat\tand\na dog, naïve 猫"), "a cat\tand\na dog, naïve 猫");
+        assert_eq!(shown("\x1b[2J\x1b]0;title\x07"), "\\u{1b}[2J\\u{1b}]0;title\\u{7}");
+        assert_eq!(shown("\u{9b}31m\r\u{7f}"), "\\u{9b}31m\\r\\u{7f}");
+        assert!(!cell("\x1b[31mred").content().contains('\x1b'));
+    }
 }

@@ -5,13 +5,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::Generation;
+use crate::ids::{ClientName, Generation};
 use crate::messages::{Part, PartId};
 
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod in_process;
+mod newer;
 pub mod rabbitmq;
+
+/// Bytes of images that are put aside, at most: whoever sends images that no worker survives must not fill a disk.
+pub const MAX_DEAD_LETTER_BYTES: u64 = 128 << 20;
 
 /// Why the broker did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,6 +26,10 @@ pub enum BrokerError {
     /// The broker is out of reach, or did not confirm in time: the part may or may not be queued.
     #[error("the broker is out of reach: {0}")]
     Unavailable(String),
+    /// The broker is certain to refuse for now, for this reason: it is short of memory or disk, its queue has no
+    /// quorum, the user may not. Trying again at once is of no use.
+    #[error("the broker refuses: {0}")]
+    Refused(String),
     /// A message could not be written or read.
     #[error("a message could not be understood: {0}")]
     Malformed(String),
@@ -36,14 +44,18 @@ pub enum BrokerError {
 /// - A delivery that is neither acknowledged nor requeued, because its worker died, stalled or dropped
 ///   it, is delivered again, with `attempt` one higher than before as far as the broker can tell.
 /// - Parts are delivered in the order of publication, as far as redelivery allows.
-/// - At most [`BrokerLimits::max_parts`] parts wait; one more is [`BrokerError::Full`]. Parts that were
-///   accepted are never dropped for it.
+/// - At most [`BrokerLimits::max_parts`] parts wait; one more is [`BrokerError::Full`], and so is one that would
+///   make them more than [`BrokerLimits::max_bytes`], unless none waits. Parts that were accepted are never dropped
+///   for it.
+/// - A part that a newer release wrote and this one cannot read goes back to the end of the queue for a
+///   newer worker. It never becomes a dead letter; past its deadline it is dropped.
 /// - A broadcast reaches every listener that is connected, at most once: it is a hint.
 /// - Every call ends within a bounded time, also while the broker is away.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Whether the broker answers.
-    async fn ping(&self) -> Result<(), BrokerError>;
+    /// Returns whether a part that is published now would be taken: the broker lets this process in, takes
+    /// its messages, and stores them safely. Says nothing of how full the queue is.
+    async fn can_publish(&self) -> Result<(), BrokerError>;
 
     /// Queues one part.
     async fn publish(&self, part: Part) -> Result<(), BrokerError>;
@@ -60,14 +72,15 @@ pub trait Broker: Send + Sync + 'static {
     /// Starts listening.
     async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError>;
 
-    /// Puts a part aside for an operator, with the reason.
+    /// Puts a part aside for an operator, with the reason. Past [`MAX_DEAD_LETTER_BYTES`] it is [`BrokerError::Full`]: the
+    /// oldest stay, since they show how it began.
     async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError>;
 
     /// The parts put aside, oldest first, at most `limit`. They stay where they are.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
 
-    /// Removes and returns dead letters: the named one, or all. The caller publishes them again or lets
-    /// them go. Should the caller die in between, they are back among the dead letters.
+    /// Removes and returns dead letters: the named one, or all, those that cannot be read as well. The caller publishes
+    /// them again or lets them go. Should the caller die in between, they are back among the dead letters.
     async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError>;
 }
 
@@ -76,6 +89,8 @@ pub trait Broker: Send + Sync + 'static {
 pub struct BrokerLimits {
     /// Parts that may wait.
     pub max_parts: u32,
+    /// Bytes of parts that may wait, or be in memory where the queue is; `None` for no bound.
+    pub max_bytes: Option<u64>,
     /// Longest time for any one call.
     pub call_timeout: Duration,
 }
@@ -83,12 +98,15 @@ pub struct BrokerLimits {
 /// One worker's stream of parts.
 #[async_trait]
 pub trait Consumer: Send {
-    /// The next part; waits for one. `None` when the consumer was stopped and everything that had
-    /// reached it was handed out. After an error the consumer is of no more use: start another.
+    /// The next part; waits for one, for as long as that takes: the broker's heartbeats end the wait where
+    /// the broker is gone. `None` when the consumer was stopped and everything that had reached it was handed
+    /// out. After an error the consumer is of no more use, and every later call is an error as well: drop it
+    /// and start another, which makes again what it needs.
     async fn next(&mut self) -> Result<Option<Delivery>, BrokerError>;
 
     /// Takes no new parts. What was delivered before and not yet handed out by `next` goes back to the
-    /// queue for others; what was handed out can still be acknowledged.
+    /// queue for others; what was handed out can still be acknowledged. Ends within the call timeout, also
+    /// where the stream has ended.
     async fn stop(&mut self) -> Result<(), BrokerError>;
 }
 
@@ -142,7 +160,8 @@ pub enum Hint {
 /// A stream of hints.
 #[async_trait]
 pub trait Listener: Send {
-    /// The next hint; waits for one. After an error, listen anew and look into the store.
+    /// The next hint; waits for one. After an error every later call is an error as well: listen anew and
+    /// look into the store.
     async fn next(&mut self) -> Result<Hint, BrokerError>;
 }
 
@@ -159,9 +178,21 @@ pub struct DeadLetter {
     pub model: String,
     /// Why.
     pub reason: String,
+    /// Whose it is; none of a client without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientName>,
 }
 
 impl DeadLetter {
+    /// Stands for the model of a message that cannot be read as a part.
+    pub const UNREADABLE: &str = "unreadable";
+
+    /// Whether the message could be read as a part.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.model != Self::UNREADABLE
+    }
+
     /// What an operator is told of a part that was put aside.
     #[must_use]
     pub fn of(part: &Part, reason: &str) -> Self {
@@ -171,14 +202,17 @@ impl DeadLetter {
             image_bytes: part.image_bytes() as u64,
             model: format!("{}@{}", part.model.name, part.model.version),
             reason: reason.to_owned(),
+            client: part.client.clone(),
         }
     }
 }
 
 /// A dead letter taken out; acknowledge it once it is safe elsewhere, or to let it go.
 pub struct Exhumed {
-    /// The work.
-    pub part: Part,
+    /// As it was listed.
+    pub letter: DeadLetter,
+    /// The work; none where the message cannot be read as a part: it can only be let go.
+    pub part: Option<Part>,
     /// `ack` forgets it, `requeue` puts it back among the dead letters.
     pub acknowledge: Box<dyn Acknowledge>,
 }

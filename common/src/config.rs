@@ -1,12 +1,15 @@
 //! The settings that API and worker share. Each program flattens them into its own.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use clap::{Args, ValueEnum};
 
 use crate::broker::BrokerLimits;
+use crate::package::Catalog;
+use crate::program::WrongSetting;
+use crate::telemetry::check_filter;
 
 /// Where the queue and the store are, and their bounds.
 #[derive(Clone, Args)]
@@ -26,9 +29,9 @@ pub struct FleetConfig {
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://localhost:6379/0")]
     pub redis_url: String,
 
-    /// Start of the name of every queue and key (FLEET_PREFIX, default `classifier`). Two fleets can
-    /// share the servers under two prefixes.
-    #[arg(long, env = "FLEET_PREFIX", default_value = "classifier")]
+    /// Start of the name of every queue and key (FLEET_PREFIX, default `classifier`): 1 to 100 letters,
+    /// digits, `_`, `-`, `.`, `:` or `/`. Two fleets can share the servers under two prefixes.
+    #[arg(long, env = "FLEET_PREFIX", default_value = "classifier", value_parser = parse_prefix)]
     pub fleet_prefix: String,
 
     /// Parts of jobs that may wait for a worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
@@ -38,6 +41,12 @@ pub struct FleetConfig {
     #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_max_parts: u32,
+
+    /// Bytes of parts that may wait for a worker (QUEUE_MAX_BYTES, default none). Past it a request gets 429. A queue
+    /// that exists keeps the bound it was made with, and processes of the release before cannot use a queue that has
+    /// one: set it once all are of this release.
+    #[arg(long, env = "QUEUE_MAX_BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub queue_max_bytes: Option<u64>,
 
     /// Longest time for one call to RabbitMQ or Redis, in seconds (FLEET_CALL_TIMEOUT, default 10). Less
     /// makes errors come sooner, more rides out longer restarts of the servers.
@@ -49,7 +58,11 @@ impl FleetConfig {
     /// The bounds of the broker.
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
-        BrokerLimits { max_parts: self.queue_max_parts, call_timeout: self.fleet_call_timeout }
+        BrokerLimits {
+            max_parts: self.queue_max_parts,
+            max_bytes: self.queue_max_bytes,
+            call_timeout: self.fleet_call_timeout,
+        }
     }
 }
 
@@ -59,6 +72,7 @@ impl fmt::Debug for FleetConfig {
         f.debug_struct("FleetConfig")
             .field("fleet_prefix", &self.fleet_prefix)
             .field("queue_max_parts", &self.queue_max_parts)
+            .field("queue_max_bytes", &self.queue_max_bytes)
             .field("fleet_call_timeout", &self.fleet_call_timeout)
             .finish_non_exhaustive()
     }
@@ -73,12 +87,33 @@ pub struct ModelsConfig {
     pub models_dir: PathBuf,
 }
 
+impl ModelsConfig {
+    /// The packages in the folder.
+    ///
+    /// # Errors
+    /// There is no folder that this program may read.
+    pub fn catalog(&self) -> Result<Catalog, WrongSetting> {
+        let folder = &self.models_dir;
+        // To list a folder is one right, to open what is in it another.
+        match fs::read_dir(folder).and_then(|_| fs::metadata(folder.join("."))) {
+            Ok(_) => Ok(Catalog::new(folder.clone())),
+            Err(error) => Err(WrongSetting {
+                variable: "MODELS_DIR",
+                fault: format!(
+                    "`{}` cannot be used: {error}, expected the folder with the model packages",
+                    folder.display()
+                ),
+            }),
+        }
+    }
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
     /// Which events are logged: a level, or levels by target such as `info,common=debug` (LOG_FILTER,
     /// default `info`). `debug` shows every part and costs throughput.
-    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    #[arg(long, env = "LOG_FILTER", default_value = "info", value_parser = parse_filter)]
     pub log_filter: String,
 
     /// `text` for people, `json` for machines (LOG_FORMAT, default `text`).
@@ -95,6 +130,12 @@ pub enum LogFormat {
     Json,
 }
 
+/// Longest time that a setting may name: more is a slip, and moments that far away cannot be counted.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Longest prefix of names, in bytes. RabbitMQ takes names of 255.
+const LONGEST_PREFIX: usize = 100;
+
 /// Reads a time such as `30` or `0.5`, in seconds, for clap.
 ///
 /// # Errors
@@ -103,7 +144,34 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("`{text}` is not a time, expected seconds above 0 such as `30` or `0.5`"))
+        .filter(|span| !span.is_zero() && *span <= LONGEST)
+        .ok_or_else(|| {
+            format!(
+                "`{text}` is not a time, expected seconds above 0 such as `30` or `0.5`, at most 10 years"
+            )
+        })
+}
+
+/// Reads the start of all names, for clap. Braces would break the hash tag by which a Redis Cluster keeps
+/// a fleet's keys together, an empty prefix leaves it out, and RabbitMQ keeps names that begin with `amq.` for
+/// itself.
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    let is_sound = !text.is_empty()
+        && text.len() <= LONGEST_PREFIX
+        && !text.starts_with("amq.")
+        && text.chars().all(allowed);
+    if is_sound {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "expected 1 to {LONGEST_PREFIX} letters, digits, `_`, `-`, `.`, `:` or `/`, not beginning with `amq.`"
+    ))
+}
+
+fn parse_filter(text: &str) -> Result<String, String> {
+    let example = |error| format!("{error}, expected e.g. `info` or `info,worker=debug`");
+    check_filter(text).map(|()| text.to_owned()).map_err(example)
 }
 
 #[cfg(test)]
@@ -132,10 +200,42 @@ mod tests {
 
     #[test]
     fn a_bound_or_a_time_of_nothing_is_refused() {
-        for words in
-            [["--queue-max-parts", "0"], ["--fleet-call-timeout", "0"], ["--fleet-call-timeout", "x"]]
-        {
+        for words in [
+            ["--queue-max-parts", "0"],
+            ["--fleet-call-timeout", "0"],
+            ["--fleet-call-timeout", "1e-12"],
+            ["--fleet-call-timeout", "1e12"],
+            ["--fleet-call-timeout", "x"],
+        ] {
             assert!(parse::<FleetConfig>(&words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_breaks_names_is_refused() {
+        for bad in ["", "a b", "{a}", "a}b", "ä", "a\nb", "*", "amq.a", &"x".repeat(101)] {
+            assert!(parse::<FleetConfig>(&["--fleet-prefix", bad]).is_err(), "{bad:?}");
+        }
+        for good in ["classifier", "team:images/v1", "a-b_c.d", &"x".repeat(100)] {
+            assert_eq!(parse::<FleetConfig>(&["--fleet-prefix", good]).unwrap().fleet_prefix, good);
+        }
+    }
+
+    #[test]
+    fn a_log_filter_that_cannot_be_read_is_refused() {
+        assert!(parse::<LogConfig>(&["--log-filter", "info,worker=loud"]).is_err());
+        assert!(parse::<LogConfig>(&["--log-filter", "info,worker=debug"]).is_ok());
+    }
+
+    #[test]
+    fn the_models_folder_has_to_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = |path: PathBuf| ModelsConfig { models_dir: path }.catalog();
+        assert_eq!(catalog(folder.path().to_owned()).unwrap().folder(), folder.path());
+        fs::write(folder.path().join("file"), "").unwrap();
+        for name in ["missing", "file"] {
+            let error = catalog(folder.path().join(name)).unwrap_err().to_string();
+            assert!(error.starts_with("MODELS_DIR: `") && error.contains(name), "{error}");
         }
     }
 

@@ -7,13 +7,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ids::{Generation, ModelName, ModelVersion, WorkerId};
+use crate::ids::{Generation, ModelName, ModelVersion, RolloutId, WorkerId};
 use crate::messages::{PinnedModel, Timestamp};
 
 /// The one document that decides which model is active. It is replaced as a whole, by
 /// compare-and-set, so that exactly one model is active whoever dies when.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetState {
+    /// [`FleetState::VERSION`] of who wrote it.
+    #[serde(default = "first_version")]
+    pub version: u16,
     /// The last generation given out.
     pub generation: Generation,
     /// The model that answers requests accepted now.
@@ -27,7 +30,24 @@ pub struct FleetState {
     pub history: VecDeque<Rollout>,
 }
 
+impl Default for FleetState {
+    fn default() -> Self {
+        Self {
+            version: Self::VERSION,
+            generation: Generation::default(),
+            active: None,
+            previous: None,
+            rollout: None,
+            history: VecDeque::new(),
+        }
+    }
+}
+
 impl FleetState {
+    /// Version of the document that this release writes, and the newest that it reads. A release that brings a
+    /// new version reads it first; the one after writes it.
+    pub const VERSION: u16 = 1;
+
     /// How many ended rollouts are remembered.
     pub const HISTORY: usize = 32;
 
@@ -53,7 +73,7 @@ pub struct Rollout {
     pub ended_at: Option<Timestamp>,
     /// Workers that are not prepared by then make it roll back.
     pub prepare_until: Timestamp,
-    /// The process that runs it, which renews the lease.
+    /// Who runs it and renews the lease: a random id for each rollout.
     pub coordinator: Uuid,
     /// Past this moment anyone may end it.
     pub lease_until: Timestamp,
@@ -70,11 +90,18 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// Whether it has ended, well or not.
+    /// Names this rollout among all there ever were. A generation does not: a store that comes back with an
+    /// older state gives the same one again.
+    #[must_use]
+    pub fn id(&self) -> RolloutId {
+        RolloutId(self.coordinator)
+    }
+
+    /// Whether it has ended, well or not. One in a phase that this release does not know is taken to be running.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         match self.phase {
-            Phase::Preparing | Phase::Converging => false,
+            Phase::Preparing | Phase::Converging | Phase::Unknown => false,
             Phase::Done | Phase::RolledBack { .. } => true,
         }
     }
@@ -130,6 +157,9 @@ pub enum Phase {
         /// Why.
         failure: RolloutFailure,
     },
+    /// One that a newer release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why a rollout was rolled back.
@@ -157,6 +187,9 @@ pub enum RolloutFailure {
     },
     /// The process that ran the rollout died.
     CoordinatorLost,
+    /// One that a newer release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a worker says of itself, renewed every heartbeat and forgotten soon after the last.
@@ -179,6 +212,12 @@ pub struct WorkerReport {
     /// Why it is not ready, while it is not: what keeps it from loading the active model.
     #[serde(default)]
     pub problem: Option<String>,
+    /// The version of the active package that lies on this worker's disk, where that is not the active one.
+    #[serde(default)]
+    pub found: Option<ModelVersion>,
+    /// How far the worker's clock is ahead of the store's, in milliseconds.
+    #[serde(default)]
+    pub clock_offset_ms: Option<i64>,
     /// Images a second over the last ten seconds.
     pub images_per_second: f64,
     /// Parts a second over the last ten seconds.
@@ -201,6 +240,9 @@ pub enum WorkerState {
     Ready,
     /// It finishes what it has and leaves.
     Stopping,
+    /// One that a newer release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A model in a worker's memory.
@@ -214,6 +256,14 @@ pub struct LoadedModel {
     pub role: ModelRole,
 }
 
+impl LoadedModel {
+    /// This model, kept because it answers new requests.
+    #[must_use]
+    pub fn active(model: &PinnedModel) -> Self {
+        Self { name: model.name.clone(), version: model.version.clone(), role: ModelRole::Active }
+    }
+}
+
 /// What a loaded model is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -224,13 +274,19 @@ pub enum ModelRole {
     Prepared,
     /// It answers requests that were accepted for it, before or by name.
     Draining,
+    /// One that a newer release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How far a worker is with one rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preparation {
-    /// Which rollout.
+    /// The generation of the rollout.
     pub generation: Generation,
+    /// Which rollout; releases before 0.2 tell the generation alone.
+    #[serde(default)]
+    pub rollout: Option<RolloutId>,
     /// How far.
     pub state: PreparationState,
 }
@@ -253,4 +309,19 @@ pub enum PreparationState {
         /// Why.
         reason: String,
     },
+    /// One that a newer release knows.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Preparation {
+    /// Returns whether this is about `rollout`.
+    #[must_use]
+    pub fn is_for(&self, rollout: &Rollout) -> bool {
+        self.rollout.map_or(self.generation == rollout.generation, |id| id == rollout.id())
+    }
+}
+
+fn first_version() -> u16 {
+    1
 }

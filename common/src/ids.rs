@@ -100,6 +100,41 @@ impl fmt::Display for ModelName {
     }
 }
 
+/// The name of a client: of whoever holds the keys that go by it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClientName(String);
+
+impl ClientName {
+    /// The longest name accepted, in bytes.
+    pub const MAX_LEN: usize = 64;
+
+    /// Accepts 1 to 64 ASCII letters, digits, `_`, `-` and `.`.
+    ///
+    /// # Errors
+    /// Says what a name may hold, and not what was given: that may be part of a key.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.chars().all(allowed) {
+            let expected = format!("1 to {} letters, digits, `_`, `-` or `.`", Self::MAX_LEN);
+            return Err(InvalidName(format!("the name of a client is not valid, expected {expected}")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Digest of a package's model and config bytes: 64 lower-case hexadecimal digits (SHA-256).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -183,6 +218,43 @@ impl From<String> for WorkerId {
 impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Names one rollout among all there ever were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RolloutId(pub Uuid);
+
+/// Names one state of the fleet's document: random, and so never the same for two states, also where a store
+/// comes back with older data and goes on from there.
+///
+/// A number below 2^52, which scripts of the store and releases that counted revisions can hold exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// Of a document that was never written.
+    pub const NONE: Self = Self(0);
+
+    /// A new one.
+    #[must_use]
+    pub fn random() -> Self {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        // Some bits of either half are fixed in a UUID: together they are not.
+        Self(((high ^ low.rotate_left(17)) & ((1 << 52) - 1)).max(1))
+    }
+
+    /// The revision with this number.
+    #[must_use]
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the API and the workers of the image classification service both speak.
 //!
 //! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
-//! served, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
-//! all workers together and [`rollout`] changes it, [`config`] and [`program`] are what the
-//! programs share, [`telemetry`] makes all of it visible.
+//! served, [`image_size`] what an image will cost, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
+//! all workers together and [`rollout`] changes it, [`config`], [`program`] and [`patience`] are what the
+//! programs share, [`offload`] keeps what blocks apart, [`telemetry`] makes all of it visible.
 //!
 //! # The delivery guarantee
 //!
@@ -16,9 +16,11 @@ pub mod broker;
 pub mod config;
 pub mod fleet;
 pub mod ids;
+pub mod image_size;
 pub mod messages;
+pub mod offload;
 pub mod package;
-mod patience;
+pub mod patience;
 pub mod program;
 pub mod rollout;
 pub mod store;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
+use crate::ids::{ClientName, Generation, JobId, ModelName, ModelVersion, WorkerId};
 
 /// Version of the wire format; a worker refuses parts of a newer one.
 pub const WIRE_VERSION: u16 = 1;
@@ -26,6 +26,10 @@ impl Timestamp {
     /// This host's clock.
     #[must_use]
     pub fn now() -> Self {
+        #[cfg(feature = "testing")]
+        if let Some(moment) = crate::testing::clock::told() {
+            return moment;
+        }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
@@ -97,6 +101,9 @@ pub struct Part {
     pub traceparent: Option<String>,
     /// The request's id in the logs.
     pub request_id: Option<String>,
+    /// Whose request it is; none of a client without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientName>,
     /// The images; never empty.
     pub images: Vec<EncodedImage>,
 }
@@ -118,10 +125,23 @@ pub struct LabelScore {
     pub score: f32,
 }
 
+/// The codes of [`ImageError`], as this release knows them.
+pub const IMAGE_ERROR_CODES: [&str; 9] = [
+    "undecodable_image",
+    "image_too_large",
+    "wrong_image_size",
+    "invalid_base64",
+    "not_an_image",
+    "wrong_number_of_scores",
+    "non_finite_scores",
+    "inference_failed",
+    "image_crashed_worker",
+];
+
 /// Why one image has no label. The code is stable and snake_case, the detail is a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageError {
-    /// For programs, e.g. `undecodable_image`.
+    /// For programs: one of [`IMAGE_ERROR_CODES`].
     pub code: String,
     /// For people.
     pub detail: String,
@@ -165,6 +185,9 @@ pub enum JobFailure {
     ModelUnavailable,
     /// The worker could not run it; a bug (500).
     Internal,
+    /// One that a newer release knows (500).
+    #[serde(other)]
+    Unknown,
 }
 
 /// What became of one part.
@@ -190,7 +213,7 @@ pub struct PartResult {
 /// A client's `Idempotency-Key` and the digest of the request that came with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
-    /// The key as sent.
+    /// The key as sent, behind the client's name and a line break where it has a name: two clients never share one.
     pub key: String,
     /// Digest of the request's body and query.
     pub request: [u8; 32],
@@ -217,6 +240,12 @@ pub struct JobRecord {
     pub top_k: u32,
     /// The client's idempotency key.
     pub idempotency: Option<Idempotency>,
+    /// Whose it is; none of a client without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientName>,
+    /// The names of the images' files by position, of a request that was a form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_names: Option<Vec<Option<String>>>,
 }
 
 /// How far a job is. Derived from its record and the results stored so far.
@@ -328,5 +357,48 @@ impl Progress {
                 JobStatus::Failed { failure, detail }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the release before 0.2 knows of a record and of a part.
+    #[derive(Serialize, Deserialize)]
+    struct Before {
+        id: JobId,
+        top_k: u32,
+    }
+
+    #[test]
+    fn a_record_without_a_client_is_written_as_before_and_one_with_is_read_by_the_release_before() {
+        let record = JobRecord {
+            id: JobId::random(),
+            model: PinnedModel {
+                name: ModelName::parse("m").unwrap(),
+                version: ModelVersion::from_digest([0; 32]),
+                generation: Generation(1),
+            },
+            accepted_at: Timestamp(1),
+            deadline: Timestamp(2),
+            retention: Duration::ZERO,
+            image_ids: vec![0],
+            parts: 1,
+            top_k: 3,
+            idempotency: None,
+            client: None,
+            file_names: None,
+        };
+        let plain = rmp_serde::to_vec_named(&record).unwrap();
+        let named = JobRecord { client: Some(ClientName::parse("mobile").unwrap()), ..record.clone() };
+        let named_bytes = rmp_serde::to_vec_named(&named).unwrap();
+        for name in ["client", "file_names"] {
+            assert!(!plain.windows(name.len()).any(|window| window == name.as_bytes()), "{name}");
+        }
+        assert_eq!(rmp_serde::from_slice::<JobRecord>(&plain).unwrap(), record);
+        assert_eq!(rmp_serde::from_slice::<JobRecord>(&named_bytes).unwrap(), named);
+        let before: Before = rmp_serde::from_slice(&named_bytes).unwrap();
+        assert_eq!((before.id, before.top_k), (record.id, 3));
     }
 }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod examples;
 mod files;
 mod inside;
+mod stranger;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 use self::config::ClassesFile;
 pub use self::config::{ModelConfig, Postprocessing, Precision, Preprocessing, PreprocessingKind};
+pub use self::stranger::in_place_of_a_model;
 use crate::ids::{ModelName, ModelVersion};
 
 /// Configs larger than this are refused, in bytes. As values in memory they may be a hundred times as large.
@@ -105,6 +107,15 @@ pub enum PackageError {
     },
 }
 
+/// A folder of the models folder.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its name, which need not be one that a package can have.
+    pub name: String,
+    /// The package, or what is wrong with it.
+    pub opened: Result<Package, PackageError>,
+}
+
 /// The models folder. Remembers digests, so that a package is hashed once and not at every look.
 #[derive(Debug, Clone)]
 pub struct Catalog {
@@ -145,8 +156,11 @@ impl Catalog {
             reason: format!("`{}` cannot be read: {error}", path.display()),
         };
         let config_bytes = read_config(&config_path).map_err(|e| unreadable(&config_path, &e))?;
-        let (config, labels) = ModelConfig::parse_in(&folder, &config_bytes)
+        let (mut config, labels) = ModelConfig::parse_in(&folder, &config_bytes)
             .map_err(|problems| PackageError::Invalid { name: name.clone(), problems })?;
+        if let Some(other) = config.model_name.as_deref().filter(|other| *other != name.as_str()) {
+            config.remarks.push(format!("`model_name` is `{other}`, but the folder's name counts, `{name}`"));
+        }
         let files = files::of_model(&model).map_err(|e| unreadable(&model.path, &e))?;
         if model.format == ModelFormat::SavedModel {
             let problems = files::strangers(&folder, &files).map_err(|e| unreadable(&folder, &e))?;
@@ -159,21 +173,31 @@ impl Catalog {
         Ok(Package { name: name.clone(), version, config, model })
     }
 
-    /// Every folder that could be a package, by name, with the package or what is wrong with it.
+    /// Every folder that could be a package, by name, with the package or what is wrong with it, and those that can be
+    /// none for their name. Hidden folders are nobody's package.
     ///
     /// # Errors
     /// The models folder itself cannot be read.
-    pub fn list(&self) -> io::Result<Vec<(ModelName, Result<Package, PackageError>)>> {
-        let mut names = Vec::new();
+    pub fn list(&self) -> io::Result<Vec<Listed>> {
+        let mut listed = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let name = entry.file_name().to_str().and_then(|text| ModelName::parse(text).ok());
-            if let Some(name) = name.filter(|_| entry.path().is_dir()) {
-                names.push(name);
+            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+            let leads_nowhere = path.is_symlink() && !path.exists();
+            if name.starts_with('.') || !(path.is_dir() || leads_nowhere) {
+                continue;
             }
+            let opened = match ModelName::parse(&name) {
+                Ok(_) if leads_nowhere => {
+                    Err(PackageError::Missing(format!("`{name}` is a link to nothing")))
+                }
+                Ok(name) => self.open(&name),
+                Err(error) => Err(PackageError::Missing(error.to_string())),
+            };
+            listed.push(Listed { name, opened });
         }
-        names.sort();
-        Ok(names.into_iter().map(|name| (name.clone(), self.open(&name))).collect())
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(listed)
     }
 
     fn version(&self, read: &ReadFiles, model: &ModelFile, files: &[PathBuf]) -> io::Result<ModelVersion> {
@@ -209,14 +233,21 @@ struct ReadFiles {
 }
 
 fn find_model(folder: &Path, name: &ModelName) -> Result<ModelFile, PackageError> {
-    ModelFormat::ENDINGS
+    let there: Vec<ModelFile> = ModelFormat::ENDINGS
         .into_iter()
         .map(|(ending, format)| ModelFile { path: folder.join(format!("{name}.{ending}")), format })
-        .find(|model| match model.format {
+        .filter(|model| match model.format {
             ModelFormat::Hdf5 | ModelFormat::KerasArchive => model.path.is_file(),
             ModelFormat::SavedModel => model.path.is_dir(),
         })
-        .ok_or_else(|| missing(name, &folder.join(format!("{name}.hdf5"))))
+        .collect();
+    // Which of several is meant nobody can tell; they may be of different trainings.
+    if there.len() > 1 {
+        let names: Vec<_> = there.iter().filter_map(|model| model.path.file_name()?.to_str()).collect();
+        let problem = format!("the package has several models, `{}`, expected one", names.join("`, `"));
+        return Err(PackageError::Invalid { name: name.clone(), problems: vec![problem] });
+    }
+    there.into_iter().next().ok_or_else(|| missing(name, &folder.join(format!("{name}.hdf5"))))
 }
 
 fn missing(name: &ModelName, path: &Path) -> PackageError {
@@ -224,6 +255,10 @@ fn missing(name: &ModelName, path: &Path) -> PackageError {
 }
 
 fn read_config(path: &Path) -> io::Result<Vec<u8>> {
+    // A pipe would be waited for until somebody writes into it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_CONFIG_BYTES {
@@ -291,6 +326,27 @@ mod tests {
     }
 
     #[test]
+    fn several_models_in_a_package_are_a_fault_that_names_them() {
+        for other in ["m.h5", "m.keras"] {
+            let (_folder, catalog, name) =
+                package(&[("m_config.json", CONFIG), ("m.hdf5", "one"), (other, "two")]);
+            let error = catalog.open(&name).unwrap_err();
+            let expected = format!("the package has several models, `m.hdf5`, `{other}`, expected one");
+            assert!(error.to_string().ends_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_name_in_the_config_is_remarked_on() {
+        let (_folder, catalog, name) = package(&[("m_config.json", CONFIG), ("m.hdf5", "one")]);
+        assert!(catalog.open(&name).unwrap().config.remarks.is_empty());
+        let other = CONFIG.replace(r#""model_name": "m""#, r#""model_name": "n""#);
+        let (_folder, catalog, name) = package(&[("m_config.json", &other), ("m.hdf5", "one")]);
+        let remarks = catalog.open(&name).unwrap().config.remarks;
+        assert_eq!(remarks, ["`model_name` is `n`, but the folder's name counts, `m`"]);
+    }
+
+    #[test]
     fn the_version_follows_the_bytes_of_model_and_config() {
         let (folder, catalog, name) = package(&[("m_config.json", CONFIG), ("m.hdf5", "one")]);
         let first = catalog.open(&name).unwrap().version;
@@ -346,11 +402,24 @@ mod tests {
     fn a_list_tells_what_is_wrong_with_each_folder() {
         let (folder, catalog, _) = package(&[("m_config.json", "{"), ("m.hdf5", "one")]);
         fs::create_dir(folder.path().join("empty")).unwrap();
+        fs::create_dir(folder.path().join("my model")).unwrap();
+        fs::create_dir(folder.path().join(".git")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("gone")).unwrap();
         fs::write(folder.path().join("a_file"), "").unwrap();
         let list = catalog.list().unwrap();
-        let names: Vec<_> = list.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["empty", "m"]);
-        assert!(matches!(list[0].1, Err(PackageError::Missing(_))));
-        assert!(matches!(list[1].1, Err(PackageError::Invalid { .. })));
+        let told: Vec<_> = list
+            .iter()
+            .map(|listed| (listed.name.as_str(), listed.opened.as_ref().unwrap_err().to_string()))
+            .collect();
+        let begins = [
+            ("empty", "model `empty` not found"),
+            ("gone", "`gone` is a link to nothing"),
+            ("m", "package `m` cannot be served"),
+            ("my model", "model name \"my model\" is not valid"),
+        ];
+        assert_eq!(told.len(), begins.len(), "{told:?}");
+        for ((name, problem), (expected, begin)) in told.iter().zip(begins) {
+            assert!(*name == expected && problem.starts_with(begin), "{name}: {problem}");
+        }
     }
 }

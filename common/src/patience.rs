@@ -1,11 +1,93 @@
-//! Calls to a server that may be away for a moment: try again while time remains.
+//! Patience with a server that is away for a moment: how long to wait between two attempts, when to stop trying, and
+//! what to log meanwhile.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
 
-/// Between two attempts: short beside a server's restart, long beside a refused connection.
-const PAUSE: Duration = Duration::from_millis(100);
+pub use outage::{Outage, Over};
+
+mod outage;
+
+/// First pause between two attempts of one call: short beside a server's restart, long beside a refused
+/// connection.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest pause between two attempts of one call.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pauses between attempts: each twice as long as the one before, up to a longest one, and each shortened
+/// at random by up to a half, so that many who failed together do not come back together.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+    full: Duration,
+    random: u64,
+}
+
+impl Backoff {
+    /// Pauses from `first` to `longest`, in an order of their own for each back-off.
+    #[must_use]
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self::seeded(first, longest, new_seed())
+    }
+
+    /// Pauses that are the same for the same seed.
+    #[must_use]
+    pub fn seeded(first: Duration, longest: Duration, seed: u64) -> Self {
+        Self { first, longest, full: first.min(longest), random: seed }
+    }
+
+    /// How long to wait before the next attempt.
+    #[must_use]
+    pub fn next_pause(&mut self) -> Duration {
+        let full = self.full;
+        self.full = full.saturating_mul(2).min(self.longest);
+        full.mul_f64(0.5 + self.fraction() / 2.0)
+    }
+
+    /// Waits before the next attempt.
+    pub async fn pause(&mut self) {
+        sleep(self.next_pause()).await;
+    }
+
+    /// Begins with the first pause again, after an attempt that succeeded.
+    pub fn reset(&mut self) {
+        self.full = self.first.min(self.longest);
+    }
+
+    /// A number from 0 to 1, by SplitMix64 (Steele, Lea and Flood 2014).
+    fn fraction(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        f64::from((mixed >> 32) as u32) / f64::from(u32::MAX)
+    }
+}
+
+fn new_seed() -> u64 {
+    #[cfg(feature = "testing")]
+    if let Some(seed) = SEEDS.get() {
+        SEEDS.set(Some(seed.wrapping_add(1)));
+        return seed;
+    }
+    Uuid::new_v4().as_u64_pair().0
+}
+
+#[cfg(feature = "testing")]
+thread_local! {
+    static SEEDS: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// Makes the back-offs that this thread makes from now on the same for the same seed: for simulations.
+#[cfg(feature = "testing")]
+pub fn seed_all(seed: u64) {
+    SEEDS.set(Some(seed));
+}
 
 /// Makes attempts until one succeeds, fails for good, or `limit` is over. The error is that of the last
 /// attempt, or `None` when none has ended in time.
@@ -18,6 +100,7 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let until = Instant::now() + limit;
+    let mut backoff = None;
     let mut last = None;
     loop {
         match timeout_at(until, attempt()).await {
@@ -26,10 +109,12 @@ where
             Ok(Err(error)) => return Err(Some(error)),
             Err(_) => return Err(last),
         }
-        if Instant::now() + PAUSE >= until {
+        let backoff = backoff.get_or_insert_with(|| Backoff::new(FIRST_PAUSE, LONGEST_PAUSE));
+        let pause = backoff.next_pause();
+        if Instant::now() + pause >= until {
             return Err(last);
         }
-        sleep(PAUSE).await;
+        sleep(pause).await;
     }
 }
 
@@ -38,6 +123,30 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_again() {
+        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(1));
+        let mut backoff = Backoff::seeded(first, longest, 7);
+        for full in [100, 200, 400, 800, 1000, 1000] {
+            let pause = backoff.next_pause().as_millis();
+            assert!((full / 2..=full).contains(&pause), "{pause} ms where {full} is the longest");
+        }
+        backoff.reset();
+        assert!(backoff.next_pause() <= first);
+    }
+
+    #[test]
+    fn pauses_differ_from_one_to_the_next_and_repeat_with_their_seed() {
+        let pauses = |seed| {
+            let mut backoff = Backoff::seeded(Duration::from_secs(1), Duration::from_secs(1), seed);
+            std::array::from_fn::<_, 50, _>(|_| backoff.next_pause())
+        };
+        let distinct: std::collections::HashSet<_> = pauses(1).into_iter().collect();
+        assert!(distinct.len() > 45, "{} of 50 pauses are distinct", distinct.len());
+        assert_eq!(pauses(1), pauses(1));
+        assert_ne!(pauses(1), pauses(2));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_passing_fault_is_tried_again_and_a_lasting_one_is_not() {
@@ -57,12 +166,17 @@ mod tests {
     async fn time_is_bounded_whether_attempts_fail_or_hang() {
         let begin = Instant::now();
         let limit = Duration::from_secs(2);
-        let failed: Result<(), _> = persist(limit, || async { Err("away") }, |_| true).await;
-        assert_eq!(failed, Err(Some("away")));
+        let count = Cell::new(0);
+        let failing = || async {
+            count.set(count.get() + 1);
+            Err::<(), _>("away")
+        };
+        assert_eq!(persist(limit, failing, |_| true).await, Err(Some("away")));
         assert!(begin.elapsed() <= limit);
+        assert!((4..=8).contains(&count.get()), "{} attempts", count.get());
 
         let begin = Instant::now();
         let hung = persist(limit, std::future::pending::<Result<(), &str>>, |_| true).await;
-        assert_eq!((hung, begin.elapsed() <= limit + PAUSE), (Err(None), true));
+        assert_eq!((hung, begin.elapsed() <= limit + FIRST_PAUSE), (Err(None), true));
     }
 }

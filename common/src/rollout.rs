@@ -26,7 +26,9 @@ mod watch;
 
 use uuid::Uuid;
 
-use crate::fleet::{FleetState, Phase, PreparationState, Rollout, RolloutFailure, WorkerReport, WorkerState};
+use crate::fleet::{
+    FleetState, ModelRole, Phase, PreparationState, Rollout, RolloutFailure, WorkerReport, WorkerState,
+};
 use crate::ids::{Generation, ModelName, ModelVersion, WorkerId};
 use crate::messages::{PinnedModel, Timestamp};
 
@@ -136,6 +138,8 @@ pub fn step(state: &FleetState, workers: &[WorkerReport], now: Timestamp, who: A
         (Phase::Preparing, false) => prepare(rollout, workers, now),
         (Phase::Converging, _) => converge(rollout, workers, now),
         (Phase::Done | Phase::RolledBack { .. }, _) => return Decision::Over,
+        // Whoever knows this phase ends it.
+        (Phase::Unknown, _) => return Decision::Wait,
     };
     apply(state, change, now)
 }
@@ -186,7 +190,7 @@ fn prepare(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> Chang
 }
 
 fn converge(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> Change {
-    let follows = |worker: &&WorkerReport| worker.generation >= Some(rollout.generation);
+    let follows = |worker: &&WorkerReport| follows(worker, rollout);
     let everyone = workers.iter().filter(|worker| worker.state == WorkerState::Ready).all(|w| follows(&w));
     let committed_at = rollout.committed_at.unwrap_or(rollout.started_at);
     if everyone || now >= committed_at.after(rollout.timing.converge_limit) {
@@ -205,7 +209,17 @@ fn counted(workers: &[WorkerReport]) -> Vec<&WorkerReport> {
 
 fn preparation<'a>(worker: &'a WorkerReport, rollout: &Rollout) -> Option<&'a PreparationState> {
     let preparation = worker.preparation.as_ref()?;
-    (preparation.generation == rollout.generation).then_some(&preparation.state)
+    preparation.is_for(rollout).then_some(&preparation.state)
+}
+
+/// Whether a worker answers from the rollout's target. Its generation alone does not tell: a store that came back
+/// with an older state gives the same one again.
+fn follows(worker: &WorkerReport, rollout: &Rollout) -> bool {
+    let target = &rollout.target;
+    let answers_from_it = worker.loaded.iter().any(|model| {
+        model.role == ModelRole::Active && model.name == target.name && model.version == target.version
+    });
+    worker.generation >= Some(rollout.generation) && answers_from_it
 }
 
 fn unservable(worker: &WorkerReport, state: Option<&PreparationState>) -> Option<RolloutFailure> {
@@ -213,7 +227,10 @@ fn unservable(worker: &WorkerReport, state: Option<&PreparationState>) -> Option
         PreparationState::Unservable { problems } => {
             Some(RolloutFailure::Unservable { worker: worker.id.clone(), problems: problems.clone() })
         }
-        PreparationState::Loading | PreparationState::Prepared | PreparationState::Failed { .. } => None,
+        PreparationState::Loading
+        | PreparationState::Prepared
+        | PreparationState::Failed { .. }
+        | PreparationState::Unknown => None,
     }
 }
 
@@ -222,7 +239,10 @@ fn failed(worker: &WorkerReport, state: Option<&PreparationState>) -> Option<Rol
         PreparationState::Failed { reason } => {
             Some(RolloutFailure::WorkerFailed { worker: worker.id.clone(), reason: reason.clone() })
         }
-        PreparationState::Loading | PreparationState::Prepared | PreparationState::Unservable { .. } => None,
+        PreparationState::Loading
+        | PreparationState::Prepared
+        | PreparationState::Unservable { .. }
+        | PreparationState::Unknown => None,
     }
 }
 

@@ -31,6 +31,15 @@ const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 /// Renders all metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// What a process does, as far as its metrics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It answers requests.
+    Api,
+    /// It classifies images.
+    Worker,
+}
+
 /// Why logs or metrics were not set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -58,10 +67,8 @@ pub enum TelemetryError {
 /// # Errors
 /// The filter is not valid, or logs were set up before.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.log_filter).map_err(|error| TelemetryError::Filter {
-        filter: config.log_filter.clone(),
-        reason: error.to_string(),
-    })?;
+    let filter = filter(&config.log_filter)
+        .map_err(|reason| TelemetryError::Filter { filter: config.log_filter.clone(), reason })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -74,14 +81,35 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     .map_err(|error| TelemetryError::Logs(error.to_string()))
 }
 
-/// Starts recording metrics in this process; the closure renders them. Once a process.
+/// Looks at a filter of the logs.
+///
+/// # Errors
+/// Why it cannot be understood.
+pub fn check_filter(levels: &str) -> Result<(), String> {
+    filter(levels).map(|_| ())
+}
+
+/// What is logged. RabbitMQ's client tells of each failure also in its own words, several lines for each
+/// attempt to connect: it is silent unless the filter names it, since this program says the same once.
+fn filter(levels: &str) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::try_new(levels).map_err(|error| error.to_string())?;
+    if levels.contains("lapin") {
+        return Ok(filter);
+    }
+    let silent = "lapin=off".parse().map_err(|error| format!("{error}"))?;
+    Ok(filter.add_directive(silent))
+}
+
+/// Starts recording metrics in this process; the closure renders them. Once a process. `roles` are what the process
+/// is: their counters are there at 0 from the start.
 ///
 /// # Errors
 /// A recorder was installed before, or there is no thread to be had.
-pub fn install_metrics() -> Result<RenderMetrics, TelemetryError> {
+pub fn install_metrics(roles: &[Role]) -> Result<RenderMetrics, TelemetryError> {
     let handle = recorder()?.install_recorder()?;
-    names::describe_all();
-    api_names::describe_all();
+    let process = metrics_process::Collector::default();
+    process.describe();
+    describe(roles);
     // Where nobody ever asks for the metrics, memory would grow with every request.
     let upkeep = handle.clone();
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
@@ -90,7 +118,23 @@ pub fn install_metrics() -> Result<RenderMetrics, TelemetryError> {
             upkeep.run_upkeep();
         }
     })?;
-    Ok(Arc::new(move || handle.render()))
+    Ok(Arc::new(move || {
+        process.collect();
+        handle.render()
+    }))
+}
+
+/// Tells the recorder what each metric means, and begins the counters of these roles.
+fn describe(roles: &[Role]) {
+    names::describe_all();
+    api_names::describe_all();
+    for role in roles {
+        match role {
+            Role::Api => api_names::begin(),
+            Role::Worker => names::begin(),
+        }
+    }
+    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
 fn recorder() -> Result<PrometheusBuilder, BuildError> {
@@ -127,6 +171,65 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");
         }
+    }
+
+    /// An alert on a rate needs the value before the first event.
+    #[test]
+    fn every_counter_of_a_role_is_there_from_the_start() {
+        let render = |roles: &[Role]| {
+            let recorder = recorder().unwrap().build_recorder();
+            let handle = recorder.handle();
+            metrics::with_local_recorder(&recorder, || describe(roles));
+            handle.render()
+        };
+        let counters = |source: &str| -> Vec<String> {
+            let values = source.lines().filter_map(|line| line.split("= \"").nth(1));
+            let names = values.map(|value| value.trim_end_matches("\";").to_owned());
+            names.filter(|name| name.starts_with("classifier_") && name.ends_with("_total")).collect()
+        };
+        let (worker, api) = (include_str!("telemetry/names.rs"), include_str!("telemetry/api_names.rs"));
+        for (role, source) in [(Role::Worker, worker), (Role::Api, api)] {
+            let text = render(&[role]);
+            let names = counters(source);
+            assert!(names.len() > 4, "{names:?}");
+            for name in names.iter().filter(|name| !WITH_OPEN_LABELS.contains(&name.as_str())) {
+                let begun = text.lines().any(|line| line.starts_with(name.as_str()) && line.ends_with(" 0"));
+                assert!(begun, "{name} is not there at 0:\n{text}");
+            }
+            assert!(text.contains("classifier_build_info{version=\""), "{text}");
+        }
+        assert!(!render(&[Role::Api]).contains("classifier_redeliveries_total 0"));
+    }
+
+    /// Counters whose labels are known only when something happens: requests by their answer's status, what was done
+    /// by its model.
+    const WITH_OPEN_LABELS: [&str; 6] = [
+        names::ENGINE_FAILURES_TOTAL,
+        names::PARTS_TOTAL,
+        names::IMAGES_TOTAL,
+        api_names::HTTP_REQUESTS,
+        api_names::IMAGES_ACCEPTED,
+        api_names::JOBS_ACCEPTED,
+    ];
+
+    #[test]
+    fn the_client_of_rabbitmq_is_silent_unless_it_is_named() {
+        assert!(filter("info,common=debug").unwrap().to_string().contains("lapin=off"));
+        assert!(!filter("info,lapin=debug").unwrap().to_string().contains("lapin=off"));
+        assert!(filter("info,=").is_err());
+    }
+
+    #[test]
+    fn every_metric_is_in_the_documentation() {
+        let documented = include_str!("../../docs/metrics.md");
+        let sources = [include_str!("telemetry/names.rs"), include_str!("telemetry/api_names.rs")];
+        let names = sources
+            .iter()
+            .flat_map(|source| source.lines())
+            .filter_map(|line| line.split("= \"classifier_").nth(1).map(|rest| rest.trim_end_matches("\";")));
+        let missing: Vec<&str> =
+            names.filter(|name| !documented.contains(&format!("`classifier_{name}`"))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

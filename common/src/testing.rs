@@ -9,15 +9,19 @@
 //! Everything here panics where something fails: a test without its server has failed.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 pub use crate::broker::rabbitmq::read_message;
 pub use process::{Lair, Process, free_port};
-pub use rabbitmq::RabbitMqServer;
-pub use redis::{Durability, RedisServer};
+pub use proxy::{Proxy, Traffic};
+pub use rabbitmq::{RabbitMqCluster, RabbitMqControl, RabbitMqServer};
+pub use redis::{Durability, RedisServer, SavedRedis};
 
+pub mod clock;
 mod process;
+mod proxy;
 mod rabbitmq;
 mod redis;
 pub mod samples;
@@ -58,4 +62,13 @@ macro_rules! behaviours {
             }
         )*
     };
+}
+
+/// Processor time that a reader of foreign bytes may take for so many: two seconds, or as much for each megabyte, and
+/// five in all.
+#[must_use]
+pub fn time_to_read(bytes: usize) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "a limit")]
+    let seconds = 2.0 * bytes as f64 / 1e6;
+    Duration::from_secs_f64(seconds.clamp(2.0, 5.0))
 }

@@ -8,7 +8,9 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 /// Of so many changes one is made to the archive itself.
 const FROM_OUTSIDE: u32 = 4;
 
-fuzz_target!(|bytes: &[u8]| fuzzing::read_model(bytes, ModelFormat::KerasArchive));
+fuzz_target!(|bytes: &[u8]| fuzzing::within_its_time(bytes.len(), || {
+    fuzzing::read_model(bytes, ModelFormat::KerasArchive);
+}));
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     let changed = (!seed.is_multiple_of(FROM_OUTSIDE))

@@ -4,4 +4,6 @@
 use common::package::ModelFormat;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| fuzzing::read_model(bytes, ModelFormat::Hdf5));
+fuzz_target!(|bytes: &[u8]| fuzzing::within_its_time(bytes.len(), || {
+    fuzzing::read_model(bytes, ModelFormat::Hdf5);
+}));

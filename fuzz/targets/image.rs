@@ -17,6 +17,8 @@ static WAYS: LazyLock<Vec<Preprocessing>> = LazyLock::new(|| {
         r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "pillow_bicubic"}"#,
         r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 1], "resampling": "opencv_linear"}"#,
         r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "tensorflow_bilinear"}"#,
+        r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 1], "resampling": "tensorflow_bilinear"}"#,
+        r#"stretch", "image_preproc_config": {"input_shape": [24, 31, 1], "resampling": "pillow_bilinear"}"#,
         r#"stretch", "image_preproc_config": {"input_shape": [2, 3, 3], "resampling": "pillow_bilinear",
             "reducing_gap": 1}"#,
         r#"center_crop", "image_preproc_config": {"input_shape": [4, 4, 1], "resampling": "opencv_area",
@@ -40,10 +42,10 @@ fn of_config(way: &str) -> Preprocessing {
     config.unwrap_or_else(|problems| panic!("{way}: {problems:?}")).preprocessing
 }
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| fuzzing::within_its_time(bytes.len(), || {
     let limits = DecodeLimits { max_bytes: 1 << 20, max_pixels: 1 << 18, max_side: 2_048 };
     let way = &WAYS[bytes.iter().fold(0, |sum: usize, &byte| sum.wrapping_add(byte.into())) % WAYS.len()];
-    match decode(bytes, &limits, way) {
+    match decode(bytes, &limits, way, &|| true) {
         Ok(image) => {
             assert_eq!(image.pixels.len(), image.height * image.width * 3);
             if let Ok(values) = preprocess(image, way) {
@@ -52,4 +54,4 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Err(error) => assert!(!error.detail.is_empty(), "an error without words"),
     }
-});
+}));

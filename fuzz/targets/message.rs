@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| fuzzing::within_its_time(bytes.len(), || {
     if let Err(reason) = common::testing::read_message(bytes) {
         assert!(!reason.is_empty(), "an error without words");
     }
-});
+}));

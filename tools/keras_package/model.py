@@ -16,7 +16,7 @@ def keras_of_file(path):
     Raises PackageFault where it is no model file, or that Keras isn't installed.
     """
     try:
-        if path.suffix == ".keras":
+        if ending_by_bytes(path) == "keras":
             with zipfile.ZipFile(path) as archive:
                 version = json.loads(archive.read("metadata.json"))["keras_version"]
         else:
@@ -27,6 +27,20 @@ def keras_of_file(path):
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise PackageFault(f"`{path}` is no model that Keras saved: {error}") from error
     return keras_of_version(version if isinstance(version, str) else version.decode())
+
+
+def ending_by_bytes(path):
+    """The ending that fits what is in a file: Keras 2.11 and older wrote HDF5 under any name."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    named = path.suffix.removeprefix(".")
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return named if named in ("h5", "hdf5") else "h5"
+    if head.startswith(b"PK\x03\x04"):
+        return "keras"
+    if head.startswith(b"version "):
+        raise PackageFault(f"`{path}` is a pointer of Git LFS and not the model itself: run `git lfs pull` first")
+    return named
 
 
 def keras_of_version(version):
@@ -62,17 +76,45 @@ def load(keras, path):
 
 
 def input_shape(model, size=None):
-    """Height, width and channels; `size` gives the first two where the model takes any."""
+    """Height, width and channels of the images; `size` gives the first two where the model doesn't tell them."""
     shape = getattr(model, "input_shape", None)
-    expected = "expected (height, width, channels) with 1 or 3 channels"
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
-        raise PackageFault(f"the model takes {shape}, {expected}")
-    given = tuple(size) if size else shape[1:3]
+    if not isinstance(shape, tuple):
+        raise PackageFault(f"the model takes {shape}, expected one image")
+    if len(shape) == 2:
+        return flat_shape(shape, size)
+    own = shape[1:] if len(shape) == 4 else (*shape[1:], 1)
+    if channels_first(shape):
+        own = (*own[1:], own[0])
+    if len(own) != 3 or own[2] not in (1, 3):
+        raise PackageFault(f"the model takes {shape}, expected (height, width, channels) with 1 or 3 channels")
+    given = tuple(size) if size else own[:2]
     if None in given:
         raise PackageFault(f"the model takes images of any size, {shape}: expected `size`, height and width")
-    if any(own not in (None, side) for own, side in zip(shape[1:3], given)):
+    if any(side not in (None, wanted) for side, wanted in zip(own[:2], given)):
         raise PackageFault(f"`size` is {given}, but the model takes {shape}")
-    return (*given, shape[3])
+    return (*given, own[2])
+
+
+def flat_shape(shape, size):
+    """Of a model that takes all values in a row."""
+    if not size or not shape[1] or shape[1] not in (size[0] * size[1], 3 * size[0] * size[1]):
+        raise PackageFault(f"the model takes {shape}, values in a row: expected `size`, the height and width of an image "
+                           "of as many")
+    return (*size, shape[1] // (size[0] * size[1]))
+
+
+def channels_first(shape):
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
+
+
+def as_taken(model, images):
+    """A batch of images, the channels last, as the model takes it."""
+    shape = model.input_shape
+    if channels_first(shape):
+        return images.transpose(0, 3, 1, 2)
+    if len(shape) == 2:
+        return images.reshape(len(images), -1)
+    return images[..., 0] if len(shape) == 3 else images
 
 
 def outputs(model):

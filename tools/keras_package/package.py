@@ -6,9 +6,8 @@ import re
 import shutil
 import tempfile
 import time
+import warnings
 from pathlib import Path
-
-import numpy as np
 
 from . import model as models
 from .faults import PackageFault, one_of
@@ -58,7 +57,11 @@ def write_package(
         raise PackageFault(f"`tolerance` is {tolerance}, expected a share from 0 to 1")
     target = Path(models_dir) / name
     refuse_to_overwrite(target, name, overwrite)
+    import numpy as np
+
     files = example_names([Path(image) for image in images])
+    labels = list(map(str, labels))
+    look_at_labels(labels, list(files.values()))
     target.parent.mkdir(parents=True, exist_ok=True)
     # Made under a name that no package can have, then renamed: nobody sees half a package.
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=target.parent) as made:
@@ -70,14 +73,14 @@ def write_package(
         config = {
             "model_name": name,
             **how.config(shape),
-            **output_config(loaded, list(map(str, labels)), activation),
+            **output_config(loaded, labels, activation),
             "creation_time": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
             **({"comments": comments} if comments else {}),
         }
         write_json(folder / f"{name}_config.json", config)
         if predict is None:
             inputs = how.inputs(list(files.values()), shape, keras)
-            scores = np.asarray(loaded.predict(inputs, verbose=0), np.float32)
+            scores = np.asarray(loaded.predict(models.as_taken(loaded, inputs), verbose=0), np.float32)
         else:
             scores = [np.asarray(predict(str(image)), np.float32) for image in files.values()]
         paths = [Path(shutil.copyfile(image, folder / "examples" / as_named)) for as_named, image in files.items()]
@@ -100,6 +103,23 @@ def refuse_to_overwrite(target, name, overwrite):
         raise PackageFault(f"`{target}` exists already, expected another name, or to be told to overwrite it")
     if not (target / f"{name}_config.json").is_file():
         raise PackageFault(f"`{target}` is to be overwritten, but is no package: it has no `{name}_config.json`")
+
+
+def look_at_labels(labels, images):
+    """Raises PackageFault for labels that cannot be told apart; warns of those that are folders in another order."""
+    for label in labels:
+        if not label.strip():
+            raise PackageFault(f"a label is blank, expected a name for each output: {labels}")
+        if labels.count(label) > 1:
+            raise PackageFault(f"the label `{label}` stands for several outputs, expected a name for each")
+    # Keras numbers folders in the order of their names, as text: 1, 10, 2.
+    is_of_folders = {image.resolve().parent.name for image in images} <= set(labels)
+    if is_of_folders and len(images) > 1 and labels != sorted(labels):
+        warnings.warn(
+            f"the labels are {', '.join(labels)}, but Keras numbers folders of these names in the order "
+            f"{', '.join(sorted(labels))}: right only if the training said otherwise (`class_names`)",
+            stacklevel=3,
+        )
 
 
 def example_names(images):
@@ -132,7 +152,8 @@ def place_model(model, folder, name, format):
     if not path.is_file():
         raise PackageFault(f"there is no model file `{path}`")
     one_of(f"the ending of `{path}`", path.suffix.removeprefix("."), models.ENDINGS)
-    file = folder / f"{name}{path.suffix}"
+    # Keras and the service go by the name and by the content.
+    file = folder / f"{name}.{models.ending_by_bytes(path)}"
     shutil.copyfile(path, file)
     return file, models.keras_of_file(path)
 
@@ -160,6 +181,8 @@ def output_config(model, labels, activation):
 
 
 def example(path, scores, outputs, tolerance):
+    import numpy as np
+
     numbers = [float(score) for score in np.ravel(scores)]
     if len(numbers) != outputs:
         raise PackageFault(f"`predict` gives {len(numbers)} scores for `{path.name}`, expected {outputs}")

@@ -14,8 +14,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .faults import PackageFault, one_of
 
 MODES = ["tf", "caffe", "torch"]
@@ -56,7 +54,8 @@ class Reading:
                 raise PackageFault("`preprocess_input` is beside `rescale`, `mean` or `std`, expected one way to scale")
             if self.is_bgr:
                 raise PackageFault("`preprocess_input` takes red, green, blue: expected `channel_order` rgb")
-        if self.rescale == 0 or np.any(np.equal(self.std, 0)):
+        stds = self.std if hasattr(self.std, "__iter__") else [self.std]
+        if self.rescale == 0 or any(std == 0 for std in stds):
             raise PackageFault("`rescale` or `std` is 0, expected other numbers")
 
     def inputs(self, paths, shape, keras):
@@ -64,6 +63,8 @@ class Reading:
 
         Raises PackageFault which names the image that cannot be read.
         """
+        import numpy as np
+
         levels = np.stack([np.asarray(image, np.float32).reshape(shape) for image in self.levels(paths, shape, keras)])
         if self.preprocess_input:
             return keras.applications.imagenet_utils.preprocess_input(levels, mode=self.preprocess_input)
@@ -133,11 +134,15 @@ class ImageDatasetFromDirectory(Reading):
                     images = keras.utils.image_dataset_from_directory(
                         folder, labels=None, label_mode=None, color_mode="grayscale" if shape[2] == 1 else "rgb",
                         batch_size=1, image_size=shape[:2], shuffle=False, interpolation=self.interpolation, **fits)
+                read = dict(zip(images.file_paths, images))
             except TypeError as error:
                 # Keras 2 has no `pad_to_aspect_ratio`.
                 function = f"`image_dataset_from_directory` of Keras {keras.__version__}"
                 raise PackageFault(f"{function} refuses its settings: {error}") from error
-            read = dict(zip(images.file_paths, images))
+            except ValueError as error:
+                if "No images found" not in str(error):
+                    raise
+                read = {}
         for path, copy in zip(paths, copies):
             if copy not in read:
                 raise PackageFault(
@@ -207,7 +212,7 @@ class LoadImg(Reading):
         color_mode = "grayscale" if shape[2] == 1 else "rgb"
 
         def read(path):
-            pillow_opened(path)
+            pillow_opened(path, shape[2])
             image = keras.utils.load_img(
                 path, color_mode=color_mode, target_size=shape[:2], interpolation=self.interpolation
             )
@@ -251,7 +256,7 @@ class Torchvision(Reading):
             )
 
         def read(path):
-            image = pillow_opened(path).convert("L" if channels == 1 else "RGB")
+            image = pillow_opened(path, channels).convert("L" if channels == 1 else "RGB")
             if not self.resize_shorter_side:
                 return image.resize((width, height), method)
             shorter = min(image.size)
@@ -262,15 +267,18 @@ class Torchvision(Reading):
         return [read(path) for path in paths]
 
 
-def pillow_opened(path):
+def pillow_opened(path, channels):
     from PIL import Image
 
     try:
         image = Image.open(path)
         image.load()
-        return image
     except OSError as error:
         raise unreadable(path, "Pillow", error) from error
+    if channels == 1 and image.mode.startswith(("I", "F")):
+        # Which `load_img` leaves at 0 to 65535, and `convert("L")` cuts off.
+        raise unreadable(path, "Pillow", f"as grey of 8 bits, it is of mode {image.mode}")
+    return image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +338,7 @@ class Pad(Reading):
 def padded(image, height, width):
     """An image of OpenCV's in the centre of a black canvas, scaled down first where it is larger."""
     import cv2
+    import numpy as np
 
     rows, columns = image.shape[:2]
     if rows > height or columns > width:

@@ -11,6 +11,7 @@ have is asserted. The images are photographs of odd sizes in several formats, gr
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import package_model
 from keras_package import reading, write_package
+from keras_package.model import as_taken
 from keras_package.reading import RECIPES
 
 LABELS = ["quay", "roof", "leaf", "petal", "sky"]
@@ -53,6 +55,10 @@ CASES = {
     "transforms": (3, "keras", "torchvision",
                    {"resize_shorter_side": 64, "rescale": 1 / 255, "mean": [0.485, 0.456, 0.406],
                     "std": [0.229, 0.224, 0.225]}, {"any_size": True}),
+    # What the models take is no image with its channels last.
+    "without_channels": (2, "h5", "load_img", {"rescale": 1 / 255}, {"channels": 1, "takes": "rows"}),
+    "in_a_row": (3, "keras", "load_img", {"rescale": 1 / 255}, {"channels": 1, "takes": "values"}),
+    "channels_first": (3, "h5", "load_img", {"rescale": 1 / 255}, {"takes": "channels"}),
 }
 
 
@@ -65,7 +71,7 @@ def main():
         how = reading(recipe, **settings)
         model = lively(dialect, how, crops, **special)
         options = {"activation": "softmax"} if special.get("ending") == "logits" else {}
-        if special.get("any_size"):
+        if special.get("any_size") or special.get("takes") == "values":
             options["size"] = SIZE
         labels = LABELS[:2] if special.get("ending") == "binary" else LABELS
         # TensorFlow reads no grey from BMP.
@@ -111,20 +117,26 @@ def calibrating_crops(folder):
     return sorted(folder.iterdir())
 
 
-def lively(dialect, how, crops, channels=3, rescaling=False, any_size=False, ending="softmax"):
+def lively(dialect, how, crops, channels=3, rescaling=False, any_size=False, ending="softmax", takes="image", units=None):
     """A model whose scores differ from image to image, when they are read like this."""
     keras = make_models.import_keras(dialect)
     keras.utils.set_random_seed(7)
     layers = keras.layers
-    units = 1 if ending == "binary" else len(LABELS)
-    image = layers.Input((*((None, None) if any_size else SIZE), channels))
-    values = layers.Rescaling(1 / 255)(image) if rescaling else image
+    units = 1 if ending == "binary" else units or len(LABELS)
+    shapes = {"image": (*((None, None) if any_size else SIZE), channels), "rows": SIZE, "values": (SIZE[0] * SIZE[1],),
+              "channels": (channels, *SIZE)}
+    image = values = layers.Input(shapes[takes])
+    if takes in ("rows", "values"):
+        values = layers.Reshape((*SIZE, 1))(image)
+    if takes == "channels":
+        values = layers.Permute((2, 3, 1))(image)
+    values = layers.Rescaling(1 / 255)(values) if rescaling else values
     values = layers.Conv2D(8, 5, strides=2, activation="relu")(values)
     values = layers.Conv2D(12, 3, strides=2, activation="tanh")(values)
     values = layers.GlobalAveragePooling2D()(values) if any_size else layers.Flatten()(values)
     function = {"binary": "sigmoid", "softmax": "softmax", "logits": None}[ending]
     model = keras.Model(image, layers.Dense(units, activation=function)(values))
-    make_models.make_lively(keras, model, how.inputs(crops, (*SIZE, channels), keras))
+    make_models.make_lively(keras, model, as_taken(model, how.inputs(crops, (*SIZE, channels), keras)))
     # Where every score is 0 or 1, other pixels change none.
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel * 0.4, bias])
@@ -143,7 +155,7 @@ def check_that_scores_tell_images_apart(name, examples):
 
 def by_command(folder):
     """From the command line: a saved model, a file of labels, a folder of images; the second time over the first."""
-    words = words_for(folder, "by_command", read="load_img")
+    words = [*words_for(folder, "by_command", read="load_img"), "--rescale", "1/255.0"]
     package_model.main([*words, "--comments", "to be replaced"])
     package_model.main([*words, "--overwrite"])
 
@@ -181,7 +193,10 @@ def own_functions(folder, files):
 def refusals(folder):
     (folder / "broken.png").write_text("no image")
     (folder / "text.h5").write_text("no model")
+    shutil.copy(folder / "photographs" / "flower.jpg", folder / "flower.jpg_large")
     (folder / "two.txt").write_text("one\ntwo\n")
+    (folder / "doubled.txt").write_text("\n".join([*LABELS[:-1], LABELS[0]]))
+    (folder / "blank.txt").write_text("\n".join([LABELS[0], "", *LABELS[2:]]))
     asked = {
         "exists": words_for(folder, "flow"),
         "recipe": words_for(folder, "new", read="imread"),
@@ -189,11 +204,15 @@ def refusals(folder):
         "interpolation": [*words_for(folder, "new"), "--interpolation", "hamming"],
         "keras": [*words_for(folder, "new", read="image_dataset_from_directory"), "--pad-to-aspect-ratio"],
         "labels": words_for(folder, "new", labels="two.txt"),
+        "doubled": words_for(folder, "new", labels="doubled.txt"),
+        "blank": words_for(folder, "new", labels="blank.txt"),
+        "values in a row": words_for(folder, "new", model="in_a_row/in_a_row.keras"),
         "logits": words_for(folder, "new", model="opencv/opencv.keras"),
         "twice": [*words_for(folder, "new"), "--activation", "softmax"],
         "size": words_for(folder, "new", model="transforms/transforms.keras"),
         "model": words_for(folder, "new", model="../text.h5"),
         "name": words_for(folder, ".new"),
+        "ending": words_for(folder, "new", read="image_dataset_from_directory", images="flower.jpg_large"),
         "count": [*words_for(folder, "new"), "--images", *[f"{folder}/photographs/china.png"] * 65],
         **{f"broken {recipe}": words_for(folder, "new", read=recipe, images="broken.png") for recipe in RECIPES},
     }

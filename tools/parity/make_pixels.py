@@ -50,6 +50,7 @@ def images():
     pictures = {
         "china.png": photographs[0].crop((40, 60, 340, 260)),
         "flower.png": photographs[1].crop((100, 20, 271, 277)),
+        "tall.png": photographs[1].crop((200, 10, 260, 410)),
         "noise.png": Image.fromarray(random.integers(0, 256, (61, 47, 3), dtype=np.uint8)),
         "rings.png": Image.fromarray(np.stack([rings, 255 - rings, np.roll(rings, 9, 1)], -1).astype(np.uint8)),
         "lines.png": Image.fromarray(np.stack([x % 7 == 0, y % 2 == 0, (x + y) % 5 == 0], -1).astype(np.uint8) * 255),
@@ -74,15 +75,6 @@ def read(name):
     return np.asarray(Image.open(FOLDER / name).convert("RGB"))
 
 
-def tensorflow_decoded(file):
-    """JPEG with the transform that all others use too. What TensorFlow does by default has a row of its own."""
-    import tensorflow as tf
-
-    if file.suffix == ".jpg":
-        return tf.io.decode_jpeg(file.read_bytes(), channels=3, dct_method="INTEGER_ACCURATE")
-    return tf.io.decode_image(file.read_bytes(), channels=3, expand_animations=False)
-
-
 def resizes(name):
     """Decoded and resized by the same framework."""
     import cv2
@@ -90,7 +82,7 @@ def resizes(name):
     from PIL import Image
 
     file = FOLDER / name
-    of_tensorflow = tensorflow_decoded(file)
+    of_tensorflow = tf.io.decode_image(file.read_bytes(), channels=3, expand_animations=False)
     of_pillow = Image.open(file).convert("RGB")
     of_opencv = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
     for height, width in [(32, 48), (97, 64), (224, 224)]:
@@ -107,8 +99,9 @@ def resizes(name):
 
 
 def case(name, resampling, size, expected, kind="stretch", **settings):
-    nearest = resampling.endswith("nearest")
-    lossy = name.endswith(".jpg")
+    is_exact = resampling.endswith("nearest") or resampling.startswith("pillow")
+    # As TensorFlow decodes JPEG it is decoded to the bit.
+    lossy = name.endswith(".jpg") and not resampling.startswith("tensorflow")
     return {
         "what": f"{kind} {resampling} {size[0]}x{size[1]} {name}",
         # Where in the table.
@@ -121,7 +114,7 @@ def case(name, resampling, size, expected, kind="stretch", **settings):
             "output_config": {"output_classes": ["a", "b"]},
         },
         # Levels, before normalization: decoders of JPEG round differently.
-        "worst": None if lossy else (0.0 if nearest else 1.0),
+        "worst": None if lossy else (0.0 if is_exact else 1.0),
         "mean": 0.5 if lossy else None,
         # How much of the model's input one level is.
         "level": 1.0 / settings.get("normalization_factor", 1),
@@ -138,15 +131,11 @@ def recipes():
     image = read("china.png")
     size = (96, 80)
     file = str(FOLDER / "china.png")
-    # Its own default is a quicker transform, which cuts off where others round: red and blue are a level darker.
-    for name in ["china.jpg", "flower.jpg", "rings.jpg"]:
-        decoded = tf.io.decode_image((FOLDER / name).read_bytes(), channels=3, expand_animations=False)
-        made = case(name, "tensorflow_bilinear", size, tf.image.resize(decoded, size).numpy())
-        yield made | {"row": "`decode_image`, `tensorflow_bilinear`", "mean": 1.5}
-    made = case("china.png", "tensorflow_bilinear", size, dataset(size, False))
-    yield made | {"row": "`image_dataset_from_directory`"}
-    made = case("china.png", "tensorflow_bilinear", size, dataset(size, True), kind="center_crop")
-    yield made | {"row": "the same, `crop_to_aspect_ratio`"}
+    for name in ["china.png", "china.jpg", "flower.jpg", "rings.jpg", "grey.jpg"]:
+        made = case(name, "tensorflow_bilinear", size, dataset(name, size, False))
+        yield made | {"row": "`image_dataset_from_directory`"}
+        made = case(name, "tensorflow_bilinear", size, dataset(name, size, True), kind="center_crop")
+        yield made | {"row": "the same, `crop_to_aspect_ratio`"}
     loaded = keras.utils.img_to_array(keras.utils.load_img(file, target_size=size))
     made = case("china.png", "pillow_nearest", size, loaded / 255, normalization_factor=255)
     yield made | {"row": "`load_img`, `rescale`"}
@@ -190,9 +179,10 @@ def recipes():
 
     upright = cv2.resize(cv2.imread(str(FOLDER / "turned.png")), (80, 96), interpolation=cv2.INTER_LINEAR)
     yield case("turned.png", "opencv_linear", size, upright, channel_order="bgr") | {"row": "an orientation tag"}
-    grey = tf.io.decode_image((FOLDER / "china.png").read_bytes(), channels=1)
-    grey = tf.image.resize(grey, size).numpy()
-    yield case("china.png", "tensorflow_bilinear", size, grey) | {"row": "grey of TensorFlow"}
+    for name in ["china.png", "china.jpg", "flower.jpg", "grey.jpg"]:
+        grey = tf.io.decode_image((FOLDER / name).read_bytes(), channels=1)
+        grey = tf.image.resize(grey, size).numpy()
+        yield case(name, "tensorflow_bilinear", size, grey) | {"row": "grey of TensorFlow"}
     grey = cv2.cvtColor(cv2.imread(str(FOLDER / "china.png")), cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, (80, 96), interpolation=cv2.INTER_AREA)
     yield case("china.png", "opencv_area", size, grey[..., None]) | {"row": "grey of OpenCV"}
@@ -200,13 +190,13 @@ def recipes():
     yield case("china.png", "pillow_bilinear", size, grey[..., None]) | {"row": "grey of Pillow"}
 
 
-def dataset(size, crop):
+def dataset(name, size, crop):
     """What `image_dataset_from_directory` yields."""
     import keras
 
-    folder = FOLDER / "directory" / "class"
+    folder = FOLDER / "directory" / name / "class"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(FOLDER / "china.png", folder)
+    shutil.copy(FOLDER / name, folder)
     images = keras.utils.image_dataset_from_directory(folder.parent, image_size=size, crop_to_aspect_ratio=crop,
                                                       shuffle=False, labels="inferred", verbose=False)
     return next(iter(images))[0].numpy()[0]

@@ -71,6 +71,7 @@ fn milliseconds(variable: &str) -> anyhow::Result<Duration> {
 }
 
 fn main() -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
     let program = Program::parse();
     let fragility = Fragility {
         dies_while: std::env::var_os("FRAGILE_DIES_WHILE").map(PathBuf::from),
@@ -80,8 +81,7 @@ fn main() -> anyhow::Result<()> {
     let sound = worker::tensorflow::loader(&program.worker.tensorflow())?;
     telemetry::init(&program.log)?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let stop = stop_on_signals()?;
-        let (broker, store) = connect(&program.fleet).await;
+        let (broker, store) = connect(&program.fleet)?;
         let catalog = Catalog::new(program.models.models_dir);
         let parts = Parts { broker, store, catalog, loader: Arc::new(FragileLoader { sound, fragility }) };
         run(program.worker, parts, stop).await?;

@@ -1,5 +1,6 @@
 //! The settings of a worker.
 
+use std::env;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use common::config::{FleetConfig, LogConfig, ModelsConfig, parse_seconds};
 use common::ids::WorkerId;
+use common::program::WrongSetting;
 
 use crate::engine::{batch_size, is_gpu};
 use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
 use crate::pipeline::batch::BatchLimits;
 use crate::pipeline::decode::DecodeLimits;
-use crate::tensorflow::{Messages, Settings, Tile, Winograd};
+use crate::tensorflow::{Messages, Prepared, Settings, Tile, Winograd, prepare};
 
 /// How a worker works, in a process of its own or beside the API.
 #[derive(Debug, Clone, Args)]
@@ -29,7 +31,8 @@ pub struct Config {
     /// How long an image waits for others to fill its batch while the model is free, in microseconds
     /// (WORKER_MAX_QUEUE_DELAY_MICROSECONDS, default 0). With 0 batches still grow when more images come
     /// than are done at once; more adds to every answer's time and makes larger batches.
-    #[arg(long, env = "WORKER_MAX_QUEUE_DELAY_MICROSECONDS", default_value_t = 0)]
+    #[arg(long, env = "WORKER_MAX_QUEUE_DELAY_MICROSECONDS", default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=3_600_000_000))]
     pub max_queue_delay_microseconds: u64,
 
     /// Calls of models that may run at once (WORKER_INFERENCE_THREADS, default the number of cores). On a
@@ -52,10 +55,17 @@ pub struct Config {
     pub prefetch: Option<u16>,
 
     /// Largest image that is decoded, in pixels (WORKER_MAX_IMAGE_PIXELS, default 64000000). Decoding
-    /// takes up to 16 bytes of memory for each, on every decoding thread.
+    /// takes up to 16 bytes of memory for each.
     #[arg(long, env = "WORKER_MAX_IMAGE_PIXELS", default_value_t = DecodeLimits::default().max_pixels,
         value_parser = clap::value_parser!(u64).range(1..))]
     pub max_image_pixels: u64,
+
+    /// Memory that large images may take at once while they are decoded, in bytes (WORKER_MAX_DECODE_BYTES, default
+    /// 768 MiB). Counted are 16 bytes a pixel, the most that any format takes; images below 4 megapixels count for
+    /// nothing, and one that is larger than all of it is decoded alone. Less fits a smaller container, more keeps more
+    /// cores at work on photographs.
+    #[arg(long, env = "WORKER_MAX_DECODE_BYTES", default_value_t = 768 << 20)]
+    pub max_decode_bytes: u64,
 
     /// Models kept in memory because jobs asked for them by name (WORKER_MAX_EXTRA_MODELS, default 2).
     /// Past it the one unused longest goes. More take more memory, fewer load more often.
@@ -85,8 +95,9 @@ pub struct Config {
 /// Where the TensorFlow library is and how it behaves, for whatever runs a model.
 #[derive(Debug, Clone, Args)]
 pub struct LibraryConfig {
-    /// Folder with `libtensorflow.so` (TENSORFLOW_DIR; by default `.cache/tensorflow` and the system's
-    /// library folders are searched).
+    /// Folder with `libtensorflow.so`, or that of Python's package `tensorflow` (TENSORFLOW_DIR, default: `.cache/tensorflow`,
+    /// the Python environment that the program is installed in, the active one and the system's library folders are
+    /// searched).
     #[arg(long, env = "TENSORFLOW_DIR")]
     pub tensorflow_dir: Option<PathBuf>,
 
@@ -124,6 +135,7 @@ impl LibraryConfig {
     pub fn settings(&self) -> Settings {
         Settings {
             folder: self.tensorflow_dir.clone(),
+            python_environments: active_python_environments(),
             messages: match self.tensorflow_log_level {
                 0 => Messages::All,
                 1 => Messages::Warnings,
@@ -173,6 +185,7 @@ impl Config {
             },
             inference_threads: threads(self.inference_threads),
             decode_threads: threads(self.decode_threads),
+            decode_bytes: self.max_decode_bytes,
             decode: DecodeLimits { max_pixels: self.max_image_pixels, ..DecodeLimits::default() },
         }
     }
@@ -187,6 +200,16 @@ impl Config {
         }
     }
 
+    /// The TensorFlow library, found and with its settings in the environment. Call it before there are other
+    /// threads than the one that waits for signals; see [`prepare`].
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn library(&self) -> Result<Prepared, WrongSetting> {
+        prepare(&self.tensorflow())
+            .map_err(|error| WrongSetting { variable: "TENSORFLOW_DIR", fault: error.to_string() })
+    }
+
     /// How many models are kept, and how long.
     #[must_use]
     pub fn model_limits(&self) -> ModelLimits {
@@ -196,6 +219,11 @@ impl Config {
             ..ModelLimits::default()
         }
     }
+}
+
+/// The Python environments that the shell has made active.
+fn active_python_environments() -> Vec<PathBuf> {
+    ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(env::var_os).map(PathBuf::from).collect()
 }
 
 fn cores() -> usize {
@@ -253,6 +281,7 @@ mod tests {
             "--inference-threads=3",
             "--decode-threads=5",
             "--max-image-pixels=77",
+            "--max-decode-bytes=99",
             "--model-drain=1.5",
             "--tensorflow-log-level=3",
             "--tensor-float-32=1",
@@ -264,7 +293,7 @@ mod tests {
         assert_eq!(limits.batch.max_images, 8);
         assert_eq!(limits.batch.max_delay, Duration::from_micros(1500));
         assert_eq!((limits.inference_threads, limits.decode_threads), (3, 5));
-        assert_eq!(limits.decode.max_pixels, 77);
+        assert_eq!((limits.decode.max_pixels, limits.decode_bytes), (77, 99));
         assert_eq!(config.model_limits().drain_for, Duration::from_millis(1500));
         let library = config.tensorflow();
         assert_eq!((library.messages, library.tensor_float_32), (Messages::Nothing, true));

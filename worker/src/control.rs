@@ -8,10 +8,10 @@
 
 mod duty;
 mod rounds;
+mod standing;
 mod throughput;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::broker::Broker;
@@ -24,6 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::rounds::Rounds;
+pub(crate) use self::standing::Taking;
+use self::standing::{Standing, queue_problem};
 pub use self::throughput::{Rates, Throughput};
 use crate::models::Models;
 
@@ -57,6 +59,8 @@ pub struct ControlTiming {
     pub retry: Duration,
     /// The longest such pause.
     pub max_retry: Duration,
+    /// A load of the active model that takes longer is told as a problem, and waited for all the same.
+    pub load_limit: Duration,
 }
 
 impl Default for ControlTiming {
@@ -67,6 +71,7 @@ impl Default for ControlTiming {
             max_staleness: Duration::from_secs(2),
             retry: Duration::from_secs(1),
             max_retry: Duration::from_secs(15),
+            load_limit: Duration::from_secs(300),
         }
     }
 }
@@ -92,15 +97,17 @@ pub struct Control {
 struct Shared {
     /// Do a round now.
     nudge: Notify,
-    stopping: AtomicBool,
+    standing: Standing,
 }
 
 /// Whether jobs may be taken, as of the last round.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Gate {
-    Shut,
-    /// As of this moment, on two clocks: the monotonic one stands still while the host is suspended, the
-    /// other may be set back.
+    /// Not, for this reason.
+    Shut(String),
+    /// As of this moment, on two clocks of this host: the monotonic one stands still while the host is
+    /// suspended, the other may be set back. Only spans are taken of either, so that it is of no account whether
+    /// they are right.
     Open(Instant, Timestamp),
 }
 
@@ -108,7 +115,7 @@ impl Control {
     /// Starts the loop.
     #[must_use]
     pub fn start(parts: ControlParts, timing: ControlTiming) -> Arc<Self> {
-        let (gate_in, gate) = watch::channel(Gate::Shut);
+        let (gate_in, gate) = watch::channel(Gate::Shut("starting".to_owned()));
         let (parts, shared) = (Arc::new(parts), Arc::<Shared>::default());
         let end = CancellationToken::new();
         let (loads_in, loads) = mpsc::unbounded_channel();
@@ -145,7 +152,7 @@ impl Control {
     pub async fn current(&self) -> Result<(), Stopping> {
         let mut gate = self.gate.clone();
         loop {
-            if self.shared.stopping.load(Ordering::Acquire) {
+            if self.shared.standing.is_stopping() {
                 return Err(Stopping);
             }
             match *gate.borrow_and_update() {
@@ -156,7 +163,7 @@ impl Control {
                     }
                     self.shared.nudge.notify_one();
                 }
-                Gate::Shut => {}
+                Gate::Shut(_) => {}
             }
             if gate.changed().await.is_err() {
                 return Err(Stopping);
@@ -167,8 +174,48 @@ impl Control {
     /// Tells the fleet that this worker takes no more jobs, and makes [`Self::current`] fail. What is loaded
     /// stays, for the jobs in hand.
     pub fn stopping(&self) {
-        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.standing.stop();
         self.shared.nudge.notify_one();
+    }
+
+    /// Tells whether the queue gives parts to this worker, which its reports then say.
+    pub(crate) fn takes(&self, taking: Taking) {
+        if self.shared.standing.note_queue(taking) {
+            self.shared.nudge.notify_one();
+        }
+    }
+
+    /// Returns why this worker takes no jobs, in one sentence; none when it does. It may look at the fleet's
+    /// state and wait for the queue's answer first, at most for `limit`.
+    pub async fn obstacle(&self, limit: Duration) -> Option<String> {
+        let takes = async {
+            match self.current().await {
+                Ok(()) => self.shared.standing.queue_answers().await,
+                Err(Stopping) => Taking::NotYet,
+            }
+        };
+        match timeout(limit, takes).await {
+            Ok(Taking::Yes) => None,
+            Ok(Taking::NotYet | Taking::Failing(_)) | Err(_) => Some(self.reason()),
+        }
+    }
+
+    fn reason(&self) -> String {
+        let standing = &self.shared.standing;
+        if standing.is_stopping() {
+            return "stopping".to_owned();
+        }
+        if let Some(error) = standing.cut_off() {
+            return format!("cut off from the store: {error}");
+        }
+        if let Gate::Shut(reason) = &*self.gate.borrow() {
+            return reason.clone();
+        }
+        match standing.taking() {
+            Taking::Yes => "the store does not tell the fleet's state".to_owned(),
+            Taking::NotYet => "the queue has not answered yet".to_owned(),
+            failing @ Taking::Failing(_) => queue_problem(&failing).unwrap_or_default(),
+        }
     }
 
     /// Ends the loop and makes the fleet forget this worker.
@@ -176,9 +223,14 @@ impl Control {
         self.stopping();
         self.end.cancel();
         let Some(task) = self.task.lock().await.take() else { return };
-        // Only a panic could make it fail, and then it has ended too.
+        // Only a panic could make it fail, and then it has ended too. It needs no bound: the loop never blocks its
+        // thread.
         let _ = task.await;
-        let removed = timeout(self.timing.report_ttl, self.parts.store.remove_worker(&self.parts.id)).await;
+        if self.shared.standing.cut_off().is_some() {
+            return;
+        }
+        // An answer takes milliseconds, and a worker that leaves is not waited for.
+        let removed = timeout(self.timing.heartbeat, self.parts.store.remove_worker(&self.parts.id)).await;
         if !matches!(removed, Ok(Ok(()))) {
             tracing::debug!("the store did not forget this worker; its report expires by itself");
         }
@@ -191,6 +243,7 @@ async fn listen(parts: Arc<ControlParts>, shared: Arc<Shared>, pause: Duration) 
         match parts.broker.listen().await {
             Ok(mut listener) => {
                 shared.nudge.notify_one();
+                // Needs no bound: a hint that never comes costs a heartbeat, which looks by itself.
                 while listener.next().await.is_ok() {
                     shared.nudge.notify_one();
                 }

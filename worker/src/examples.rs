@@ -97,7 +97,7 @@ pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<
 fn scores(package: &Package, engine: &dyn Engine, example: &Example) -> Result<Vec<f32>, String> {
     let how = &package.config.preprocessing;
     let bytes = fs::read(&example.path).map_err(|error| format!("its image cannot be read: {error}"))?;
-    let pixels = prepare(&bytes, how, &DecodeLimits::default()).map_err(|error| error.detail)?;
+    let pixels = prepare(&bytes, how, &DecodeLimits::default(), &|| true).map_err(|error| error.detail)?;
     let batch = Batch::new(1, how.input_shape, pixels);
     engine.predict(&batch).map(|scores| scores.values).map_err(|error| error.to_string())
 }

@@ -18,11 +18,12 @@ const MAX_REQUEST: usize = 8192;
 /// Longest time for one request.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a worker may take to look at the fleet's state and still counts as ready.
+/// How long a worker may take to look at the fleet's state, and the queue to answer it, and still counts as
+/// ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the pages are made from. They are up before the worker is: a process that waits for its servers
-/// lives and is not ready.
+/// What the pages are made from. They are up before the worker is: a process that opens its library lives and
+/// is not ready.
 pub struct Pages {
     metrics: RenderMetrics,
     control: OnceLock<Arc<Control>>,
@@ -40,18 +41,16 @@ impl Pages {
         self.control.get_or_init(|| control);
     }
 
-    async fn is_ready(&self) -> bool {
+    /// Returns why the worker takes no jobs; none when it does.
+    async fn obstacle(&self) -> Option<String> {
         match self.control.get() {
-            Some(control) => {
-                let current = tokio::time::timeout(READY_WITHIN, control.current()).await;
-                current.is_ok_and(|current| current.is_ok())
-            }
-            None => false,
+            Some(control) => control.obstacle(READY_WITHIN).await,
+            None => Some("starting: the TensorFlow library is being opened".to_owned()),
         }
     }
 }
 
-/// Answers requests until dropped.
+/// Answers requests until dropped. To wait for the next one needs no bound; each is given up after a while.
 pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
     loop {
         match listener.accept().await {
@@ -78,8 +77,12 @@ async fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
     let (status, body) = match path(&head) {
         Some("/metrics") => ("200 OK", (pages.metrics)()),
         Some("/health/live") => ("200 OK", "live\n".to_owned()),
-        Some("/health/ready") if pages.is_ready().await => ("200 OK", "ready\n".to_owned()),
-        Some("/health/ready") => ("503 Service Unavailable", "takes no jobs now\n".to_owned()),
+        Some("/health/ready") => match pages.obstacle().await {
+            None => ("200 OK", "ready\n".to_owned()),
+            Some(reason) => {
+                ("503 Service Unavailable", format!("takes no jobs now: {}\n", one_line(&reason)))
+            }
+        },
         Some(_) => ("404 Not Found", "known are /metrics, /health/live, /health/ready\n".to_owned()),
         None => ("400 Bad Request", "expected GET\n".to_owned()),
     };
@@ -91,6 +94,11 @@ async fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await?;
     stream.shutdown().await
+}
+
+/// A sentence as one line, which is what shows of it in a container's state.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Reads until the empty line that ends a request's head, so that closing does not cut the client off.

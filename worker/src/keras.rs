@@ -11,6 +11,7 @@ use common::package::ModelFormat;
 mod architecture;
 mod archive;
 mod assembly;
+mod first_bytes;
 mod hdf5;
 pub mod layers;
 mod reader;
@@ -22,12 +23,13 @@ use self::hdf5::Fault;
 use self::layers::{Layer, Verdict, catalog};
 use self::weights::Store;
 
-/// Reads a model file. Blocks on disk.
+/// Reads a model file, in whichever of Keras's formats it is written: `format` says what its name promises. Blocks
+/// on disk.
 ///
 /// # Errors
 /// [`ImportError`]; for a file with faults, all of them.
 pub fn open(path: &Path, format: ModelFormat) -> Result<Model, ImportError> {
-    match format {
+    match first_bytes::format(path, format)? {
         ModelFormat::Hdf5 => open_hdf5(path),
         ModelFormat::KerasArchive => open_archive(path),
         // It holds TensorFlow's own graph, and of Keras only a trace.
@@ -48,7 +50,8 @@ fn open_hdf5(path: &Path) -> Result<Model, ImportError> {
             "has no attribute `model_config`"
         };
         return Err(ImportError::faulty(format!(
-            "`{shown}` {reason}, expected a whole model and not its weights alone"
+            "`{shown}` {reason}, expected a whole model and not its weights alone: make the model as in training, \
+             `model.load_weights(…)`, then `model.save(\"NAME.keras\")`"
         )));
     };
     let version = file.text("keras_version")?;
@@ -84,7 +87,7 @@ pub fn verdict(class: &str) -> Verdict {
 /// The version of Keras that wrote a model file, where the file can be read and says so. Blocks on disk.
 #[must_use]
 pub fn written_by(path: &Path, format: ModelFormat) -> Option<String> {
-    let version = match format {
+    let version = match first_bytes::format(path, format).ok()? {
         ModelFormat::Hdf5 => hdf5::open(path).ok()?.text("keras_version").ok()?,
         ModelFormat::KerasArchive => archive::version(path).ok(),
         ModelFormat::SavedModel => None,

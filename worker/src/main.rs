@@ -1,66 +1,95 @@
 //! `classifier-worker`: one worker of a fleet.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use common::package::Catalog;
-use common::program::{connect, healthcheck, stop_on_signals};
-use common::telemetry;
-use tokio::net::TcpListener;
+use common::program::{
+    WRONG_SETTING, connect, exit_code, healthcheck, leave, parse_settings, stop_on_signals,
+};
+use common::telemetry::{self, Role};
+use tokio::runtime::Runtime;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use worker::config::Program;
-use worker::engine::EngineLoader;
 use worker::health::{self, Pages};
 use worker::run::{Parts, RunError, Worker};
-use worker::tensorflow::loader;
+use worker::tensorflow::Prepared;
 
 /// Jobs in hand were left to others.
 const UNFINISHED: u8 = 3;
 
 fn main() -> ExitCode {
-    let program = Program::parse();
-    // The library takes its settings from the environment, which may be written only before there are
-    // other threads.
-    let engines = (!program.healthcheck).then(|| loader(&program.worker.tensorflow()));
-    let ended = telemetry::init(&program.log)
-        .context("the logs could not be set up")
-        .and_then(|()| tokio::runtime::Runtime::new().context("the runtime could not be started"))
-        .and_then(|runtime| match engines {
-            None => runtime
-                .block_on(healthcheck(program.listen, "/health/ready"))
-                .context("not ready")
-                .map(|()| ExitCode::SUCCESS),
-            Some(engines) => runtime.block_on(work(program, engines.context("no engine")?)),
-        });
-    ended.unwrap_or_else(|error| {
-        tracing::error!("{error:#}");
-        ExitCode::FAILURE
+    // First of all, so that no signal is missed.
+    let stop = stop_on_signals();
+    let program: Program = parse_settings();
+    if program.healthcheck {
+        return ExitCode::from(ended(ask(program.listen)));
+    }
+    let code = ended(stop.context("no handlers for signals").and_then(|stop| start(program, stop)));
+    leave(code)
+}
+
+fn ask(listen: SocketAddr) -> anyhow::Result<u8> {
+    Runtime::new()?.block_on(healthcheck(listen, "/health/ready")).context("not ready")?;
+    Ok(0)
+}
+
+/// The exit code; tells an error.
+fn ended(outcome: anyhow::Result<u8>) -> u8 {
+    outcome.unwrap_or_else(|error| {
+        let code = exit_code(error.as_ref());
+        if code == WRONG_SETTING {
+            // As the errors of the command line, whatever is logged and how.
+            eprintln!("error: {error:#}");
+        } else {
+            tracing::error!("{error:#}");
+        }
+        code
     })
 }
 
-async fn work(program: Program, loader: Arc<dyn EngineLoader>) -> anyhow::Result<ExitCode> {
-    let metrics = telemetry::install_metrics()?;
-    let stop = stop_on_signals()?;
-    let listener = TcpListener::bind(program.listen)
-        .await
+fn start(program: Program, stop: CancellationToken) -> anyhow::Result<u8> {
+    telemetry::init(&program.log).context("the logs could not be set up")?;
+    // The library takes its settings from the environment, which is written before there are threads that
+    // might read it.
+    let library = program.worker.library()?;
+    let catalog = program.models.catalog()?;
+    let runtime = Runtime::new().context("the runtime could not be started")?;
+    let ended = runtime.block_on(work(program, library, catalog, stop));
+    // Not waiting for what still loads: it may take minutes, and nobody wants it any more.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn work(
+    program: Program,
+    library: Prepared,
+    catalog: Catalog,
+    stop: CancellationToken,
+) -> anyhow::Result<u8> {
+    let metrics = telemetry::install_metrics(&[Role::Worker])?;
+    let (broker, store) = connect(&program.fleet)?;
+    let listener = common::program::listen(program.listen)
         .with_context(|| format!("listening at {} (WORKER_LISTEN)", program.listen))?;
     tracing::info!(address = %listener.local_addr()?, "metrics and health");
     let pages = Pages::new(metrics);
     let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
-    let Some((broker, store)) = stop.run_until_cancelled(connect(&program.fleet)).await else {
-        return Ok(ExitCode::SUCCESS);
-    };
-    let catalog = Catalog::new(program.models.models_dir.clone());
+    // On a thread of its own, so that the pages answer and a signal is heard meanwhile.
+    let opening = spawn_blocking(move || library.loader());
+    let Some(loader) = stop.run_until_cancelled(opening).await else { return Ok(0) };
+    let loader = loader?.context("no engine")?;
     let worker = Worker::start(&program.worker, Parts { broker, store, catalog, loader })?;
     pages.started(worker.control());
     let ended = worker.work(stop).await;
     server.abort();
     match ended {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(0),
         Err(error @ RunError::Unfinished { .. }) => {
             tracing::error!("{error}");
-            Ok(ExitCode::from(UNFINISHED))
+            Ok(UNFINISHED)
         }
         Err(error @ RunError::Threads(_)) => Err(error.into()),
     }

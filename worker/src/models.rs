@@ -6,6 +6,7 @@
 //! wait for it, and never under the lock that [`Models::get`] takes.
 
 mod load;
+mod meters;
 mod shelf;
 
 use std::collections::HashMap;
@@ -16,9 +17,11 @@ use common::fleet::LoadedModel;
 use common::ids::{ModelName, ModelVersion};
 use common::messages::PinnedModel;
 use common::package::{Catalog, Package};
-use tokio::sync::{Semaphore, watch};
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use self::meters::Meters;
 use self::shelf::Shelf;
 use crate::engine::{Engine, EngineLoader};
 
@@ -29,7 +32,7 @@ pub struct Models {
     limits: ModelLimits,
     state: Mutex<State>,
     /// Jobs that ask for models by name load one at a time, so that they cannot fill the memory with
-    /// packages on their way. What the fleet wants does not queue behind them.
+    /// packages on their way. What the fleet wants does not queue behind them, nor does anything behind one that hangs.
     on_demand: Semaphore,
 }
 
@@ -44,6 +47,13 @@ pub struct ModelLimits {
     /// A package that could not be loaded for a job is not tried again for this long, so that a stream
     /// of such jobs does not keep the worker loading.
     pub remember_failure: Duration,
+    /// A load for a job that takes longer lets others begin beside it.
+    pub alone_for: Duration,
+    /// A load for a job that takes longer is given up by those who wait for it, and nobody waits for it any more until
+    /// it ends after all.
+    pub give_up_after: Duration,
+    /// Loads that may go on beside others for taking long: each takes a thread, and perhaps memory.
+    pub max_slow_loads: usize,
 }
 
 impl Default for ModelLimits {
@@ -52,6 +62,9 @@ impl Default for ModelLimits {
             drain_for: Duration::from_secs(600),
             max_extra_models: 2,
             remember_failure: Duration::from_secs(10),
+            alone_for: Duration::from_secs(10),
+            give_up_after: Duration::from_secs(60),
+            max_slow_loads: 4,
         }
     }
 }
@@ -62,6 +75,17 @@ pub struct ServedModel {
     pub package: Package,
     /// What computes.
     pub engine: Arc<dyn Engine>,
+    /// What is counted of it.
+    pub(crate) meters: Meters,
+}
+
+impl ServedModel {
+    /// A package and what its model was made of.
+    #[must_use]
+    pub fn new(package: Package, engine: Arc<dyn Engine>) -> Self {
+        let meters = Meters::of(&package);
+        Self { package, engine, meters }
+    }
 }
 
 impl std::fmt::Debug for ServedModel {
@@ -111,14 +135,25 @@ impl Key {
 
 type Loaded = Result<Arc<ServedModel>, ModelsError>;
 
+/// A load under way, for all who wait for it.
+type Loading = Shared<BoxFuture<'static, Loaded>>;
+
 #[derive(Default)]
 struct State {
     shelf: Shelf,
-    /// Loads under way; the value appears when one ends.
-    loading: HashMap<Key, watch::Receiver<Option<Loaded>>>,
+    loading: HashMap<Key, Loading>,
     /// Loads for jobs that failed, and until when that is remembered.
     failures: HashMap<Key, (ModelsError, Instant)>,
+    /// Loads for jobs that take long, and whether they were given up.
+    slow: HashMap<Key, Patience>,
     device: Option<String>,
+}
+
+/// Whether somebody still waits for a load that takes long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Waiting,
+    Over,
 }
 
 impl Models {

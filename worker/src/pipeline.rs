@@ -7,19 +7,24 @@ pub mod batch;
 pub mod decode;
 pub mod postprocess;
 pub mod preprocess;
+mod turns;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::messages::{ImageError, ImageOutcome, Timestamp};
+use common::image_size::{UNDECLARED, declared_pixels};
+use common::messages::{ImageError, ImageOutcome};
 use common::package::Preprocessing;
 use common::telemetry::names;
 use tokio::sync::oneshot;
+use tokio::time::Instant as Moment;
 
 use self::batch::{BatchLimits, Batcher, Ticket};
 use self::decode::DecodeLimits;
+pub use self::turns::Owner;
+use self::turns::Turns;
 use crate::engine::{EngineError, Pixels};
 use crate::models::ServedModel;
 use crate::panics;
@@ -33,6 +38,8 @@ pub struct PipelineLimits {
     pub inference_threads: usize,
     /// Images decoded and preprocessed at once.
     pub decode_threads: usize,
+    /// Bytes of memory that large images may take at once while they are decoded.
+    pub decode_bytes: u64,
     /// What is refused before it is decoded.
     pub decode: DecodeLimits,
 }
@@ -40,19 +47,32 @@ pub struct PipelineLimits {
 /// Takes images in at one end and gives scores at the other.
 #[derive(Clone)]
 pub struct Pipeline {
-    pool: Arc<rayon::ThreadPool>,
-    batcher: Arc<Batcher>,
+    stages: Stages,
     decode: DecodeLimits,
 }
 
+/// Where the stages run.
+#[derive(Clone)]
+enum Stages {
+    /// On threads of their own.
+    Threads { pool: Arc<rayon::ThreadPool>, turns: Arc<Turns<Work>>, batcher: Arc<Batcher> },
+    /// In [`Pipeline::submit`], each image by itself.
+    Inline,
+}
+
+/// The first half of an image's way.
+type Work = Box<dyn FnOnce() + Send>;
+
 /// An image to be classified.
 pub struct Task {
+    /// Whose it is: clients take turns, and so do the jobs of each.
+    pub owner: Owner,
     /// The encoded file.
     pub bytes: Bytes,
     /// What classifies it.
     pub model: Arc<ServedModel>,
     /// From then on it is not worth decoding.
-    pub deadline: Timestamp,
+    pub deadline: Moment,
 }
 
 /// An image on its way.
@@ -108,45 +128,93 @@ impl Pipeline {
             .build()
             .map_err(std::io::Error::other)?;
         let batcher = Batcher::start(limits.batch, limits.inference_threads)?;
-        Ok(Self { pool: Arc::new(pool), batcher: Arc::new(batcher), decode: limits.decode })
+        let turns = Arc::new(Turns::new(limits.decode_bytes));
+        let stages = Stages::Threads { pool: Arc::new(pool), turns, batcher: Arc::new(batcher) };
+        Ok(Self { stages, decode: limits.decode })
     }
 
-    /// Puts an image in line for a decoder. Images are begun in the order of these calls.
+    /// A pipeline without threads: [`Self::submit`] does everything itself, one image after the other. For
+    /// simulations, which must take the same course each time.
+    #[must_use]
+    pub fn inline(decode: DecodeLimits) -> Self {
+        Self { stages: Stages::Inline, decode }
+    }
+
+    /// Puts an image in line for a decoder. Images of a job are begun in the order of these calls.
     #[must_use]
     pub fn submit(&self, task: Task) -> InFlight {
         let (tell_decoded, decoded) = oneshot::channel();
         let (reply, scored) = oneshot::channel();
-        let (batcher, limits) = (Arc::clone(&self.batcher), self.decode.clone());
-        let presence = batcher.announce();
-        self.pool.spawn_fifo(move || {
-            let end = if Timestamp::now() >= task.deadline {
-                Decoded::Expired
-            } else {
-                match prepare(&task.bytes, &task.model.package.config.preprocessing, &limits) {
-                    Ok(pixels) => {
-                        let model = &task.model;
-                        let ticket = Ticket {
-                            engine: Arc::clone(&model.engine),
-                            shape: model.package.config.preprocessing.input_shape,
-                            reply,
-                            since: Instant::now(),
-                            presence,
-                        };
-                        batcher.submit(&model.package.version, pixels, ticket);
-                        Decoded::Submitted
-                    }
-                    Err(error) => Decoded::Rejected(error),
-                }
-            };
-            // An error says that nobody waits for this image any more.
-            let _ = tell_decoded.send((end, Instant::now()));
-        });
+        match &self.stages {
+            Stages::Threads { pool, turns, batcher } => {
+                let (batcher, limits) = (Arc::clone(batcher), self.decode.clone());
+                let presence = batcher.announce();
+                let (owner, bytes) = (task.owner.clone(), limits.memory_of(&task.bytes));
+                let work: Work = Box::new(move || {
+                    let end = first_half(&task, &limits, |pixels| {
+                        let ticket =
+                            Ticket { model: Arc::clone(&task.model), reply, since: Instant::now(), presence };
+                        batcher.submit(pixels, ticket);
+                    });
+                    // An error says that nobody waits for this image any more.
+                    let _ = tell_decoded.send((end, Instant::now()));
+                });
+                turns.push(owner, bytes, work);
+                let turns = Arc::clone(turns);
+                pool.spawn_fifo(move || {
+                    let (work, _turn) = turns.next();
+                    work();
+                });
+            }
+            Stages::Inline => {
+                let end = first_half(&task, &self.decode, |pixels| {
+                    // The other end lives until this returns.
+                    let _ = reply.send(batch::run_alone(&task.model, pixels));
+                });
+                let _ = tell_decoded.send((end, Instant::now()));
+            }
+        }
         InFlight { decoded, scored }
     }
 }
 
+impl DecodeLimits {
+    /// Bytes of memory that decoding a file takes at most, as far as its header tells.
+    fn memory_of(&self, bytes: &[u8]) -> u64 {
+        declared_pixels(bytes).map_or(0, |pixels| pixels.min(self.max_pixels) * BYTES_OF_A_PIXEL)
+    }
+
+    /// A file whose picture is larger than its header said was counted for too little.
+    fn as_declared(&self, bytes: &[u8]) -> Self {
+        let declared = declared_pixels(bytes).unwrap_or(0).max(UNDECLARED);
+        Self { max_pixels: self.max_pixels.min(declared), ..self.clone() }
+    }
+}
+
+/// Memory that decoding takes at most for each pixel: see [`DecodeLimits::max_pixels`].
+const BYTES_OF_A_PIXEL: u64 = 16;
+
+/// Decodes and preprocesses an image that is still wanted, and hands it on.
+fn first_half(task: &Task, limits: &DecodeLimits, hand_on: impl FnOnce(Pixels)) -> Decoded {
+    if Moment::now() >= task.deadline {
+        return Decoded::Expired;
+    }
+    let goes_on = || Moment::now() < task.deadline;
+    let limits = limits.as_declared(&task.bytes);
+    match prepare(&task.bytes, &task.model.package.config.preprocessing, &limits, &goes_on) {
+        Ok(pixels) => {
+            hand_on(pixels);
+            Decoded::Submitted
+        }
+        Err(_) if !goes_on() => Decoded::Expired,
+        Err(error) => Decoded::Rejected(error),
+    }
+}
+
 impl InFlight {
-    /// Waits for the image to come out.
+    /// Waits for the image to come out. Needs no bound: decoding is bounded by the image's size, and a call of
+    /// the model that does not end cannot be ended from here. A worker with such a call holds no more than its
+    /// prefetch, which the broker gives to others once its own limit for a delivery is over.
     ///
     /// # Errors
     /// The pipeline is gone.
@@ -164,7 +232,7 @@ impl InFlight {
     }
 }
 
-/// Decodes and preprocesses. A panic in either is this image's error.
+/// Decodes and preprocesses, as long as it `goes_on`. A panic in either is this image's error.
 ///
 /// # Errors
 /// Why it cannot be classified.
@@ -172,10 +240,11 @@ pub(crate) fn prepare(
     bytes: &[u8],
     how: &Preprocessing,
     limits: &DecodeLimits,
+    goes_on: &dyn Fn() -> bool,
 ) -> Result<Pixels, ImageError> {
     let work = || {
         let started = Instant::now();
-        let image = preprocess::decode(bytes, limits, how)?;
+        let image = preprocess::decode(bytes, limits, how, goes_on)?;
         let decoded = Instant::now();
         metrics::histogram!(names::DECODE_SECONDS).record(decoded - started);
         let values = preprocess::preprocess(image, how);

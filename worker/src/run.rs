@@ -5,14 +5,18 @@
 //! triage   what to do with one, from the message alone
 //! part     one delivery to its end; classify: its images, at once or with care
 //! gate     careful work is alone in the process
-//! patience what is out of reach is tried again for as long as it is of use
+//! tries    what a part has cost so far, counted in the store
+//! patience what is out of reach is tried again for some seconds
+//! settle   acknowledges, or gives back
 //! ```
 
 mod gate;
 mod intake;
 mod part;
 mod patience;
+mod settle;
 mod triage;
+mod tries;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use self::gate::Gate;
 use self::intake::{Intake, note_end};
 use self::part::{Handler, PartTools};
+use self::patience::PATIENCE;
+use self::tries::Tries;
 use crate::config::Config;
 use crate::control::{Control, ControlParts, ControlTiming, Throughput};
 use crate::engine::EngineLoader;
@@ -83,10 +89,15 @@ impl Worker {
     /// # Errors
     /// The system gives no threads.
     pub fn start(config: &Config, parts: Parts) -> Result<Self, RunError> {
+        let pipeline = Pipeline::start(config.pipeline_limits(parts.loader.device()))?;
+        Ok(Self::with_pipeline(config, parts, pipeline))
+    }
+
+    /// Starts its tie to the fleet, to work with this pipeline. It takes no jobs yet.
+    #[must_use]
+    pub fn with_pipeline(config: &Config, parts: Parts, pipeline: Pipeline) -> Self {
         let Parts { broker, store, catalog, loader } = parts;
-        let device = loader.device();
-        let (pipeline, prefetch) =
-            (Pipeline::start(config.pipeline_limits(device))?, config.prefetch(device));
+        let prefetch = config.prefetch(loader.device());
         let models = Models::new(catalog, loader, config.model_limits());
         let throughput = Arc::new(Throughput::default());
         let id = config.worker_id();
@@ -98,13 +109,29 @@ impl Worker {
             models: Arc::clone(&models),
             throughput: Arc::clone(&throughput),
         };
-        Ok(Self {
+        Self {
             control: Control::start(control, ControlTiming::default()),
-            parts: PartTools { broker: Arc::clone(&broker), store, models, pipeline, throughput, worker: id },
+            parts: PartTools {
+                broker: Arc::clone(&broker),
+                store,
+                models,
+                pipeline,
+                throughput,
+                worker: id,
+                patience: PATIENCE,
+            },
             broker,
             prefetch,
             grace: config.worker_stop_grace,
-        })
+        }
+    }
+
+    /// Lets a part wait so long for a store that is out of reach, instead of a few seconds. For simulations, which
+    /// show what that is good for.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.parts.patience = patience;
+        self
     }
 
     /// Its tie to the fleet, which knows whether it takes jobs.
@@ -120,7 +147,8 @@ impl Worker {
     pub async fn work(self, stop: CancellationToken) -> Result<(), RunError> {
         let Self { broker, control, parts, prefetch, grace } = self;
         let worker = control.id().clone();
-        let handler = Arc::new(Handler { tools: parts, gate: Gate::default(), stop: stop.clone() });
+        let tries = Tries::new(Arc::clone(&parts.store), parts.patience);
+        let handler = Arc::new(Handler { tools: parts, tries, gate: Gate::default(), stop: stop.clone() });
         let intake = Intake { broker, control: Arc::clone(&control), handler, prefetch, stop };
         tracing::info!(%worker, "worker started");
         let unfinished = intake.run().await;

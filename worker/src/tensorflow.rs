@@ -5,6 +5,7 @@
 //! model use [`shapes`] and [`engine`].
 
 mod cores;
+mod framing;
 mod fusion;
 mod graph;
 mod inputs;
@@ -24,7 +25,9 @@ mod threads;
 mod winograd;
 
 pub use self::graph::NodeShape;
-pub use self::library::{Convolutions, Device, Library, LibraryError, Messages, Settings, open};
+pub use self::library::{
+    Convolutions, Device, Library, LibraryError, Messages, Prepared, Settings, open, prepare,
+};
 pub use self::loader::{engine, load, loader, shapes};
 pub use self::saved_model::{Description, Element, Signature, TensorInfo, describe};
 pub use self::session::{Spread, TensorflowEngine};

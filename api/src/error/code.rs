@@ -44,6 +44,8 @@ codes! {
     WrongApiKey = UNAUTHORIZED, "wrong_api_key", "Wrong API key";
     /// The key may predict and read, and no more.
     AdminKeyRequired = FORBIDDEN, "admin_key_required", "This needs the admin key";
+    /// `?model=` names a package that no admin has let in.
+    ModelNotAllowed = FORBIDDEN, "model_not_allowed", "This model is not for clients";
     /// No such path.
     UnknownRoute = NOT_FOUND, "unknown_route", "No such route";
     /// No such prediction, or it is past its retention.
@@ -66,8 +68,12 @@ codes! {
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     /// More images than the limit.
     TooManyImages = PAYLOAD_TOO_LARGE, "too_many_images", "Too many images";
+    /// More pixels in all images together than the limit.
+    TooManyPixels = PAYLOAD_TOO_LARGE, "too_many_pixels", "Too many pixels";
     /// Every image of the request is too large, in bytes or in pixels.
     ImageTooLarge = PAYLOAD_TOO_LARGE, "image_too_large", "The image is too large";
+    /// The answer would have more bytes than the limit.
+    AnswerTooLarge = PAYLOAD_TOO_LARGE, "answer_too_large", "The answer would be too large";
     /// Not a type of body that is understood.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported content type";
     /// The JSON has the wrong shape.
@@ -94,12 +100,16 @@ codes! {
     QueueFull = TOO_MANY_REQUESTS, "queue_full", "The queue is full";
     /// This process holds as many request bytes as it may.
     ServerBusy = TOO_MANY_REQUESTS, "server_busy", "The server is busy";
+    /// The client's images that are not classified yet have as many pixels as they may.
+    TooManyPixelsWaiting = TOO_MANY_REQUESTS, "too_many_pixels_waiting", "Too many pixels are waiting";
     /// A bug.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Internal error";
     /// The broker is out of reach.
     BrokerUnavailable = SERVICE_UNAVAILABLE, "broker_unavailable", "The broker is out of reach";
     /// The store is out of reach.
     StoreUnavailable = SERVICE_UNAVAILABLE, "store_unavailable", "The store is out of reach";
+    /// A model is chosen and does not answer yet.
+    ModelLoading = SERVICE_UNAVAILABLE, "model_loading", "The model is loading";
     /// The model that a job was pinned to cannot be loaded any more.
     ModelUnavailable = SERVICE_UNAVAILABLE, "model_unavailable", "The model is not available any more";
     /// A file of the package cannot be read.

@@ -1,20 +1,26 @@
 //! Parts that were put aside: listing them, trying them again, letting them go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use common::broker::{BrokerError, DeadLetter, Exhumed};
-use common::messages::{PartId, Timestamp};
+use common::messages::PartId;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::auth::Admin;
+use crate::auth::{Admin, Caller};
 use crate::error::{ApiError, Code};
-use crate::extract::QueryOf;
+use crate::extract::{NoQuery, QueryOf};
 use crate::openapi::Problem;
 use crate::queue_delay::until_there_is_room;
+
+/// How long all letters together may take to go back.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Dead letters in one answer.
 const MAX_LISTED: usize = 1000;
@@ -32,7 +38,7 @@ pub(crate) struct DeadLettersAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0", "prediction_id":
     "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d", "positions": [3], "image_bytes": 48211,
-    "model": "animals_classifier_v0@9f86d0…", "reason": "a worker died of it 3 times"}))]
+    "model": "animals_classifier_v0@9f86d0…", "reason": "a worker died of it 3 times", "client": "mobile"}))]
 struct DeadLetterView {
     /// Names it: the prediction and the number of the part.
     id: String,
@@ -46,10 +52,13 @@ struct DeadLetterView {
     model: String,
     /// Why it was put aside.
     reason: String,
+    /// The client whose prediction it is; null of a client without a name.
+    client: Option<String>,
 }
 
 /// Which dead letters.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WhichQuery {
     /// One of them, as listed; all where it is left out.
@@ -75,23 +84,32 @@ struct DeadLetterCount {
     dropped: usize,
     /// Kept, since their prediction is forgotten and nobody could get the answer.
     forgotten: usize,
+    /// Kept, since they cannot be read; they can be dropped.
+    unreadable: usize,
 }
 
-/// Lists the parts that were put aside because they kept failing.
-#[utoipa::path(get, path = "/classifier/dead-letters", tag = "fleet",
+/// Lists the parts that were put aside because they kept failing: all of them where there is an admin key, which this
+/// needs then, else those of the client that asks.
+#[utoipa::path(get, path = "/classifier/dead-letters", operation_id = "list_dead_letters", tag = "fleet",
     responses(
         (status = 200, description = "Oldest first, at most 1000", body = DeadLettersAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "There is an admin key, and this is another", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The broker is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<DeadLettersAnswer>, ApiError> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Admin(caller): Admin,
+    _: QueryOf<NoQuery>,
+) -> Result<Json<DeadLettersAnswer>, ApiError> {
     let letters = app.broker.dead_letters(MAX_LISTED).await?;
-    Ok(Json(DeadLettersAnswer { code: 200, response: letters.into_iter().map(view).collect() }))
+    let own = letters.into_iter().filter(|letter| looks_after(&caller, letter));
+    Ok(Json(DeadLettersAnswer { code: 200, response: own.map(view).collect() }))
 }
 
 /// Queues dead letters again: the named one, or all. The answers of their predictions change with the
 /// new results.
-#[utoipa::path(post, path = "/classifier/dead-letters/replay", tag = "fleet",
+#[utoipa::path(post, path = "/classifier/dead-letters/replay", operation_id = "replay_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
         (status = 200, description = "What became of them", body = DeadLetterCountAnswer),
@@ -103,18 +121,22 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<DeadLetters
     ))]
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
-    _: Admin,
+    Admin(caller): Admin,
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
-    let exhumed = exhume(&app, query).await?;
+    let exhumed = exhume(&app, &caller, query).await?;
+    tracing::info!(by = %caller, letters = exhumed.len(), "a replay of dead letters was asked for");
     // A task of its own: an operator who hangs up in the middle must not leave letters neither here nor there.
+    let this = Arc::clone(&app);
+    let replayed =
+        app.spawn(async move { replay_all(&this, exhumed).await }).await.map_err(ApiError::internal)?;
     let count =
-        tokio::spawn(async move { replay_all(&app, exhumed).await }).await.map_err(ApiError::internal)??;
+        replayed.unwrap_or_else(|| Err(ApiError::internal("the process ended in the middle of a replay")))?;
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
 /// Drops dead letters: the named one, or all. Their predictions keep the error they ended with.
-#[utoipa::path(delete, path = "/classifier/dead-letters", tag = "fleet",
+#[utoipa::path(delete, path = "/classifier/dead-letters", operation_id = "drop_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
         (status = 200, description = "What became of them", body = DeadLetterCountAnswer),
@@ -125,26 +147,37 @@ pub(crate) async fn replay(
     ))]
 pub(crate) async fn drop_letters(
     State(app): State<Arc<App>>,
-    _: Admin,
+    Admin(caller): Admin,
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
     let mut count = DeadLetterCount::default();
-    for letter in exhume(&app, query).await? {
-        let id = letter.part.id;
-        letter.acknowledge.ack().await?;
-        tracing::info!(part = %id, "dead letter dropped");
+    for exhumed in exhume(&app, &caller, query).await? {
+        let id = exhumed.letter.id;
+        exhumed.acknowledge.ack().await?;
+        tracing::info!(by = %caller, part = %id, "dead letter dropped");
         count.dropped += 1;
     }
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
-async fn exhume(app: &App, query: WhichQuery) -> Result<Vec<Exhumed>, ApiError> {
-    let Some(text) = query.id else { return Ok(app.broker.exhume(None).await?) };
-    let shown: String = text.chars().take(64).collect();
+/// Takes out the letters that the caller looks after: the named one, or all.
+async fn exhume(app: &App, caller: &Caller, query: WhichQuery) -> Result<Vec<Exhumed>, ApiError> {
+    let shown: String = query.id.iter().flat_map(|text| text.chars()).take(64).collect();
     let unknown = || ApiError::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
-    let id = parse_id(&text).ok_or_else(unknown)?;
-    let exhumed = app.broker.exhume(Some(id)).await?;
-    if exhumed.is_empty() { Err(unknown()) } else { Ok(exhumed) }
+    let which = match &query.id {
+        Some(text) => Some(parse_id(text).ok_or_else(unknown)?),
+        None => None,
+    };
+    let exhumed = app.broker.exhume(which).await?;
+    let (own, others): (Vec<_>, Vec<_>) =
+        exhumed.into_iter().partition(|exhumed| looks_after(caller, &exhumed.letter));
+    let _ = timeout(PUT_BACK_WITHIN, join_all(others.into_iter().map(put_back))).await;
+    if which.is_some() && own.is_empty() { Err(unknown()) } else { Ok(own) }
+}
+
+/// What cannot be read is everybody's: nobody knows whose it was.
+fn looks_after(caller: &Caller, letter: &DeadLetter) -> bool {
+    !letter.is_readable() || caller.looks_after(letter.client.as_ref())
 }
 
 fn parse_id(text: &str) -> Option<PartId> {
@@ -155,14 +188,15 @@ fn parse_id(text: &str) -> Option<PartId> {
 async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount, ApiError> {
     let mut count = DeadLetterCount::default();
     let mut failure = None;
-    for letter in exhumed {
-        // After one failure the rest go back untried.
+    let mut letters = exhumed.into_iter();
+    for letter in letters.by_ref() {
+        failure = replay_one(app, letter, &mut count).await.err();
         if failure.is_some() {
-            put_back(letter).await;
-        } else {
-            failure = replay_one(app, letter, &mut count).await.err();
+            break;
         }
     }
+    // After one failure the rest go back untried. Dropped where that takes too long, the broker puts them back itself.
+    let _ = timeout(PUT_BACK_WITHIN, join_all(letters.map(put_back))).await;
     match failure {
         None => Ok(count),
         Some(error) if error.code() == Code::QueueFull => {
@@ -173,8 +207,13 @@ async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount,
 }
 
 async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> Result<(), ApiError> {
-    let deadline = Timestamp::now().after(app.config.job_deadline);
-    let reopened = match app.store.reopen_part(letter.part.id, deadline).await {
+    let Some(mut part) = letter.part.clone() else {
+        count.unreadable += 1;
+        put_back(letter).await;
+        return Ok(());
+    };
+    let deadline = app.store.now().after(app.config.job_deadline);
+    let reopened = match app.store.reopen_part(part.id, deadline).await {
         Ok(reopened) => reopened,
         Err(error) => {
             put_back(letter).await;
@@ -186,7 +225,6 @@ async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> 
         put_back(letter).await;
         return Ok(());
     };
-    let mut part = letter.part.clone();
     part.id = id;
     part.deadline = deadline;
     match app.broker.publish(part).await {
@@ -204,7 +242,7 @@ async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> 
 
 /// Back among the dead letters. Should even this fail, the broker does it once it finds out.
 async fn put_back(letter: Exhumed) {
-    let id = letter.part.id;
+    let id = letter.letter.id;
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;
     if let Err(error) = back {
         tracing::warn!(part = %id, %error, "a dead letter could not be put back");
@@ -219,5 +257,6 @@ fn view(letter: DeadLetter) -> DeadLetterView {
         image_bytes: letter.image_bytes,
         model: letter.model,
         reason: letter.reason,
+        client: letter.client.map(|client| client.to_string()),
     }
 }

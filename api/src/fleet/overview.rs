@@ -9,13 +9,15 @@ use common::fleet::{LoadedModel, ModelRole, Phase, PreparationState, Rollout, Wo
 use common::ids::Generation;
 use common::messages::{PinnedModel, Timestamp};
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{failure_detail, unknown_rollout};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::extract::Segment;
+use crate::extract::{NoQuery, QueryOf, Segment};
 use crate::openapi::Problem;
+use crate::ops::CHECK_TIME;
 
 /// How the fleet stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +33,7 @@ pub(crate) struct FleetAnswer {
 #[schema(example = json!({"model": "animals_classifier_v0", "version": "9f86d0…", "generation": 3,
     "previous": null, "rollout": null, "queue": {"waiting": 0, "dead_letters": 0},
     "workers": [{"id": "host-1a2b3c4d", "host": "host", "state": "ready", "device": "cpu", "generation": 3,
+        "problem": null, "clock_offset_seconds": 0.012,
         "loaded": [{"model": "animals_classifier_v0", "version": "9f86d0…", "role": "active"}],
         "images_per_second": 120.5, "images_total": 9000, "uptime_seconds": 75.0, "last_seen_seconds": 0.4}]}))]
 struct FleetView {
@@ -85,6 +88,8 @@ struct WorkerView {
     generation: Option<u64>,
     /// What keeps it from being ready.
     problem: Option<String>,
+    /// How far its clock is ahead of the store's, in seconds; null before it knows. Deadlines go by the store's.
+    clock_offset_seconds: Option<f64>,
     /// Models in its memory.
     loaded: Vec<LoadedView>,
     /// Images a second over the last ten seconds.
@@ -149,21 +154,26 @@ struct RolloutWorkerView {
     /// `waiting`, `loading`, `prepared`, `unservable`, `failed`, or `following` once it answers from the
     /// new model.
     state: &'static str,
-    /// What went wrong.
+    /// What went wrong, or what keeps it from beginning.
     detail: Option<String>,
 }
 
 /// Tells how the fleet stands: the active model, the workers, a running rollout.
-#[utoipa::path(get, path = "/classifier/prediction-service", tag = "fleet",
+#[utoipa::path(get, path = "/classifier/prediction-service", operation_id = "read_fleet", tag = "fleet",
     responses(
         (status = 200, description = "How it stands", body = FleetAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn fleet(State(app): State<Arc<App>>) -> Result<Json<FleetAnswer>, ApiError> {
-    let (fleet, workers, depth) = tokio::join!(app.store.fleet(), app.store.workers(), app.broker.depth());
+pub(crate) async fn fleet(
+    State(app): State<Arc<App>>,
+    _: QueryOf<NoQuery>,
+) -> Result<Json<FleetAnswer>, ApiError> {
+    // A broker that is away does not hold up what the store knows.
+    let depth = timeout(CHECK_TIME, app.broker.depth());
+    let (fleet, workers, depth) = tokio::join!(app.store.fleet(), app.store.workers(), depth);
     let (fleet, workers) = (fleet?.value, workers?);
-    let now = Timestamp::now();
+    let now = app.store.now();
     let running = fleet.rollout.as_ref().filter(|rollout| !rollout.is_ended());
     let response = FleetView {
         model: fleet.active.as_ref().map(|active| active.name.to_string()),
@@ -171,14 +181,14 @@ pub(crate) async fn fleet(State(app): State<Arc<App>>) -> Result<Json<FleetAnswe
         generation: fleet.active.as_ref().map(|active| active.generation.0),
         previous: fleet.previous.as_ref().map(model_view),
         rollout: running.map(|rollout| rollout_view(rollout, &workers, now)),
-        queue: depth.ok().map(queue_view),
+        queue: depth.ok().and_then(Result::ok).map(queue_view),
         workers: workers.iter().map(|worker| worker_view(worker, now)).collect(),
     };
     Ok(Json(FleetAnswer { code: 200, response }))
 }
 
 /// Tells how one rollout stands, and each worker in it.
-#[utoipa::path(get, path = "/classifier/prediction-service/rollouts/{generation}", tag = "fleet",
+#[utoipa::path(get, path = "/classifier/prediction-service/rollouts/{generation}", operation_id = "read_rollout", tag = "fleet",
     params(("generation" = u64, Path, description = "The rollout")),
     responses(
         (status = 200, description = "How it stands", body = RolloutAnswer),
@@ -189,12 +199,13 @@ pub(crate) async fn fleet(State(app): State<Arc<App>>) -> Result<Json<FleetAnswe
 pub(crate) async fn rollout(
     State(app): State<Arc<App>>,
     generation: Segment,
+    _: QueryOf<NoQuery>,
 ) -> Result<Json<RolloutAnswer>, ApiError> {
     let number = generation.number().ok_or_else(|| unknown_rollout(generation.shown()))?;
     let (fleet, workers) = tokio::join!(app.store.fleet(), app.store.workers());
     let (fleet, workers) = (fleet?.value, workers?);
     let rollout = fleet.rollout_of(Generation(number)).ok_or_else(|| unknown_rollout(number))?;
-    let response = rollout_view(rollout, &workers, Timestamp::now());
+    let response = rollout_view(rollout, &workers, app.store.now());
     Ok(Json(RolloutAnswer { code: 200, response }))
 }
 
@@ -218,6 +229,7 @@ fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
         device: worker.device.clone(),
         generation: worker.generation.map(|generation| generation.0),
         problem: worker.problem.clone(),
+        clock_offset_seconds: worker.clock_offset_ms.map(seconds),
         loaded: worker.loaded.iter().map(loaded_view).collect(),
         images_per_second: worker.images_per_second,
         images_total: worker.images_total,
@@ -226,12 +238,21 @@ fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
     }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact for as long as clocks are off by less than a few thousand years"
+)]
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
+}
+
 /// A worker's state as a word.
 pub(crate) fn state_name(state: WorkerState) -> &'static str {
     match state {
         WorkerState::Starting => "starting",
         WorkerState::Ready => "ready",
         WorkerState::Stopping => "stopping",
+        WorkerState::Unknown => "unknown",
     }
 }
 
@@ -240,6 +261,7 @@ fn loaded_view(loaded: &LoadedModel) -> LoadedView {
         ModelRole::Active => "active",
         ModelRole::Prepared => "prepared",
         ModelRole::Draining => "draining",
+        ModelRole::Unknown => "unknown",
     };
     LoadedView { model: loaded.name.to_string(), version: loaded.version.to_string(), role }
 }
@@ -248,6 +270,7 @@ fn rollout_view(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> 
     let (phase, failure) = match &rollout.phase {
         Phase::Preparing => ("preparing", None),
         Phase::Converging => ("converging", None),
+        Phase::Unknown => ("unknown", None),
         Phase::Done => ("done", None),
         Phase::RolledBack { failure } => ("rolled_back", Some(failure_detail(rollout, failure))),
     };
@@ -259,17 +282,18 @@ fn rollout_view(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> 
         failure,
         age_seconds: now.since(rollout.started_at).as_secs_f64(),
         ended: rollout.is_ended(),
-        workers: workers.iter().map(|worker| rollout_worker_view(rollout.generation, worker)).collect(),
+        workers: workers.iter().map(|worker| rollout_worker_view(rollout, worker)).collect(),
     }
 }
 
-fn rollout_worker_view(generation: Generation, worker: &WorkerReport) -> RolloutWorkerView {
-    let preparation = worker.preparation.as_ref().filter(|preparation| preparation.generation == generation);
-    let (state, detail) = if worker.generation == Some(generation) {
+fn rollout_worker_view(rollout: &Rollout, worker: &WorkerReport) -> RolloutWorkerView {
+    let preparation = worker.preparation.as_ref().filter(|preparation| preparation.is_for(rollout));
+    let (state, detail) = if worker.generation == Some(rollout.generation) {
         ("following", None)
     } else {
         match preparation.map(|preparation| &preparation.state) {
-            None => ("waiting", None),
+            None => ("waiting", worker.problem.clone()),
+            Some(PreparationState::Unknown) => ("unknown", None),
             Some(PreparationState::Loading) => ("loading", None),
             Some(PreparationState::Prepared) => ("prepared", None),
             Some(PreparationState::Unservable { problems }) => ("unservable", Some(problems.join("; "))),

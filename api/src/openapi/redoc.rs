@@ -14,14 +14,15 @@ pub(super) fn page(document: &Value, errors: &[Code]) -> String {
     let operations = operations(document);
     let mut html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\"><title>{title}</title><style>{STYLE}</style></head><body>",
+         content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"docs/favicon-32x32.png\">\
+         <title>{title}</title><style>{STYLE}</style></head><body>",
         title = escape(title)
     );
     html += &navigation(document, &operations);
     let _ = write!(
         html,
-        "<main><header><h1>{} <small>{}</small></h1>{}<p class=\"links\"><a href=\"/openapi.json\">openapi.json</a> \
-         <a href=\"/docs\">try it out</a></p></header>",
+        "<main><header><h1>{} <small>{}</small></h1>{}<p class=\"links\"><a href=\"openapi.json\">openapi.json</a> \
+         <a href=\"docs/\">try it out</a></p></header>",
         escape(title),
         escape(text(document, "/info/version")),
         prose(text(document, "/info/description"))

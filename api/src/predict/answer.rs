@@ -1,18 +1,23 @@
 //! A job as an HTTP answer: the same for the request that made it and for whoever asks later.
 
 use axum::Json;
-use axum::http::header::{LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use common::ids::JobId;
 use common::messages::{
     ImageError, ImageOutcome, Job, JobFailure, JobRecord, JobStatus, LabelScore, StageTimes,
 };
+use common::offload::offload;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::answer_size;
+use crate::app::App;
+use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
+use crate::prefix::Prefix;
 use crate::waiting::Waiting;
 
 /// Which job answered.
@@ -51,6 +56,9 @@ pub(crate) struct Predictions {
 pub(crate) struct ImageResult {
     /// The id that came with the image.
     pub image_id: i64,
+    /// The name of its file; only of a form whose parts have such names.
+    #[serde(rename = "filename", skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
     /// The largest score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_score: Option<f32>,
@@ -81,7 +89,7 @@ pub(crate) struct Score {
 /// Why one image could not be classified.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ImageProblem {
-    /// For programs, e.g. `undecodable_image`, `invalid_base64`, `image_too_large`.
+    /// For programs; never changes its meaning.
     pub code: String,
     /// For people.
     pub detail: String,
@@ -115,13 +123,13 @@ pub(crate) fn path_of(job: JobId) -> String {
 }
 
 /// The answer that tells how a job stands.
-pub(crate) fn answer(job: Job, waiting: &Waiting) -> Response {
+pub(crate) async fn answer(app: &App, job: Job, waiting: &Waiting, prefix: &Prefix) -> Response {
     let Job { record, status } = job;
-    let pending = |status| pending(&record, status, waiting);
+    let pending = |status| pending(&record, status, waiting, prefix);
     let mut response = match status {
         JobStatus::Queued => pending("queued"),
         JobStatus::Processing => pending("processing"),
-        JobStatus::Done { outcomes, times } => done(&record, outcomes, times),
+        JobStatus::Done { outcomes, times } => done(app, &record, outcomes, times).await,
         JobStatus::Failed { failure, detail } => failed(failure, detail).into_response(),
     };
     let headers = response.headers_mut();
@@ -136,12 +144,11 @@ pub(crate) fn answer(job: Job, waiting: &Waiting) -> Response {
     response
 }
 
-fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting) -> Response {
+fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting, prefix: &Prefix) -> Response {
+    // The header gets the prefix where all do.
     let url = path_of(record.id);
-    let body = PendingAnswer {
-        code: 202,
-        response: Pending { prediction_id: record.id.to_string(), status, status_url: url.clone() },
-    };
+    let (prediction_id, status_url) = (record.id.to_string(), prefix.before(&url));
+    let body = PendingAnswer { code: 202, response: Pending { prediction_id, status, status_url } };
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -153,14 +160,19 @@ fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting) -> Respo
     response
 }
 
-fn done(record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> Response {
-    let results: Vec<ImageResult> =
-        record.image_ids.iter().zip(outcomes).map(|(id, outcome)| result_of(*id, outcome)).collect();
-    let mut response = if results.iter().all(|result| result.error.is_some()) {
-        nothing_classified(results).into_response()
+async fn done(app: &App, record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> Response {
+    let size = answer_size::size_of(&outcomes);
+    let reserved = match answer_size::reserve(app, size) {
+        Ok(reserved) => reserved,
+        Err(error) => return still_there(error, record.id).into_response(),
+    };
+    let mut response = if size <= answer_size::SMALL {
+        write(record, outcomes, size, reserved)
     } else {
-        let response = Predictions { model: record.model.name.to_string(), results };
-        Json(PredictionAnswer { code: 200, response }).into_response()
+        // A megabyte of scores takes as long as many a request, which others need not wait for.
+        let record = record.clone();
+        let written = offload(move || write(&record, outcomes, size, reserved)).await;
+        written.unwrap_or_else(|error| ApiError::internal(error).into_response())
     };
     if let Ok(value) = HeaderValue::from_str(&server_timing(times)) {
         response.headers_mut().insert(SERVER_TIMING, value);
@@ -168,11 +180,42 @@ fn done(record: &JobRecord, outcomes: Vec<ImageOutcome>, times: StageTimes) -> R
     response
 }
 
-fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
+/// Writes an answer that has at most so many bytes.
+fn write(record: &JobRecord, outcomes: Vec<ImageOutcome>, size: usize, reserved: Reserved) -> Response {
+    let results = results(&record.image_ids, record.file_names.as_deref(), outcomes);
+    if results.iter().all(|result| result.error.is_some()) {
+        return nothing_classified(results).into_response();
+    }
+    let response = Predictions { model: record.model.name.to_string(), results };
+    let mut json = Vec::with_capacity(size);
+    match serde_json::to_writer(&mut json, &PredictionAnswer { code: 200, response }) {
+        Ok(()) => {
+            let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+            (kind, answer_size::body(json, reserved)).into_response()
+        }
+        Err(error) => ApiError::internal(error).into_response(),
+    }
+}
+
+/// An entry for each image of a request, in its order.
+pub(crate) fn results(
+    ids: &[i64],
+    file_names: Option<&[Option<String>]>,
+    outcomes: impl IntoIterator<Item = ImageOutcome>,
+) -> Vec<ImageResult> {
+    let name = |place: usize| file_names.and_then(|names| names.get(place)?.clone());
+    let entries = ids.iter().zip(outcomes).enumerate();
+    entries
+        .map(|(place, (id, outcome))| ImageResult { file_name: name(place), ..result_of(*id, outcome) })
+        .collect()
+}
+
+pub(super) fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
     let list = |scores: Vec<LabelScore>| scores.into_iter().map(Score::from).collect();
     match outcome {
         ImageOutcome::Classified { best, scores, labels } => ImageResult {
             image_id,
+            file_name: None,
             max_score: Some(best.score),
             label: Some(best.label),
             labels: labels.map(list),
@@ -185,9 +228,9 @@ fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
 }
 
 /// The entry of an image that could not be classified.
-pub(crate) fn rejected(image_id: i64, error: ImageError) -> ImageResult {
+fn rejected(image_id: i64, error: ImageError) -> ImageResult {
     let error = Some(ImageProblem { code: error.code, detail: error.detail });
-    ImageResult { image_id, max_score: None, label: None, labels: None, scores: None, error }
+    ImageResult { image_id, file_name: None, max_score: None, label: None, labels: None, scores: None, error }
 }
 
 impl From<LabelScore> for Score {
@@ -218,7 +261,7 @@ fn failed(failure: JobFailure, detail: String) -> ApiError {
         JobFailure::ModelUnavailable => {
             ApiError::new(Code::ModelUnavailable, detail).retry_after(std::time::Duration::from_secs(5))
         }
-        JobFailure::Internal => {
+        JobFailure::Internal | JobFailure::Unknown => {
             tracing::error!(%detail, "a job failed through a bug");
             ApiError::new(Code::Internal, detail)
         }

@@ -215,7 +215,7 @@ impl<'de> Visitor<'de> for ImageSeed<'_> {
             walk.place = Place::Image(index);
         }
         match (id, content) {
-            (Some(id), Some(content)) => Ok(RequestedImage { id, content }),
+            (Some(id), Some(content)) => Ok(RequestedImage { id, content, file_name: None }),
             (None, _) => {
                 walk.place = Place::Key(index, "image_id");
                 Err(A::Error::custom("the key is missing, expected an integer"))
@@ -253,6 +253,17 @@ impl Visitor<'_> for IdSeed {
     fn visit_u64<E: Error>(self, id: u64) -> Result<i64, E> {
         i64::try_from(id).map_err(|_| E::invalid_value(Unexpected::Unsigned(id), &self))
     }
+
+    /// JSON has one kind of number: 7.0 is the integer 7.
+    fn visit_f64<E: Error>(self, id: f64) -> Result<i64, E> {
+        // 2^63: integers of more than 64 bits arrive as the floating point number next to them, which is no smaller.
+        const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+        if id.fract() == 0.0 && id.abs() < BEYOND {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
+            return Ok(id as i64);
+        }
+        Err(E::invalid_type(Unexpected::Float(id), &self))
+    }
 }
 
 /// Reads an image's base64.
@@ -284,7 +295,7 @@ impl Visitor<'_> for Base64Seed {
 mod tests {
     use super::*;
 
-    const LIMITS: RequestLimits = RequestLimits { max_images: 3, max_image_bytes: 6 };
+    const LIMITS: RequestLimits = RequestLimits { max_images: 3, max_image_bytes: 6, max_pixels: u64::MAX };
 
     fn check_error(body: &str, code: Code, says: &str) {
         let error = parse(body.as_bytes(), LIMITS).unwrap_err();
@@ -297,7 +308,7 @@ mod tests {
         let body = r#" {"x": {"images": 1}, "images": [
             {"img_base64": "Zm9v", "image_id": -7, "note": [1, {"a": null}]},
             {"image_id": 9223372036854775807, "img_base64": "Zm9\/"},
-            {"image_id": -7, "img_base64": "Z\u006d9v"}], "y": "z"} "#;
+            {"image_id": -7.0, "img_base64": "Z\u006d9v"}], "y": "z"} "#;
         let images = parse(body.as_bytes(), LIMITS).unwrap();
         assert_eq!(images.iter().map(|i| i.id).collect::<Vec<_>>(), [-7, i64::MAX, -7]);
         assert_eq!(images[0].content.as_deref(), Ok(&b"foo"[..]));
@@ -340,6 +351,11 @@ mod tests {
                 "`images[0].image_id`: invalid type: a string",
             ),
             (r#"{"images": [{"image_id": 1.5}]}"#, "`images[0].image_id`: invalid type: floating point"),
+            (
+                r#"{"images": [{"image_id": -9223372036854775809}]}"#,
+                "`images[0].image_id`: invalid type: floating point",
+            ),
+            (r#"{"images": [{"image_id": 1e19}]}"#, "`images[0].image_id`: invalid type: floating point"),
             (r#"{"images": [{"image_id": 9223372036854775808}]}"#, "`images[0].image_id`: invalid value"),
             (r#"{"images": [{"img_base64": 7}]}"#, "`images[0].img_base64`: invalid type: integer `7`"),
         ] {

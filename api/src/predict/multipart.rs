@@ -1,19 +1,43 @@
-//! A form whose file parts are the images.
+//! A form whose parts are the images.
+//!
+//! A form is read on a thread that may block, and only as far as it has no more parts than a request may: a part takes a
+//! few bytes of the body, and reading it as long as that of an image.
+
+mod disposition;
 
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use bytes::Bytes;
+use common::messages::ImageError;
+use common::offload::offload;
+use futures_util::FutureExt as _;
 
+use self::disposition::Disposition;
+use super::raw::begins_like_an_image;
 use super::request::{RequestLimits, RequestedImage};
 use crate::error::{ApiError, Code};
 
-/// The file parts in their order, with ids from 0.
+/// The parts in their order, with ids from 0: each is an image, or an error in its place.
 ///
 /// # Errors
-/// The body is not a form, or has too many files.
+/// The body is not a form, or has too many parts.
 pub(crate) async fn parse(
+    content_type: &str,
+    body: Bytes,
+    limits: RequestLimits,
+) -> Result<Vec<RequestedImage>, ApiError> {
+    let content_type = content_type.to_owned();
+    let read = offload(move || {
+        // All of the body is there, so that there is nothing to wait for.
+        let images = read(&content_type, body, limits).now_or_never();
+        images.unwrap_or_else(|| Err(ApiError::internal("a form that is in memory was waited for")))
+    });
+    read.await.map_err(ApiError::internal)?
+}
+
+async fn read(
     content_type: &str,
     body: Bytes,
     limits: RequestLimits,
@@ -28,26 +52,35 @@ pub(crate) async fn parse(
         .await
         .map_err(|rejection| ApiError::new(Code::InvalidMultipart, rejection.body_text()))?;
     let mut images = Vec::new();
-    let mut count = 0;
     while let Some(field) = form.next_field().await.map_err(|error| not_a_form(&error))? {
-        if !is_file(&field) {
-            continue;
-        }
-        count += 1;
-        if count > limits.max_images {
-            continue;
-        }
+        limits.check_count(images.len() + 1)?;
+        let header = field.headers().get(CONTENT_DISPOSITION).map_or(&[][..], |value| value.as_bytes());
+        let said = Disposition::parse(header);
+        let is_file = said.file.is_some() || says_that_it_is_an_image(&field);
         let bytes = field.bytes().await.map_err(|error| not_a_form(&error))?;
+        // A copy: an image that waits must not keep the whole form in memory.
+        let bytes = Bytes::copy_from_slice(&bytes);
         let id = i64::try_from(images.len()).unwrap_or(i64::MAX);
-        images.push(RequestedImage { id, content: limits.check(bytes) });
+        let is_image = is_file || begins_like_an_image(&bytes);
+        let content = if is_image { limits.check(bytes) } else { Err(not_an_image(said.field.as_deref())) };
+        images.push(RequestedImage { id, content, file_name: said.file });
     }
-    limits.check_count(count)?;
     Ok(images)
 }
 
-/// A part is a file if it has a file name, or says that it is an image.
-fn is_file(field: &Field<'_>) -> bool {
-    field.file_name().is_some() || field.content_type().is_some_and(|kind| kind.starts_with("image/"))
+fn says_that_it_is_an_image(field: &Field<'_>) -> bool {
+    field.content_type().is_some_and(|kind| kind.starts_with("image/"))
+}
+
+fn not_an_image(field: Option<&str>) -> ImageError {
+    let name = field.unwrap_or_default();
+    ImageError {
+        code: "not_an_image".to_owned(),
+        detail: format!(
+            "part `{name}` of the form has no file name and does not begin like an image, expected an image file; \
+             what is asked for stands in the query"
+        ),
+    }
 }
 
 fn not_a_form(error: &MultipartError) -> ApiError {

@@ -4,20 +4,30 @@
 //! that is still the state. So no request asks for it first, and none is accepted for a model that another
 //! process has swapped out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use common::fleet::FleetState;
-use common::ids::ModelName;
+use common::fleet::{FleetState, Phase};
+use common::ids::{ModelName, ModelVersion, Revision};
 use common::messages::PinnedModel;
-use common::package::{Package, PackageError};
 use common::store::Revised;
 
 use crate::app::App;
+use crate::auth::Role;
 use crate::error::{ApiError, Code};
+use crate::wanted::{Wanted, wanted};
 
-/// The fleet's state as this process saw it last, if it did.
-#[derive(Default)]
-pub(crate) struct LastSeen(Mutex<Option<Arc<Revised<FleetState>>>>);
+/// When a client should ask again whose model is still loading.
+const LOADING: Duration = Duration::from_secs(2);
+
+/// A package that is asked for by name.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// Its name.
+    pub model: ModelName,
+    /// What whoever asks for it may do.
+    pub role: Role,
+}
 
 /// A model, and the revision of the fleet's state from which it was chosen.
 #[derive(Debug, Clone)]
@@ -25,13 +35,13 @@ pub(crate) struct Pin {
     /// The model.
     pub model: PinnedModel,
     /// What the store must still hold when it accepts the job.
-    pub fleet: u64,
+    pub fleet: Revision,
 }
 
 /// The model that was active when this process last looked, or the one that was asked for by name. What
 /// cannot be chosen from what was seen then is chosen anew.
-pub(crate) async fn pin(app: &Arc<App>, asked: Option<&ModelName>) -> Result<Pin, ApiError> {
-    if let Some(seen) = app.last_seen.get()
+pub(crate) async fn pin(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, ApiError> {
+    if let Some(seen) = app.coordinator.last_seen().get()
         && let Ok(pin) = choose(app, asked, &seen).await
     {
         return Ok(pin);
@@ -40,48 +50,78 @@ pub(crate) async fn pin(app: &Arc<App>, asked: Option<&ModelName>) -> Result<Pin
 }
 
 /// The model that is active now, or the one that was asked for by name.
-pub(crate) async fn pin_anew(app: &Arc<App>, asked: Option<&ModelName>) -> Result<Pin, ApiError> {
+pub(crate) async fn pin_anew(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, ApiError> {
     let seen = Arc::new(app.store.fleet().await?);
-    app.last_seen.set(Arc::clone(&seen));
+    app.coordinator.last_seen().set(Arc::clone(&seen));
     choose(app, asked, &seen).await
 }
 
-async fn choose(
-    app: &Arc<App>,
-    asked: Option<&ModelName>,
-    seen: &Revised<FleetState>,
-) -> Result<Pin, ApiError> {
+async fn choose(app: &Arc<App>, asked: Option<&Asked>, seen: &Revised<FleetState>) -> Result<Pin, ApiError> {
     let Revised { revision, value: fleet } = seen;
     let model = match (asked, &fleet.active) {
         // The active model is the version that was rolled out, whatever lies on the disk by now.
-        (Some(name), Some(active)) if *name == active.name => active.clone(),
-        (Some(name), _) => {
-            let package = open(app, name.clone()).await??;
+        (Some(asked), Some(active)) if asked.model == active.name => active.clone(),
+        (Some(Asked { model: name, role }), _) => {
+            let limits = Limits::of(app, *role, fleet, name);
+            limits.check(name, None)?;
+            let package = app.disk.open(name.clone()).await?;
+            limits.check(name, Some(&package.version))?;
             PinnedModel { name: package.name, version: package.version, generation: fleet.generation }
         }
         (None, Some(active)) => active.clone(),
-        (None, None) => {
-            return Err(ApiError::new(
-                Code::NoActiveModel,
-                "no model is active, choose one with `PUT /classifier/prediction-service/{model_name}`",
-            ));
-        }
+        (None, None) => return Err(no_model(app, fleet)),
     };
     Ok(Pin { model, fleet: *revision })
 }
 
-impl LastSeen {
-    fn get(&self) -> Option<Arc<Revised<FleetState>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// Which versions of a package a client may have.
+enum Limits {
+    /// Whatever lies on the disk.
+    None,
+    /// Those that a swap made active.
+    LetIn(Vec<ModelVersion>),
+}
+
+impl Limits {
+    fn of(app: &App, role: Role, fleet: &FleetState, name: &ModelName) -> Self {
+        match role {
+            Role::Admin | Role::Peer => return Self::None,
+            Role::Client if app.config.client_models.has(name) => return Self::None,
+            Role::Client => {}
+        }
+        let rolled_out = fleet.rollout.iter().chain(&fleet.history);
+        let committed = rolled_out.filter(|rollout| match rollout.phase {
+            Phase::Converging | Phase::Done => true,
+            Phase::Preparing | Phase::RolledBack { .. } | Phase::Unknown => false,
+        });
+        let models = committed.map(|rollout| &rollout.target).chain(&fleet.active).chain(&fleet.previous);
+        Self::LetIn(models.filter(|model| model.name == *name).map(|model| model.version.clone()).collect())
     }
 
-    fn set(&self, seen: Arc<Revised<FleetState>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    /// Refuses a version that is not let in, or a package of which none is.
+    fn check(&self, name: &ModelName, version: Option<&ModelVersion>) -> Result<(), ApiError> {
+        let fact = match (self, version) {
+            (Self::None, _) => return Ok(()),
+            (Self::LetIn(versions), None) if !versions.is_empty() => return Ok(()),
+            (Self::LetIn(versions), Some(version)) if versions.contains(version) => return Ok(()),
+            (Self::LetIn(_), None) => "was never made active",
+            (Self::LetIn(_), Some(_)) => "has been replaced since it was active",
+        };
+        let detail = format!(
+            "model `{name}` {fact}, expected one that a swap made active, or that API_CLIENT_MODELS lists"
+        );
+        Err(ApiError::new(Code::ModelNotAllowed, detail))
     }
 }
 
-/// Opens a package where the disk may block.
-pub(crate) async fn open(app: &Arc<App>, name: ModelName) -> Result<Result<Package, PackageError>, ApiError> {
-    let catalog = app.catalog.clone();
-    tokio::task::spawn_blocking(move || catalog.open(&name)).await.map_err(ApiError::internal)
+fn no_model(app: &App, fleet: &FleetState) -> ApiError {
+    match wanted(app.declared.as_ref(), fleet, app.store.now()) {
+        Wanted::Pending(why) => {
+            ApiError::new(Code::ModelLoading, format!("{why}, try again")).retry_after(LOADING)
+        }
+        Wanted::Nothing | Wanted::Active => ApiError::new(
+            Code::NoActiveModel,
+            "no model is active, choose one with `PUT /classifier/prediction-service/{model_name}`",
+        ),
+    }
 }

@@ -1,7 +1,9 @@
 //! A request for predictions, whichever way it was written.
 
 use bytes::Bytes;
+use common::image_size::declared_pixels;
 use common::messages::ImageError;
+use common::offload::offload;
 use sha2::{Digest, Sha256};
 
 use super::{json, multipart, raw};
@@ -14,6 +16,8 @@ pub(crate) struct RequestLimits {
     pub max_images: usize,
     /// Bytes of one encoded image.
     pub max_image_bytes: usize,
+    /// Pixels of all images together, as their headers tell.
+    pub max_pixels: u64,
 }
 
 /// One image of a request.
@@ -23,6 +27,8 @@ pub(crate) struct RequestedImage {
     pub id: i64,
     /// Its bytes, or why it cannot be classified.
     pub content: Result<Bytes, ImageError>,
+    /// The name of its file, where it came with one.
+    pub file_name: Option<String>,
 }
 
 /// The ways to write a request.
@@ -30,35 +36,52 @@ pub(crate) struct RequestedImage {
 pub(crate) enum BodyKind {
     /// The JSON document.
     Json,
-    /// `multipart/form-data`, each file part one image.
+    /// `multipart/form-data`, each part one image.
     Multipart,
     /// The bytes of one image.
     Raw,
+    /// Nothing was said: JSON, or the bytes of one image.
+    Unsaid,
+    /// A type that says nothing of what the bytes are, and that clients send by default: the bytes of one image.
+    Vague,
 }
 
 impl BodyKind {
     /// The way that a content type announces. Without one the body is taken for JSON, as the clients of
-    /// the service that this one replaces rely on.
+    /// the service that this one replaces rely on, if it does not begin like an image.
     pub(crate) fn of(content_type: Option<&str>) -> Result<Self, ApiError> {
-        let Some(content_type) = content_type else { return Ok(Self::Json) };
+        let Some(content_type) = content_type else { return Ok(Self::Unsaid) };
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/json" => Ok(Self::Json),
             "multipart/form-data" => Ok(Self::Multipart),
             other if other.starts_with("application/") && other.ends_with("+json") => Ok(Self::Json),
             other if other.len() > 6 && other.starts_with("image/") => Ok(Self::Raw),
-            other => {
-                let shown: String = other.chars().take(80).collect();
-                Err(ApiError::new(
-                    Code::UnsupportedMediaType,
-                    format!(
-                        "content type `{shown}` is not supported, expected application/json, \
-                         multipart/form-data or image/*"
-                    ),
-                ))
+            "application/octet-stream" | "application/x-www-form-urlencoded" => Ok(Self::Vague),
+            _ => Err(unsupported(content_type, "is not supported")),
+        }
+    }
+
+    /// The way that these bytes are written.
+    fn settled(self, content_type: Option<&str>, body: &[u8]) -> Result<Self, ApiError> {
+        match self {
+            Self::Json | Self::Multipart | Self::Raw => Ok(self),
+            Self::Unsaid | Self::Vague if raw::begins_like_an_image(body) => Ok(Self::Raw),
+            Self::Unsaid => Ok(Self::Json),
+            Self::Vague => {
+                let fact = "says nothing of the body, which does not begin like an image";
+                Err(unsupported(content_type.unwrap_or_default(), fact))
             }
         }
     }
+}
+
+fn unsupported(content_type: &str, fact: &str) -> ApiError {
+    let shown: String = content_type.split(';').next().unwrap_or_default().trim().chars().take(80).collect();
+    ApiError::new(
+        Code::UnsupportedMediaType,
+        format!("content type `{shown}` {fact}, expected application/json, multipart/form-data or image/*"),
+    )
 }
 
 /// Reads the images of a body.
@@ -71,15 +94,21 @@ pub(crate) async fn parse(
     body: Bytes,
     limits: RequestLimits,
 ) -> Result<Vec<RequestedImage>, ApiError> {
-    let images = match kind {
-        BodyKind::Json => parse_json(body, limits).await?,
+    let images = match kind.settled(content_type, &body)? {
         BodyKind::Multipart => multipart::parse(content_type.unwrap_or_default(), body, limits).await?,
         BodyKind::Raw => raw::parse(body, limits),
+        BodyKind::Json | BodyKind::Unsaid | BodyKind::Vague => parse_json(without_mark(body), limits).await?,
     };
     if images.is_empty() {
         return Err(ApiError::new(Code::NoImages, "the request has no images, expected at least one"));
     }
+    limits.check_pixels(&images)?;
     Ok(images)
+}
+
+/// The body without the byte order mark that some editors and frameworks put before a text.
+fn without_mark(mut body: Bytes) -> Bytes {
+    if body.starts_with(b"\xef\xbb\xbf") { body.split_off(3) } else { body }
 }
 
 /// JSON above this many bytes is read where it does not hold up other requests.
@@ -89,7 +118,7 @@ async fn parse_json(body: Bytes, limits: RequestLimits) -> Result<Vec<RequestedI
     if body.len() < BLOCKING_BYTES {
         return json::parse(&body, limits);
     }
-    tokio::task::spawn_blocking(move || json::parse(&body, limits)).await.map_err(ApiError::internal)?
+    offload(move || json::parse(&body, limits)).await.map_err(ApiError::internal)?
 }
 
 impl RequestLimits {
@@ -111,10 +140,37 @@ impl RequestLimits {
                 ),
             });
         }
+        if let Some(pixels) = declared_pixels(&bytes).filter(|pixels| *pixels > self.max_pixels) {
+            return Err(ImageError {
+                code: Code::ImageTooLarge.row().code.to_owned(),
+                detail: format!(
+                    "the image has {pixels} pixels, expected at most {} in a whole request",
+                    self.max_pixels
+                ),
+            });
+        }
         Ok(bytes)
     }
 
-    /// Refuses a request with this many images, if that is too many.
+    /// Refuses images that would keep the workers from everybody else for long: a few bytes may claim to be millions
+    /// of pixels.
+    fn check_pixels(&self, images: &[RequestedImage]) -> Result<(), ApiError> {
+        let contents = images.iter().filter_map(|image| image.content.as_ref().ok());
+        let pixels = contents.filter_map(|bytes| declared_pixels(bytes)).fold(0, u64::saturating_add);
+        if pixels <= self.max_pixels {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::TooManyPixels,
+            format!(
+                "the images of the request have {pixels} pixels together, expected at most {}, send them in several \
+                 requests",
+                self.max_pixels
+            ),
+        ))
+    }
+
+    /// Refuses a request with this many images or more, if that is too many.
     pub(crate) fn check_count(&self, images: usize) -> Result<(), ApiError> {
         if images <= self.max_images {
             return Ok(());
@@ -145,6 +201,9 @@ pub(crate) fn fingerprint(images: &[RequestedImage], top_k: u32, model: Option<&
             Ok(bytes) => field(bytes),
             Err(error) => field(error.detail.as_bytes()),
         }
+        if let Some(name) = &image.file_name {
+            field(name.as_bytes());
+        }
     }
     hash.finalize().into()
 }
@@ -156,7 +215,7 @@ mod tests {
     #[test]
     fn the_content_type_tells_how_a_request_is_written() {
         for (content_type, expected) in [
-            (None, Some(BodyKind::Json)),
+            (None, Some(BodyKind::Unsaid)),
             (Some("application/json"), Some(BodyKind::Json)),
             (Some("Application/JSON; charset=utf-8"), Some(BodyKind::Json)),
             (Some("application/vnd.api+json"), Some(BodyKind::Json)),
@@ -164,7 +223,8 @@ mod tests {
             (Some("image/jpeg"), Some(BodyKind::Raw)),
             (Some("image/"), None),
             (Some("text/plain"), None),
-            (Some("application/x-www-form-urlencoded"), None),
+            (Some("application/x-www-form-urlencoded"), Some(BodyKind::Vague)),
+            (Some("Application/Octet-Stream"), Some(BodyKind::Vague)),
             (Some(""), None),
         ] {
             assert_eq!(BodyKind::of(content_type).ok(), expected, "{content_type:?}");
@@ -173,8 +233,12 @@ mod tests {
 
     #[test]
     fn a_fingerprint_follows_everything_that_is_asked_for() {
-        let image =
-            |id, text: &'static str| RequestedImage { id, content: Ok(Bytes::from_static(text.as_bytes())) };
+        let image = |id, text: &'static str| RequestedImage {
+            id,
+            content: Ok(Bytes::from_static(text.as_bytes())),
+            file_name: None,
+        };
+        let named = RequestedImage { file_name: Some("b.png".to_owned()), ..image(1, "c") };
         let base = fingerprint(&[image(0, "ab"), image(1, "c")], 0, None);
         assert_eq!(base, fingerprint(&[image(0, "ab"), image(1, "c")], 0, None));
         for other in [
@@ -183,6 +247,7 @@ mod tests {
             fingerprint(&[image(0, "ab"), image(1, "c")], 1, None),
             fingerprint(&[image(0, "ab"), image(1, "c")], 0, Some("m")),
             fingerprint(&[image(0, "ab")], 0, None),
+            fingerprint(&[image(0, "ab"), named], 0, None),
         ] {
             assert_ne!(base, other);
         }

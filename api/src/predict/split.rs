@@ -1,8 +1,13 @@
 //! A request's images become parts, each small enough for one message and one batch of a worker.
 
+use common::image_size::declared_pixels;
 use common::messages::{EncodedImage, ImageError, ImageOutcome};
 
 use super::request::RequestedImage;
+
+/// Pixels of its images at which a part is full, as their headers tell: as many as the largest image may have that
+/// workers take by default. A worker that has several parts in hand lets jobs take turns.
+const MAX_PIXELS: u64 = 64_000_000;
 
 /// How large a part may be.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +23,12 @@ pub(crate) struct PartLimits {
 pub(crate) struct Pieces {
     /// The client's ids by position.
     pub image_ids: Vec<i64>,
+    /// The names of the images' files by position, where any has one.
+    pub file_names: Option<Vec<Option<String>>>,
     /// Images for the workers, by part; no part is empty.
     pub parts: Vec<Vec<EncodedImage>>,
+    /// Pixels of the images for the workers, as their headers tell.
+    pub pixels: u64,
     /// Images that no worker needs to see, with their position.
     pub rejected: Vec<(u32, ImageOutcome)>,
 }
@@ -28,25 +37,33 @@ pub(crate) struct Pieces {
 pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
     let mut pieces = Pieces::default();
     let mut sound = Vec::with_capacity(images.len());
+    let mut file_names = Vec::new();
     for (position, image) in (0_u32..).zip(images) {
         pieces.image_ids.push(image.id);
+        file_names.push(image.file_name);
         match image.content {
             Ok(bytes) => sound.push(EncodedImage { position, bytes }),
             Err(error) => pieces.rejected.push((position, ImageOutcome::Rejected(error))),
         }
     }
+    pieces.file_names = file_names.iter().any(Option::is_some).then_some(file_names);
     // Even parts: 17 images at 16 a part are 9 and 8, so that two workers finish together.
     let wanted = sound.len().div_ceil(limits.max_images).max(1);
     let even = sound.len().div_ceil(wanted);
     let mut part: Vec<EncodedImage> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut pixels) = (0, 0);
     for image in sound {
-        let full = part.len() == even || bytes + image.bytes.len() > limits.max_bytes;
+        let size = declared_pixels(&image.bytes).unwrap_or(0);
+        pieces.pixels = pieces.pixels.saturating_add(size);
+        let full = part.len() == even
+            || bytes + image.bytes.len() > limits.max_bytes
+            || size.saturating_add(pixels) > MAX_PIXELS;
         if full && !part.is_empty() {
             pieces.parts.push(std::mem::take(&mut part));
-            bytes = 0;
+            (bytes, pixels) = (0, 0);
         }
         bytes += image.bytes.len();
+        pixels = size.saturating_add(pixels);
         part.push(image);
     }
     if !part.is_empty() {
@@ -57,15 +74,14 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
 
 impl Pieces {
     /// Every image's error, where no image is left for a worker.
-    pub(crate) fn hopeless(&self) -> Option<Vec<(i64, ImageError)>> {
+    pub(crate) fn hopeless(&self) -> Option<Vec<ImageError>> {
         if !self.parts.is_empty() {
             return None;
         }
-        let errors =
-            self.image_ids.iter().zip(&self.rejected).filter_map(|(id, (_, outcome))| match outcome {
-                ImageOutcome::Rejected(error) => Some((*id, error.clone())),
-                ImageOutcome::Classified { .. } => None,
-            });
+        let errors = self.rejected.iter().filter_map(|(_, outcome)| match outcome {
+            ImageOutcome::Rejected(error) => Some(error.clone()),
+            ImageOutcome::Classified { .. } => None,
+        });
         Some(errors.collect())
     }
 }
@@ -77,8 +93,11 @@ mod tests {
     use super::*;
 
     fn check(sizes: &[usize], limits: (usize, usize), expected: &[&[u32]]) {
-        let image =
-            |(id, size): (i64, &usize)| RequestedImage { id, content: Ok(Bytes::from(vec![0; *size])) };
+        let image = |(id, size): (i64, &usize)| RequestedImage {
+            id,
+            content: Ok(Bytes::from(vec![0; *size])),
+            file_name: None,
+        };
         let images = (0..).zip(sizes).map(image).collect();
         let pieces = split(images, PartLimits { max_images: limits.0, max_bytes: limits.1 });
         let positions: Vec<Vec<u32>> =
@@ -97,12 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_bounded_in_pixels() {
+        let gif = |side: u16| {
+            let bytes = [b"GIF89a", &side.to_le_bytes()[..], &side.to_le_bytes()].concat();
+            RequestedImage { id: 0, content: Ok(Bytes::from(bytes)), file_name: None }
+        };
+        let limits = PartLimits { max_images: 16, max_bytes: 1 << 20 };
+        let pieces = split([4_000, 6_000, 4_000, 9_000, 10].map(gif).into(), limits);
+        let sizes: Vec<usize> = pieces.parts.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 1]);
+    }
+
+    #[test]
     fn rejected_images_keep_their_position_and_travel_nowhere() {
         let bad = || Err(ImageError { code: "invalid_base64".to_owned(), detail: "x".to_owned() });
         let images = vec![
-            RequestedImage { id: 9, content: bad() },
-            RequestedImage { id: 8, content: Ok(Bytes::from_static(b"a")) },
-            RequestedImage { id: 7, content: bad() },
+            RequestedImage { id: 9, content: bad(), file_name: None },
+            RequestedImage { id: 8, content: Ok(Bytes::from_static(b"a")), file_name: None },
+            RequestedImage { id: 7, content: bad(), file_name: None },
         ];
         let limits = PartLimits { max_images: 4, max_bytes: 10 };
         let pieces = split(images, limits);
@@ -111,7 +142,7 @@ mod tests {
         assert_eq!(pieces.rejected.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [0, 2]);
         assert!(pieces.hopeless().is_none());
 
-        let pieces = split(vec![RequestedImage { id: 9, content: bad() }], limits);
-        assert_eq!(pieces.hopeless().unwrap()[0].0, 9);
+        let pieces = split(vec![RequestedImage { id: 9, content: bad(), file_name: None }], limits);
+        assert_eq!(pieces.hopeless().unwrap(), [bad().unwrap_err()]);
     }
 }

@@ -4,56 +4,76 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::broker::BrokerError;
-use common::ids::{JobId, ModelName, WorkerId};
-use common::messages::{
-    Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, StageTimes, Timestamp, WIRE_VERSION,
-};
-use common::store::{Acceptance, Watch};
-use common::telemetry::api_names;
+use common::ids::{ClientName, JobId, WorkerId};
+use common::messages::{Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, StageTimes, WIRE_VERSION};
+use common::store::{Acceptance, StoreError, Watch};
+use common::telemetry::{api_names, names};
 use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use super::pin::{Pin, pin_anew};
+use super::pin::{Asked, Pin, pin_anew};
 use super::split::Pieces;
 use crate::app::App;
 use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
 use crate::observe::Trace;
 use crate::queue_delay::until_there_is_room;
+use crate::shares::JobShare;
 
 /// How long the first request with an idempotency key is given to get its parts queued, before another
 /// one with the same key finishes its work: longer than any call to broker and store takes.
 const ORPHANED_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a refusal waits for the refused job to be forgotten. It is forgotten in any case, where the store can be
+/// reached at all.
+const FORGOTTEN_WITHIN: Duration = Duration::from_millis(50);
+
+/// How often the model is chosen anew for one job. The fleet's state changes every few seconds while a model is being
+/// swapped, so that a second time is rare.
+const CHOICES: usize = 16;
 
 /// Everything that makes a job.
 pub(crate) struct Submission {
     /// The images.
     pub pieces: Pieces,
     /// The package that the client asked for.
-    pub asked: Option<ModelName>,
+    pub asked: Option<Asked>,
     /// The model that answers, if it is still the right one.
     pub pin: Pin,
     /// How many scores the client wants.
     pub top_k: u32,
     /// The client's key.
     pub idempotency: Option<Idempotency>,
+    /// Whose request it is.
+    pub client: Option<ClientName>,
     /// Ids for logs and traces.
     pub trace: Trace,
     /// The memory that the images take.
     pub reserved: Reserved,
 }
 
-/// Accepts a job and watches it, or the earlier job with the same idempotency key.
-///
-/// Runs in a task of its own: a client that hangs up in the middle must not leave half a job.
-pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiError> {
-    let app = Arc::clone(app);
-    let span = tracing::Span::current();
-    let task = tracing::Instrument::instrument(async move { accept(&app, submission).await }, span);
-    tokio::spawn(task).await.map_err(ApiError::internal)?
+/// What came of it.
+pub(crate) struct Submitted {
+    /// Over the job, which may be an earlier one.
+    pub watch: Watch,
+    /// Of a job that was queued for this request.
+    pub share: Option<JobShare>,
 }
 
-async fn accept(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiError> {
-    let now = Timestamp::now();
+/// Accepts a job and watches it, or the earlier job with the same idempotency key.
+///
+/// Runs in a task of its own: a client that hangs up in the middle must not leave half a job. Its every step is a call
+/// to broker or store, and bounded by their contracts.
+pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<Submitted, ApiError> {
+    let (this, span) = (Arc::clone(app), tracing::Span::current());
+    let task = tracing::Instrument::instrument(async move { accept(&this, submission).await }, span);
+    let accepted = app.spawn(task).await.map_err(ApiError::internal)?;
+    accepted.unwrap_or_else(|| Err(ApiError::internal("the process ended before the job was accepted")))
+}
+
+async fn accept(app: &Arc<App>, submission: Submission) -> Result<Submitted, ApiError> {
+    let now = app.store.now();
     let mut record = JobRecord {
         id: JobId::random(),
         model: submission.pin.model.clone(),
@@ -64,20 +84,29 @@ async fn accept(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiErro
         parts: part_count(&submission.pieces),
         top_k: submission.top_k,
         idempotency: submission.idempotency.clone(),
+        client: submission.client.clone(),
+        file_names: submission.pieces.file_names.clone(),
     };
     let watch = app.store.watch(record.id);
     let mut fleet = submission.pin.fleet;
-    loop {
-        match app.store.put_job(&record, fleet).await? {
+    for _ in 0..CHOICES {
+        let accepted = app.store.put_job(&record, fleet).await;
+        if let Err(StoreError::Unavailable(_)) = &accepted {
+            // It may be there all the same.
+            forget(app, record.id);
+        }
+        match accepted? {
             Acceptance::Accepted => {
                 let watch = watch.of_new_job(record.clone());
-                enqueue(app, record, submission).await?;
-                return Ok(watch);
+                let share = Some(enqueue(app, record, submission).await?);
+                return Ok(Submitted { watch, share });
             }
-            Acceptance::SameRequest(job) => return Ok(app.store.watch(job)),
+            Acceptance::SameRequest(job) => {
+                return Ok(Submitted { watch: app.store.watch(job), share: None });
+            }
             Acceptance::InProgress(job) => {
-                finish_for_another(app, job, submission).await?;
-                return Ok(app.store.watch(job));
+                let share = Some(finish_for_another(app, job, submission).await?);
+                return Ok(Submitted { watch: app.store.watch(job), share });
             }
             Acceptance::OtherRequest => {
                 return Err(ApiError::new(
@@ -93,6 +122,11 @@ async fn accept(app: &Arc<App>, submission: Submission) -> Result<Watch, ApiErro
             }
         }
     }
+    Err(ApiError::new(
+        Code::StoreUnavailable,
+        "the fleet's state changes faster than a job can be accepted, try again",
+    )
+    .retry_after(Duration::from_secs(1)))
 }
 
 fn part_count(pieces: &Pieces) -> u32 {
@@ -103,7 +137,11 @@ fn part_count(pieces: &Pieces) -> u32 {
 /// The job with this key is recorded, but not yet known to be queued. Usually that takes another moment.
 /// If the process that accepted it died in between, its work is finished here: publishing a part twice
 /// does no harm.
-async fn finish_for_another(app: &App, job: JobId, submission: Submission) -> Result<(), ApiError> {
+async fn finish_for_another(
+    app: &Arc<App>,
+    job: JobId,
+    submission: Submission,
+) -> Result<JobShare, ApiError> {
     let busy = || {
         ApiError::new(
             Code::IdempotencyKeyBusy,
@@ -112,7 +150,7 @@ async fn finish_for_another(app: &App, job: JobId, submission: Submission) -> Re
         .retry_after(Duration::from_secs(1))
     };
     let Some(found) = app.store.job(job).await? else { return Err(busy()) };
-    let orphaned = Timestamp::now().since(found.record.accepted_at) > ORPHANED_AFTER;
+    let orphaned = app.store.now().since(found.record.accepted_at) > ORPHANED_AFTER;
     // Other limits, after a restart, can give other parts; then only the deadline ends the job.
     if !orphaned || found.record.parts != part_count(&submission.pieces) {
         return Err(busy());
@@ -122,27 +160,46 @@ async fn finish_for_another(app: &App, job: JobId, submission: Submission) -> Re
 }
 
 /// Stores what is known already, queues the rest.
-async fn enqueue(app: &App, record: JobRecord, submission: Submission) -> Result<(), ApiError> {
-    let job = record.id;
+async fn enqueue(app: &Arc<App>, record: JobRecord, submission: Submission) -> Result<JobShare, ApiError> {
+    let (job, model) = (record.id, record.model.clone());
     let (images, rejected) = (record.image_ids.len(), submission.pieces.rejected.len());
+    // A store that is away as well must not hold a refusal up.
+    let forgotten = || timeout(FORGOTTEN_WITHIN, forget(app, job));
+    let share = match JobShare::of(app, job, record.client.as_ref(), submission.pieces.pixels) {
+        Ok(share) => share,
+        Err(error) => {
+            let _ = forgotten().await;
+            return Err(error);
+        }
+    };
     let queued = try_enqueue(app, &record, submission).await;
     if let Err(error) = queued {
-        // Nobody may be told of a job that is refused. Best effort: should the store be away as well, the
-        // job ends at its deadline.
-        if let Err(error) = app.store.cancel_job(job).await {
-            tracing::warn!(%job, %error, "a refused job could not be cancelled");
-        }
+        share.forget();
+        let _ = forgotten().await;
         return Err(refusal(app, error).await);
     }
-    metrics::counter!(api_names::JOBS_ACCEPTED).increment(1);
-    metrics::counter!(api_names::IMAGES_ACCEPTED).increment((images - rejected) as u64);
-    tracing::debug!(%job, images, rejected, model = %record.model.name, "job queued");
-    Ok(())
+    tracing::debug!(%job, images, rejected, model = %model.name, "job queued");
+    let labels = names::of_model(&model.name, &model.version);
+    metrics::counter!(api_names::JOBS_ACCEPTED, &labels).increment(1);
+    metrics::counter!(api_names::IMAGES_ACCEPTED, &labels).increment((images - rejected) as u64);
+    Ok(share)
+}
+
+/// Nobody may be told of a job that is refused: forgets it, beside whoever waits for that, unless
+/// another request with its key was told of it meanwhile. Should the store stay away,
+/// the job ends at its deadline.
+fn forget(app: &Arc<App>, job: JobId) -> JoinHandle<Option<()>> {
+    let store = Arc::clone(&app.store);
+    app.spawn(async move {
+        if let Err(error) = store.withdraw_job(job).await {
+            tracing::debug!(%job, %error, "a refused job could not be withdrawn");
+        }
+    })
 }
 
 enum Refused {
     ByBroker(BrokerError),
-    ByStore(common::store::StoreError),
+    ByStore(StoreError),
 }
 
 async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> Result<(), Refused> {
@@ -156,6 +213,7 @@ async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> R
         top_k,
         traceparent: Some(trace.traceparent.clone()),
         request_id: Some(trace.request_id.clone()),
+        client: record.client.clone(),
         images,
     };
     if !pieces.rejected.is_empty() {

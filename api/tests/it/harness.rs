@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Parts;
 use api::config::Config;
+use api::{Parts, WorkersAt};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Command, FromArgMatches as _};
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::outage::{SwitchedBroker, SwitchedStore};
+use crate::faults::{SwitchedBroker, SwitchedStore};
 use crate::worker::TestWorker;
 
 pub(crate) const KEY: &str = "test-key";
@@ -108,20 +108,32 @@ impl Server {
     }
 
     pub(crate) async fn with_queue(words: &[&str], max_parts: u32) -> Self {
-        let limits = BrokerLimits { max_parts, call_timeout: Duration::from_secs(5) };
+        Self::with_parts(words, max_parts, |_| {}).await
+    }
+
+    /// A server alone whose parts were changed.
+    pub(crate) async fn changed(words: &[&str], change: impl FnOnce(&mut Parts)) -> Self {
+        Self::with_parts(words, 1000, change).await
+    }
+
+    async fn with_parts(words: &[&str], max_parts: u32, change: impl FnOnce(&mut Parts)) -> Self {
+        let limits = BrokerLimits { max_parts, max_bytes: None, call_timeout: Duration::from_secs(5) };
         let broker = SwitchedBroker::new(InProcessBroker::new(limits));
         let store = SwitchedStore::new(InMemoryStore::new());
         let models = models();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let parts = Parts {
+        let mut parts = Parts {
             config: config(words),
             broker: broker.clone(),
             store: store.clone(),
             catalog: Catalog::new(models.path()),
             metrics: Arc::new(|| "# rendered\n".to_owned()),
+            declared: None,
+            workers: WorkersAt::Elsewhere,
         };
+        change(&mut parts);
         let served = tokio::spawn(api::serve(listener, parts, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { address, client, broker, store, models, stop, served }
@@ -152,6 +164,11 @@ impl Server {
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
+    }
+
+    /// What the API says of itself.
+    pub(crate) async fn description(&self) -> Value {
+        Answer::of(self.get("/openapi.json")).await.json()
     }
 
     pub(crate) fn put(&self, path: &str) -> RequestBuilder {

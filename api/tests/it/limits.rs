@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 
 use crate::connection::{Connection, head};
-use crate::harness::{Answer, Server, body};
+use crate::harness::{Answer, Server, add_package, body};
 
 const MIB: usize = 1 << 20;
 
@@ -96,16 +98,19 @@ async fn a_batch_beyond_axums_own_two_megabytes_is_taken() {
 async fn request_bytes_in_memory_are_bounded() {
     let words = ["--max-body-bytes", "1048576", "--max-bytes-in-flight", "1572864"];
     let (server, _worker) = Server::ready(&words).await;
-    // A client that announces a megabyte and takes its time holds that much.
+    // A client that has sent a megabyte but for its end holds that much.
     let mut slow = Connection::open(server.address).await;
     slow.send(head(&format!("Content-Length: {MIB}")).as_bytes()).await;
+    slow.send(&vec![b' '; MIB - 1]).await;
     let padded =
         || server.post("/classifier/predictions").body(body(&["dog"]).to_string() + &" ".repeat(MIB - 1000));
+    let deadline = Instant::now() + Duration::from_secs(20);
     let refused = loop {
         let answer = Answer::of(padded()).await;
         if answer.status != 200 {
             break answer;
         }
+        assert!(Instant::now() < deadline, "what has arrived takes no memory");
     };
     refused.is_problem(429, "server_busy", "try again");
     assert_eq!(refused.header("retry-after"), "1");
@@ -136,5 +141,196 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     stream.send(b"GET /health/live HTTP/1.1\r\nHos").await;
     let ended = tokio::time::timeout(Duration::from_secs(20), stream.until_ended()).await;
     assert!(ended.is_ok());
+    server.still_answers().await;
+}
+
+/// Work on threads of its own takes two seconds more here.
+#[tokio::test]
+async fn a_large_answer_is_written_beside_other_requests() {
+    let (server, _worker) = Server::ready(&[]).await;
+    let span = Duration::from_secs(2);
+    common::offload::inline_after(Some(span));
+    let raw = |size| {
+        let request = server.post("/classifier/predictions").header("content-type", "image/png");
+        request.body("x".repeat(size))
+    };
+    let began = Instant::now();
+    // The stand-in's label is as long as the image.
+    let answer = Answer::of(raw(100_000)).await;
+    let took = began.elapsed();
+    common::offload::inline_after(None);
+    assert_eq!(answer.status, 200);
+    assert!(answer.text.len() > 100_000 && took >= span, "{} bytes after {took:?}", answer.text.len());
+}
+
+/// What one client has in the queue is bounded by the time that workers take for it: a line of large images is one in
+/// which everybody else waits.
+#[tokio::test]
+async fn a_client_that_has_as_many_pixels_waiting_as_it_may_sends_no_more_large_images() {
+    let (server, worker) = Server::ready(&["--max-client-pixels", "100000000"]).await;
+    let claims = |sides: &[u32], prefer: &'static str| {
+        let image = |side: &u32| json!({"image_id": 1, "img_base64": STANDARD.encode(claims_to_be(*side))});
+        let mut images: Vec<Value> = sides.iter().map(image).collect();
+        images.push(json!({"image_id": 2, "img_base64": STANDARD.encode("slow")}));
+        server.post("/classifier/predictions").header("prefer", prefer).json(&json!({"images": images}))
+    };
+    // More than its share, and all that there is.
+    let first = Answer::of(claims(&[8_000, 8_000], "respond-async")).await;
+    assert_eq!(first.status, 202, "{}", first.text);
+    let refused = Answer::of(claims(&[3_000], "wait=10")).await;
+    let says = "137000000 pixels together with these, expected at most 100000000";
+    refused.is_problem(429, "too_many_pixels_waiting", says);
+    assert_eq!(refused.header("retry-after"), "1");
+    let small = server.predict(&["dog"]).header("prefer", "respond-async");
+    assert_eq!(Answer::of(small).await.status, 202);
+
+    // Answered, it gives its share back, whether or not anybody waited.
+    worker.gate.add_permits(1);
+    let path = format!("/classifier/predictions/{}?wait=20", first.header("x-prediction-id"));
+    assert_eq!(Answer::of(server.get(&path)).await.status, 200);
+    worker.gate.add_permits(3);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Answer::of(claims(&[8_000], "wait=10")).await.status != 200 {
+        assert!(Instant::now() < deadline, "the share did not come back");
+    }
+    assert_eq!(Answer::of(claims(&[8_000, 8_000], "wait=10")).await.status, 200);
+}
+
+/// A BMP of 54 bytes that says it is this many pixels a side.
+fn claims_to_be(side: u32) -> Vec<u8> {
+    let header = [14 + 40, 40, side, side, 1 | 24 << 16, 0, 0, 0, 0, 0, 0].map(u32::to_le_bytes).concat();
+    [b"BM", &[0; 8][..], &header].concat()
+}
+
+#[tokio::test]
+async fn pixels_that_a_few_bytes_claim_to_be_are_counted_before_anything_is_queued() {
+    let (server, worker) = Server::ready(&[]).await;
+    let claims = |side, count| {
+        let image = json!({"image_id": 1, "img_base64": STANDARD.encode(claims_to_be(side))});
+        server.post("/classifier/predictions").json(&json!({"images": vec![image; count]}))
+    };
+    Answer::of(claims(8_000, 1_024)).await.is_problem(
+        413,
+        "too_many_pixels",
+        "65536000000 pixels together, expected at most 640000000",
+    );
+    // One that is too large for any request is its own error.
+    let answer = Answer::of(claims(30_000, 1)).await;
+    answer.is_problem(413, "image_too_large", "900000000 pixels");
+    assert!(worker.seen.lock().unwrap().is_empty());
+    // What is within the bound is split so that no part has more than the largest image.
+    assert_eq!(Answer::of(claims(8_000, 10)).await.status, 200);
+    let sizes: Vec<usize> = worker.seen.lock().unwrap().iter().map(|part| part.images.len()).collect();
+    assert_eq!(sizes, [1; 10]);
+}
+
+#[tokio::test]
+async fn bytes_that_are_announced_and_do_not_come_take_no_memory_from_others() {
+    let (server, _worker) =
+        Server::ready(&["--max-body-bytes", "1048576", "--max-bytes-in-flight", "1048576"]).await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let mut connection = Connection::open(server.address).await;
+        connection.send(head(&format!("Content-Length: {MIB}")).as_bytes()).await;
+        connection.send(b" ").await;
+        silent.push(connection);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.still_answers().await;
+}
+
+#[tokio::test]
+async fn a_form_of_a_million_parts_is_left_where_it_has_too_many() {
+    let (server, _worker) = Server::ready(&[]).await;
+    let form = |part: &str| {
+        let body = part.repeat(1_000_000) + "--X--\r\n";
+        server
+            .post("/classifier/predictions")
+            .header("Content-Type", "multipart/form-data; boundary=X")
+            .body(body)
+    };
+    for name in ["a", "a; filename=b"] {
+        let part = format!("--X\r\nContent-Disposition: form-data; name={name}\r\n\r\n\r\n");
+        let started = Instant::now();
+        Answer::of(form(&part)).await.is_problem(413, "too_many_images", "expected");
+        assert!(started.elapsed() < Duration::from_secs(5), "{name}: after {:?}", started.elapsed());
+    }
+    server.still_answers().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_loses_its_connection_to_others() {
+    let (server, _worker) =
+        Server::ready(&["--max-connections", "2", "--write-timeout", "0.5", "--head-timeout", "600"]).await;
+    // What was used so far is not kept open.
+    let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    let mut deaf = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Connection::open(server.address).await;
+        let asks = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000);
+        // The server reads no more once it cannot write.
+        let sending = connection.send(asks.as_bytes());
+        let _ = tokio::time::timeout(Duration::from_millis(200), sending).await;
+        deaf.push(connection);
+    }
+    let ask = http.get(format!("http://{}/health/live", server.address)).timeout(Duration::from_secs(10));
+    assert_eq!(Answer::of(ask).await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_that_wait_leave_connections_to_others() {
+    let (server, worker) = Server::ready(&["--max-waiting", "2"]).await;
+    let wait = || tokio::spawn(Answer::of(server.predict(&["slow"])));
+    let waiting = [wait(), wait()];
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = Answer::of(server.predict(&["slow"])).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let status = answer.header("location").to_owned() + "?wait=20";
+    assert_eq!(Answer::of(server.get(&status)).await.status, 202);
+    worker.gate.add_permits(3);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!(Answer::of(server.get(&status)).await.status, 200);
+}
+
+const LABELS: usize = 20_000;
+
+/// A package with many labels.
+fn add_labelled(server: &Server) {
+    let labels: Vec<String> = (0..LABELS).map(|number| format!("a label with number {number}")).collect();
+    let config = json!({
+        "img_preproc_type": "no_prepro", "image_preproc_config": {"input_shape": [2, 2, 3]},
+        "output_postproc_type": "argmax", "output_config": {"output_classes": labels},
+    });
+    add_package(server.models.path(), "labelled", &config.to_string());
+}
+
+#[tokio::test]
+async fn an_answer_that_would_be_too_large_is_refused_before_it_is_queued() {
+    let (server, worker) = Server::ready(&[]).await;
+    add_labelled(&server);
+    server.swap("labelled").await;
+    let images = vec!["dog"; 256];
+    let ask =
+        |top_k: u32| server.post(&format!("/classifier/predictions?top_k={top_k}")).json(&body(&images));
+    Answer::of(ask(20_000)).await.is_problem(413, "answer_too_large", "256 images with 20000 scores each");
+    Answer::of(ask(u32::MAX)).await.is_problem(413, "answer_too_large", "expected at most 33554432");
+    assert!(worker.seen.lock().unwrap().is_empty());
+    assert_eq!(Answer::of(ask(1_000)).await.status, 200);
+    // Of two labels there are no more than two, however many were asked for.
+    server.swap("pets").await;
+    assert_eq!(Answer::of(ask(u32::MAX)).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_all_the_same_is_not_built() {
+    let (server, _worker) = Server::ready(&["--max-answer-bytes", "3000"]).await;
+    let long = "x".repeat(2_000);
+    let answer = Answer::of(server.predict(&[&long, &long])).await;
+    answer.is_problem(413, "answer_too_large", "expected at most 3000");
+    // The prediction is there, and says the same.
+    let again = Answer::of(server.get(answer.header("location"))).await;
+    again.is_problem(413, "answer_too_large", "expected at most 3000");
     server.still_answers().await;
 }

@@ -112,8 +112,7 @@ async fn results_come_in_the_order_of_the_request_over_all_parts() {
 #[tokio::test]
 async fn a_form_with_files_is_a_batch() {
     let (server, _worker) = Server::ready(&[]).await;
-    let form = "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n\
-        --XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\nContent-Type: image/jpeg\r\n\r\ndog\r\n\
+    let form = "--XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\nContent-Type: image/jpeg\r\n\r\ndog\r\n\
         --XX\r\nContent-Disposition: form-data; name=\"f\"; filename=\"b.bin\"\r\n\r\ncat\r\n--XX--\r\n";
     let request = server
         .post("/classifier/predictions")
@@ -123,7 +122,8 @@ async fn a_form_with_files_is_a_batch() {
     let results = answer.json()["response"]["results"].clone();
     assert_eq!(
         results,
-        json!([{"image_id": 0, "max_score": 0.75, "label": "dog"}, {"image_id": 1, "max_score": 0.75, "label": "cat"}])
+        json!([{"image_id": 0, "filename": "a.jpg", "max_score": 0.75, "label": "dog"},
+            {"image_id": 1, "filename": "b.bin", "max_score": 0.75, "label": "cat"}])
     );
 }
 

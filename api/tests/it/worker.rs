@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use common::broker::{Broker, Delivery};
-use common::fleet::{Phase, Preparation, PreparationState, WorkerReport, WorkerState};
+use common::fleet::{LoadedModel, Phase, Preparation, PreparationState, WorkerReport, WorkerState};
 use common::ids::WorkerId;
 use common::messages::{
     EncodedImage, ImageError, ImageOutcome, JobFailure, LabelScore, Part, PartEnd, PartResult, StageTimes,
@@ -57,6 +57,7 @@ async fn report(store: &dyn Store, id: &WorkerId) {
     let preparing = fleet.rollout.as_ref().filter(|rollout| rollout.phase == Phase::Preparing);
     let preparation = preparing.map(|rollout| Preparation {
         generation: rollout.generation,
+        rollout: Some(rollout.id()),
         state: match rollout.target.name.as_str() {
             "unservable" => PreparationState::Unservable {
                 problems: vec!["layer `a` is unknown".to_owned(), "layer `b` is unknown".to_owned()],
@@ -72,10 +73,12 @@ async fn report(store: &dyn Store, id: &WorkerId) {
         host: "host".to_owned(),
         state: WorkerState::Ready,
         device: "cpu".to_owned(),
+        loaded: fleet.active.iter().map(LoadedModel::active).collect(),
         generation: fleet.active.map(|active| active.generation),
-        loaded: Vec::new(),
         preparation,
         problem: None,
+        found: None,
+        clock_offset_ms: None,
         images_per_second: 20.0,
         parts_per_second: 0.5,
         images_total: 7,

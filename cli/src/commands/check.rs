@@ -120,6 +120,7 @@ fn checks(library: &Library, package: &Package) -> Result<Vec<Check>, LoadError>
     let config = &package.config;
     let [height, width, channels] = config.preprocessing.input_shape;
     let mut checks = vec![Check::passed("config", words::summary(config))];
+    checks.extend(config.remarks.iter().map(|remark| Check::passed("remark", remark.clone())));
     let engine = match load(library, package) {
         Ok(engine) => engine,
         Err(LoadError::Unservable(problems)) => {

@@ -66,7 +66,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let path = ["classifier", "dead-letters"];
     match arguments.action {
         Action::List { json } => {
-            let client = Client::new(&arguments.server, KeyKind::Reader)?;
+            let client = Client::new(&arguments.server, KeyKind::Admin)?;
             let answer = client.call(Method::GET, &path).send().await?;
             if json {
                 output::json(&answer.body["response"])?;
@@ -100,6 +100,8 @@ struct Count {
     replayed: usize,
     dropped: usize,
     forgotten: usize,
+    #[serde(default)]
+    unreadable: usize,
 }
 
 fn tell(answer: &Answer) -> anyhow::Result<()> {
@@ -110,6 +112,9 @@ fn tell(answer: &Answer) -> anyhow::Result<()> {
             ", {} kept: their predictions are forgotten, `drop` lets them go",
             count.forgotten
         ));
+    }
+    if count.unreadable > 0 {
+        text.push_str(&format!(", {} kept: they cannot be read, `drop` lets them go", count.unreadable));
     }
     output::line(&text)?;
     Ok(())
@@ -125,13 +130,13 @@ fn show(letters: &[DeadLetter]) -> anyhow::Result<()> {
         let positions: Vec<_> = letter.positions.iter().map(ToString::to_string).collect();
         let model = letter.model.split_once('@').map_or(letter.model.as_str(), |(name, _)| name);
         table.add_row([
-            letter.id.as_str(),
-            &positions.join(", "),
-            &letter.image_bytes.to_string(),
-            model,
-            &letter.reason,
+            output::cell(&letter.id),
+            output::cell(positions.join(", ")),
+            output::cell(letter.image_bytes),
+            output::cell(model),
+            output::cell(&letter.reason),
         ]);
     }
-    output::line(&table.to_string())?;
+    output::print(&table)?;
     Ok(())
 }

@@ -205,6 +205,7 @@ fn about(package: &Package, contents: &Contents, problems: &[String]) -> Value {
         "layers": layers,
         "parameters": rows.iter().map(|row| row.parameters).sum::<usize>(),
         "trainable_parameters": rows.iter().map(|row| row.trainable).sum::<usize>(),
+        "remarks": config.remarks,
         "problems": problems,
     })
 }
@@ -255,17 +256,23 @@ fn report(as_json: bool, about: &Value, contents: &Contents, problems: &[String]
         let mut table = output::table(&["Layer (type)", "Output Shape", "Param #"]);
         for row in rows {
             table.add_row([
-                format!("{} ({})", row.name, row.class),
-                row.shape.clone(),
-                thousands(row.parameters),
+                output::cell(format!("{} ({})", row.name, row.class)),
+                output::cell(&row.shape),
+                output::cell(thousands(row.parameters)),
             ]);
         }
-        output::line(&table.to_string())?;
+        output::print(&table)?;
         let total: usize = rows.iter().map(|row| row.parameters).sum();
         let trainable: usize = rows.iter().map(|row| row.trainable).sum();
         output::line(&format!("Total params: {}", thousands(total)))?;
         output::line(&format!("Trainable params: {}", thousands(trainable)))?;
         output::line(&format!("Non-trainable params: {}", thousands(total - trainable)))?;
+    }
+    let remarks: Vec<&str> =
+        about["remarks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !remarks.is_empty() {
+        output::line("Odd, and no fault:")?;
+        remarks.iter().try_for_each(|remark| output::line(&format!("  - {remark}")))?;
     }
     if problems.is_empty() {
         output::line("The package can be served.")?;

@@ -1,7 +1,7 @@
 //! `classifier models`: what could be served.
 
 use clap::Args;
-use comfy_table::{Cell, Color};
+use comfy_table::Color;
 use serde::Deserialize;
 
 use crate::client::{Client, Method};
@@ -47,20 +47,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         let shape = listing.input_shape.unwrap_or_default();
         let sizes: Vec<_> = shape.iter().map(ToString::to_string).collect();
         let state = match (listing.active, listing.problems.as_slice()) {
-            (true, _) => Cell::new("active").fg(Color::Green),
-            (false, []) => Cell::new(""),
-            (false, problems) => Cell::new(problems.join("\n")).fg(Color::Red),
+            (true, _) => output::cell("active").fg(Color::Green),
+            (false, []) => output::cell(""),
+            (false, problems) => output::cell(problems.join("\n")).fg(Color::Red),
         };
         let classes = listing.classes.map_or_else(String::new, |classes| classes.len().to_string());
         let version = listing.version.as_deref().map_or("-", output::short_version);
         table.add_row([
-            Cell::new(listing.name),
-            Cell::new(version),
-            Cell::new(sizes.join("×")),
-            Cell::new(classes),
+            output::cell(listing.name),
+            output::cell(version),
+            output::cell(sizes.join("×")),
+            output::cell(classes),
             state,
         ]);
     }
-    output::line(&table.to_string())?;
+    output::print(&table)?;
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::{Cell, Color};
+use comfy_table::Color;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -199,23 +199,23 @@ fn show(rows: &[Row]) -> anyhow::Result<()> {
     let mut table = output::table(&heads);
     for row in rows {
         let mut cells = vec![
-            Cell::new(&row.image),
-            Cell::new(row.label.as_deref().unwrap_or("-")),
-            Cell::new(row.max_score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))),
+            output::cell(&row.image),
+            output::cell(row.label.as_deref().unwrap_or("-")),
+            output::cell(row.max_score.map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"))),
         ];
         if with_labels {
-            cells.push(Cell::new(row.labels.as_deref().map_or_else(String::new, listed)));
+            cells.push(output::cell(row.labels.as_deref().map_or_else(String::new, listed)));
         }
         if with_scores {
-            cells.push(Cell::new(listed(&row.scores)));
+            cells.push(output::cell(listed(&row.scores)));
         }
         if with_errors {
             let text = row.error.as_ref().map_or_else(String::new, |e| format!("{}: {}", e.code, e.detail));
-            cells.push(Cell::new(text).fg(Color::Red));
+            cells.push(output::cell(text).fg(Color::Red));
         }
         table.add_row(cells);
     }
-    output::line(&table.to_string())?;
+    output::print(&table)?;
     Ok(())
 }
 

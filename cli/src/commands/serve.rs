@@ -1,25 +1,29 @@
 //! `classifier serve`: API and worker in one process, queue and store in memory.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use api::rollout::{Coordinator, RolloutTiming, Target};
+use api::WorkersAt;
+use api::rollout::{Begun, Coordinator, RolloutTiming, SwapError, Target};
 use clap::Args;
 use common::broker::Broker;
 use common::broker::in_process::InProcessBroker;
 use common::config::{LogConfig, ModelsConfig};
-use common::fleet::{Phase, RolloutFailure};
+use common::fleet::{Phase, RolloutFailure, WorkerState};
 use common::ids::ModelName;
+use common::offload::offload;
 use common::package::Catalog;
 use common::program::stop_on_signals;
 use common::store::Store;
 use common::store::in_memory::InMemoryStore;
-use common::telemetry;
-use tokio::net::TcpListener;
+use common::telemetry::{self, Role};
+use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use worker::engine::EngineLoader;
-use worker::tensorflow::loader;
+use worker::tensorflow::Prepared;
 
 use crate::config::QueueConfig;
 use crate::exit::{Exit, UsageError};
@@ -30,11 +34,15 @@ pub const EXAMPLES: &str = "Examples:
   X_API_KEY=secret classifier serve                        then `classifier swap NAME`
   X_API_KEY=secret classifier serve --model digits --listen 127.0.0.1:8080
 
-X_API_KEY must be set: clients send it as the header X-API-Key. Once the server listens, it prints
-its address on stdout; logs go to stderr. SIGTERM and ctrl-c let it finish what is open.";
+X_API_KEY must be set: clients send it as the header X-API-Key. The server listens at once; when
+predictions can be sent, it prints its address on stdout; logs go to stderr. SIGTERM and ctrl-c let
+it finish what is open.";
 
 /// How long the first model may take to load, beside the worker's own start.
 const FIRST_MODEL_LIMIT: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether the worker is there.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -60,59 +68,74 @@ pub struct Arguments {
 /// A setting is missing or wrong, the address is taken, there is no TensorFlow library, or the package
 /// of `--model` cannot be served.
 pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    // First of all, so that no signal is missed.
+    let stop = stop_on_signals()?;
     api::check(&arguments.api).map_err(|error| UsageError(error.to_string()))?;
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
-    let loader = loader(&arguments.worker.tensorflow())?;
-    super::block_on(serve(arguments, loader))
+    // The library takes its settings from the environment, which is written before there are threads that
+    // might read it.
+    let library = arguments.worker.library()?;
+    let catalog = arguments.models.catalog()?;
+    let runtime = Runtime::new().context("the runtime could not be started")?;
+    let ended = runtime.block_on(serve(arguments, library, catalog, stop));
+    // Not waiting for what still loads: it may take minutes, and nobody wants it any more.
+    runtime.shutdown_background();
+    ended
 }
 
-async fn serve(arguments: Arguments, loader: Arc<dyn EngineLoader>) -> anyhow::Result<Exit> {
-    let metrics = telemetry::install_metrics()?;
-    let stopped = stop_on_signals()?;
-    let catalog = Catalog::new(&arguments.models.models_dir);
+async fn serve(
+    arguments: Arguments,
+    library: Prepared,
+    catalog: Catalog,
+    stop: CancellationToken,
+) -> anyhow::Result<Exit> {
+    let metrics = telemetry::install_metrics(&[Role::Api, Role::Worker])?;
     let broker: Arc<dyn Broker> = InProcessBroker::new(arguments.queue.broker_limits());
-    let store: Arc<dyn Store> = InMemoryStore::new();
+    let store: Arc<dyn Store> = InMemoryStore::with_limit(arguments.queue.store_max_bytes);
 
     let listen = arguments.api.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
+    let listener = common::program::listen(listen).with_context(|| {
         format!("the address {listen} cannot be listened at, choose another with --listen")
     })?;
     let address = listener.local_addr()?;
 
-    let worker_parts = worker::Parts {
-        broker: Arc::clone(&broker),
-        store: Arc::clone(&store),
-        catalog: catalog.clone(),
-        loader,
-    };
     let api_parts = api::Parts {
         config: arguments.api,
         broker: Arc::clone(&broker),
         store: Arc::clone(&store),
         catalog: catalog.clone(),
         metrics,
+        declared: arguments.model.clone(),
+        workers: WorkersAt::Here,
     };
-
+    let start = Start { address, model: arguments.model, catalog: catalog.clone(), broker, store };
     let (stop_api, stop_worker) = (CancellationToken::new(), CancellationToken::new());
+    // Before the worker: it answers that it lives, and that it is not ready, while TensorFlow is opened.
     let mut api = tokio::spawn(api::serve(listener, api_parts, stop_api.clone()));
-    let mut work = tokio::spawn(worker::run(arguments.worker, worker_parts, stop_worker.clone()));
-    let ready = async {
-        if let Some(name) = &arguments.model {
-            activate(name, catalog, &broker, &store).await?;
-        }
-        output::line(&format!("listening on http://{address}"))?;
-        stopped.cancelled().await;
-        anyhow::Ok(())
-    };
+    let (broker, store) = (Arc::clone(&start.broker), Arc::clone(&start.store));
+    let worker_told = stop_worker.clone();
+    let mut work = tokio::spawn(async move {
+        let opening = offload(move || library.loader());
+        // A library that does not open is not waited for once the process is to stop.
+        let Some(loader) = worker_told.run_until_cancelled(opening).await else { return anyhow::Ok(()) };
+        let parts = worker::Parts { broker, store, catalog, loader: loader?? };
+        Ok(worker::run(arguments.worker, parts, worker_told).await?)
+    });
     let outcome = tokio::select! {
-        outcome = ready => outcome,
+        biased;
+        () = stop.cancelled() => Ok(()),
         ended = &mut api => return ended?.map(|()| Exit::Done).map_err(Into::into),
         ended = &mut work => {
             ended??;
             bail!("the worker ended by itself")
         }
+        failed = start.up() => match failed {
+            Ok(never) => match never {},
+            Err(error) => Err(error),
+        },
     };
-    // The API first: what is open is answered by the worker, which has nothing to do after that.
+    // The API first: what is open is answered by the worker, which has nothing to do after that. Each ends within the
+    // grace of its settings.
     stop_api.cancel();
     api.await??;
     stop_worker.cancel();
@@ -120,29 +143,70 @@ async fn serve(arguments: Arguments, loader: Arc<dyn EngineLoader>) -> anyhow::R
     outcome.map(|()| Exit::Done)
 }
 
-/// Rolls the package out like any other swap, once the worker is there to try it.
-async fn activate(
-    name: &ModelName,
+/// What it takes until predictions can be sent.
+struct Start {
+    address: SocketAddr,
+    model: Option<ModelName>,
     catalog: Catalog,
-    broker: &Arc<dyn Broker>,
-    store: &Arc<dyn Store>,
-) -> anyhow::Result<()> {
-    let wanted = name.clone();
-    let package = tokio::task::spawn_blocking(move || catalog.open(&wanted)).await??;
-    while store.workers().await?.is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    broker: Arc<dyn Broker>,
+    store: Arc<dyn Store>,
+}
+
+impl Start {
+    /// Prints the address once predictions can be sent. Ends only where they never can.
+    async fn up(&self) -> anyhow::Result<Infallible> {
+        let coming = async {
+            match &self.model {
+                Some(name) => self.activate(name).await,
+                None => self.until_a_worker_takes_jobs().await,
+            }
+        };
+        match timeout(FIRST_MODEL_LIMIT, coming).await {
+            Ok(come) => come?,
+            Err(_) => bail!("predictions could not be answered within {FIRST_MODEL_LIMIT:?}"),
+        }
+        output::line(&format!("listening on http://{}", self.address))?;
+        std::future::pending().await
     }
-    let timing = RolloutTiming { prepare_limit: FIRST_MODEL_LIMIT, ..RolloutTiming::default() };
-    let coordinator = Coordinator::new(Arc::clone(broker), Arc::clone(store), timing);
-    let generation = coordinator.swap(Target { name: package.name, version: package.version }).await?;
-    let Some(rollout) = coordinator.wait(generation, FIRST_MODEL_LIMIT).await? else {
-        bail!("another model was chosen while `{name}` was loading");
-    };
-    match rollout.phase {
-        Phase::Done => Ok(()),
-        Phase::RolledBack { failure } => bail!("package `{name}` cannot be served: {}", reason(&failure)),
-        Phase::Preparing | Phase::Converging => {
-            bail!("model `{name}` was not ready within {FIRST_MODEL_LIMIT:?}")
+
+    async fn until_a_worker_takes_jobs(&self) -> anyhow::Result<()> {
+        while !self.store.workers().await?.iter().any(|worker| worker.state == WorkerState::Ready) {
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Rolls the package out like any other swap, once the worker is there to try it.
+    async fn activate(&self, name: &ModelName) -> anyhow::Result<()> {
+        let (catalog, wanted) = (self.catalog.clone(), name.clone());
+        let package = offload(move || catalog.open(&wanted)).await??;
+        self.until_a_worker_takes_jobs().await?;
+        let timing = RolloutTiming { prepare_limit: FIRST_MODEL_LIMIT, ..RolloutTiming::default() };
+        let coordinator = Coordinator::new(Arc::clone(&self.broker), Arc::clone(&self.store), timing);
+        let target = Target { name: package.name, version: package.version };
+        let begun = self.begin(&coordinator, &target).await?;
+        let Some(rollout) = coordinator.wait(begun.id, FIRST_MODEL_LIMIT).await? else {
+            bail!("another model was chosen while `{name}` was loading");
+        };
+        match rollout.phase {
+            Phase::Done => Ok(()),
+            Phase::RolledBack { failure } => {
+                bail!("package `{name}` cannot be served: {}", reason(&failure))
+            }
+            Phase::Preparing | Phase::Converging | Phase::Unknown => {
+                bail!("model `{name}` was not ready within {FIRST_MODEL_LIMIT:?}")
+            }
+        }
+    }
+
+    /// A client may have chosen a model meanwhile: its rollout ends first.
+    async fn begin(&self, coordinator: &Arc<Coordinator>, target: &Target) -> anyhow::Result<Begun> {
+        loop {
+            let not_after = self.store.now().after(FIRST_MODEL_LIMIT);
+            match coordinator.swap(target.clone(), not_after).await {
+                Err(SwapError::Busy(_)) => sleep(LOOK).await,
+                begun => return Ok(begun?),
+            }
         }
     }
 }
@@ -153,5 +217,6 @@ fn reason(failure: &RolloutFailure) -> String {
         RolloutFailure::WorkerFailed { reason, .. } => reason.clone(),
         RolloutFailure::TimedOut { .. } => "it was not loaded in time".to_owned(),
         RolloutFailure::CoordinatorLost => "the rollout was cut off".to_owned(),
+        RolloutFailure::Unknown => "the rollout was rolled back".to_owned(),
     }
 }

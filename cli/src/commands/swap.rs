@@ -7,7 +7,7 @@ use clap::Args;
 use common::ids::ModelName;
 use indicatif::{MultiProgress, ProgressBar};
 
-use super::workers::Fleet;
+use super::workers::{Fleet, RolloutWorker};
 use crate::client::{Answer, Call, Client, ClientError, Method, StatusCode};
 use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
@@ -71,18 +71,20 @@ pub async fn roll_back(arguments: RollbackArguments) -> anyhow::Result<Exit> {
 async fn change(client: &Client, call: Call<'_>, seconds: u64) -> anyhow::Result<Exit> {
     let lines = Lines::default();
     let answer = tokio::select! {
+        biased;
         answer = call.wait(Duration::from_secs(seconds)).send() => answer,
         never = watch(client, &lines) => match never {},
     };
     lines.clear();
-    tell(&answer?)
+    tell(&answer?, &lines.troubles())
 }
 
-fn tell(answer: &Answer) -> anyhow::Result<Exit> {
+fn tell(answer: &Answer, troubles: &[String]) -> anyhow::Result<Exit> {
     if answer.status == StatusCode::ACCEPTED {
         let pending = &answer.body["response"];
         let detail = pending["detail"].as_str().unwrap_or("the fleet has not changed yet");
         output::line(&format!("not yet: {detail}; `classifier workers` shows how far it is"))?;
+        troubles.iter().try_for_each(|trouble| output::line(&format!("  {trouble}")))?;
     } else {
         output::line(answer.body["response"].as_str().unwrap_or("Changed model"))?;
     }
@@ -99,7 +101,7 @@ async fn watch(client: &Client, lines: &Lines) -> std::convert::Infallible {
         let fleet = looked.ok().and_then(|answer| answer.response::<Fleet>().ok());
         if let Some(rollout) = fleet.and_then(|fleet| fleet.rollout) {
             for worker in rollout.workers {
-                lines.show(&worker.id, &worker.state);
+                lines.show(&worker);
             }
         }
     }
@@ -118,14 +120,20 @@ impl Default for Lines {
 }
 
 impl Lines {
-    fn show(&self, worker: &str, state: &str) {
+    fn show(&self, worker: &RolloutWorker) {
         let mut of = self.of.borrow_mut();
-        let line = of.entry(worker.to_owned()).or_insert_with(|| {
+        let line = of.entry(worker.id.clone()).or_insert_with(|| {
             let line = self.all.add(ProgressBar::new_spinner());
             line.enable_steady_tick(Duration::from_millis(120));
             line
         });
-        line.set_message(format!("{worker}: {state}"));
+        line.set_message(output::shown(&worker.to_string()).into_owned());
+    }
+
+    /// What is in the way of workers that have not changed yet, by the last look.
+    fn troubles(&self) -> Vec<String> {
+        let lines: Vec<String> = self.of.borrow().values().map(ProgressBar::message).collect();
+        lines.into_iter().filter(|line| line.contains(" (")).collect()
     }
 
     fn clear(&self) {

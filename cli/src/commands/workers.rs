@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::{Cell, Color};
+use comfy_table::Color;
 use serde::Deserialize;
 
 use crate::client::{Client, Method};
 use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
 use crate::output;
+
+/// Clocks that are off by less are of no concern, in seconds. Deadlines go by the store's clock in any case.
+const NOTABLE_OFFSET: f64 = 1.0;
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -52,6 +55,15 @@ pub struct RolloutWorker {
     pub id: String,
     /// `waiting`, `loading`, `prepared`, `unservable`, `failed` or `following`.
     pub state: String,
+    /// What went wrong, or what keeps it from beginning.
+    pub detail: Option<String>,
+}
+
+impl std::fmt::Display for RolloutWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.id, self.state)?;
+        self.detail.iter().try_for_each(|detail| write!(f, " ({detail})"))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +78,10 @@ struct Worker {
     state: String,
     device: String,
     generation: Option<u64>,
+    /// Why it takes no jobs.
+    problem: Option<String>,
+    /// How far its clock is ahead of the store's.
+    clock_offset_seconds: Option<f64>,
     loaded: Vec<Loaded>,
     images_per_second: f64,
     images_total: u64,
@@ -100,18 +116,34 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
             format!("{} {} ({})", model.model, output::short_version(&model.version), model.role)
         });
         table.add_row([
-            Cell::new(&worker.id),
-            Cell::new(&worker.state).fg(color),
-            Cell::new(&worker.device),
-            Cell::new(worker.generation.map_or_else(|| "-".to_owned(), |number| number.to_string())),
-            Cell::new(loaded.collect::<Vec<_>>().join("\n")),
-            Cell::new(format!("{:.1}", worker.images_per_second)),
-            Cell::new(worker.images_total),
-            Cell::new(span(worker.uptime_seconds)),
+            output::cell(&worker.id),
+            output::cell(&worker.state).fg(color),
+            output::cell(&worker.device),
+            output::cell(worker.generation.map_or_else(|| "-".to_owned(), |number| number.to_string())),
+            output::cell(loaded.collect::<Vec<_>>().join("\n")),
+            output::cell(format!("{:.1}", worker.images_per_second)),
+            output::cell(worker.images_total),
+            output::cell(span(worker.uptime_seconds)),
         ]);
     }
-    output::line(&table.to_string())?;
+    output::print(&table)?;
+    for remark in fleet.workers.iter().flat_map(remarks) {
+        output::line(&remark)?;
+    }
     Ok(Exit::Done)
+}
+
+/// What is wrong with a worker, a line each.
+fn remarks(worker: &Worker) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(problem) = &worker.problem {
+        remarks.push(format!("{} takes no jobs: {problem}", worker.id));
+    }
+    if let Some(offset) = worker.clock_offset_seconds.filter(|offset| offset.abs() >= NOTABLE_OFFSET) {
+        let side = if offset > 0.0 { "ahead of" } else { "behind" };
+        remarks.push(format!("{}: its clock is {:.1} s {side} the store's", worker.id, offset.abs()));
+    }
+    remarks
 }
 
 /// The lines above the table.
@@ -129,7 +161,7 @@ fn head(fleet: &Fleet) -> String {
     if let Some(rollout) = &fleet.rollout {
         text.push_str(&format!("\nrollout of {}: {}", rollout.model, rollout.phase));
         for worker in &rollout.workers {
-            text.push_str(&format!("\n  {}: {}", worker.id, worker.state));
+            text.push_str(&format!("\n  {worker}"));
         }
     }
     text
@@ -150,6 +182,27 @@ fn span(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_told_why_a_worker_takes_no_jobs_and_whose_clock_is_off() {
+        let worker = |problem: Option<&str>, clock_offset_seconds| Worker {
+            id: "w".to_owned(),
+            state: "starting".to_owned(),
+            device: "cpu".to_owned(),
+            generation: None,
+            problem: problem.map(str::to_owned),
+            clock_offset_seconds,
+            loaded: Vec::new(),
+            images_per_second: 0.0,
+            images_total: 0,
+            uptime_seconds: 0.0,
+        };
+        let told = |problem, offset| remarks(&worker(problem, offset)).join("; ");
+        assert_eq!(told(None, Some(0.4)), "");
+        assert_eq!(told(Some("no such file"), None), "w takes no jobs: no such file");
+        assert_eq!(told(None, Some(-130.04)), "w: its clock is 130.0 s behind the store's");
+        assert_eq!(told(None, Some(2.0)), "w: its clock is 2.0 s ahead of the store's");
+    }
 
     #[test]
     fn a_span_is_told_in_its_two_largest_units() {

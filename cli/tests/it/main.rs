@@ -7,7 +7,11 @@ mod architecture;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod escapes;
+#[cfg(test)]
 mod fleet;
+#[cfg(test)]
+mod library;
 #[cfg(test)]
 mod notebook;
 #[cfg(test)]
@@ -16,5 +20,7 @@ mod package_tool;
 mod readme;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod swap;

@@ -34,7 +34,7 @@ const LOSSLESS: f64 = 2e-5;
 fn packages_made_by_the_tool_prove_what_their_config_says() {
     let folder = tempfile::tempdir().unwrap();
     let made = make(folder.path());
-    assert!(made.right.len() >= 16, "{:?}", made.right);
+    assert!(made.right.len() >= 19, "{:?}", made.right);
     for name in &made.right {
         passes(&folder.path().join("models").join(name));
     }
@@ -42,6 +42,20 @@ fn packages_made_by_the_tool_prove_what_their_config_says() {
     fails(&folder.path().join("models/bgr_for_rgb"), &["grey.png"]);
     fails(&folder.path().join("models/another_resampling"), &[]);
     every_refusal_says_what_was_expected(&made.refused);
+}
+
+/// Who looks how the tool is called may have nothing installed yet.
+#[test]
+fn the_tools_help_needs_no_package_of_python() {
+    // Without site-packages.
+    let help = Command::new(repository().join(".cache/python/bin/python"))
+        .args(["-I", "-S"])
+        .arg(repository().join("tools/package_model.py"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    assert!(help.status.success(), "{}", String::from_utf8_lossy(&help.stderr));
+    assert!(String::from_utf8_lossy(&help.stdout).contains("--interpolation"));
 }
 
 fn make(folder: &Path) -> Made {
@@ -105,11 +119,15 @@ fn every_refusal_says_what_was_expected(refused: &HashMap<String, String>) {
         ("interpolation", "is `hamming`, expected one of `nearest`, `box`"),
         ("keras", "pad_to_aspect_ratio"),
         ("labels", "there are 2 labels, expected 5 for a model of 5 outputs"),
+        ("doubled", "the label `quay` stands for several outputs"),
+        ("blank", "a label is blank, expected a name for each output"),
+        ("values in a row", "values in a row: expected `size`, the height and width of an image of as many"),
         ("logits", "ends in `linear`, whose outputs are no scores: expected `activation` softmax or sigmoid"),
         ("twice", "but the model ends in softmax already"),
         ("size", "takes images of any size, (None, None, None, 3): expected `size`"),
         ("model", "text.h5` is no model that Keras saved"),
         ("name", "the name is `.new`"),
+        ("ending", "flower.jpg_large` is left out by `image_dataset_from_directory`, expected .png, .jpg"),
         ("count", "there are 65 images, expected 1 to 64"),
     ];
     for (what, words) in expected {

@@ -1,5 +1,6 @@
 //! The real `classifier serve` from end to end, over HTTP and through the other commands.
 
+mod coming_up;
 mod commands;
 mod hostile;
 mod packages;

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use api::rollout::SwapError;
 use common::fleet::{ModelRole, Phase, RolloutFailure, WorkerState};
-use common::ids::Generation;
+use common::ids::{Generation, RolloutId};
 use common::store::Store as _;
+use uuid::Uuid;
 use worker::control::Stopping;
 
-use self::fleet::{Fleet, Mood, TIMING, is};
+use self::fleet::{Fleet, Mood, TIMING, is, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_swap_changes_the_model_of_every_worker() {
@@ -129,18 +130,18 @@ async fn a_worker_that_is_too_slow_is_named_and_the_old_model_answers_meanwhile(
 
     let timing = api::rollout::RolloutTiming { prepare_limit: Duration::from_millis(400), ..TIMING };
     let (coordinator, _line) = fleet.coordinator(timing);
-    let generation = coordinator.swap(new.clone()).await.unwrap();
+    let begun = coordinator.swap(new.clone(), soon()).await.unwrap();
     fleet.until("one is prepared", |_, reports| reports.iter().any(|report| report.loaded.len() == 2)).await;
     for worker in &workers {
         worker.control.current().await.unwrap();
         assert!(worker.models.holds(&fleet.active().await));
     }
     assert!(
-        matches!(coordinator.swap(old.clone()).await, Err(SwapError::Busy(running)) if running == generation)
+        matches!(coordinator.swap(old.clone(), soon()).await, Err(SwapError::Busy(running)) if running == begun.generation)
     );
-    assert!(!coordinator.wait(generation, Duration::ZERO).await.unwrap().unwrap().is_ended());
+    assert!(!coordinator.wait(begun.id, Duration::ZERO).await.unwrap().unwrap().is_ended());
 
-    let rollout = fleet.end(&coordinator, generation).await;
+    let rollout = fleet.end(&coordinator, begun).await;
     let failure = RolloutFailure::TimedOut { waiting_for: vec![workers[1].id().clone()] };
     assert_eq!(rollout.phase, Phase::RolledBack { failure });
     assert_eq!(fleet.active().await.version, old.version);
@@ -170,16 +171,16 @@ async fn going_back_is_a_swap_that_loads_nothing() {
     let (old, new) = (fleet.package("old", "1"), fleet.package("new", "2"));
     let [worker] = fleet.workers(["a"]).await;
     let (coordinator, _line) = fleet.coordinator(TIMING);
-    assert!(matches!(coordinator.rollback().await, Err(SwapError::NothingToRollBackTo)));
+    assert!(matches!(coordinator.rollback(soon()).await, Err(SwapError::NothingToRollBackTo)));
     fleet.swap(&old).await;
     fleet.swap(&new).await;
     // Even after its bytes were replaced on the disk.
     fleet.package("old", "other bytes");
-    let generation = coordinator.rollback().await.unwrap();
-    assert_eq!(fleet.end(&coordinator, generation).await.phase, Phase::Done);
-    assert_eq!((fleet.active().await.version, generation), (old.version, Generation(3)));
+    let begun = coordinator.rollback(soon()).await.unwrap();
+    assert_eq!(fleet.end(&coordinator, begun).await.phase, Phase::Done);
+    assert_eq!((fleet.active().await.version, begun.generation), (old.version, Generation(3)));
     assert_eq!(worker.loads(), ["old", "new"]);
-    assert!(coordinator.wait(Generation(9), Duration::from_secs(5)).await.unwrap().is_none());
+    assert!(coordinator.wait(RolloutId(Uuid::new_v4()), Duration::from_secs(5)).await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,12 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::broker::{Broker, BrokerError, Consumer, Delivery, Hint, QueueDepth};
+use crate::broker::{Broker, BrokerError, Consumer, Delivery, Hint, MAX_DEAD_LETTER_BYTES, QueueDepth};
 use crate::ids::{Generation, JobId};
-use crate::messages::{Part, PartId};
+use crate::messages::{EncodedImage, Part, PartId, Timestamp, WIRE_VERSION};
 use crate::testing::samples::part;
 
 /// Far longer than anything here takes.
@@ -72,7 +73,7 @@ fn ids(parts: &[Part]) -> Vec<PartId> {
 /// Byte for byte, with attempt 1, in order.
 pub async fn parts_arrive_as_they_were_published_and_in_order(bench: impl Bench) {
     let (broker, worker) = (bench.broker().await, bench.broker().await);
-    broker.ping().await.unwrap();
+    broker.can_publish().await.unwrap();
     let parts = publish(&broker, 20).await;
     let mut consumer = worker.consume(3).await.unwrap();
     for expected in &parts {
@@ -355,8 +356,9 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     let mut named = broker.exhume(Some(parts[2].id)).await.unwrap();
     assert_eq!(named.len(), 1);
     let named = named.remove(0);
-    assert_eq!(named.part, parts[2]);
-    broker.publish(named.part).await.unwrap();
+    assert_eq!(named.part.as_ref(), Some(&parts[2]));
+    assert_eq!((named.letter.id, named.letter.reason.as_str()), (parts[2].id, "why"));
+    broker.publish(parts[2].clone()).await.unwrap();
     named.acknowledge.ack().await.unwrap();
     until_depth(&broker, |depth| depth.dead_letters == 3 && depth.waiting == 1).await;
 
@@ -371,6 +373,93 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     let letters = broker.dead_letters(10).await.unwrap();
     let left: HashSet<PartId> = letters.iter().map(|letter| letter.id).collect();
     assert_eq!(left, [parts[0].id, parts[1].id, parts[3].id].into());
+}
+
+/// Past the bound a letter is refused, and the first ones are still there. Once some are let go there is room.
+pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl Bench) {
+    const LARGE: usize = 10 << 20;
+    let broker = bench.broker().await;
+    let bytes = Bytes::from(vec![7; LARGE]);
+    let letter = |index| {
+        let images = vec![EncodedImage { position: 0, bytes: bytes.clone() }];
+        Part { images, ..part(JobId::random(), index) }
+    };
+    let most = usize::try_from(MAX_DEAD_LETTER_BYTES).unwrap() / LARGE + 2;
+    let (mut kept, mut refused) = (Vec::new(), None);
+    for index in 0..u32::try_from(most).unwrap() {
+        let letter = letter(index);
+        match broker.bury(letter.clone(), "large").await {
+            Ok(()) => kept.push(letter.id),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    assert!(matches!(refused, Some(BrokerError::Full)), "{refused:?} after {}", kept.len());
+    assert!(kept.len() > 8, "{}", kept.len());
+    let first = broker.exhume(Some(kept[0])).await.unwrap().pop().expect("the oldest stays");
+    first.acknowledge.ack().await.unwrap();
+    for id in &kept[1..3] {
+        let taken = broker.exhume(Some(*id)).await.unwrap().pop().expect("it stays");
+        taken.acknowledge.ack().await.unwrap();
+    }
+    until_depth(&broker, |depth| depth.dead_letters == kept.len() as u64 - 3).await;
+    broker.bury(letter(0), "there is room").await.unwrap();
+}
+
+/// What a newer release wrote holds up nobody, stays for a newer worker, and is no dead letter.
+pub async fn a_newer_part_goes_back_and_lets_others_pass(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let job = JobId::random();
+    let newer = [0, 1, 2].map(|index| Part { wire: WIRE_VERSION + 1, ..part(job, index) });
+    for one in &newer {
+        broker.publish(one.clone()).await.unwrap();
+    }
+    let sound = publish(&broker, 5).await;
+    let mut consumer = broker.consume(1).await.unwrap();
+    for expected in &sound {
+        let delivery = take(&mut consumer).await;
+        assert_eq!(&delivery.part, expected);
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    assert!(timeout(Duration::from_millis(300), consumer.next()).await.is_err());
+    consumer.stop().await.unwrap();
+    until_depth(&broker, |depth| depth.waiting == 3 && depth.dead_letters == 0).await;
+}
+
+/// A part that a newer release wrote and that nobody waits for any more is forgotten.
+pub async fn a_newer_part_past_its_deadline_is_dropped(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let late = Part { wire: WIRE_VERSION + 1, deadline: Timestamp(1), ..part(JobId::random(), 0) };
+    broker.publish(late).await.unwrap();
+    let mut consumer = broker.consume(1).await.unwrap();
+    assert!(timeout(Duration::from_millis(300), consumer.next()).await.is_err());
+    consumer.stop().await.unwrap();
+    until_depth(&broker, |depth| depth == QueueDepth::default()).await;
+}
+
+/// Stopping again, or with nothing to give back, ends at once.
+pub async fn a_consumer_may_be_stopped_again(bench: impl Bench) {
+    let mut consumer = bench.broker().await.consume(1).await.unwrap();
+    for _ in 0..2 {
+        timeout(SOON, consumer.stop()).await.expect("it does not wait").unwrap();
+        assert!(timeout(SOON, consumer.next()).await.expect("it does not wait").unwrap().is_none());
+    }
+}
+
+/// Everybody may ask at any time, whether or not anything was ever published.
+pub async fn many_may_ask_whether_parts_are_taken(bench: impl Bench) {
+    let broker = bench.broker().await;
+    let mut asking = JoinSet::new();
+    for _ in 0..100 {
+        let broker = Arc::clone(&broker);
+        asking.spawn(async move { broker.can_publish().await });
+    }
+    for answer in asking.join_all().await {
+        answer.unwrap();
+    }
+    until_depth(&broker, |depth| depth == QueueDepth::default()).await;
 }
 
 /// Makes a test of every behaviour. `$bench` is an expression of type `impl Bench`.
@@ -395,6 +484,11 @@ macro_rules! broker_contract {
             a_hint_reaches_every_listener
             dead_letters_are_listed_and_stay
             dead_letters_can_be_taken_out
+            dead_letters_are_bounded_by_bytes_and_the_oldest_stay
+            a_newer_part_goes_back_and_lets_others_pass
+            a_newer_part_past_its_deadline_is_dropped
+            a_consumer_may_be_stopped_again
+            many_may_ask_whether_parts_are_taken
         }
     };
 }

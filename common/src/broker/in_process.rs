@@ -1,16 +1,21 @@
 //! The broker of a single process: a queue in memory, with every guarantee but surviving its own death.
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 
+use self::lines::{Lines, Waiting};
+use crate::broker::newer::{Header, NewerParts, pauses};
 use crate::broker::{
     Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Exhumed, Hint, Listener,
-    QueueDepth,
+    MAX_DEAD_LETTER_BYTES, QueueDepth,
 };
 use crate::messages::{Part, PartId};
+use crate::patience::Backoff;
 
 /// Hints that a slow listener may be behind before it misses the oldest.
 const HINT_BACKLOG: usize = 64;
@@ -26,20 +31,18 @@ pub struct InProcessBroker {
 struct Shared {
     state: Mutex<State>,
     arrived: Notify,
+    newer: NewerParts,
 }
 
 /// Parts and dead letters by the order in which they came: what is given back goes to its old place.
 #[derive(Default)]
 struct State {
     next_place: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: Lines,
     dead: BTreeMap<u64, Dead>,
     consumers: u64,
-}
-
-struct Waiting {
-    part: Part,
-    attempt: u32,
+    /// Of the parts that wait or are in a worker's hands: all are in this process's memory.
+    bytes: u64,
 }
 
 #[derive(Clone)]
@@ -62,12 +65,33 @@ impl Shared {
     }
 
     fn give_back(&self, place: u64, part: Part, attempt: u32) {
-        self.state().waiting.insert(place, Waiting { part, attempt });
+        let mut state = self.state();
+        state.waiting.let_go(part.client.as_ref());
+        state.waiting.push(place, Waiting { part, attempt });
+        drop(state);
         self.arrived.notify_one();
     }
 }
 
+/// What a part takes in memory, with what stands beside its images.
+fn memory_of(part: &Part) -> u64 {
+    const BESIDE: usize = 1 << 10;
+    (part.image_bytes() + BESIDE) as u64
+}
+
 impl State {
+    /// Whether one more part has room.
+    fn has_room_for(&self, part: &Part, limits: BrokerLimits) -> bool {
+        let fits = |most| self.bytes == 0 || self.bytes + memory_of(part) <= most;
+        self.waiting.len() < limits.max_parts as usize && limits.max_bytes.is_none_or(fits)
+    }
+
+    /// A part has ended.
+    fn let_go(&mut self, part: &Part) {
+        self.bytes = self.bytes.saturating_sub(memory_of(part));
+        self.waiting.let_go(part.client.as_ref());
+    }
+
     fn take_place(&mut self) -> u64 {
         self.next_place += 1;
         self.next_place
@@ -76,18 +100,19 @@ impl State {
 
 #[async_trait]
 impl Broker for InProcessBroker {
-    async fn ping(&self) -> Result<(), BrokerError> {
+    async fn can_publish(&self) -> Result<(), BrokerError> {
         Ok(())
     }
 
     async fn publish(&self, part: Part) -> Result<(), BrokerError> {
         {
             let mut state = self.shared.state();
-            if state.waiting.len() >= self.limits.max_parts as usize {
+            if !state.has_room_for(&part, self.limits) {
                 return Err(BrokerError::Full);
             }
+            state.bytes += memory_of(&part);
             let place = state.take_place();
-            state.waiting.insert(place, Waiting { part, attempt: 1 });
+            state.waiting.push(place, Waiting { part, attempt: 1 });
         }
         self.shared.arrived.notify_one();
         Ok(())
@@ -99,6 +124,7 @@ impl Broker for InProcessBroker {
             shared: Arc::clone(&self.shared),
             hands: Arc::new(Semaphore::new(usize::from(prefetch.max(1)))),
             stopped: false,
+            pauses: pauses(),
         }))
     }
 
@@ -123,6 +149,10 @@ impl Broker for InProcessBroker {
 
     async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let mut state = self.shared.state();
+        let bytes: usize = state.dead.values().map(|dead| dead.part.image_bytes()).sum();
+        if (bytes + part.image_bytes()) as u64 > MAX_DEAD_LETTER_BYTES {
+            return Err(BrokerError::Full);
+        }
         let place = state.take_place();
         state.dead.insert(place, Dead { part, reason: reason.to_owned() });
         Ok(())
@@ -141,7 +171,8 @@ impl Broker for InProcessBroker {
         let taken = places.into_iter().filter_map(|place| Some((place, state.dead.remove(&place)?)));
         Ok(taken
             .map(|(place, dead)| Exhumed {
-                part: dead.part.clone(),
+                letter: DeadLetter::of(&dead.part, &dead.reason),
+                part: Some(dead.part.clone()),
                 acknowledge: Box::new(DeadInHand {
                     shared: Arc::clone(&self.shared),
                     dead: Some((place, dead)),
@@ -156,16 +187,47 @@ struct InProcessConsumer {
     /// One permit for each part that the worker may have in hand.
     hands: Arc<Semaphore>,
     stopped: bool,
+    /// For parts of a newer release.
+    pauses: Backoff,
+}
+
+/// What a consumer finds in the queue.
+enum Found {
+    Part(Box<Delivery>),
+    /// One that it cannot read, which takes the hand with it for a while.
+    Newer,
+    Nothing(OwnedSemaphorePermit),
 }
 
 impl InProcessConsumer {
-    fn take(&self, hand: OwnedSemaphorePermit) -> Result<Delivery, OwnedSemaphorePermit> {
-        let Some((place, Waiting { part, attempt })) = self.shared.state().waiting.pop_first() else {
-            return Err(hand);
+    fn take(&mut self, hand: OwnedSemaphorePermit) -> Found {
+        let Some((place, Waiting { part, attempt })) = self.shared.state().waiting.take() else {
+            return Found::Nothing(hand);
         };
+        if let Some(header) = Header::of_newer(&part) {
+            self.shared.newer.count(header);
+            if header.is_over() {
+                self.shared.state().let_go(&part);
+            } else {
+                self.give_back(part, hand);
+            }
+            return Found::Newer;
+        }
+        self.pauses.reset();
         let held = Some((place, part.clone(), attempt));
         let acknowledge = Box::new(PartInHand { shared: Arc::clone(&self.shared), held, _hand: hand });
-        Ok(Delivery { part, attempt, acknowledge })
+        Found::Part(Box::new(Delivery { part, attempt, acknowledge }))
+    }
+
+    /// Puts a part that only a newer worker can do at the end of the queue, after a pause.
+    fn give_back(&mut self, part: Part, hand: OwnedSemaphorePermit) {
+        let (shared, pause) = (Arc::clone(&self.shared), self.pauses.next_pause());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let place = shared.state().take_place();
+            shared.give_back(place, part, 1);
+            drop(hand);
+        });
     }
 
     fn leave(&mut self) {
@@ -181,16 +243,19 @@ impl Consumer for InProcessConsumer {
         if self.stopped {
             return Ok(None);
         }
-        let Ok(mut hand) = Arc::clone(&self.hands).acquire_owned().await else {
-            return Ok(None);
-        };
         loop {
-            let arrived = self.shared.arrived.notified();
+            // Ends when a part that is in hand is settled, which is the worker's affair.
+            let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return Ok(None) };
+            let shared = Arc::clone(&self.shared);
+            let arrived = shared.arrived.notified();
             match self.take(hand) {
-                Ok(delivery) => return Ok(Some(delivery)),
-                Err(unused) => hand = unused,
+                Found::Part(delivery) => return Ok(Some(*delivery)),
+                Found::Newer => {}
+                Found::Nothing(unused) => {
+                    drop(unused);
+                    arrived.await;
+                }
             }
-            arrived.await;
         }
     }
 
@@ -216,7 +281,9 @@ struct PartInHand {
 #[async_trait]
 impl Acknowledge for PartInHand {
     async fn ack(mut self: Box<Self>) -> Result<(), BrokerError> {
-        self.held = None;
+        if let Some((_, part, _)) = self.held.take() {
+            self.shared.state().let_go(&part);
+        }
         Ok(())
     }
 

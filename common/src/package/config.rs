@@ -31,6 +31,8 @@ pub struct ModelConfig {
     pub creation_time: Option<String>,
     /// Whatever the author wrote.
     pub comments: Option<String>,
+    /// What is odd and no fault: one sentence each, for whoever looks after the package.
+    pub remarks: Vec<String>,
 }
 
 /// In what numbers a model computes, where the machine can.
@@ -58,7 +60,7 @@ impl Precision {
 /// From an image file to the model's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
-    /// Height, width and channels of the model's input.
+    /// Height, width and channels of the images that the model gets. A config may leave one channel out.
     pub input_shape: [usize; 3],
     /// How an image gets that shape.
     pub kind: PreprocessingKind,
@@ -94,6 +96,21 @@ impl PreprocessingKind {
     }
 }
 
+/// The keys of a config. Others were never looked at, and are remarked on.
+const KEYS: [&str; 8] = [
+    "model_name",
+    "img_preproc_type",
+    "image_preproc_config",
+    "output_postproc_type",
+    "output_config",
+    "precision",
+    "creation_time",
+    "comments",
+];
+
+/// What some editors put before a text.
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Largest side of a model's input, in pixels.
 const MAX_SIDE: u64 = 8192;
 
@@ -117,6 +134,7 @@ impl ModelConfig {
 }
 
 fn read(json: &[u8], files: LabelFiles<'_>) -> Result<(ModelConfig, Option<ClassesFile>), Vec<String>> {
+    let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
     let root: Value =
         serde_json::from_slice(json).map_err(|e| vec![format!("the config is not JSON: {e}")])?;
     let Value::Object(root) = root else {
@@ -129,7 +147,9 @@ fn read(json: &[u8], files: LabelFiles<'_>) -> Result<(ModelConfig, Option<Class
     let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
     match (preprocessing, postprocessing) {
         (Some(preprocessing), Some(postprocessing)) if problems.0.is_empty() => {
+            let remarks = unknown_keys(&root).chain(labels::remarks(postprocessing.classes())).collect();
             let config = ModelConfig {
+                remarks,
                 preprocessing,
                 postprocessing,
                 precision,
@@ -141,6 +161,15 @@ fn read(json: &[u8], files: LabelFiles<'_>) -> Result<(ModelConfig, Option<Class
         }
         _ => Err(problems.0),
     }
+}
+
+fn unknown_keys(root: &Map<String, Value>) -> impl Iterator<Item = String> {
+    root.keys().filter(|key| !KEYS.contains(&key.as_str())).map(|key| {
+        format!(
+            "the config has the unknown key `{key}`, which is not looked at; known are `{}`",
+            KEYS.join("`, `")
+        )
+    })
 }
 
 fn preprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Preprocessing> {
@@ -193,10 +222,29 @@ fn input_shape(section: &Map<String, Value>, problems: &mut Problems) -> Option<
         return None;
     };
     let sizes: Option<Vec<u64>> = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
-    let shape = sizes.filter(|s| s.len() == 3 && s.iter().all(|side| (1..=MAX_SIDE).contains(side)));
-    let Some(shape) = shape else {
-        problems.add(format!("`image_preproc_config.input_shape` is {value}, {expected}"));
-        return None;
+    let sizes = sizes.filter(|sizes| sizes.iter().all(|side| (1..=MAX_SIDE).contains(side)));
+    let shape = match sizes.as_deref() {
+        // As Keras writes the input of a model for grey images without an axis of channels.
+        Some(&[height, width]) => [height, width, 1],
+        Some(&[channels @ (1 | 3), height, width]) if !matches!(width, 1 | 3) => {
+            problems.add(format!(
+                "`image_preproc_config.input_shape` is {value}, expected [{height}, {width}, {channels}]: the channels \
+                 come last here, also for a model whose input has them first"
+            ));
+            return None;
+        }
+        Some(&[height, width, channels]) => [height, width, channels],
+        Some(&[values]) => {
+            problems.add(format!(
+                "`image_preproc_config.input_shape` is {value}, expected the image's [height, width, channels], such as \
+                 [28, 28, 1] for 784: a model that takes {values} values in a row gets those of an image of as many"
+            ));
+            return None;
+        }
+        Some(_) | None => {
+            problems.add(format!("`image_preproc_config.input_shape` is {value}, {expected}"));
+            return None;
+        }
     };
     if !matches!(shape[2], 1 | 3) {
         problems
@@ -308,6 +356,52 @@ mod tests {
         );
         assert_eq!(config.postprocessing.classes(), ["cat", "dog", "3"]);
         assert_eq!(config.creation_time.as_deref(), Some("2022-04-26 10:45:30"));
+    }
+
+    #[test]
+    fn what_is_odd_and_no_fault_is_remarked_on() {
+        let remarks = |text: &str| ModelConfig::parse(text.as_bytes()).unwrap().remarks;
+        let known = "known are `model_name`, `img_preproc_type`, `image_preproc_config`, `output_postproc_type`, \
+            `output_config`, `precision`, `creation_time`, `comments`";
+        assert_eq!(
+            remarks(SOUND),
+            [format!("the config has the unknown key `anything`, which is not looked at; {known}")]
+        );
+        let sound = SOUND.replace(r#", "anything": {"else": 1}"#, "");
+        assert_eq!(remarks(&sound), [""; 0]);
+        assert_eq!(remarks(&format!("\u{feff}{sound}")), [""; 0]);
+        assert_eq!(
+            remarks(
+                &sound.replace(r#"["cat", "dog", 3]"#, r#"["cat", " ", "dog", "cat", "", "dog", "cat"]"#)
+            ),
+            [
+                "the labels of outputs 1 and 4 are blank (counted from 0)",
+                "the label `cat` stands for outputs 0, 3 and 6 (counted from 0)",
+                "the label `dog` stands for outputs 2 and 5 (counted from 0)",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_shape_is_that_of_the_image() {
+        let read = |shape: &str| {
+            let config = ModelConfig::parse(SOUND.replace("[224, 200, 3]", shape).as_bytes());
+            config.map(|config| config.preprocessing.input_shape)
+        };
+        assert_eq!(read("[28, 20]").unwrap(), [28, 20, 1]);
+        assert_eq!(read("[28, 20, 1]").unwrap(), [28, 20, 1]);
+        assert_eq!(read("[3, 3, 3]").unwrap(), [3, 3, 3]);
+        assert_eq!(read("[1, 20, 3]").unwrap(), [1, 20, 3]);
+        let refused = |shape: &str, says: &str| {
+            let problems = read(shape).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(says), "{problems:?}");
+        };
+        refused("[3, 10, 12]", "is [3,10,12], expected [10, 12, 3]: the channels come last here");
+        refused("[784]", "expected the image's [height, width, channels], such as [28, 28, 1] for 784");
+        refused("[28, 20, 4]", "has 4 channels, expected 1 or 3");
+        refused("[1, 2, 3, 4]", "expected [height, width, channels] such as");
+        refused("[]", "expected [height, width, channels] such as");
+        refused("[0, 20]", "expected [height, width, channels] such as");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::config::BYTE_ORDER_MARK;
 use super::inside::file_inside;
 use super::{Package, read_config};
 
@@ -74,7 +75,8 @@ pub fn open(package: &Package) -> Result<Vec<Example>, Vec<String>> {
         }
         Err(error) => return Err(fault(format!("cannot be read: {error}"))),
     };
-    let list: RawList = serde_json::from_slice(&bytes)
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let list: RawList = serde_json::from_slice(text)
         .map_err(|error| fault(format!("is not a list of images with scores: {error}")))?;
     if !(1..=MAX_EXAMPLES).contains(&list.examples.len()) {
         let count = list.examples.len();
@@ -159,6 +161,18 @@ mod tests {
         }
         let package = Catalog::new(folder.path()).open(&ModelName::parse("m").unwrap()).unwrap();
         (folder, package)
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_a_pipe_is_not_waited_for() {
+        let list = r#"{"examples": [{"image": "a.png", "scores": [0.25, 0.75]}]}"#;
+        let (_folder, marked) = package(Some(&format!("\u{feff}{list}")));
+        assert_eq!(open(&marked).unwrap().len(), 1);
+        let path = marked.folder().join(FOLDER).join(LIST);
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        assert_eq!(open(&marked).unwrap_err(), ["`examples/examples.json` cannot be read: it is no file"]);
     }
 
     #[test]

@@ -79,4 +79,42 @@ mod tests {
             ]
         );
     }
+
+    /// In the place of each file of a package in turn: whoever opened it would wait for ever.
+    #[test]
+    fn a_pipe_in_the_place_of_any_file_is_refused_at_once() {
+        const CONFIG: &str = r#"{"img_preproc_type": "no_prepro", "output_postproc_type": "argmax",
+            "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes_file": "labels.txt"}}"#;
+        const LIST: &str = r#"{"examples": [{"image": "a.png", "scores": [1.0]}]}"#;
+        let files = [
+            ("m_config.json", CONFIG),
+            ("m.hdf5", "model"),
+            ("labels.txt", "cat"),
+            ("examples/examples.json", LIST),
+            ("examples/a.png", "image"),
+        ];
+        for (piped, _) in files {
+            let models = tempfile::tempdir().unwrap();
+            fs::create_dir_all(models.path().join("m/examples")).unwrap();
+            for (name, content) in files {
+                let path = models.path().join("m").join(name);
+                if name == piped {
+                    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+                } else {
+                    fs::write(path, content).unwrap();
+                }
+            }
+            let (told, refused) = std::sync::mpsc::channel();
+            let folder = models.path().to_owned();
+            std::thread::spawn(move || {
+                let name = crate::ids::ModelName::parse("m").unwrap();
+                let opened = crate::package::Catalog::new(folder).open(&name);
+                let is_refused =
+                    opened.map_or(true, |package| crate::package::examples::open(&package).is_err());
+                told.send(is_refused).unwrap();
+            });
+            let refused = refused.recv_timeout(std::time::Duration::from_secs(20));
+            assert_eq!(refused, Ok(true), "{piped}");
+        }
+    }
 }

@@ -1,52 +1,71 @@
-//! Reaching RabbitMQ and Redis, however long they take to come up.
+//! The servers of a fleet: RabbitMQ and Redis, reached whenever they come up.
 
-use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::WrongSetting;
 use crate::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
+use crate::broker::{Broker as _, BrokerError};
 use crate::config::FleetConfig;
+use crate::patience::Backoff;
+use crate::store::Store as _;
 use crate::store::redis::{RedisConfig, RedisStore};
 
-/// First pause between two attempts; doubled up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between two looks whether a server has been reached.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
-/// Connects to the servers of a fleet. Tries for as long as it takes and logs each failure: a program
-/// that is started beside its servers, or while they restart, comes up with them.
-pub async fn connect(fleet: &FleetConfig) -> (Arc<RabbitMqBroker>, Arc<RedisStore>) {
-    let broker = RabbitMqConfig {
+/// Returns the broker and the store of a fleet at once, whether or not their servers are up: calls connect as
+/// they need to. Logs when each server is reached the first time, and what is in the way until then. Call it
+/// inside a runtime.
+///
+/// # Errors
+/// An address that can never work.
+pub fn connect(fleet: &FleetConfig) -> Result<(Arc<RabbitMqBroker>, Arc<RedisStore>), WrongSetting> {
+    let (broker, store) = (new_broker(fleet)?, new_store(fleet)?);
+    let (queue, results) = (Arc::clone(&broker), Arc::clone(&store));
+    tokio::spawn(reach("RabbitMQ (RABBITMQ_URL)", move || {
+        let queue = Arc::clone(&queue);
+        async move { queue.can_publish().await }
+    }));
+    tokio::spawn(reach("Redis (REDIS_URL)", move || {
+        let results = Arc::clone(&results);
+        async move { results.can_write().await }
+    }));
+    Ok((broker, store))
+}
+
+fn new_broker(fleet: &FleetConfig) -> Result<Arc<RabbitMqBroker>, WrongSetting> {
+    let config = RabbitMqConfig {
         url: fleet.rabbitmq_url.clone(),
         prefix: fleet.fleet_prefix.clone(),
         limits: fleet.broker_limits(),
     };
-    let store = RedisConfig {
+    RabbitMqBroker::new(config).map_err(|error| WrongSetting {
+        variable: "RABBITMQ_URL",
+        fault: match error {
+            BrokerError::Malformed(fault) | BrokerError::Refused(fault) => fault,
+            other @ (BrokerError::Full | BrokerError::Unavailable(_)) => other.to_string(),
+        },
+    })
+}
+
+fn new_store(fleet: &FleetConfig) -> Result<Arc<RedisStore>, WrongSetting> {
+    let config = RedisConfig {
         url: fleet.redis_url.clone(),
         prefix: fleet.fleet_prefix.clone(),
         call_timeout: fleet.fleet_call_timeout,
     };
-    tokio::join!(
-        persistently("RabbitMQ (RABBITMQ_URL)", || RabbitMqBroker::connect(broker.clone())),
-        persistently("Redis (REDIS_URL)", || RedisStore::connect(store.clone())),
-    )
+    RedisStore::new(config).map_err(|error| WrongSetting { variable: "REDIS_URL", fault: error.to_string() })
 }
 
-async fn persistently<T, E: Display, F: Future<Output = Result<T, E>>>(
-    server: &str,
-    mut attempt: impl FnMut() -> F,
-) -> T {
+/// Asks until the answer is yes. What is in the way is logged where it is met. Needs no bound: nobody waits for it,
+/// and it ends with the runtime.
+async fn reach<E, F: Future<Output = Result<(), E>>>(server: &str, mut ask: impl FnMut() -> F) {
     tracing::info!("connecting to {server}");
-    let mut pause = FIRST_PAUSE;
-    loop {
-        match attempt().await {
-            Ok(connection) => {
-                tracing::info!("connected to {server}");
-                return connection;
-            }
-            Err(error) => tracing::warn!(%error, ?pause, "no connection to {server}, trying again"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    while ask().await.is_err() {
+        backoff.pause().await;
     }
+    tracing::info!("connected to {server}");
 }

@@ -1,31 +1,63 @@
 //! Being told to stop.
 
 use std::io;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What a shell reports of a program that was interrupted.
-const INTERRUPTED: i32 = 130;
+use super::leave;
 
-/// A token that the first SIGTERM (as orchestrators send it) or SIGINT (Ctrl-C) cancels. The second ends
-/// the process at once: whatever it held comes back to the queue.
+/// What a shell reports of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+/// Returns a token that the first SIGTERM (as orchestrators send it) or SIGINT (Ctrl-C) cancels. The second
+/// ends the process at once: whatever it held comes back to the queue.
+///
+/// Call it first thing in `main`: the kernel passes a signal on to the first process of a container only once
+/// that has a handler for it. It needs no runtime, as it waits on a thread of its own, which nothing else can
+/// keep from its work. That thread reads no environment, so the environment may still be written afterwards.
 ///
 /// # Errors
-/// The system allows no handlers.
+/// The system allows no handlers or gives no thread.
 pub fn stop_on_signals() -> io::Result<CancellationToken> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
     let told = stop.clone();
-    tokio::spawn(async move {
+    let (tell_installed, installed) = sync_channel(1);
+    thread::Builder::new().name("signals".to_owned()).spawn(move || wait(&told, &tell_installed))?;
+    installed.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that waits for them ended")))?;
+    Ok(stop)
+}
+
+fn wait(stop: &CancellationToken, tell_installed: &SyncSender<io::Result<()>>) {
+    let runtime = match Builder::new_current_thread().enable_io().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tell(tell_installed, Err(error)),
+    };
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = match handlers() {
+            Ok(handlers) => handlers,
+            Err(error) => return tell(tell_installed, Err(error)),
+        };
+        tell(tell_installed, Ok(()));
         either(&mut terminate, &mut interrupt).await;
         tracing::info!("told to stop: finishing what is open");
-        told.cancel();
+        stop.cancel();
         either(&mut terminate, &mut interrupt).await;
         tracing::warn!("told to stop again: leaving at once");
-        std::process::exit(INTERRUPTED);
+        leave(INTERRUPTED);
     });
-    Ok(stop)
+}
+
+fn handlers() -> io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+fn tell(installed: &SyncSender<io::Result<()>>, outcome: io::Result<()>) {
+    // It is waited for, and there is room for one.
+    let _ = installed.send(outcome);
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fleet::Preparation;
+use crate::fleet::{LoadedModel, Preparation};
+use crate::ids::Revision;
 
 const WORKERS: usize = 3;
 const COORDINATORS: usize = 3;
@@ -64,11 +65,11 @@ fn event() -> impl Strategy<Value = Event> {
 #[derive(Default)]
 struct World {
     now: u64,
-    revision: u64,
+    revision: Revision,
     state: FleetState,
     reports: BTreeMap<usize, WorkerReport>,
     coordinators: [Option<Uuid>; COORDINATORS],
-    snapshots: [Option<(u64, FleetState, Vec<WorkerReport>)>; COORDINATORS],
+    snapshots: [Option<(Revision, FleetState, Vec<WorkerReport>)>; COORDINATORS],
     ids: u128,
 }
 
@@ -77,11 +78,11 @@ impl World {
         Timestamp(1_000_000 + self.now)
     }
 
-    fn replace(&mut self, revision: u64, next: FleetState) {
+    fn replace(&mut self, revision: Revision, next: FleetState) {
         if self.revision == revision {
             check_transition(&self.state, &next);
             self.state = next;
-            self.revision += 1;
+            self.revision = Revision::random();
         }
     }
 
@@ -93,17 +94,22 @@ impl World {
             Say::Prepared => (WorkerState::Ready, Some(PreparationState::Prepared)),
             Say::Failed => (WorkerState::Ready, Some(PreparationState::Failed { reason: "no".to_owned() })),
         };
-        let generation = self.reports.get(&worker).and_then(|report| report.generation);
-        let preparation = own.map(|state| Preparation { generation: self.state.generation, state });
+        let before = self.reports.get(&worker);
+        let generation = before.and_then(|report| report.generation);
+        let loaded = before.map_or_else(Vec::new, |report| report.loaded.clone());
+        let preparation =
+            own.map(|state| Preparation { generation: self.state.generation, rollout: None, state });
         let report = WorkerReport {
             id: WorkerId::from(format!("worker {worker}")),
             host: String::new(),
             state,
             device: String::new(),
             generation,
-            loaded: Vec::new(),
+            loaded,
             preparation,
             problem: None,
+            found: None,
+            clock_offset_ms: None,
             images_per_second: 0.0,
             parts_per_second: 0.0,
             images_total: 0,
@@ -148,9 +154,10 @@ impl World {
             Event::Sweep => self.sweep(),
             Event::Report(worker, say) => self.report(worker, say),
             Event::Follow(worker) => {
-                let (now, active) = (self.now(), self.state.active.as_ref().map(|model| model.generation));
+                let (now, active) = (self.now(), self.state.active.clone());
                 if let Some(report) = self.reports.get_mut(&worker) {
-                    report.generation = active;
+                    report.loaded = active.iter().map(LoadedModel::active).collect();
+                    report.generation = active.map(|model| model.generation);
                     report.reported_at = now;
                 }
             }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::fleet::Preparation;
+use crate::fleet::{LoadedModel, Preparation};
+use crate::ids::Revision;
 
 const START: Timestamp = Timestamp(1_000_000);
 const ME: Actor = Actor::Coordinator(Uuid::from_u128(1));
@@ -58,15 +59,23 @@ fn worker(
         state,
         device: "cpu".to_owned(),
         generation: generation.map(Generation),
-        loaded: Vec::new(),
-        preparation: own.map(|state| Preparation { generation: Generation(2), state }),
+        loaded: generation.map(answers_from).into_iter().collect(),
+        preparation: own.map(|state| Preparation { generation: Generation(2), rollout: None, state }),
         problem: None,
+        found: None,
+        clock_offset_ms: None,
         images_per_second: 0.0,
         parts_per_second: 0.0,
         images_total: 0,
         started_at: START,
         reported_at: START,
     }
+}
+
+/// The first generation is `old`, those after it are `new`.
+fn answers_from(generation: u64) -> LoadedModel {
+    let Target { name, version } = target(if generation < 2 { "old" } else { "new" });
+    LoadedModel { name, version, role: ModelRole::Active }
 }
 
 fn ready(name: &str, generation: Option<u64>, own: Option<PreparationState>) -> WorkerReport {
@@ -100,7 +109,9 @@ fn active(state: &FleetState) -> (&str, u64) {
 fn failure(state: &FleetState) -> &RolloutFailure {
     match phase(state) {
         Phase::RolledBack { failure } => failure,
-        other @ (Phase::Preparing | Phase::Converging | Phase::Done) => panic!("not rolled back: {other:?}"),
+        other @ (Phase::Preparing | Phase::Converging | Phase::Done | Phase::Unknown) => {
+            panic!("not rolled back: {other:?}")
+        }
     }
 }
 
@@ -394,6 +405,31 @@ fn a_document_of_an_earlier_release_is_understood() {
     assert_eq!(state.rollout.unwrap().timing, RolloutTiming::default());
 }
 
+/// A store that came back with an older state gives generation 2 a second time, to another model.
+#[test]
+fn what_a_worker_said_of_a_generation_that_comes_twice_counts_for_its_own_rollout_alone() {
+    let again = begin(&rolled_back(), target("other"), Uuid::from_u128(1), at(12_000), timing()).unwrap();
+    let (first, second) = (preparing().rollout.unwrap(), again.rollout.unwrap());
+    let restored = Rollout { generation: first.generation, coordinator: Uuid::from_u128(5), ..second };
+    let state = FleetState { rollout: Some(restored.clone()), ..preparing() };
+    let actor = Actor::Coordinator(Uuid::from_u128(5));
+    let mut worker = ready("a", Some(1), Some(PreparationState::Prepared));
+    worker.preparation.as_mut().unwrap().rollout = Some(first.id());
+    assert_eq!(step(&state, &[worker.clone()], at(12_100), actor), {
+        let mut counted = state.clone();
+        let rollout = counted.rollout.as_mut().unwrap();
+        rollout.participants = ids(&["a"]);
+        rollout.lease_until = at(24_100);
+        Decision::Replace(Box::new(counted))
+    });
+    worker.preparation.as_mut().unwrap().rollout = Some(restored.id());
+    let committed = must(step(&state, &[worker], at(12_100), actor));
+    assert_eq!(phase(&committed), &Phase::Converging);
+    // The number is there, and the model is that of the first one.
+    let stale = ready("a", Some(2), None);
+    assert_eq!(step(&committed, &[stale], at(12_200), actor), Decision::Wait);
+}
+
 #[test]
 fn a_bystander_whose_clock_is_ahead_does_not_take_a_coordinator_for_dead() {
     use std::time::Instant;
@@ -402,14 +438,14 @@ fn a_bystander_whose_clock_is_ahead_does_not_take_a_coordinator_for_dead() {
 
     let mut watch = LeaseWatch::default();
     let start = Instant::now();
-    let mut fleet = Revised { revision: 5, value: preparing() };
+    let mut fleet = Revised { revision: Revision::random(), value: preparing() };
     let ahead = at(3_600_000);
     let mut look = |fleet: &Revised<FleetState>, seconds| {
         watch.is_orphaned(fleet, ahead, start + Duration::from_secs(seconds))
     };
     assert!(!look(&fleet, 0));
     assert!(!look(&fleet, 11));
-    fleet.revision = 6;
+    fleet.revision = Revision::random();
     assert!(!look(&fleet, 12), "it was renewed");
     assert!(!look(&fleet, 23));
     assert!(look(&fleet, 24));

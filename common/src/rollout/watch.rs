@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::fleet::FleetState;
+use crate::ids::Revision;
 use crate::messages::Timestamp;
 use crate::rollout::is_orphaned;
 use crate::store::Revised;
@@ -14,7 +15,7 @@ use crate::store::Revised;
 /// the lease.
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
-    seen: Option<(u64, Instant)>,
+    seen: Option<(Revision, Instant)>,
 }
 
 impl LeaseWatch {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 pub mod fleet;
+pub mod replays;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::testing::samples::{failed, keyed_record, record, result};
 
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(30);
+
+/// What a store's clock may be misread by, on a busy machine.
+const CLOCK_ERROR: Duration = Duration::from_millis(100);
 
 /// Makes stores that hold the same, nothing at first.
 #[async_trait::async_trait]
@@ -77,7 +81,7 @@ async fn until_forgotten(store: &Arc<dyn Store>, record: &JobRecord) {
 /// Queued, processing, done; the answer is in the order of the request, and the same from everywhere.
 pub async fn a_job_goes_from_queued_to_done(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
-    store.ping().await.unwrap();
+    store.can_write().await.unwrap();
     let record = record(3);
     assert_eq!(store.job(record.id).await.unwrap(), None);
     accept(&store, &record).await;
@@ -252,6 +256,29 @@ pub async fn a_cancelled_job_is_unknown(bench: impl Bench) {
     accept(&store, &keyed_record(1, "key", 2)).await;
 }
 
+/// Withdrawn, a job is unknown, its key free, unless another request with its key was told of it.
+pub async fn a_withdrawn_job_is_unknown_unless_somebody_was_told_of_it(bench: impl Bench) {
+    let store = bench.store().await;
+    let refused = keyed_record(1, "refused", 1);
+    accept(&store, &refused).await;
+    store.withdraw_job(refused.id).await.unwrap();
+    assert_eq!(store.job(refused.id).await.unwrap(), None);
+    accept(&store, &keyed_record(1, "refused", 2)).await;
+
+    let queued = keyed_record(1, "queued", 3);
+    accept(&store, &queued).await;
+    store.confirm_job(queued.id).await.unwrap();
+    store.withdraw_job(queued.id).await.unwrap();
+    assert!(store.job(queued.id).await.unwrap().is_some());
+
+    let done = keyed_record(1, "done", 4);
+    accept(&store, &done).await;
+    store.put_part(id(&done, 0), &result(0, "dog")).await.unwrap();
+    store.withdraw_job(done.id).await.unwrap();
+    assert!(store.job(done.id).await.unwrap().is_some());
+    store.withdraw_job(JobId::random()).await.unwrap();
+}
+
 /// The same key: with the same request the same job, with another none.
 pub async fn an_idempotency_key_belongs_to_one_request(bench: impl Bench) {
     let store = bench.store().await;
@@ -299,12 +326,13 @@ pub async fn of_racing_requests_with_one_key_one_is_accepted(bench: impl Bench) 
 /// Past its deadline a job has failed; whoever waits is told then, and a late result changes nothing.
 pub async fn a_job_ends_at_its_deadline(bench: impl Bench) {
     let store = bench.store().await;
-    let record = JobRecord { deadline: Timestamp::now().after(Duration::from_millis(300)), ..record(2) };
+    store.can_write().await.unwrap();
+    let record = JobRecord { deadline: store.now().after(Duration::from_millis(300)), ..record(2) };
     accept(&store, &record).await;
     store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
     let job = timeout(SOON, wait(&store, record.id, SOON * 2)).await.expect("it ends").unwrap();
     assert!(is_overdue(&job.status), "{job:?}");
-    assert!(Timestamp::now() >= record.deadline);
+    assert!(store.now().after(CLOCK_ERROR) >= record.deadline);
     assert_eq!(store.begin_part(id(&record, 1)).await.unwrap(), Wanted::No);
     assert_eq!(store.put_part(id(&record, 1), &result(1, "cat")).await.unwrap(), Stored::Ignored);
     assert!(is_overdue(&status(&store, &record).await));
@@ -313,11 +341,11 @@ pub async fn a_job_ends_at_its_deadline(bench: impl Bench) {
 /// A finished job is kept for its retention from then on, and its key with it.
 pub async fn a_finished_job_is_kept_for_its_retention(bench: impl Bench) {
     let store = bench.store().await;
-    let retention = Duration::from_millis(400);
+    let retention = Duration::from_millis(1500);
     let record = JobRecord { retention, ..keyed_record(1, "key", 1) };
     accept(&store, &record).await;
     // Until it ends it is kept, although its retention is shorter than this.
-    sleep(Duration::from_millis(500)).await;
+    sleep(Duration::from_millis(1600)).await;
     let begin = Instant::now();
     store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap();
     assert!(status(&store, &record).await != JobStatus::Processing);
@@ -347,72 +375,25 @@ pub async fn a_finished_job_can_be_forgotten_sooner(bench: impl Bench) {
 /// An unfinished job is kept until its deadline and then for its retention.
 pub async fn an_unfinished_job_is_kept_past_its_deadline(bench: impl Bench) {
     let store = bench.store().await;
-    let deadline = Timestamp::now().after(Duration::from_millis(200));
+    let deadline = store.now().after(Duration::from_millis(200));
     let record = JobRecord { deadline, retention: Duration::from_millis(300), ..record(1) };
     accept(&store, &record).await;
     store.begin_try(id(&record, 0), 0).await.unwrap();
     until_forgotten(&store, &record).await;
-    assert!(Timestamp::now() >= deadline.after(Duration::from_millis(290)));
+    assert!(store.now().after(CLOCK_ERROR) >= deadline.after(Duration::from_millis(290)));
 }
 
-/// Tries are counted by image, taken back one by one, and forgotten with the part's result.
-pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
+/// The store's clock goes on, and everybody who has asked the store reads the same from it.
+pub async fn the_stores_clock_goes_on(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
-    let record = record(11);
-    accept(&store, &record).await;
-    for count in 1..=3 {
-        assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), count);
-    }
-    assert_eq!(other.begin_try(id(&record, 1), 2).await.unwrap(), 4);
-    assert_eq!(store.begin_try(id(&record, 1), 3).await.unwrap(), 1);
-    assert_eq!(store.begin_try(id(&record, 10), 2).await.unwrap(), 1);
-    other.end_try(id(&record, 1), 2).await.unwrap();
-    other.end_try(id(&record, 1), 2).await.unwrap();
-    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 3, "two of four were taken back");
-    store.end_try(id(&record, 0), 0).await.unwrap();
-    assert_eq!(store.begin_try(id(&record, 0), 0).await.unwrap(), 1, "there was nothing to take back");
-    store.put_part(id(&record, 1), &result(1, "dog")).await.unwrap();
-    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 1);
-    assert_eq!(store.begin_try(id(&record, 1), 2).await.unwrap(), 1);
-    assert_eq!(store.begin_try(id(&record, 10), 2).await.unwrap(), 2);
-}
-
-/// A part without result keeps its index; one with an error gets a new one, whose outcome counts.
-pub async fn a_failed_part_can_be_reopened(bench: impl Bench) {
-    let store = bench.store().await;
-    let record = record(2);
-    accept(&store, &record).await;
-    let later = record.deadline.after(Duration::from_secs(60));
-    let reopen = async |index| store.reopen_part(id(&record, index), later).await.unwrap();
-    assert_eq!(reopen(0).await, Some(id(&record, 0)));
-    assert_eq!(reopen(7).await, None);
-    store.put_part(id(&record, 0), &failed(JobFailure::Internal)).await.unwrap();
-    store.put_part(id(&record, 1), &result(1, "cat")).await.unwrap();
-    assert!(matches!(status(&store, &record).await, JobStatus::Failed { .. }));
-
-    assert_eq!(reopen(0).await, Some(id(&record, 2)));
-    assert_eq!(reopen(0).await, Some(id(&record, 2)), "done twice, it makes room once");
-    assert_eq!(status(&store, &record).await, JobStatus::Processing);
-    assert_eq!(store.begin_part(id(&record, 2)).await.unwrap(), Wanted::Yes);
-    assert_eq!(store.put_part(id(&record, 2), &failed(JobFailure::Internal)).await.unwrap(), Stored::First);
-
-    assert_eq!(reopen(0).await, Some(id(&record, 3)));
-    assert_eq!(store.put_part(id(&record, 3), &result(0, "dog")).await.unwrap(), Stored::First);
-    let job = wait(&store, record.id, SOON).await.unwrap();
-    assert_eq!((labels(&job)[0].as_str(), labels(&job)[2].as_str()), ("dog", "cat"));
-}
-
-/// A job that its deadline ended gets a new one.
-pub async fn an_overdue_job_can_be_reopened(bench: impl Bench) {
-    let store = bench.store().await;
-    let record = JobRecord { deadline: Timestamp::now(), ..record(1) };
-    accept(&store, &record).await;
-    assert!(is_overdue(&status(&store, &record).await));
-    let later = Timestamp::now().after(Duration::from_secs(60));
-    assert_eq!(store.reopen_part(id(&record, 0), later).await.unwrap(), Some(id(&record, 0)));
-    assert_eq!(status(&store, &record).await, JobStatus::Queued);
-    assert_eq!(store.put_part(id(&record, 0), &result(0, "dog")).await.unwrap(), Stored::First);
-    assert!(matches!(status(&store, &record).await, JobStatus::Done { .. }));
+    store.fleet().await.unwrap();
+    other.fleet().await.unwrap();
+    assert!(store.clock_offset().is_some());
+    let (begin, moment) = (Instant::now(), store.now());
+    assert!(other.now().since(moment) < CLOCK_ERROR && moment.since(other.now()) < CLOCK_ERROR);
+    sleep(Duration::from_millis(300)).await;
+    let gone = store.now().since(moment);
+    assert!(gone + CLOCK_ERROR >= Duration::from_millis(300) && gone <= begin.elapsed() + CLOCK_ERROR);
 }
 
 /// Makes a test of every behaviour. `$bench` is an expression of type `impl Bench`.
@@ -430,6 +411,7 @@ macro_rules! store_contract {
             a_thousand_waits_get_their_own_answers
             a_watch_of_a_new_job_does_not_miss_its_end
             a_cancelled_job_is_unknown
+            a_withdrawn_job_is_unknown_unless_somebody_was_told_of_it
             an_idempotency_key_belongs_to_one_request
             an_ended_job_is_not_in_progress
             of_racing_requests_with_one_key_one_is_accepted
@@ -437,12 +419,19 @@ macro_rules! store_contract {
             a_finished_job_is_kept_for_its_retention
             a_finished_job_can_be_forgotten_sooner
             an_unfinished_job_is_kept_past_its_deadline
+            the_stores_clock_goes_on
+        }
+        $crate::behaviours! { $crate::store::contract::replays, $bench,
             tries_are_counted_until_the_result
             a_failed_part_can_be_reopened
+            the_index_of_a_reopened_part_is_never_anothers
             an_overdue_job_can_be_reopened
         }
         $crate::behaviours! { $crate::store::contract::fleet, $bench,
             the_fleets_state_is_replaced_by_who_saw_it
+            a_replacement_that_comes_too_late_changes_nothing
+            no_revision_is_given_twice
+            a_state_of_a_newer_release_is_refused_by_name
             a_job_is_put_under_the_state_that_its_model_was_chosen_from
             of_racing_replacements_exactly_one_happens
             a_workers_report_lasts_its_time

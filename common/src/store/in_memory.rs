@@ -1,4 +1,6 @@
-//! The store of a single process: everything in memory, and no longer than it has to be.
+//! The store of a single process: everything in memory, in few bytes, and no longer than it has to be.
+
+mod compact;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,16 +9,36 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use self::compact::Compact;
 use crate::fleet::{FleetState, WorkerReport};
-use crate::ids::{JobId, WorkerId};
+use crate::ids::{JobId, Revision, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Progress, Timestamp};
 use crate::store::watch::{Watch, Watched};
-use crate::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted};
+use crate::store::{Acceptance, Replacement, Revised, Store, StoreError, Stored, Wanted, refuse_newer};
 
 /// Jobs, results and the fleet's state in memory.
-#[derive(Default)]
+///
+/// Its clock begins as this host's and goes on by itself: a step of the host's clock changes nothing.
+///
+/// Past its bound of bytes it forgets results that somebody was told of and that have no idempotency key, those first
+/// whose time is over first; where that is not enough, it refuses new jobs.
 pub struct InMemoryStore {
     state: Mutex<State>,
+    max_bytes: usize,
+    began_at: Timestamp,
+    began: Instant,
+}
+
+impl Default for InMemoryStore {
+    fn default() -> Self {
+        Self::bounded(usize::MAX)
+    }
+}
+
+impl InMemoryStore {
+    fn bounded(max_bytes: usize) -> Self {
+        Self { state: Mutex::default(), max_bytes, began_at: Timestamp::now(), began: Instant::now() }
+    }
 }
 
 #[derive(Default)]
@@ -24,6 +46,10 @@ struct State {
     jobs: HashMap<JobId, Entry>,
     /// Jobs by the moment at which they are forgotten: what a sweep takes from the front.
     forgetting: BTreeSet<(Timestamp, JobId)>,
+    /// Ended jobs that may be forgotten sooner, likewise.
+    told: BTreeSet<(Timestamp, JobId)>,
+    /// Memory that the jobs take, about.
+    bytes: usize,
     idempotency: HashMap<String, JobId>,
     fleet: Revised<FleetState>,
     workers: BTreeMap<WorkerId, (WorkerReport, Instant)>,
@@ -35,16 +61,18 @@ struct Entry {
     record: JobRecord,
     confirmed: bool,
     begun: bool,
-    /// Parts by now, those that replays added included.
+    /// Parts by now, those that replays added included. Their indexes need not be below this.
     parts: u32,
     /// The latest deadline: the record's or a replay's.
     deadline: Timestamp,
-    results: BTreeMap<u32, PartResult>,
+    results: BTreeMap<u32, Compact>,
     /// Tries of an image of a part that has no result yet, by part and position.
     tries: BTreeMap<(u32, u32), u32>,
     /// The part that was added when a part with a result was reopened.
     successors: BTreeMap<u32, u32>,
     forget_at: Timestamp,
+    /// Memory that it takes, about.
+    bytes: usize,
 }
 
 impl InMemoryStore {
@@ -52,6 +80,16 @@ impl InMemoryStore {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// An empty store whose jobs and results take about this many bytes at most.
+    #[must_use]
+    pub fn with_limit(max_bytes: usize) -> Arc<Self> {
+        Arc::new(Self::bounded(max_bytes))
+    }
+
+    fn moment(&self) -> Timestamp {
+        self.began_at.after(self.began.elapsed())
     }
 
     /// The state, rid of the jobs whose time is over.
@@ -72,6 +110,8 @@ impl State {
     fn forget(&mut self, job: JobId) -> bool {
         let Some(entry) = self.jobs.remove(&job) else { return false };
         self.forgetting.remove(&(entry.forget_at, job));
+        self.told.remove(&(entry.forget_at, job));
+        self.bytes -= entry.bytes;
         if let Some(idempotency) = &entry.record.idempotency {
             self.idempotency.remove(&idempotency.key);
         }
@@ -82,9 +122,35 @@ impl State {
     fn forget_at(&mut self, job: JobId, moment: Timestamp) {
         if let Some(entry) = self.jobs.get_mut(&job) {
             self.forgetting.remove(&(entry.forget_at, job));
+            let was_told = self.told.remove(&(entry.forget_at, job));
             entry.forget_at = moment;
             self.forgetting.insert((moment, job));
+            if was_told {
+                self.told.insert((moment, job));
+            }
         }
+    }
+
+    /// The job as it is now. Somebody is told of it.
+    fn tell(&mut self, job: JobId, now: Timestamp) -> Option<Job> {
+        let entry = self.jobs.get(&job)?;
+        if entry.is_complete() && entry.record.idempotency.is_none() {
+            self.told.insert((entry.forget_at, job));
+        }
+        Some(entry.job(now))
+    }
+
+    /// Makes room for a job, as far as that is possible.
+    fn make_room(&mut self, bytes: usize, max_bytes: usize) -> Result<(), StoreError> {
+        while self.bytes.saturating_add(bytes) > max_bytes {
+            let Some(&(_, job)) = self.told.first() else {
+                return Err(StoreError::Refused(format!(
+                    "it holds as many bytes of results as it may, {max_bytes} in all"
+                )));
+            };
+            self.forget(job);
+        }
+        Ok(())
     }
 
     /// The job's entry if it still lacks results and somebody waits for them.
@@ -95,7 +161,11 @@ impl State {
 
 impl Entry {
     fn new(record: JobRecord) -> Self {
+        let key = record.idempotency.as_ref().map_or(0, |idempotency| 2 * idempotency.key.len());
+        // With its places in the lists of jobs.
+        let bytes = 2 * size_of::<Self>() + size_of_val(record.image_ids.as_slice()) + key;
         Self {
+            bytes,
             confirmed: false,
             begun: false,
             parts: record.parts,
@@ -116,13 +186,18 @@ impl Entry {
         self.results.len() >= self.parts as usize
     }
 
+    /// Whether the job was split into a part of this index, or a part that was reopened was given it.
+    fn knows(&self, index: u32) -> bool {
+        index < self.record.parts || self.successors.values().any(|given| *given == index)
+    }
+
     /// Whether the part belongs to the job and has no result.
     fn lacks(&self, index: u32) -> bool {
-        index < self.parts && !self.results.contains_key(&index)
+        self.knows(index) && !self.results.contains_key(&index)
     }
 
     fn job(&self, now: Timestamp) -> Job {
-        let results = self.results.iter().map(|(index, result)| (*index, result.clone())).collect();
+        let results = self.results.iter().map(|(index, result)| (*index, result.whole())).collect();
         let progress = Progress { begun: self.begun, parts: self.parts, deadline: self.deadline, results };
         Job::assemble(self.record.clone(), progress, now)
     }
@@ -130,12 +205,22 @@ impl Entry {
 
 #[async_trait]
 impl Store for InMemoryStore {
-    async fn ping(&self) -> Result<(), StoreError> {
+    async fn can_write(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
-        let now = Timestamp::now();
+    fn now(&self) -> Timestamp {
+        self.moment()
+    }
+
+    fn clock_offset(&self) -> Option<i64> {
+        let (host, store) = (Timestamp::now(), self.moment());
+        let span = i64::try_from(host.since(store).max(store.since(host)).as_millis()).unwrap_or(i64::MAX);
+        Some(if host < store { -span } else { span })
+    }
+
+    async fn put_job(&self, record: &JobRecord, fleet: Revision) -> Result<Acceptance, StoreError> {
+        let now = self.moment();
         let mut state = self.state(now);
         if let Some(wanted) = &record.idempotency {
             let owner = state.idempotency.get(&wanted.key).and_then(|job| state.jobs.get(job));
@@ -155,39 +240,44 @@ impl Store for InMemoryStore {
         if state.fleet.revision != fleet {
             return Ok(Acceptance::FleetChanged);
         }
+        let entry = Entry::new(record.clone());
+        state.make_room(entry.bytes, self.max_bytes)?;
         if let Some(wanted) = &record.idempotency {
             state.idempotency.insert(wanted.key.clone(), record.id);
         }
-        let entry = Entry::new(record.clone());
+        state.bytes += entry.bytes;
         state.forgetting.insert((entry.forget_at, record.id));
         state.jobs.insert(record.id, entry);
         Ok(Acceptance::Accepted)
     }
 
     async fn confirm_job(&self, job: JobId) -> Result<(), StoreError> {
-        if let Some(entry) = self.state(Timestamp::now()).jobs.get_mut(&job) {
+        if let Some(entry) = self.state(self.moment()).jobs.get_mut(&job) {
             entry.confirmed = true;
         }
         Ok(())
     }
 
     async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
-        let now = Timestamp::now();
-        Ok(self.state(now).jobs.get(&job).map(|entry| entry.job(now)))
+        let now = self.moment();
+        Ok(self.state(now).tell(job, now))
     }
 
     fn watch(&self, job: JobId) -> Watch {
-        self.state(Timestamp::now()).watched.begin(job)
+        self.state(self.moment()).watched.begin(job)
     }
 
     async fn wait(&self, mut watch: Watch, limit: Duration) -> Result<Option<Job>, StoreError> {
         let until = Instant::now() + limit;
         loop {
-            let now = Timestamp::now();
-            let deadline = match self.state(now).jobs.get(&watch.job()) {
-                None => return Ok(None),
-                Some(entry) if entry.has_ended(now) => return Ok(Some(entry.job(now))),
-                Some(entry) => entry.deadline,
+            let now = self.moment();
+            let deadline = {
+                let mut state = self.state(now);
+                match state.jobs.get(&watch.job()) {
+                    None => return Ok(None),
+                    Some(entry) if entry.has_ended(now) => return Ok(state.tell(watch.job(), now)),
+                    Some(entry) => entry.deadline,
+                }
             };
             let moment = until.min(Instant::now() + deadline.since(now));
             if !watch.woken_until(moment).await && moment == until {
@@ -197,11 +287,22 @@ impl Store for InMemoryStore {
     }
 
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError> {
-        Ok(self.state(Timestamp::now()).forget(job))
+        Ok(self.state(self.moment()).forget(job))
+    }
+
+    async fn withdraw_job(&self, job: JobId) -> Result<(), StoreError> {
+        let now = self.moment();
+        let mut state = self.state(now);
+        let told =
+            |entry: &Entry| entry.record.idempotency.is_some() && (entry.confirmed || entry.has_ended(now));
+        if !state.jobs.get(&job).is_some_and(told) {
+            state.forget(job);
+        }
+        Ok(())
     }
 
     async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
-        let now = Timestamp::now();
+        let now = self.moment();
         let mut state = self.state(now);
         for job in jobs {
             if state.jobs.get(job).is_some_and(Entry::is_complete) {
@@ -212,7 +313,7 @@ impl Store for InMemoryStore {
     }
 
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
-        let now = Timestamp::now();
+        let now = self.moment();
         Ok(match self.state(now).open_job(part.job, now) {
             Some(entry) if entry.lacks(part.index) => {
                 entry.begun = true;
@@ -223,15 +324,20 @@ impl Store for InMemoryStore {
     }
 
     async fn put_part(&self, part: PartId, result: &PartResult) -> Result<Stored, StoreError> {
-        let now = Timestamp::now();
+        let now = self.moment();
         let mut state = self.state(now);
         let Some(entry) = state.open_job(part.job, now).filter(|entry| entry.lacks(part.index)) else {
             return Ok(Stored::Ignored);
         };
-        entry.results.insert(part.index, result.clone());
+        let result = Compact::of(result);
+        let bytes = result.bytes();
+        entry.bytes += bytes;
+        entry.results.insert(part.index, result);
         entry.tries.retain(|(index, _), _| *index != part.index);
-        if entry.is_complete() {
-            let moment = now.after(entry.record.retention);
+        let (is_complete, retention) = (entry.is_complete(), entry.record.retention);
+        state.bytes += bytes;
+        if is_complete {
+            let moment = now.after(retention);
             state.forget_at(part.job, moment);
             state.watched.wake(part.job, None);
         }
@@ -239,7 +345,7 @@ impl Store for InMemoryStore {
     }
 
     async fn begin_try(&self, part: PartId, position: u32) -> Result<u32, StoreError> {
-        let now = Timestamp::now();
+        let now = self.moment();
         let mut state = self.state(now);
         let Some(entry) = state.jobs.get_mut(&part.job).filter(|entry| entry.lacks(part.index)) else {
             return Ok(1);
@@ -250,7 +356,7 @@ impl Store for InMemoryStore {
     }
 
     async fn end_try(&self, part: PartId, position: u32) -> Result<(), StoreError> {
-        let mut state = self.state(Timestamp::now());
+        let mut state = self.state(self.moment());
         let tries = state.jobs.get_mut(&part.job).and_then(|job| job.tries.get_mut(&(part.index, position)));
         if let Some(count) = tries {
             *count = count.saturating_sub(1);
@@ -259,8 +365,8 @@ impl Store for InMemoryStore {
     }
 
     async fn reopen_part(&self, part: PartId, deadline: Timestamp) -> Result<Option<PartId>, StoreError> {
-        let mut state = self.state(Timestamp::now());
-        let Some(entry) = state.jobs.get_mut(&part.job).filter(|entry| part.index < entry.parts) else {
+        let mut state = self.state(self.moment());
+        let Some(entry) = state.jobs.get_mut(&part.job).filter(|entry| entry.knows(part.index)) else {
             return Ok(None);
         };
         let mut index = part.index;
@@ -268,43 +374,59 @@ impl Store for InMemoryStore {
             index = *successor;
         }
         if !entry.lacks(index) {
-            entry.successors.insert(index, entry.parts);
-            index = entry.parts;
+            // As in Redis: the index says whose successor it is, whatever else was reopened before.
+            let given = index + entry.record.parts;
+            entry.successors.insert(index, given);
+            index = given;
             entry.parts += 1;
         }
         entry.deadline = entry.deadline.max(deadline);
-        let moment = entry.deadline.after(entry.record.retention);
+        let (moment, forget_at) = (entry.deadline.after(entry.record.retention), entry.forget_at);
+        // It is open again.
+        state.told.remove(&(forget_at, part.job));
         state.forget_at(part.job, moment);
         Ok(Some(PartId { job: part.job, index }))
     }
 
     async fn fleet(&self) -> Result<Revised<FleetState>, StoreError> {
-        Ok(self.state(Timestamp::now()).fleet.clone())
+        let fleet = self.state(self.moment()).fleet.clone();
+        refuse_newer("the fleet's state", fleet.value.version, FleetState::VERSION)?;
+        Ok(fleet)
     }
 
-    async fn replace_fleet(&self, revision: u64, next: &FleetState) -> Result<Option<u64>, StoreError> {
-        let mut state = self.state(Timestamp::now());
-        if state.fleet.revision != revision {
-            return Ok(None);
+    async fn replace_fleet(
+        &self,
+        revision: Revision,
+        next: &FleetState,
+        not_after: Option<Timestamp>,
+    ) -> Result<Replacement, StoreError> {
+        let now = self.moment();
+        let mut state = self.state(now);
+        if not_after.is_some_and(|last| now > last) {
+            return Ok(Replacement::TooLate);
         }
-        state.fleet = Revised { revision: revision + 1, value: next.clone() };
-        Ok(Some(revision + 1))
+        if state.fleet.revision != revision {
+            return Ok(Replacement::Changed);
+        }
+        let revision = Revision::random();
+        state.fleet = Revised { revision, value: next.clone() };
+        Ok(Replacement::Done(revision))
     }
 
     async fn report_worker(&self, report: &WorkerReport, ttl: Duration) -> Result<(), StoreError> {
         let until = Instant::now() + ttl;
-        self.state(Timestamp::now()).workers.insert(report.id.clone(), (report.clone(), until));
+        self.state(self.moment()).workers.insert(report.id.clone(), (report.clone(), until));
         Ok(())
     }
 
     async fn remove_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
-        self.state(Timestamp::now()).workers.remove(worker);
+        self.state(self.moment()).workers.remove(worker);
         Ok(())
     }
 
     async fn workers(&self) -> Result<Vec<WorkerReport>, StoreError> {
         let now = Instant::now();
-        let mut state = self.state(Timestamp::now());
+        let mut state = self.state(self.moment());
         state.workers.retain(|_, (_, until)| *until > now);
         Ok(state.workers.values().map(|(report, _)| report.clone()).collect())
     }
@@ -335,11 +457,14 @@ mod tests {
                 parts: 1,
                 top_k: 0,
                 idempotency: Some(Idempotency { key: number.to_string(), request: [0; 32] }),
+                client: None,
+                file_names: None,
             };
-            store.put_job(&record, 0).await.unwrap();
+            store.put_job(&record, Revision::NONE).await.unwrap();
         }
-        store.ping().await.unwrap();
+        store.can_write().await.unwrap();
         let state = store.state(Timestamp::now());
+        assert_eq!(state.bytes, 0);
         assert!(state.jobs.is_empty() && state.forgetting.is_empty() && state.idempotency.is_empty());
     }
 }

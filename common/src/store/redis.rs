@@ -1,36 +1,45 @@
 //! The store of a fleet: Redis, 6 or newer.
 //!
-//! A job is one hash, an idempotency key another that names its job, the fleet's state a third. What
-//! has to happen at once is a script (`scripts`); `wake` tells those who wait.
+//! A job is one hash, an idempotency key another that names its job, the fleet's state a third (`keys`, `documents`).
+//! What has to happen at once is a script (`scripts`), which may be sent again (`calls`) over one connection (`link`);
+//! what each error of Redis means stands in one table (`faults`). `wake` tells those who wait.
 //!
 //! Redis must be told to keep what it is given: `appendonly yes`, so that jobs survive its restart, and
 //! `maxmemory-policy noeviction`, so that it refuses new ones instead of forgetting accepted ones.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ErrorKind, FromRedisValue, IntoConnectionInfo as _, RedisError, ScriptInvocation};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use redis::{Client, FromRedisValue, ScriptInvocation};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::fleet::{FleetState, WorkerReport};
-use crate::ids::{JobId, WorkerId};
-use crate::messages::{Job, JobRecord, PartId, PartResult, Progress, Timestamp};
-use crate::patience::persist;
+use crate::ids::{JobId, Revision, WorkerId};
+use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 use crate::store::watch::{Watch, Watched};
-use crate::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted};
+use crate::store::{Acceptance, Replacement, Revised, Store, StoreError, Stored, Wanted};
 
+pub use address::UnusableUrl;
+use calls::Call;
+use documents::{malformed, pack, to_json};
+use keys::Keys;
+use link::Link;
+use roll_call::RollCall;
 use scripts::Scripts;
 
+mod address;
+mod calls;
+mod documents;
+mod faults;
+mod keys;
+mod link;
+mod roll_call;
 mod scripts;
+mod troubles;
 mod wake;
 
 /// How often one who waits reads the job although nobody woke it.
@@ -40,11 +49,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// image of a part, and some more.
 const TOLD_WITH_THE_END: usize = 4096;
 
-/// Longest time for one attempt to connect.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Longest time to find out whether Redis takes jobs now: who asks wants to know soon, and has its true cause.
+const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 
-/// Between two attempts of a connection to come back; commands try again themselves.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// How long what was written to find that out is kept.
+const PROBE_KEPT: Duration = Duration::from_secs(60);
+
+/// How long it is remembered that a job was cancelled, in case the answer was lost: longer than a call lasts.
+const CANCEL_REMEMBERED: Duration = Duration::from_secs(120);
 
 /// Lua counts in doubles, exactly up to 2^53 milliseconds: 285,000 years.
 const LAST_MOMENT: u64 = 1 << 52;
@@ -62,45 +74,13 @@ pub struct RedisConfig {
 
 /// Jobs, results and the fleet's state in Redis.
 pub struct RedisStore {
-    connection: ConnectionManager,
+    link: Link,
     keys: Keys,
     call_timeout: Duration,
     scripts: Scripts,
     watched: Arc<Watched>,
+    roll_call: RollCall,
     listening: JoinHandle<()>,
-}
-
-/// Names of keys. The prefix stands in braces, so that a Redis Cluster keeps them on one node, where
-/// scripts can reach them together.
-struct Keys {
-    jobs: String,
-    idempotency: String,
-    ends: String,
-    fleet: String,
-    workers: String,
-    worker_ends: String,
-}
-
-impl Keys {
-    fn new(prefix: &str) -> Self {
-        let name = |tail: &str| format!("{{{prefix}}}:{tail}");
-        Self {
-            jobs: name("job:"),
-            idempotency: name("idempotency:"),
-            ends: name("ended"),
-            fleet: name("fleet"),
-            workers: name("workers"),
-            worker_ends: name("workers:until"),
-        }
-    }
-
-    fn job(&self, job: JobId) -> String {
-        format!("{}{job}", self.jobs)
-    }
-
-    fn tries(&self, job: JobId) -> String {
-        format!("{}{job}:tries", self.jobs)
-    }
 }
 
 /// What Redis holds of a job.
@@ -111,74 +91,82 @@ struct Found {
 }
 
 impl RedisStore {
-    /// Connects.
+    /// A store at this address. Nothing is reached yet: the first call connects.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when Redis did not answer within the call timeout,
-    /// [`StoreError::Malformed`] for a URL that is none.
-    pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, StoreError> {
+    /// The URL can never work.
+    pub fn new(config: RedisConfig) -> Result<Arc<Self>, UnusableUrl> {
         let RedisConfig { url, prefix, call_timeout } = config;
-        let unusable = |error: RedisError| {
-            StoreError::Malformed(format!(
-                "the Redis URL: {error}, expected `redis://user:password@host:port/database`"
-            ))
-        };
-        // Small commands must not wait for each other's acknowledgements; a peer that is gone must be
-        // noticed by the system, since commands that time out leave the connection as it is.
-        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(call_timeout);
-        let info = url.into_connection_info().map_err(unusable)?.set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(unusable)?;
-        let manager = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT.min(call_timeout)))
-            .set_response_timeout(Some(call_timeout))
-            .set_number_of_retries(1)
-            .set_min_delay(RECONNECT_PAUSE)
-            .set_max_delay(RECONNECT_PAUSE);
-        let connection =
-            client.get_connection_manager_lazy(manager).map_err(|error| misunderstood_or_away(&error))?;
+        let info = address::parse(&url, call_timeout)?;
+        let link = Link::new(&info, call_timeout)?;
+        let client = Client::open(info).map_err(UnusableUrl::from_client)?;
         let keys = Keys::new(&prefix);
         let watched = Arc::<Watched>::default();
-        let listening = tokio::spawn(wake::listen(client, keys.ends.clone(), Arc::clone(&watched)));
-        let scripts = Scripts::new();
-        let store = Self { connection, keys, call_timeout, scripts, watched, listening };
-        store.ping().await?;
-        Ok(Arc::new(store))
+        let listening = wake::listen(client, keys.ends.clone(), link.clone(), Arc::clone(&watched));
+        Ok(Arc::new(Self {
+            link,
+            keys,
+            call_timeout,
+            scripts: Scripts::new(),
+            watched,
+            roll_call: RollCall::default(),
+            listening: tokio::spawn(listening),
+        }))
     }
 
-    /// Sends a command, again and again while Redis is away. Every command may be repeated.
-    async fn call<T, F>(&self, command: impl Fn(ConnectionManager) -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, RedisError>>,
-    {
-        let attempt =
-            async || command(self.connection.clone()).await.map_err(|error| misunderstood_or_away(&error));
-        let is_transient = |error: &StoreError| match error {
-            StoreError::Unavailable(_) => true,
-            StoreError::Malformed(_) => false,
-        };
-        persist(self.call_timeout, attempt, is_transient).await.map_err(|error| {
-            error.unwrap_or_else(|| StoreError::Unavailable("it did not answer in time".to_owned()))
-        })
+    /// A store at this address, which was reached and takes jobs.
+    ///
+    /// # Errors
+    /// The URL can never work, or the store does not take jobs.
+    pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, StoreError> {
+        let store = Self::new(config)?;
+        store.probe(store.call_timeout).await?;
+        Ok(store)
     }
 
-    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, StoreError> {
-        self.call(|mut connection| async move { script.invoke_async(&mut connection).await }).await
+    /// Writes something that nobody reads.
+    async fn probe(&self, limit: Duration) -> Result<(), StoreError> {
+        let mut script = self.scripts.can_write.key(&self.keys.probe);
+        let call = Call { name: "can_write", limit };
+        self.link.run(call, script.arg(milliseconds(PROBE_KEPT))).await
+    }
+
+    fn call(&self, name: &'static str) -> Call {
+        Call { name, limit: self.call_timeout }
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        self.link.run(self.call(name), script).await
+    }
+
+    /// Whether the job was known and is not any more.
+    async fn forget(&self, job: JobId, when: &str) -> Result<bool, StoreError> {
+        let mut script = self.scripts.cancel_job.key(self.keys.job(job));
+        script.key(self.keys.tries(job)).key(self.keys.cancelled(job));
+        script
+            .arg(job.to_string())
+            .arg(&self.keys.ends)
+            .arg(token())
+            .arg(milliseconds(CANCEL_REMEMBERED))
+            .arg(when);
+        self.run("cancel_job", &script).await
     }
 
     async fn read(&self, job: JobId) -> Result<Option<Found>, StoreError> {
         // The clock first: what is missing although the deadline has passed can not come any more.
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.job(job));
-        let pipeline = &pipeline;
-        let ((seconds, micros), fields): ((u64, u64), HashMap<String, Vec<u8>>) =
-            self.call(|mut connection| async move { pipeline.query_async(&mut connection).await }).await?;
+        let (now, fields): (Timestamp, HashMap<String, Vec<u8>>) =
+            self.link.timed(self.call("job"), &pipeline).await?;
         if fields.is_empty() {
             return Ok(None);
         }
-        let now = Timestamp(seconds * 1000 + micros / 1000);
-        let progress = progress(&fields)?;
+        let (record, progress) = documents::job(&fields)?;
         let left = progress.deadline.since(now);
-        let record = unpack(fields.get("record").map_or(&[], Vec::as_slice))?;
         Ok(Some(Found { job: Job::assemble(record, progress, now), left }))
     }
 }
@@ -191,11 +179,19 @@ impl Drop for RedisStore {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.call(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await }).await
+    fn now(&self) -> Timestamp {
+        self.link.clock().now(Timestamp::now())
     }
 
-    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
+    fn clock_offset(&self) -> Option<i64> {
+        self.link.clock().offset(Timestamp::now())
+    }
+
+    async fn can_write(&self) -> Result<(), StoreError> {
+        self.probe(PROBE_LIMIT.min(self.call_timeout)).await
+    }
+
+    async fn put_job(&self, record: &JobRecord, fleet: Revision) -> Result<Acceptance, StoreError> {
         let job = self.keys.job(record.id);
         let mut script = self.scripts.put_job.key(&job);
         script.key(&self.keys.fleet);
@@ -209,10 +205,11 @@ impl Store for RedisStore {
                 &[]
             }
         };
-        script.arg(record.id.to_string()).arg(pack(record)?).arg(record.parts);
+        script.arg(record.id.to_string()).arg(pack(record)?);
+        script.arg(documents::JOB_VERSION).arg(record.parts);
         script.arg(record.deadline.0.min(LAST_MOMENT)).arg(milliseconds(record.retention));
-        script.arg(request).arg(&self.keys.jobs).arg(fleet);
-        let (what, owner): (String, String) = self.run(&script).await?;
+        script.arg(request).arg(&self.keys.jobs).arg(fleet.number());
+        let (what, owner): (String, String) = self.run("put_job", &script).await?;
         let owner = owner.parse().map_err(|fault| malformed("an idempotency key", &fault))?;
         match what.as_str() {
             "accepted" => Ok(Acceptance::Accepted),
@@ -224,7 +221,7 @@ impl Store for RedisStore {
     }
 
     async fn confirm_job(&self, job: JobId) -> Result<(), StoreError> {
-        self.run(&self.scripts.confirm_job.key(self.keys.job(job))).await
+        self.run("confirm_job", &self.scripts.confirm_job.key(self.keys.job(job))).await
     }
 
     async fn job(&self, job: JobId) -> Result<Option<Job>, StoreError> {
@@ -255,9 +252,11 @@ impl Store for RedisStore {
     }
 
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError> {
-        let mut script = self.scripts.cancel_job.key(self.keys.job(job));
-        script.key(self.keys.tries(job)).arg(job.to_string()).arg(&self.keys.ends);
-        self.run(&script).await
+        self.forget(job, "always").await
+    }
+
+    async fn withdraw_job(&self, job: JobId) -> Result<(), StoreError> {
+        self.forget(job, "unless_told").await.map(|_| ())
     }
 
     async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
@@ -266,12 +265,12 @@ impl Store for RedisStore {
         for job in jobs {
             script.key(self.keys.job(*job));
         }
-        self.run(&script).await
+        self.run("forget_after", &script).await
     }
 
     async fn begin_part(&self, part: PartId) -> Result<Wanted, StoreError> {
         let mut script = self.scripts.begin_part.key(self.keys.job(part.job));
-        let wanted: bool = self.run(script.arg(part.index)).await?;
+        let wanted: bool = self.run("begin_part", script.arg(part.index)).await?;
         Ok(if wanted { Wanted::Yes } else { Wanted::No })
     }
 
@@ -280,86 +279,74 @@ impl Store for RedisStore {
         script.key(self.keys.tries(part.job));
         script.arg(part.job.to_string()).arg(part.index).arg(pack(result)?);
         script.arg(&self.keys.ends).arg(TOLD_WITH_THE_END);
-        let first: bool = self.run(&script).await?;
+        let first: bool = self.run("put_part", &script).await?;
         Ok(if first { Stored::First } else { Stored::Ignored })
     }
 
     async fn begin_try(&self, part: PartId, position: u32) -> Result<u32, StoreError> {
         let mut script = self.scripts.begin_try.key(self.keys.job(part.job));
         script.key(self.keys.tries(part.job));
-        self.run(script.arg(part.index).arg(position).arg(token())).await
+        self.run("begin_try", script.arg(part.index).arg(position).arg(token())).await
     }
 
     async fn end_try(&self, part: PartId, position: u32) -> Result<(), StoreError> {
         let mut script = self.scripts.end_try.key(self.keys.tries(part.job));
-        self.run(script.arg(part.index).arg(position).arg(token())).await
+        self.run("end_try", script.arg(part.index).arg(position).arg(token())).await
     }
 
     async fn reopen_part(&self, part: PartId, deadline: Timestamp) -> Result<Option<PartId>, StoreError> {
         let mut script = self.scripts.reopen_part.key(self.keys.job(part.job));
-        let index: i64 = self.run(script.arg(part.index).arg(deadline.0.min(LAST_MOMENT))).await?;
+        script.arg(part.index).arg(deadline.0.min(LAST_MOMENT));
+        let index: i64 = self.run("reopen_part", &script).await?;
         Ok(u32::try_from(index).ok().map(|index| PartId { job: part.job, index }))
     }
 
     async fn fleet(&self) -> Result<Revised<FleetState>, StoreError> {
-        let mut command = redis::cmd("HMGET");
-        command.arg(&self.keys.fleet).arg("revision").arg("state");
-        let command = &command;
-        let (revision, state): (Option<u64>, Option<Vec<u8>>) =
-            self.call(|mut connection| async move { command.query_async(&mut connection).await }).await?;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("TIME").cmd("HMGET").arg(&self.keys.fleet).arg("revision").arg("state");
+        let (_, (revision, state)): (_, (Option<u64>, Option<Vec<u8>>)) =
+            self.link.timed(self.call("fleet"), &pipeline).await?;
         let value = match state {
-            Some(json) => from_json(&json)?,
+            Some(json) => documents::fleet(&json)?,
             None => FleetState::default(),
         };
-        Ok(Revised { revision: revision.unwrap_or(0), value })
+        Ok(Revised { revision: revision.map_or(Revision::NONE, Revision::from_number), value })
     }
 
-    async fn replace_fleet(&self, revision: u64, next: &FleetState) -> Result<Option<u64>, StoreError> {
+    async fn replace_fleet(
+        &self,
+        revision: Revision,
+        next: &FleetState,
+        not_after: Option<Timestamp>,
+    ) -> Result<Replacement, StoreError> {
+        let new = Revision::random();
         let mut script = self.scripts.replace_fleet.key(&self.keys.fleet);
-        let revision: i64 = self.run(script.arg(revision).arg(to_json(next)?).arg(token())).await?;
-        Ok(u64::try_from(revision).ok())
+        script.arg(revision.number()).arg(to_json(next)?).arg(new.number());
+        script.arg(not_after.map_or(LAST_MOMENT, |last| last.0.min(LAST_MOMENT)));
+        let what: String = self.run("replace_fleet", &script).await?;
+        match what.as_str() {
+            "done" => Ok(Replacement::Done(new)),
+            "too_late" => Ok(Replacement::TooLate),
+            _ => Ok(Replacement::Changed),
+        }
     }
 
     async fn report_worker(&self, report: &WorkerReport, ttl: Duration) -> Result<(), StoreError> {
         let mut script = self.scripts.report_worker.key(&self.keys.workers);
         script.key(&self.keys.worker_ends).arg(report.id.as_str()).arg(to_json(report)?);
-        self.run(script.arg(milliseconds(ttl))).await
+        self.run("report_worker", script.arg(milliseconds(ttl))).await
     }
 
     async fn remove_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
         let mut script = self.scripts.remove_worker.key(&self.keys.workers);
-        self.run(script.key(&self.keys.worker_ends).arg(worker.as_str())).await
+        self.run("remove_worker", script.key(&self.keys.worker_ends).arg(worker.as_str())).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerReport>, StoreError> {
         let mut script = self.scripts.workers.key(&self.keys.workers);
-        let reports: Vec<Vec<u8>> = self.run(script.key(&self.keys.worker_ends)).await?;
-        let mut reports =
-            reports.iter().map(|json| from_json(json)).collect::<Result<Vec<WorkerReport>, _>>()?;
-        reports.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(reports)
+        let reports = self.run("workers", script.key(&self.keys.worker_ends)).await?;
+        Ok(self.roll_call.read(reports))
     }
-}
-
-fn progress(fields: &HashMap<String, Vec<u8>>) -> Result<Progress, StoreError> {
-    let number = |name: &str| {
-        let text = fields.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let number = text.and_then(|text| text.parse::<u64>().ok());
-        number.ok_or_else(|| malformed("a job", &format!("`{name}` is not a number")))
-    };
-    let mut results = Vec::new();
-    for (name, bytes) in fields {
-        if let Some(index) = name.strip_prefix("result:").and_then(|index| index.parse().ok()) {
-            results.push((index, unpack(bytes)?));
-        }
-    }
-    results.sort_by_key(|(index, _)| *index);
-    Ok(Progress {
-        begun: fields.contains_key("begun"),
-        parts: u32::try_from(number("parts")?).unwrap_or(u32::MAX),
-        deadline: Timestamp(number("deadline")?),
-        results,
-    })
 }
 
 /// Names one call, so that its repetition is known as such.
@@ -369,33 +356,4 @@ fn token() -> String {
 
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX).min(LAST_MOMENT)
-}
-
-fn misunderstood_or_away(error: &RedisError) -> StoreError {
-    if matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType) {
-        StoreError::Malformed(error.to_string())
-    } else {
-        StoreError::Unavailable(error.to_string())
-    }
-}
-
-fn malformed(what: &str, fault: &dyn Display) -> StoreError {
-    StoreError::Malformed(format!("{what}: {fault}"))
-}
-
-fn pack(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    rmp_serde::to_vec_named(value).map_err(|fault| malformed("a job", &fault))
-}
-
-fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    rmp_serde::from_slice(bytes).map_err(|fault| malformed("a job", &fault))
-}
-
-/// The fleet's documents are JSON, so that an operator can read them.
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|fault| malformed("the fleet's state", &fault))
-}
-
-fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(json).map_err(|fault| malformed("the fleet's state", &fault))
 }

@@ -6,13 +6,13 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 pub const HTTP_REQUESTS: &str = "classifier_http_requests_total";
 /// Time from the first byte of a request's head to its answer, by `route` and `method`.
 pub const HTTP_REQUEST_SECONDS: &str = "classifier_http_request_duration_seconds";
-/// Images in accepted requests.
+/// Images in accepted requests, by [`MODEL`](super::names::MODEL) and [`VERSION`](super::names::VERSION).
 pub const IMAGES_ACCEPTED: &str = "classifier_api_images_total";
 /// Images that were rejected before they were queued.
 pub const IMAGES_REJECTED: &str = "classifier_api_images_rejected_total";
-/// Jobs accepted.
+/// Jobs accepted, by [`MODEL`](super::names::MODEL) and [`VERSION`](super::names::VERSION).
 pub const JOBS_ACCEPTED: &str = "classifier_api_jobs_total";
-/// Requests refused because something was full, by `reason`.
+/// Requests refused because something was full; label `reason` is one of [`SHED_REASONS`].
 pub const REQUESTS_SHED: &str = "classifier_api_requests_shed_total";
 /// Request bytes held in memory now.
 pub const BYTES_IN_FLIGHT: &str = "classifier_api_bytes_in_flight";
@@ -28,8 +28,22 @@ pub const ACTIVE_GENERATION: &str = "classifier_active_generation";
 pub const WORKER_GENERATION: &str = "classifier_worker_generation";
 /// Images a second of each worker, by `worker`.
 pub const WORKER_IMAGES_PER_SECOND: &str = "classifier_worker_images_per_second";
+/// Each check of the readiness, by `check`: 1 where nothing is wrong.
+pub const CHECKS: &str = "classifier_api_check";
 /// Workers, by `state`.
 pub const WORKERS: &str = "classifier_workers";
+
+/// What was full, where a request was refused for it.
+pub const SHED_REASONS: [&str; 3] = ["memory", "pixels", "queue"];
+
+/// Begins the API's counters at 0. Those with a model begin with its first request.
+pub(super) fn begin() {
+    metrics::counter!(IMAGES_REJECTED).absolute(0);
+    metrics::counter!(super::names::UNREADABLE_REPORTS_TOTAL).absolute(0);
+    for reason in SHED_REASONS {
+        metrics::counter!(REQUESTS_SHED, "reason" => reason).absolute(0);
+    }
+}
 
 /// Tells the recorder what each metric means, for the `# HELP` lines. Call it once the recorder is in.
 pub fn describe_all() {
@@ -54,6 +68,7 @@ pub fn describe_all() {
         (QUEUE_PARTS, "Parts that wait in the queue"),
         (DEAD_LETTERS, "Parts that were put aside"),
         (ACTIVE_GENERATION, "The fleet's active generation"),
+        (CHECKS, "Each check of the readiness, by name: 1 where nothing is wrong"),
         (WORKERS, "Workers, by state"),
     ];
     for (name, help) in gauges {

@@ -1,11 +1,13 @@
 //! Child processes and folders that never outlive the tests.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,6 +123,12 @@ impl Process {
         }
     }
 
+    /// Its number in the system.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -179,17 +187,40 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks it to end, waits until it has, and returns how it did.
     ///
     /// # Panics
     /// It does not end in time.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits until it has ended by itself, and returns how it did.
+    ///
+    /// # Panics
+    /// It does not end in time.
+    pub fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + STOP_LIMIT;
-        while self.child.try_wait().expect("a child can be waited for").is_none() {
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
             assert!(Instant::now() < until, "the server does not stop: {}", self.output());
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// Its memory, in bytes: what the system keeps for it at this moment.
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        1024 * kilobytes.expect("the process runs")
     }
 }
 
@@ -208,8 +239,8 @@ pub(super) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that nobody listens on. It is none of those that the system gives to clients, one of which would be in the way
-/// of a server that is started again.
+/// A port that nobody listens on and that this process has not handed out before. It is none of those that the system
+/// gives to clients, one of which would be in the way of a server that is started again.
 ///
 /// # Panics
 /// There is none.
@@ -217,10 +248,27 @@ pub(super) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    static HANDED_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut handed_out = HANDED_OUT.lock().unwrap_or_else(PoisonError::into_inner);
     let tried = std::iter::repeat_with(|| {
         let random = Uuid::new_v4().as_bytes()[..2].try_into().map_or(0, u16::from_be_bytes);
         FIRST + random % COUNT
     });
-    tried.take(1_000).find(is_free).expect("there are free ports")
+    let mut free = tried
+        .take(1_000)
+        .filter(|port| !handed_out.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let port = free.next().expect("there are free ports");
+    handed_out.insert(port);
+    port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_port_is_handed_out_twice() {
+        let ports: BTreeSet<u16> = (0..2_000).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 2_000);
+    }
 }

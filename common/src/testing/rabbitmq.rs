@@ -1,10 +1,14 @@
-//! A RabbitMQ without plugins, with its own port mapper.
+//! RabbitMQ without plugins, with its own port mapper: one server, or three that are one cluster.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use super::process::{Lair, Process, free_port, wait_for};
+use control::Node;
+pub use control::RabbitMqControl;
+
+mod control;
 
 /// The server's own script; the one in /usr/sbin changes the user first.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -15,14 +19,7 @@ pub struct RabbitMqServer {
     /// Erlang's port mapper. Started here, in the foreground, because Erlang would start one that stays.
     _mapper: Process,
     lair: Lair,
-    ports: Ports,
-}
-
-#[derive(Clone, Copy)]
-struct Ports {
-    clients: u16,
-    distribution: u16,
-    mapper: u16,
+    node: Node,
 }
 
 impl RabbitMqServer {
@@ -33,27 +30,27 @@ impl RabbitMqServer {
     #[must_use]
     pub fn start() -> Self {
         let mut lair = Lair::new();
-        let ports = Ports { clients: free_port(), distribution: free_port(), mapper: free_port() };
-        for (name, text) in [("enabled_plugins", "[]."), ("rabbitmq.conf", "log.file.level = warning\n")] {
-            fs::write(lair.folder().join(name), text).expect("the folder can be written to");
-        }
-        let mut mapper = lair.start("epmd", |command| {
-            command.args(["-port", &ports.mapper.to_string(), "-address", "127.0.0.1"]);
-        });
-        mapper.wait_for_port(ports.mapper);
-        Self { process: launch(&mut lair, ports), _mapper: mapper, lair, ports }
+        let (mapper, mapper_port) = prepare(&mut lair, "");
+        let node = Node::new(mapper_port);
+        Self { process: launch(&mut lair, node), _mapper: mapper, lair, node }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.ports.clients
+        self.node.clients
     }
 
     /// Its address for clients.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port())
+        self.node.url()
+    }
+
+    /// Its operator.
+    #[must_use]
+    pub fn control(&self) -> RabbitMqControl {
+        RabbitMqControl::new(self.lair.folder(), self.node)
     }
 
     /// Ends it at once (SIGKILL).
@@ -69,7 +66,7 @@ impl RabbitMqServer {
     /// Starts it again, after [`Self::kill`] or [`Self::stop`], with what it had on disk.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&mut self.lair, self.ports);
+        self.process = launch(&mut self.lair, self.node);
     }
 
     /// Waits until the queues under `prefix` would survive [`Self::kill`].
@@ -80,15 +77,7 @@ impl RabbitMqServer {
     /// # Panics
     /// It does not do so soon.
     pub fn settle(&self, prefix: &str) {
-        let node = node(self.ports);
-        let directory = self.lair.folder().join("data").join(&node).join("quorum").join(&node);
-        for queue in ["dead", "parts"] {
-            let name = format!("{prefix}.{queue}");
-            wait_for(&format!("the queue `{name}` is written down"), || {
-                let bytes = fs::read(directory.join("names.dets")).unwrap_or_default();
-                bytes.windows(name.len()).any(|window| window == name.as_bytes())
-            });
-        }
+        settle(&self.lair, self.node, prefix);
     }
 
     /// Stops its clock: connections stay open and nothing is answered.
@@ -102,35 +91,140 @@ impl RabbitMqServer {
     }
 }
 
-fn node(ports: Ports) -> String {
-    format!("test{}@localhost", ports.clients)
+/// Three servers that are one cluster, on one host.
+pub struct RabbitMqCluster {
+    processes: Vec<Process>,
+    _mapper: Process,
+    lair: Lair,
+    nodes: [Node; 3],
 }
 
-fn launch(lair: &mut Lair, ports: Ports) -> Process {
-    let folder = lair.folder().to_owned();
-    let mut process = lair.start(SERVER, |command| environment(command, &folder, ports));
-    process.wait_for_port(ports.clients);
+impl RabbitMqCluster {
+    /// Starts one and waits until all three are in, which takes tens of seconds.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut lair = Lair::new();
+        let clustering = "cluster_formation.peer_discovery_backend = classic_config\n";
+        let (mapper, mapper_port) = prepare(&mut lair, clustering);
+        let nodes = [Node::new(mapper_port), Node::new(mapper_port), Node::new(mapper_port)];
+        let mut conf = format!("{LOGGING}{clustering}");
+        for (number, node) in nodes.iter().enumerate() {
+            conf += &format!("cluster_formation.classic_config.nodes.{} = {}\n", number + 1, node.name());
+        }
+        write(&lair, "rabbitmq.conf", &conf);
+        // The first makes the cluster, the others join it.
+        let mut processes = vec![launch(&mut lair, nodes[0])];
+        let mut others: Vec<Process> = nodes[1..].iter().map(|node| spawn(&mut lair, *node)).collect();
+        for (process, node) in others.iter_mut().zip(&nodes[1..]) {
+            process.wait_for_port(node.clients);
+        }
+        processes.append(&mut others);
+        let cluster = Self { processes, _mapper: mapper, lair, nodes };
+        cluster.control(0).run(&["await_online_nodes", "3"]);
+        cluster
+    }
+
+    /// A node's address for clients.
+    #[must_use]
+    pub fn url(&self, node: usize) -> String {
+        self.nodes[node].url()
+    }
+
+    /// A node's operator.
+    #[must_use]
+    pub fn control(&self, node: usize) -> RabbitMqControl {
+        RabbitMqControl::new(self.lair.folder(), self.nodes[node])
+    }
+
+    /// Ends a node at once (SIGKILL).
+    pub fn kill(&mut self, node: usize) {
+        self.processes[node].kill();
+    }
+
+    /// Stops a node's clock.
+    pub fn freeze(&self, node: usize) {
+        self.processes[node].freeze();
+    }
+
+    /// Lets a node go on.
+    pub fn thaw(&self, node: usize) {
+        self.processes[node].thaw();
+    }
+
+    /// Starts a node again, with what it had on disk. Waits until it answers unless it is one of several
+    /// that wait for each other.
+    pub fn restart(&mut self, node: usize) {
+        self.processes[node].kill();
+        self.processes[node] = launch(&mut self.lair, self.nodes[node]);
+    }
+
+    /// Waits until the queues under `prefix` would survive [`Self::kill`] of this node.
+    ///
+    /// # Panics
+    /// It does not do so soon.
+    pub fn settle(&self, node: usize, prefix: &str) {
+        settle(&self.lair, self.nodes[node], prefix);
+    }
+}
+
+const LOGGING: &str = "log.file.level = warning\n";
+
+/// Writes the settings and starts the port mapper. Returns it and its port.
+fn prepare(lair: &mut Lair, settings: &str) -> (Process, u16) {
+    write(lair, "enabled_plugins", "[].");
+    write(lair, "rabbitmq.conf", &format!("{LOGGING}{settings}"));
+    let port = free_port();
+    let mut mapper = lair.start("epmd", |command| {
+        command.args(["-port", &port.to_string(), "-address", "127.0.0.1"]);
+    });
+    mapper.wait_for_port(port);
+    (mapper, port)
+}
+
+fn write(lair: &Lair, name: &str, text: &str) {
+    fs::write(lair.folder().join(name), text).expect("the folder can be written to");
+}
+
+fn launch(lair: &mut Lair, node: Node) -> Process {
+    let mut process = spawn(lair, node);
+    process.wait_for_port(node.clients);
     process
 }
 
-fn environment(command: &mut Command, folder: &Path, ports: Ports) {
+fn spawn(lair: &mut Lair, node: Node) -> Process {
+    let folder = lair.folder().to_owned();
+    lair.start(SERVER, |command| environment(command, &folder, node))
+}
+
+fn environment(command: &mut Command, folder: &Path, node: Node) {
     let inside = |name: &str| folder.join(name);
+    node.environment(command, folder);
     command
-        // The cookie of Erlang's nodes goes there.
-        .env("HOME", folder)
-        .env("ERL_EPMD_PORT", ports.mapper.to_string())
-        .env("RABBITMQ_NODENAME", node(ports))
         .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-        .env("RABBITMQ_NODE_PORT", ports.clients.to_string())
-        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
+        .env("RABBITMQ_NODE_PORT", node.clients.to_string())
+        .env("RABBITMQ_DIST_PORT", node.distribution.to_string())
         .env("RABBITMQ_MNESIA_BASE", inside("data"))
         .env("RABBITMQ_LOG_BASE", inside("log"))
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", inside("enabled_plugins"))
         .env("RABBITMQ_CONFIG_FILE", inside("rabbitmq"))
-        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         // One scheduler that does not spin: tests have few processors and use them themselves.
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none")
         // Makes the script replace itself by the server, which then gets the signals.
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .arg("-noinput");
+}
+
+fn settle(lair: &Lair, node: Node, prefix: &str) {
+    let name = node.name();
+    let directory = lair.folder().join("data").join(&name).join("quorum").join(&name);
+    for queue in ["dead", "parts", "probe"] {
+        let name = format!("{prefix}.{queue}");
+        wait_for(&format!("the queue `{name}` is written down"), || {
+            let bytes = fs::read(directory.join("names.dets")).unwrap_or_default();
+            bytes.windows(name.len()).any(|window| window == name.as_bytes())
+        });
+    }
 }

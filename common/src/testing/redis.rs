@@ -1,6 +1,14 @@
-//! A Redis that keeps what it is given.
+//! A Redis that keeps what it is given, and forgets what a test tells it to forget.
 
-use super::process::{Lair, Process, free_port};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::{Lair, Process, free_port, wait_for};
+
+/// Where Redis keeps what it was given: a folder from 7.0 on, a file before.
+const KEPT: [&str; 2] = ["appendonlydir", "appendonly.aof"];
 
 /// When what Redis has answered is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +25,14 @@ pub struct RedisServer {
     lair: Lair,
     port: u16,
     durability: Durability,
+    /// What it is started with besides.
+    options: Vec<String>,
+    saves: u32,
 }
+
+/// What a [`RedisServer`] held at one moment.
+#[derive(Debug, Clone)]
+pub struct SavedRedis(PathBuf);
 
 impl RedisServer {
     /// Starts one that a kill cannot make forget anything, and waits until it answers.
@@ -35,9 +50,140 @@ impl RedisServer {
     /// It cannot be started.
     #[must_use]
     pub fn start_with(durability: Durability) -> Self {
+        Self::start_with_options(durability, &[])
+    }
+
+    /// Starts one with options besides, such as `--cluster-enabled yes`, and waits until it answers.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_with_options(durability: Durability, options: &[&str]) -> Self {
         let mut lair = Lair::new();
         let port = free_port();
-        Self { process: launch(&mut lair, port, durability), lair, port, durability }
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let process = launch(&mut lair, port, durability, &options);
+        Self { process, lair, port, durability, options, saves: 0 }
+    }
+
+    /// Starts a replica of this one and waits until it has all that this one has.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_replica(&self) -> Self {
+        let replica = Self::start_with(self.durability);
+        replica.follow(self);
+        self.wait_for_copy(&replica);
+        replica
+    }
+
+    /// Waits until a replica of this one has all that this one was told before the call. That it is linked does not say so.
+    ///
+    /// # Panics
+    /// It has not, after a long time.
+    pub fn wait_for_copy(&self, replica: &Self) {
+        let told = self.replication("master_repl_offset").and_then(|offset| offset.parse::<u64>().ok());
+        wait_for("the replica has a copy of everything", || {
+            let copied = replica.replication("slave_repl_offset").and_then(|offset| offset.parse().ok());
+            replica.replication("master_link_status").as_deref() == Some("up")
+                && told.is_some()
+                && copied >= told
+        });
+    }
+
+    /// What it says of its replication under this name.
+    fn replication(&self, name: &str) -> Option<String> {
+        let said = self.command(&["INFO", "replication"]).ok()?;
+        said.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
+    }
+
+    /// Makes it a replica of `master`.
+    ///
+    /// # Panics
+    /// It refuses.
+    pub fn follow(&self, master: &Self) {
+        self.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]).expect("it follows");
+    }
+
+    /// Makes it a master.
+    ///
+    /// # Panics
+    /// It refuses.
+    pub fn lead(&self) {
+        self.command(&["REPLICAOF", "NO", "ONE"]).expect("it leads");
+    }
+
+    /// Sends one command, as an operator would, and returns the answer as text.
+    ///
+    /// # Errors
+    /// The server's error.
+    ///
+    /// # Panics
+    /// The server is not there.
+    pub fn command(&self, words: &[&str]) -> Result<String, String> {
+        let port = self.port.to_string();
+        // `-e` makes an error of the server one of the command.
+        let output = Command::new("redis-cli").args(["-e", "-p", &port]).args(words).output();
+        let output = output.expect("redis-cli comes with the server");
+        let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        Err(text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// Copies what it holds now, as a backup would, or as a replica had it before the rest was lost.
+    ///
+    /// # Panics
+    /// There is no room.
+    pub fn save(&mut self) -> SavedRedis {
+        self.saves += 1;
+        let saved = self.lair.folder().join(format!("saved-{}", self.saves));
+        fs::create_dir(&saved).expect("there is room");
+        for name in KEPT {
+            copy(&self.lair.folder().join(name), &saved.join(name));
+        }
+        SavedRedis(saved)
+    }
+
+    /// Kills it and starts it again with what it held at an earlier moment.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn restore(&mut self, saved: &SavedRedis) {
+        self.process.kill();
+        self.forget();
+        for name in KEPT {
+            copy(&saved.0.join(name), &self.lair.folder().join(name));
+        }
+        self.restart();
+    }
+
+    /// Kills it and starts it again with nothing.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn come_back_empty(&mut self) {
+        self.process.kill();
+        self.forget();
+        self.restart();
+    }
+
+    fn forget(&self) {
+        for kept in KEPT.map(|name| self.lair.folder().join(name)) {
+            if kept.is_dir() {
+                fs::remove_dir_all(&kept).expect("its own folder can be removed");
+            } else if kept.exists() {
+                fs::remove_file(&kept).expect("its own file can be removed");
+            }
+        }
+    }
+
+    /// The folder it works in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.lair.folder()
     }
 
     /// Where it listens.
@@ -65,7 +211,13 @@ impl RedisServer {
     /// Starts it again, after [`Self::kill`] or [`Self::stop`], with what it had on disk.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&mut self.lair, self.port, self.durability);
+        self.process = launch(&mut self.lair, self.port, self.durability, &self.options);
+    }
+
+    /// Starts it again as [`Self::restart`] does, from now on with these options besides.
+    pub fn restart_with_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|option| (*option).to_owned()).collect();
+        self.restart();
     }
 
     /// Stops its clock: connections stay open and nothing is answered.
@@ -79,7 +231,22 @@ impl RedisServer {
     }
 }
 
-fn launch(lair: &mut Lair, port: u16, durability: Durability) -> Process {
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir(to).expect("there is room");
+        for entry in fs::read_dir(from).expect("it can be read") {
+            let name = entry.expect("it can be read").file_name();
+            // What Redis is rewriting just now is not part of what it holds.
+            if Path::new(&name).extension() != Some(OsStr::new("tmp")) {
+                copy(&from.join(&name), &to.join(&name));
+            }
+        }
+    } else if from.exists() {
+        fs::copy(from, to).expect("there is room");
+    }
+}
+
+fn launch(lair: &mut Lair, port: u16, durability: Durability, options: &[String]) -> Process {
     let fsync = match durability {
         Durability::Always => "always",
         Durability::EverySecond => "everysec",
@@ -87,6 +254,7 @@ fn launch(lair: &mut Lair, port: u16, durability: Durability) -> Process {
     let mut process = lair.start("redis-server", |command| {
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         command.args(["--appendonly", "yes", "--appendfsync", fsync]);
+        command.args(options);
     });
     process.wait_for_port(port);
     process

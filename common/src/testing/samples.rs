@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::fleet::{WorkerReport, WorkerState};
 use crate::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
 use crate::messages::{
     EncodedImage, Idempotency, ImageError, ImageOutcome, JobFailure, JobRecord, LabelScore, Part, PartEnd,
@@ -36,6 +37,7 @@ pub fn part(job: JobId, index: u32) -> Part {
         top_k: 5,
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         request_id: Some("request".to_owned()),
+        client: None,
         images: vec![image(2 * index), image(2 * index + 1)],
     }
 }
@@ -53,6 +55,8 @@ pub fn record(parts: u32) -> JobRecord {
         parts,
         top_k: 5,
         idempotency: None,
+        client: None,
+        file_names: None,
     }
 }
 
@@ -87,5 +91,27 @@ pub fn failed(failure: JobFailure) -> PartResult {
         end: PartEnd::Failed(failure, "it did not work".to_owned()),
         worker: WorkerId::random("host"),
         times: StageTimes::default(),
+    }
+}
+
+/// A worker's report.
+#[must_use]
+pub fn report(host: &str, images_total: u64) -> WorkerReport {
+    WorkerReport {
+        id: WorkerId::from(host.to_owned()),
+        host: host.to_owned(),
+        state: WorkerState::Ready,
+        device: "cpu".to_owned(),
+        generation: Some(Generation(3)),
+        loaded: Vec::new(),
+        preparation: None,
+        problem: None,
+        found: None,
+        clock_offset_ms: None,
+        images_per_second: 1.5,
+        parts_per_second: 0.5,
+        images_total,
+        started_at: Timestamp(1),
+        reported_at: Timestamp(2),
     }
 }

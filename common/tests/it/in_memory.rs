@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use common::store::Store;
+use common::ids::Revision;
+use common::messages::{ImageError, ImageOutcome, JobRecord, PartEnd, PartId, PartResult};
 use common::store::contract::Bench;
 use common::store::in_memory::InMemoryStore;
+use common::store::{Store, StoreError};
+use common::testing::samples::{record, result};
 
 struct OneProcess(Arc<InMemoryStore>);
 
@@ -16,3 +19,32 @@ impl Bench for OneProcess {
 }
 
 common::store_contract!(OneProcess(InMemoryStore::new()));
+
+/// Ends a job of one part with this many bad images, each bad in its own way.
+async fn end(store: &InMemoryStore, job: &JobRecord, images: u32) -> Result<(), StoreError> {
+    store.put_job(job, Revision::NONE).await?;
+    let bad = |position| {
+        let error =
+            ImageError { code: "bad".to_owned(), detail: format!("{position} {}", "x".repeat(1_000)) };
+        (position, ImageOutcome::Rejected(error))
+    };
+    let result = PartResult { end: PartEnd::Done((0..images).map(bad).collect()), ..result(0, "dog") };
+    store.put_part(PartId { job: job.id, index: 0 }, &result).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn results_have_a_bound_of_bytes_and_those_that_were_told_go_first() {
+    let store = InMemoryStore::with_limit(100_000);
+    let [told, untold, next] = [record(1), record(1), record(1)];
+    for job in [&told, &untold] {
+        end(&store, job, 50).await.unwrap();
+    }
+    let refused = end(&store, &next, 1).await;
+    assert!(matches!(&refused, Err(StoreError::Refused(why)) if why.contains("100000")), "{refused:?}");
+    // An answer that was given makes room; one that nobody has seen stays.
+    assert!(store.job(told.id).await.unwrap().is_some_and(|job| job.is_finished()));
+    end(&store, &next, 1).await.unwrap();
+    assert!(store.job(told.id).await.unwrap().is_none());
+    assert!(store.job(untold.id).await.unwrap().is_some());
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use common::broker::contract::{Bench, MAX_PARTS};
 use common::broker::in_process::InProcessBroker;
-use common::broker::{Broker, BrokerLimits};
+use common::broker::{Broker, BrokerError, BrokerLimits};
+use common::ids::JobId;
+use common::testing::samples::part;
 
 struct OneProcess(Arc<InProcessBroker>);
 
@@ -17,8 +19,38 @@ impl Bench for OneProcess {
 }
 
 fn bench() -> OneProcess {
-    let limits = BrokerLimits { max_parts: MAX_PARTS, call_timeout: Duration::from_secs(5) };
+    let limits = BrokerLimits { max_parts: MAX_PARTS, max_bytes: None, call_timeout: Duration::from_secs(5) };
     OneProcess(InProcessBroker::new(limits))
 }
 
 common::broker_contract!(bench());
+
+#[tokio::test]
+async fn parts_in_the_queue_and_in_hand_have_a_bound_of_bytes() {
+    const KIB: u64 = 1 << 10;
+    let limits =
+        BrokerLimits { max_parts: 1_000, max_bytes: Some(250 * KIB), call_timeout: Duration::from_secs(5) };
+    let broker = InProcessBroker::new(limits);
+    let large = |kib: usize| {
+        let mut part = part(JobId::random(), 0);
+        part.images[0].bytes = vec![7; kib << 10].into();
+        part
+    };
+    broker.publish(large(100)).await.unwrap();
+    broker.publish(large(100)).await.unwrap();
+    let is_full = async || matches!(broker.publish(large(100)).await, Err(BrokerError::Full));
+    assert!(is_full().await);
+    // In a worker's hands it is in memory as before, also when it comes back.
+    let mut consumer = broker.consume(1).await.unwrap();
+    let delivery = consumer.next().await.unwrap().unwrap();
+    assert!(is_full().await);
+    delivery.acknowledge.requeue().await.unwrap();
+    assert!(is_full().await);
+    for _ in 0..2 {
+        let delivery = consumer.next().await.unwrap().unwrap();
+        delivery.acknowledge.ack().await.unwrap();
+    }
+    // Alone, a part may be larger than the bound.
+    broker.publish(large(300)).await.unwrap();
+    assert!(is_full().await);
+}

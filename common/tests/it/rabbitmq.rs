@@ -8,7 +8,10 @@ use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerLimits};
 use common::testing::{shared_rabbitmq, unique_prefix};
 
+mod cluster;
+mod deleted;
 mod foreign;
+mod refused;
 mod restart;
 
 struct Shared(RabbitMqConfig);
@@ -21,7 +24,8 @@ impl Bench for Shared {
 }
 
 fn config(url: String) -> RabbitMqConfig {
-    let limits = BrokerLimits { max_parts: MAX_PARTS, call_timeout: Duration::from_secs(20) };
+    let limits =
+        BrokerLimits { max_parts: MAX_PARTS, max_bytes: None, call_timeout: Duration::from_secs(20) };
     RabbitMqConfig { url, prefix: unique_prefix(), limits }
 }
 

@@ -8,7 +8,13 @@ use common::store::contract::Bench;
 use common::store::redis::{RedisConfig, RedisStore};
 use common::testing::{shared_redis, unique_prefix};
 
+mod clock;
+mod documents;
+mod failover;
+mod line;
+mod refusals;
 mod restart;
+mod restore;
 
 struct Shared(RedisConfig);
 

@@ -1,5 +1,6 @@
 //! Gives changed model files and configs to their readers. Each has to become a sound model or an error that
-//! says something: without a crash, within ten seconds, within four times the file's size and 256 MB.
+//! says something: without a crash, within two seconds of processor time or as much for each megabyte and five in all,
+//! within four times the file's size and 256 MB.
 //!
 //! ```text
 //! mutants --count 100000          tries them all; the exit status says whether one did harm

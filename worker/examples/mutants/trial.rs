@@ -60,7 +60,7 @@ fn trial(bases: &Bases, graph: Option<&Graph>, file: &Path, (number, aloud): (u6
     if graph.is_none() {
         limits::allow_memory(allowed)?;
     }
-    limits::start_clock()?;
+    limits::start_clock(mutant.bytes.len(), graph.is_some())?;
     let begin = Instant::now();
     let end = read(&mutant, graph, file)?;
     let micros = begin.elapsed().as_micros();

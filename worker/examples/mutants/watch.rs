@@ -104,7 +104,7 @@ fn tried(range: Range<u64>, graph: Option<&Path>, tally: &Mutex<Tally>) -> Resul
 
 fn in_words(status: ExitStatus) -> String {
     match status.signal() {
-        Some(libc::SIGPROF) => "it took more than 10 seconds".to_owned(),
+        Some(libc::SIGPROF) => "it took more processor time than its size allows".to_owned(),
         Some(libc::SIGALRM) => "its reader waits for something".to_owned(),
         Some(libc::SIGABRT) => "it aborted its process, by a lack of memory or of stack".to_owned(),
         Some(signal) => format!("it ended its process with signal {signal}"),

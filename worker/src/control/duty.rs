@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use common::fleet::{FleetState, Phase, Preparation, PreparationState, Rollout, WorkerState};
-use common::ids::Generation;
+use common::ids::{Generation, ModelVersion, RolloutId};
 use common::messages::PinnedModel;
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ pub(super) struct Duty {
 struct Effort {
     model: PinnedModel,
     problem: Option<String>,
+    /// The version that lies in the place of the wanted one.
+    found: Option<ModelVersion>,
     /// When to try; none while a load is under way.
     next: Option<Instant>,
     pause: Duration,
@@ -36,6 +38,8 @@ struct Effort {
 pub(super) struct Load {
     pub(super) model: PinnedModel,
     pub(super) purpose: Purpose,
+    /// The rollout that is prepared for.
+    pub(super) rollout: Option<RolloutId>,
 }
 
 /// What a load is for.
@@ -52,6 +56,7 @@ pub(super) struct Facts {
     pub(super) generation: Option<Generation>,
     pub(super) preparation: Option<Preparation>,
     pub(super) problem: Option<String>,
+    pub(super) found: Option<ModelVersion>,
 }
 
 impl Duty {
@@ -69,8 +74,25 @@ impl Duty {
             state,
             generation: self.generation,
             preparation: self.preparation.clone(),
-            problem: self.active.as_ref().and_then(|effort| effort.problem.clone()),
+            problem: self.unloaded().map(Effort::told),
+            found: self.unloaded().and_then(|effort| effort.found.clone()),
         }
+    }
+
+    /// Why no jobs may be taken, where that is so.
+    pub(super) fn obstacle(&self) -> String {
+        match self.unloaded() {
+            Some(effort) => effort.told(),
+            None if self.ready => {
+                "preparing for the running rollout before the first job is taken".to_owned()
+            }
+            None => "starting".to_owned(),
+        }
+    }
+
+    /// The active model, while it is not in memory.
+    fn unloaded(&self) -> Option<&Effort> {
+        self.active.as_ref().filter(|_| !self.ready)
     }
 
     /// Takes note of the fleet's state and returns the loads to begin.
@@ -90,7 +112,7 @@ impl Duty {
                 }
             }
             Purpose::Preparation => {
-                let own = self.preparation.as_mut().filter(|own| own.generation == load.model.generation);
+                let own = self.preparation.as_mut().filter(|own| own.rollout == load.rollout);
                 if let (Some(own), Err(error)) = (own, result) {
                     own.state = outcome(error);
                 }
@@ -132,19 +154,19 @@ impl Duty {
             changed => changed.insert(Effort {
                 model: wanted.clone(),
                 problem: None,
+                found: None,
                 next: Some(Instant::now()),
                 pause: self.timing.retry,
             }),
         };
         self.ready = holds(wanted);
         if self.ready {
-            effort.problem = None;
-            effort.next = None;
+            (effort.problem, effort.found, effort.next) = (None, None, None);
             self.generation = Some(wanted.generation);
             return None;
         }
         effort.next.take_if(|moment| *moment <= Instant::now())?;
-        Some(Load { model: wanted.clone(), purpose: Purpose::Active })
+        Some(Load { model: wanted.clone(), purpose: Purpose::Active, rollout: None })
     }
 
     fn follow_rollout(
@@ -156,10 +178,11 @@ impl Duty {
             self.preparation = None;
             return None;
         };
-        let begins = self.preparation.as_ref().is_none_or(|own| own.generation != rollout.generation);
+        let begins = self.preparation.as_ref().is_none_or(|own| !own.is_for(rollout));
         if begins {
+            let state = PreparationState::Loading;
             self.preparation =
-                Some(Preparation { generation: rollout.generation, state: PreparationState::Loading });
+                Some(Preparation { generation: rollout.generation, rollout: Some(rollout.id()), state });
         }
         if let Some(own) = self.preparation.as_mut().filter(|own| own.state == PreparationState::Loading)
             && holds(&rollout.target)
@@ -167,11 +190,21 @@ impl Duty {
             own.state = PreparationState::Prepared;
             return None;
         }
-        begins.then(|| Load { model: rollout.target.clone(), purpose: Purpose::Preparation })
+        let rollout_id = Some(rollout.id());
+        begins.then(|| Load {
+            model: rollout.target.clone(),
+            purpose: Purpose::Preparation,
+            rollout: rollout_id,
+        })
     }
 }
 
 impl Effort {
+    fn told(&self) -> String {
+        let loading = || format!("the active model `{}` is being loaded", self.model.name);
+        self.problem.clone().unwrap_or_else(loading)
+    }
+
     fn ended(&mut self, error: Option<&ModelsError>, max_pause: Duration) {
         let Some(error) = error else {
             // Looked for at once: it is there now, unless it was dropped before anyone wanted it.
@@ -179,6 +212,10 @@ impl Effort {
             return;
         };
         self.problem = Some(format!("the active model cannot be loaded: {error}"));
+        self.found = match error {
+            ModelsError::WrongVersion { found, .. } => Some(found.clone()),
+            ModelsError::Unservable { .. } | ModelsError::Unavailable(_) => None,
+        };
         self.next = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(max_pause);
     }

@@ -1,21 +1,21 @@
 //! The loop of rounds: announce, look, obey.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::broker::Hint;
 use common::fleet::{FleetState, WorkerReport};
-use common::messages::Timestamp;
+use common::messages::{PinnedModel, Timestamp};
 use common::rollout::{self, Actor, Decision, LeaseWatch};
 use common::store::{Revised, StoreError};
 use common::telemetry::names;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::duty::{Duty, Facts, Load, preparing};
+use super::duty::{Duty, Facts, Load, Purpose, preparing};
+use super::standing::queue_problem;
 use super::{ControlParts, ControlTiming, Gate, Shared};
-use crate::models::ModelsError;
+use crate::models::{Models, ModelsError};
 
 /// A load that ended.
 pub(super) type LoadEnd = (Load, Result<(), ModelsError>);
@@ -31,6 +31,8 @@ pub(super) struct Rounds {
     watch: LeaseWatch,
     /// When the last report that arrived was sent.
     reported: Option<Instant>,
+    started: Instant,
+    /// The same by the store's clock, which is known from its first answer on.
     started_at: Timestamp,
 }
 
@@ -43,32 +45,33 @@ impl Rounds {
         ends: mpsc::UnboundedSender<LoadEnd>,
     ) -> Self {
         let duty = Duty::new(timing);
-        let (watch, started_at) = (LeaseWatch::default(), Timestamp::now());
-        Self { parts, timing, shared, gate, ends, duty, watch, reported: None, started_at }
+        let (watch, started) = (LeaseWatch::default(), Instant::now());
+        let started_at = parts.store.now();
+        Self { parts, timing, shared, gate, ends, duty, watch, reported: None, started, started_at }
     }
 
     pub(super) async fn run(mut self, mut ends: mpsc::UnboundedReceiver<LoadEnd>) {
-        let mut away = false;
         loop {
             // A call that hangs is as good as none: the next round starts over.
             let round = timeout(self.timing.report_ttl, self.round()).await;
-            let pause = match round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".to_owned()))) {
+            let round = round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".to_owned())));
+            let is_news = self.shared.standing.note_store(round.as_ref().err());
+            let pause = match round {
                 Ok(()) => {
-                    if away {
+                    if is_news {
                         tracing::info!("the store is back");
                     }
-                    away = false;
                     self.pause()
                 }
                 Err(error) => {
-                    if !away {
+                    if is_news {
                         tracing::warn!(%error, "cut off from the fleet: no jobs are taken until the store is back");
                     }
-                    away = true;
                     self.timing.heartbeat / 4
                 }
             };
             tokio::select! {
+                biased;
                 () = sleep(pause) => {}
                 () = self.shared.nudge.notified() => {}
                 Some((load, result)) = ends.recv() => self.note(&load, &result),
@@ -89,7 +92,7 @@ impl Rounds {
             self.obey(&fleet.value);
             if !healed && facts == self.facts() {
                 let open = self.duty.may_take_jobs(&facts);
-                self.gate.send_replace(if open { since } else { Gate::Shut });
+                self.gate.send_replace(if open { since } else { Gate::Shut(self.duty.obstacle()) });
                 return Ok(());
             }
         }
@@ -103,6 +106,12 @@ impl Rounds {
         self.parts.store.report_worker(&report, self.timing.report_ttl).await?;
         // From the sending of the one before, which may have arrived at once, to now, the latest moment at
         // which this one arrived.
+        if self.reported.is_none() {
+            // Not before the store has answered: its clock is known from then on.
+            let (now, age) = (self.parts.store.now(), self.started.elapsed());
+            self.started_at =
+                Timestamp(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(now.0)));
+        }
         if self.reported.is_none_or(|before| before.elapsed() >= self.timing.report_ttl) {
             self.duty.was_forgotten();
         }
@@ -113,7 +122,7 @@ impl Rounds {
     /// Ends a rollout that nobody leads any more: a fleet whose every API died heals itself. Whether there
     /// was one, so that the state is to be looked at again.
     async fn heal(&mut self, fleet: &Revised<FleetState>) -> Result<bool, StoreError> {
-        let now = Timestamp::now();
+        let now = self.parts.store.now();
         if !self.watch.is_orphaned(fleet, now, Instant::now().into_std()) {
             return Ok(false);
         }
@@ -121,7 +130,7 @@ impl Rounds {
         match rollout::step(&fleet.value, &workers, now, Actor::Bystander) {
             Decision::Wait | Decision::Over => Ok(false),
             Decision::Replace(next) => {
-                if self.parts.store.replace_fleet(fleet.revision, &next).await?.is_some() {
+                if self.parts.store.replace_fleet(fleet.revision, &next, None).await?.done().is_some() {
                     tracing::warn!(
                         generation = next.generation.0,
                         phase = ?next.rollout.as_ref().map(|rollout| &rollout.phase),
@@ -146,8 +155,13 @@ impl Rounds {
         // A worker that leaves finishes what it has; it begins nothing.
         for load in loads.into_iter().filter(|_| !self.is_stopping()) {
             let (models, ends) = (Arc::clone(models), self.ends.clone());
+            let limit = match load.purpose {
+                Purpose::Active => Some(self.timing.load_limit),
+                // The rollout has a limit of its own.
+                Purpose::Preparation => None,
+            };
             tokio::spawn(async move {
-                let result = models.load(&load.model).await.map(|_| ());
+                let result = load_within(limit, &models, &load.model).await;
                 // The loop may have ended meanwhile; then nobody needs to know.
                 let _ = ends.send((load, result));
             });
@@ -174,11 +188,13 @@ impl Rounds {
     }
 
     fn facts(&self) -> Facts {
-        self.duty.facts(self.is_stopping())
+        let facts = self.duty.facts(self.is_stopping());
+        let problem = facts.problem.or_else(|| queue_problem(&self.shared.standing.taking()));
+        Facts { problem, ..facts }
     }
 
     fn is_stopping(&self) -> bool {
-        self.shared.stopping.load(Ordering::Acquire)
+        self.shared.standing.is_stopping()
     }
 
     fn report(&self, facts: Facts) -> WorkerReport {
@@ -193,13 +209,30 @@ impl Rounds {
             loaded: parts.models.loaded(),
             preparation: facts.preparation,
             problem: facts.problem,
+            found: facts.found,
+            clock_offset_ms: parts.store.clock_offset(),
             images_per_second: rates.images_per_second,
             parts_per_second: rates.parts_per_second,
             images_total: rates.images_total,
             started_at: self.started_at,
-            reported_at: Timestamp::now(),
+            reported_at: parts.store.now(),
         }
     }
+}
+
+/// Waits for a load. One that takes longer than it may goes on, and whoever asks again waits for it again.
+async fn load_within(
+    limit: Option<Duration>,
+    models: &Arc<Models>,
+    model: &PinnedModel,
+) -> Result<(), ModelsError> {
+    let load = async { models.load(model).await.map(|_| ()) };
+    let Some(limit) = limit else { return load.await };
+    let late = |_| {
+        let reason = format!("package `{}`: it is not loaded after {limit:?}", model.name);
+        Err(ModelsError::Unavailable(reason))
+    };
+    timeout(limit, load).await.unwrap_or_else(late)
 }
 
 /// Shows in the metrics what the report says of the models.

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use common::fleet::{FleetState, PreparationState, WorkerState};
-use common::ids::{Generation, ModelName, ModelVersion};
+use common::fleet::{FleetState, PreparationState, Rollout, WorkerState};
+use common::ids::{Generation, ModelName, ModelVersion, RolloutId};
 use common::messages::PinnedModel;
 use common::rollout::{Actor, Decision, RolloutTiming, Target, begin, step};
 use tokio::time::advance;
@@ -120,7 +120,7 @@ async fn a_worker_is_ready_for_the_fleet_before_it_takes_its_first_job() {
 async fn an_active_model_that_cannot_be_loaded_is_tried_again_ever_more_rarely() {
     let mut bench = Bench::new();
     let fleet = active("a", 1);
-    let load = Load { model: pinned("a", 1), purpose: Purpose::Active };
+    let load = Load { model: pinned("a", 1), purpose: Purpose::Active, rollout: None };
     for pause in [1, 2, 4, 8, 15, 15] {
         assert_eq!(bench.follow(&fleet).len(), 1);
         bench.duty.ended(&load, &unavailable());
@@ -140,7 +140,7 @@ async fn an_active_model_that_cannot_be_loaded_is_tried_again_ever_more_rarely()
 async fn a_loaded_model_that_is_gone_again_is_loaded_again() {
     let mut bench = Bench::new();
     bench.follow(&active("a", 1));
-    bench.duty.ended(&Load { model: pinned("a", 1), purpose: Purpose::Active }, &Ok(()));
+    bench.duty.ended(&Load { model: pinned("a", 1), purpose: Purpose::Active, rollout: None }, &Ok(()));
     assert_eq!(bench.follow(&active("a", 1)), [("a".to_owned(), Purpose::Active)]);
 }
 
@@ -192,16 +192,16 @@ async fn a_failed_preparation_is_reported_for_its_own_rollout_only() {
     bench.fill("old");
     let rollout = preparing(&active("old", 1), "new");
     bench.follow(&rollout);
-    let load = |generation| Load { model: pinned("new", generation), purpose: Purpose::Preparation };
-    bench.duty.ended(&load(7), &unavailable());
+    let load = |rollout| Load { model: pinned("new", 2), purpose: Purpose::Preparation, rollout };
+    bench.duty.ended(&load(Some(RolloutId(Uuid::from_u128(77)))), &unavailable());
     assert_eq!(bench.preparation(), Some(PreparationState::Loading));
-    bench.duty.ended(&load(2), &unavailable());
+    bench.duty.ended(&load(rollout.rollout.as_ref().map(Rollout::id)), &unavailable());
     assert_eq!(bench.preparation(), Some(PreparationState::Failed { reason: "disk on fire".to_owned() }));
     assert_eq!(bench.follow(&rollout), [], "it is not tried again for the same rollout");
 
     let problems = vec!["one".to_owned(), "two".to_owned()];
     let unservable = ModelsError::Unservable { name: pinned("new", 2).name, problems: problems.clone() };
-    bench.duty.ended(&load(2), &Err(unservable));
+    bench.duty.ended(&load(rollout.rollout.as_ref().map(Rollout::id)), &Err(unservable));
     assert_eq!(bench.preparation(), Some(PreparationState::Unservable { problems }));
 }
 

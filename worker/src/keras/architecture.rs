@@ -94,6 +94,9 @@ const MAX_VALUES: usize = 96 << 20;
 /// Longest name of a layer with those of the models around it, in bytes: every layer within repeats it.
 const MAX_PATH: usize = 1024;
 
+/// Keys under which a model itself may say what it takes: Keras 3, and Keras 2 of a model within a model.
+const SHAPES_OF_A_MODEL: [&str; 3] = ["build_input_shape", "batch_input_shape", "batch_shape"];
+
 /// Reads the JSON.
 ///
 /// # Errors
@@ -149,10 +152,10 @@ impl Parser {
     }
 
     fn check_keys(&mut self, config: &Value, name: &str) {
-        let known =
-            ["name", "layers", "input_layers", "output_layers", "trainable", "dtype", "build_input_shape"];
+        let known = ["name", "layers", "input_layers", "output_layers", "trainable", "dtype"];
+        let known = || known.iter().chain(&SHAPES_OF_A_MODEL);
         let keys = config.as_object().into_iter().flat_map(Map::keys);
-        for key in keys.filter(|key| !known.contains(&key.as_str())) {
+        for key in keys.filter(|key| !known().any(|known| known == key)) {
             self.problems
                 .push(format!("model `{name}`: its config has the key `{key}`, which is not supported"));
         }
@@ -203,8 +206,8 @@ impl Parser {
 
     fn sequential(&mut self, name: String, mut members: Vec<Member>, config: &Value) -> Option<ModelSpec> {
         if !members.first().is_some_and(is_input) {
-            let shape =
-                members.first().and_then(input_shape).or_else(|| config.get("build_input_shape").cloned());
+            let own = || SHAPES_OF_A_MODEL.iter().find_map(|key| config.get(key)).cloned();
+            let shape = members.first().and_then(input_shape).or_else(own);
             let mut settings = Map::new();
             // A nested model without a shape takes whatever it is given.
             settings.insert("batch_shape".to_owned(), shape.unwrap_or(Value::Null));

@@ -1,17 +1,26 @@
 //! Puts a [`Model`] together: the tree of models becomes one flat list of layer calls, every layer gets its
 //! weights, and every fault of the whole is gathered on the way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use super::architecture::{
-    Architecture, Body, CONSTANT_CLASS, Dialect, LayerSpec, Member, ModelKind, ModelSpec, Source,
-};
+use serde_json::{Map, Value};
+
+use super::architecture::{Architecture, Body, Dialect, LayerSpec, Member, ModelSpec, Source};
 use super::hdf5::Fault;
 use super::layers::{Layer, catalog};
 use super::reader::{Declared, Reader, channels_last};
 use super::shapes::{Shape, output_shape};
 use super::weights::{self, Bound, Store};
-use super::{ImportError, Model, Node, SummaryRow, Tensor};
+use super::{ImportError, Model, Node, Tensor};
+
+mod folding;
+mod order;
+mod running_sizes;
+mod summary;
+
+use self::order::{Order, bytes_of_members};
+use self::running_sizes::{Input, Sizes};
+use self::summary::summary;
 
 /// Models with more calls than this, of layers and of models, are refused: a few nested models, each calling the
 /// next twice, would otherwise make any number.
@@ -62,11 +71,16 @@ pub(super) fn assemble(
                 }
                 Err(unreadable @ Fault::Unreadable(_)) => return Err(unreadable.into()),
             };
+            if let Some(problem) = not_finite(&values) {
+                let role = declared.role();
+                problems.push(format!("{}: `{role}` {problem}", who(&draft.path, &draft.layer.class)));
+            }
             let shape = array.as_ref().map_or_else(Vec::new, |array| array.shape().to_vec());
             tensors.push(Tensor { shape, values });
         }
-        let inputs = channels_last(&draft.layer.config, &leaf.inputs);
-        let mut reader = Reader::new(dialect, &draft.layer.config, &inputs, Some(&tensors));
+        let config = survey.config_of(draft.layer);
+        let inputs = channels_last(config, &leaf.inputs);
+        let mut reader = Reader::new(dialect, config, &inputs, Some(&tensors));
         if let Some(layer) = catalog::read(&draft.layer.class, &mut reader) {
             layers.insert(id, layer);
         }
@@ -89,6 +103,16 @@ pub(super) fn assemble(
     })
 }
 
+/// What is wrong with weights that are no numbers: behind a rectifier they would look like zeros.
+fn not_finite(values: &[f32]) -> Option<String> {
+    let first = values.iter().find(|value| !value.is_finite())?;
+    let (count, all) = (values.iter().filter(|value| !value.is_finite()).count(), values.len());
+    Some(format!(
+        "has {count} of {all} values that are not finite (the first is {first}), expected numbers: the file is damaged, \
+         or the training failed"
+    ))
+}
+
 /// Where the outermost model begins and ends.
 struct Ends {
     input: usize,
@@ -107,6 +131,13 @@ struct Leaf {
     inputs: Vec<Option<Shape>>,
     /// Bytes that its settings take at most.
     size: usize,
+}
+
+impl Leaf {
+    /// Of what computes nothing.
+    fn without_weights() -> Self {
+        Self { declared: Some(Vec::new()), layer: None, inputs: Vec::new(), size: 0 }
+    }
 }
 
 /// A node to be.
@@ -134,15 +165,29 @@ fn parts(layer: &Layer) -> &[Layer] {
 /// What flows between calls.
 #[derive(Debug, Clone)]
 struct Wire {
+    /// Of sizes none: no node computes them.
     node: usize,
     /// `None` behind a layer with faults.
     shape: Option<Shape>,
+    /// How many rows of the batch an image has.
+    rows: usize,
+    /// Sizes of something else, which are no values.
+    sizes: Option<Sizes>,
+}
+
+impl Wire {
+    /// The node of values.
+    fn computed(&self) -> Option<usize> {
+        self.sizes.is_none().then_some(self.node)
+    }
 }
 
 /// The walk through the tree.
 struct Survey<'a> {
     dialect: Dialect,
     leaves: Vec<Option<Leaf>>,
+    /// Configs of operations that were called on sizes, with these in them; by the layer's id.
+    settled: HashMap<usize, Map<String, Value>>,
     nodes: Vec<Draft<'a>>,
     calls: HashMap<usize, usize>,
     /// Of layers and of models, and what they take.
@@ -156,6 +201,7 @@ impl<'a> Survey<'a> {
         Self {
             dialect,
             leaves: (0..layers).map(|_| None).collect(),
+            settled: HashMap::new(),
             nodes: Vec::new(),
             calls: HashMap::new(),
             made: 0,
@@ -196,14 +242,21 @@ impl<'a> Survey<'a> {
         }
         let input = given.first()?.node;
         let inside = self.model(root, "", &given)?;
-        let outputs = root.outputs.iter().filter_map(|output| inside.get(output).map(|wire| wire.node));
-        let outputs: Vec<usize> = outputs.collect();
+        let ends: Vec<&Wire> = root.outputs.iter().filter_map(|output| inside.get(output)).collect();
+        let outputs: Vec<usize> = ends.iter().filter_map(|wire| wire.computed()).collect();
+        if let Some(Wire { rows, .. }) = ends.iter().find(|wire| wire.rows != 1) {
+            self.problems.push(format!(
+                "model `{}`: its output has {rows} rows for each image, since a reshape folds parts of the image into \
+                 the batch, expected one that keeps the batch",
+                root.name
+            ));
+        }
         if outputs.len() != root.outputs.len() || outputs.is_empty() {
             self.problems.push(format!("model `{}`: its output is never computed", root.name));
         }
         let node = |member: usize| {
             let call = root.members[member].calls.len().checked_sub(1)?;
-            inside.get(&Source { member, call, output: 0 }).map(|wire| wire.node)
+            inside.get(&Source { member, call, output: 0 }).and_then(Wire::computed)
         };
         Some(Ends { input, outputs, members: (0..root.members.len()).map(node).collect() })
     }
@@ -273,8 +326,20 @@ impl<'a> Survey<'a> {
 
     /// Calls a layer; `None` where there are too many calls.
     fn layer(&mut self, layer: &'a LayerSpec, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
+        if let Some(wires) = self.sizes(layer, path, inputs) {
+            self.count(2 * path.len() + 512)?;
+            return Some(wires);
+        }
+        let inputs: Vec<&Wire> = inputs.iter().filter(|wire| wire.sizes.is_none()).collect();
         if self.leaves[layer.id].is_none() {
             self.read(layer, path, inputs.iter().map(|wire| wire.shape.clone()).collect());
+        }
+        let rows = inputs.first().map_or(1, |wire| wire.rows);
+        if inputs.iter().any(|wire| wire.rows != rows) {
+            self.problems.push(format!(
+                "{}: it joins values of which a reshape folded some into the batch, expected all or none of them there",
+                who(path, &layer.class)
+            ));
         }
         let computed = self.leaves[layer.id].as_ref().and_then(|leaf| leaf.layer.as_ref());
         let given: Option<Vec<Shape>> = inputs.iter().map(|wire| wire.shape.clone()).collect();
@@ -282,39 +347,77 @@ impl<'a> Survey<'a> {
         match computed.zip(given) {
             Some((layer_read, given)) => {
                 for part in parts(layer_read) {
-                    let shape = output_shape(part, &given);
+                    let folded = folding::reshaped(part, &given, rows).filter(|_| layer.is_operation());
+                    let shape = folded.unwrap_or_else(|| Ok((output_shape(part, &given)?, rows)));
                     if let Err(problem) = &shape {
                         self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
                     }
-                    shapes.push(shape.ok());
+                    shapes.push(shape.ok().unzip());
                 }
             }
-            None => shapes.push(None),
+            None => shapes.push((None, None)),
         }
         let size = self.leaves[layer.id].as_ref().map_or(0, |leaf| leaf.size);
-        let axes: usize = shapes.iter().flatten().map(Vec::len).sum();
+        let axes: usize = shapes.iter().filter_map(|(shape, _)| shape.as_ref()).map(Vec::len).sum();
         self.count(2 * path.len() + 16 * (axes + inputs.len()) + size)?;
         let call = self.calls.entry(layer.id).or_insert(0);
         let name = if *call == 0 { path.to_owned() } else { format!("{path}:{call}") };
         *call += 1;
         let inputs: Vec<usize> = inputs.iter().map(|wire| wire.node).collect();
         let mut wires = Vec::with_capacity(shapes.len());
-        for (output, shape) in shapes.into_iter().enumerate() {
+        for (output, (shape, rows)) in shapes.into_iter().enumerate() {
             let name = if output == 0 { name.clone() } else { format!("{name}.{output}") };
             let (path, inputs) = (path.to_owned(), inputs.clone());
             self.nodes.push(Draft { name, path, layer, output, inputs });
-            wires.push(Wire { node: self.nodes.len() - 1, shape });
+            wires.push(Wire { node: self.nodes.len() - 1, shape, rows: rows.unwrap_or(1), sizes: None });
         }
         Some(wires)
     }
 
+    /// What an operation on sizes gives; for one that has sizes for arguments, notes them.
+    fn sizes(&mut self, layer: &LayerSpec, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
+        let given = |wire: &Wire| wire.sizes.is_some();
+        let asked: Vec<Input> = inputs
+            .iter()
+            .map(|wire| Input { sizes: wire.sizes.as_ref(), shape: wire.shape.as_ref(), rows: wire.rows })
+            .collect();
+        if let Some(sizes) = running_sizes::of(layer, &asked) {
+            self.leaves[layer.id].get_or_insert_with(Leaf::without_weights);
+            let sizes = sizes.unwrap_or_else(|problem| {
+                self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
+                Sizes::List(Vec::new())
+            });
+            return Some(vec![Wire { node: usize::MAX, shape: None, rows: 1, sizes: Some(sizes) }]);
+        }
+        if !inputs.iter().any(given) {
+            return None;
+        }
+        let sizes: Vec<Option<&Sizes>> = inputs.iter().map(|wire| wire.sizes.as_ref()).collect();
+        let config = running_sizes::settled(&layer.config, &sizes).into_owned();
+        let before = self.settled.get(&layer.id).filter(|before| **before != config);
+        if before.is_some() || !layer.is_operation() || inputs.iter().all(given) {
+            self.problems.push(format!(
+                "{}: it is called on sizes of another layer's output, expected values, or the same sizes each time",
+                who(path, &layer.class)
+            ));
+        }
+        self.settled.insert(layer.id, config);
+        None
+    }
+
+    /// The layer's config, with the sizes that it is called on.
+    fn config_of<'b>(&'b self, layer: &'b LayerSpec) -> &'b Map<String, Value> {
+        self.settled.get(&layer.id).unwrap_or(&layer.config)
+    }
+
     /// The first reading of a layer.
     fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<Shape>>) {
-        let shapes = channels_last(&layer.config, &inputs);
-        let mut reader = Reader::new(self.dialect, &layer.config, &shapes, None);
+        let config = self.config_of(layer).clone();
+        let shapes = channels_last(&config, &inputs);
+        let mut reader = Reader::new(self.dialect, &config, &shapes, None);
         let computed = catalog::read(&layer.class, &mut reader);
         // A number of two characters, with its comma, becomes eight bytes.
-        let size = 4 * serde_json::to_string(&layer.config).map_or(0, |text| text.len());
+        let size = 4 * serde_json::to_string(&config).map_or(0, |text| text.len());
         let leaf = match computed {
             None => {
                 self.problems
@@ -342,12 +445,7 @@ impl<'a> Survey<'a> {
             match &member.body {
                 Body::Layer(layer) if model.inputs.contains(&index) => {
                     // An inner model's input is whatever it is given.
-                    self.leaves[layer.id].get_or_insert_with(|| Leaf {
-                        declared: Some(Vec::new()),
-                        layer: None,
-                        inputs: Vec::new(),
-                        size: 0,
-                    });
+                    self.leaves[layer.id].get_or_insert_with(Leaf::without_weights);
                 }
                 Body::Layer(layer) => {
                     if self.leaves[layer.id].is_none() {
@@ -358,104 +456,6 @@ impl<'a> Survey<'a> {
             }
         }
     }
-}
-
-/// What putting a model's calls in order takes.
-fn bytes_of_members(model: &ModelSpec) -> usize {
-    let bytes = |member: &Member| {
-        64 + member.name.len() + member.calls.iter().map(|inputs| 64 * (1 + inputs.len())).sum::<usize>()
-    };
-    model.members.iter().map(bytes).sum()
-}
-
-/// The calls of a model in an order in which each comes after those it needs, else as in the file.
-struct Order {
-    ready: BTreeSet<(usize, usize)>,
-    waiting: HashMap<(usize, usize), usize>,
-    users: HashMap<(usize, usize), Vec<(usize, usize)>>,
-}
-
-impl Order {
-    fn new(model: &ModelSpec) -> Self {
-        let mut order = Self { ready: BTreeSet::new(), waiting: HashMap::new(), users: HashMap::new() };
-        for (member, target) in model.members.iter().enumerate() {
-            for (call, inputs) in target.calls.iter().enumerate() {
-                if inputs.is_empty() {
-                    order.ready.insert((member, call));
-                } else {
-                    order.waiting.insert((member, call), inputs.len());
-                }
-                for source in inputs {
-                    order.users.entry((source.member, source.call)).or_default().push((member, call));
-                }
-            }
-        }
-        order
-    }
-
-    fn next(&mut self) -> Option<(usize, usize)> {
-        let call = self.ready.pop_first()?;
-        for user in self.users.remove(&call).unwrap_or_default() {
-            if let Some(count) = self.waiting.get_mut(&user) {
-                *count -= 1;
-                if *count == 0 {
-                    self.waiting.remove(&user);
-                    self.ready.insert(user);
-                }
-            }
-        }
-        Some(call)
-    }
-
-    fn left_over(&self) -> BTreeSet<usize> {
-        self.waiting.keys().map(|&(member, _)| member).collect()
-    }
-}
-
-/// Rows as `model.summary()` shows them.
-fn summary(root: &ModelSpec, declared: &[Option<Vec<Declared>>], nodes: &[Option<usize>]) -> Vec<SummaryRow> {
-    let mut rows = Vec::new();
-    for (member, node) in root.members.iter().zip(nodes) {
-        // A `Sequential` does not count its input among its layers, and nobody counts constants.
-        let hidden = (root.kind == ModelKind::Sequential && member.class() == "InputLayer")
-            || member.class() == CONSTANT_CLASS;
-        let Some(node) = node.filter(|_| !hidden) else { continue };
-        let Parameters { all, trainable } = parameters(member, declared);
-        let class = member.class().to_owned();
-        rows.push(SummaryRow { name: member.name.clone(), class, node, parameters: all, trainable });
-    }
-    rows
-}
-
-#[derive(Default)]
-struct Parameters {
-    all: usize,
-    trainable: usize,
-}
-
-fn parameters(member: &Member, declared: &[Option<Vec<Declared>>]) -> Parameters {
-    let mut sum = Parameters::default();
-    match &member.body {
-        Body::Layer(layer) => {
-            for weight in declared[layer.id].iter().flatten() {
-                let sizes = weight.shape.iter().map(|size| size.unwrap_or(0));
-                let count = sizes.fold(1, usize::saturating_mul);
-                sum.all = sum.all.saturating_add(count);
-                sum.trainable = sum.trainable.saturating_add(if weight.trainable { count } else { 0 });
-            }
-        }
-        Body::Model(model) => {
-            for inner in &model.members {
-                let Parameters { all, trainable } = parameters(inner, declared);
-                sum.all = sum.all.saturating_add(all);
-                sum.trainable = sum.trainable.saturating_add(trainable);
-            }
-        }
-    }
-    if !member.trainable {
-        sum.trainable = 0;
-    }
-    sum
 }
 
 fn who(path: &str, class: &str) -> String {

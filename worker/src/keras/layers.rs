@@ -11,6 +11,7 @@ mod einsum;
 mod framing;
 mod inert;
 pub(super) mod input;
+mod lambda;
 mod locally_connected;
 mod merging;
 mod normalization;

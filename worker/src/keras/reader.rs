@@ -27,8 +27,17 @@ pub(super) const MAX_SIZE: u64 = 1 << 31;
 const CHANNELS_FIRST: &str = "channels_first";
 
 /// Keys that every layer may have and that do not change what it computes.
-const HARMLESS: [&str; 6] =
-    ["name", "trainable", "batch_input_shape", "batch_shape", "build_input_shape", "dynamic"];
+const HARMLESS: [&str; 8] = [
+    "name",
+    "trainable",
+    "batch_input_shape",
+    "batch_shape",
+    "build_input_shape",
+    "dynamic",
+    // An archive has the kernel with what LoRA adds to it; an .hdf5 file has that as weights, which are told.
+    "lora_rank",
+    "lora_alpha",
+];
 
 /// Endings of keys that matter to training only.
 const TRAINING_ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constraint"];
@@ -385,6 +394,15 @@ impl<'a> Reader<'a> {
 
     fn check_dtype(&mut self) {
         let Some(value) = self.value("dtype") else { return };
+        let class = value.get("class_name").and_then(Value::as_str);
+        if class.is_some_and(|class| class.starts_with("Quantized")) {
+            let mode =
+                value.get("config").and_then(|config| config.get("mode")).map_or_else(String::new, shown);
+            return self.fault(format!(
+                "it is quantized ({mode}), which is not supported: save the model as it was before \
+                 `model.quantize(…)`"
+            ));
+        }
         if let Err(problem) = check_dtype(value) {
             self.fault(problem);
         }

@@ -180,7 +180,13 @@ fn explain(who: &str, member: &Member, slots: &[Slot], names: &[String], problem
     }
     for name in names {
         if !slots.iter().any(|slot| Name::parse(name).is_of(slot, member)) {
-            problems.push(format!("{who}: the file has a weight `{name}`, which the layer does not have"));
+            let next = if Name::parse(name).role.starts_with("lora_") {
+                ": LoRA's weights are apart here; save the model as .keras, which adds them to the others"
+            } else {
+                ""
+            };
+            problems
+                .push(format!("{who}: the file has a weight `{name}`, which the layer does not have{next}"));
         }
     }
     if problems.len() == before {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use common::ids::ModelName;
+use common::offload::{offload, offload_alone};
 use common::package::{Package, PackageError};
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, timeout};
 
-use super::{Key, Loaded, Models, ModelsError, ServedModel};
+use super::{Key, Loaded, Loading, Models, ModelsError, Patience, ServedModel};
 use crate::engine::LoadError;
 use crate::examples;
 
@@ -19,36 +19,72 @@ impl Models {
             return self.load_once(key).await;
         }
         // The semaphore is never closed; were it, loading side by side would still be right.
-        let _permit = self.on_demand.acquire().await;
-        if let Some(error) = self.remembered_failure(&key) {
+        let permit = self.on_demand.acquire().await;
+        if let Some(error) = self.remembered_failure(&key).or_else(|| self.hanging(&key)) {
             return Err(error);
         }
-        let model = self.load_once(key.clone()).await?;
+        let load = self.load_once(key.clone());
+        tokio::pin!(load);
+        let mut loaded = timeout(self.limits.alone_for, load.as_mut()).await;
+        if loaded.is_err() {
+            self.state().slow.insert(key.clone(), Patience::Waiting);
+            drop(permit);
+            let left = self.limits.give_up_after.saturating_sub(self.limits.alone_for);
+            loaded = timeout(left, load).await;
+        }
+        let Ok(loaded) = loaded else { return Err(self.give_up(key)) };
+        let model = loaded?;
         let dropped = self.state().shelf.put_extra(key, Arc::clone(&model), self.limits.max_extra_models);
         release(dropped);
         Ok(model)
     }
 
+    /// Why a load is not waited for: it hangs, or too many others do.
+    fn hanging(&self, key: &Key) -> Option<ModelsError> {
+        let state = self.state();
+        match state.slow.get(key) {
+            Some(Patience::Over) => Some(self.hangs(&key.name)),
+            // It is under way: whoever asks waits beside the others.
+            Some(Patience::Waiting) => None,
+            None if state.slow.len() >= self.limits.max_slow_loads => {
+                let count = state.slow.len();
+                Some(unavailable(&key.name, &format!("{count} other packages are still being loaded")))
+            }
+            None => None,
+        }
+    }
+
+    /// Those who wait for a load leave. It goes on: should it end after all, it counts.
+    fn give_up(&self, key: Key) -> ModelsError {
+        let error = self.hangs(&key.name);
+        if self.state().slow.insert(key, Patience::Over) != Some(Patience::Over) {
+            tracing::warn!(%error, "nobody waits for this model any more until it is loaded after all");
+        }
+        error
+    }
+
+    fn hangs(&self, name: &ModelName) -> ModelsError {
+        unavailable(name, &format!("it is not loaded after {:?}", self.limits.give_up_after))
+    }
+
     /// The model from memory, or loaded now, or from the load that is under way.
     pub(super) async fn load_once(self: &Arc<Self>, key: Key) -> Loaded {
-        let mut end = {
+        let end = {
             let mut state = self.state();
             if let Some(model) = state.shelf.find(&key) {
                 return Ok(model);
             }
             state.loading.entry(key.clone()).or_insert_with(|| self.spawn_load(key)).clone()
         };
-        let ended = end.wait_for(Option::is_some).await;
-        ended.ok().and_then(|value| value.clone()).unwrap_or_else(|| Err(cut_off()))
+        end.await
     }
 
-    fn spawn_load(self: &Arc<Self>, key: Key) -> watch::Receiver<Option<Loaded>> {
-        let (ended, end) = watch::channel(None);
+    fn spawn_load(self: &Arc<Self>, key: Key) -> Loading {
         let this = Arc::clone(self);
         // A task of its own, so that the load ends well when those who asked for it have gone.
-        tokio::spawn(async move {
+        let load = tokio::spawn(async move {
             let (models, wanted) = (Arc::clone(&this), key.clone());
-            let loaded = spawn_blocking(move || models.load_now(&wanted)).await;
+            let loaded = offload(move || models.load_now(&wanted)).await;
             let loaded = loaded.unwrap_or_else(|_| Err(cut_off()));
             let mut state = this.state();
             if let Ok(model) = &loaded {
@@ -57,10 +93,17 @@ impl Models {
                 state.shelf.put_wanted(&key, model);
             }
             state.loading.remove(&key);
+            // One that was given up has nobody who would keep it.
+            let late = state.slow.remove(&key) == Some(Patience::Over);
+            let mut dropped = Vec::new();
+            if let (true, Ok(model)) = (late, &loaded) {
+                dropped = state.shelf.put_extra(key, Arc::clone(model), this.limits.max_extra_models);
+            }
             drop(state);
-            ended.send_replace(Some(loaded));
+            release(dropped);
+            loaded
         });
-        end
+        load.map(|ended| ended.unwrap_or_else(|_| Err(cut_off()))).boxed().shared()
     }
 
     /// Blocks on disk, then for as long as the engine takes.
@@ -82,7 +125,7 @@ impl Models {
                     seconds = started.elapsed().as_secs_f64(),
                     "model loaded"
                 );
-                return Ok(Arc::new(ServedModel { package, engine }));
+                return Ok(Arc::new(ServedModel::new(package, engine)));
             }
             Err(LoadError::Unservable(problems)) => {
                 ModelsError::Unservable { name: key.name.clone(), problems }
@@ -134,7 +177,7 @@ pub(super) fn release(models: Vec<Arc<ServedModel>>) {
         );
     }
     if !models.is_empty() {
-        spawn_blocking(move || drop(models));
+        offload_alone(move || drop(models));
     }
 }
 

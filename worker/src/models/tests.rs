@@ -282,3 +282,65 @@ async fn a_target_that_is_rolled_back_is_dropped_even_while_it_loads() {
     bench.models.load(&new).await.unwrap();
     assert_eq!(names(&bench), ["old"]);
 }
+
+/// Loads take as long as they are told; others pass after a moment, and nobody waits for ever.
+fn impatient() -> ModelLimits {
+    let (alone_for, give_up_after) = (Duration::from_millis(50), Duration::from_millis(500));
+    ModelLimits { alone_for, give_up_after, max_slow_loads: 1, ..ModelLimits::default() }
+}
+
+#[tokio::test]
+async fn a_package_that_hangs_while_it_loads_blocks_nobody_else_and_is_given_up() {
+    let bench = Bench::new(impatient());
+    let (release, released) = mpsc::channel();
+    *bench.double.release.lock().unwrap() = Some(released);
+    let (hangs, sound) = (bench.package("m", "wait"), bench.package("n", "fine"));
+    let (models, model) = (Arc::clone(&bench.models), hangs.clone());
+    let first = tokio::spawn(async move { models.get(&model).await.map(|_| ()) });
+    while bench.loads() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Another one waits a moment for its turn, not for the end of the first.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let blocked = bench.package("o", "fine");
+    let refused = bench.models.get(&blocked).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "package `o`: 1 other packages are still being loaded",
+        "memory is bounded"
+    );
+    // What the fleet wants is not in its way at all.
+    bench.models.want(Some(&sound), None);
+    bench.models.load(&sound).await.unwrap();
+
+    let error = first.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "package `m`: it is not loaded after 500ms");
+    let began = std::time::Instant::now();
+    assert_eq!(bench.models.get(&hangs).await.unwrap_err(), error, "nobody waits for it again");
+    assert!(began.elapsed() < Duration::from_millis(400));
+
+    // It was only slow: then it is there, and the next one has its turn.
+    release.send(()).unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !bench.models.holds(&hangs) {
+        assert!(std::time::Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bench.models.get(&hangs).await.unwrap();
+    bench.models.get(&blocked).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_load_that_takes_long_lets_others_begin_beside_it() {
+    let bench = Bench::new(ModelLimits { max_slow_loads: 4, ..impatient() });
+    let (_release, released) = mpsc::channel::<()>();
+    *bench.double.release.lock().unwrap() = Some(released);
+    let (hangs, sound) = (bench.package("m", "wait"), bench.package("n", "fine"));
+    let models = Arc::clone(&bench.models);
+    let first = tokio::spawn(async move { models.get(&hangs).await.map(|_| ()) });
+    while bench.loads() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bench.models.get(&sound).await.unwrap();
+    assert!(!first.is_finished(), "the first one is still waited for");
+}

@@ -16,14 +16,14 @@ mod lanes;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::ids::ModelVersion;
 use common::telemetry::names;
 use tokio::sync::oneshot;
 
 use self::company::Company;
 pub use self::company::Presence;
 use self::lanes::{Arrival, Calls, Formed, Lanes, Next};
-use crate::engine::{Engine, EngineError, Pixels, is_gpu};
+use crate::engine::{Batch, EngineError, Pixels, is_gpu};
+use crate::models::ServedModel;
 
 /// Images that a core computes at once. Two share one reading of the weights; of more, what is between two operations
 /// does not stay in the core's caches, and others wait longer.
@@ -39,10 +39,8 @@ pub struct BatchLimits {
 }
 /// One image's place in a batch, and where its scores go.
 pub struct Ticket {
-    /// What runs it.
-    pub engine: Arc<dyn Engine>,
-    /// Height, width and channels.
-    pub shape: [usize; 3],
+    /// What classifies it.
+    pub model: Arc<ServedModel>,
     /// Gets the scores of this image, or why there are none.
     pub reply: oneshot::Sender<Result<Vec<f32>, EngineError>>,
     /// When it was submitted.
@@ -102,10 +100,11 @@ impl Batcher {
     }
 
     /// Puts an image in line for its model.
-    pub fn submit(&self, version: &ModelVersion, pixels: impl Into<Pixels>, ticket: Ticket) {
+    pub fn submit(&self, pixels: impl Into<Pixels>, ticket: Ticket) {
         let (pixels, mut ticket) = (pixels.into(), ticket);
         ticket.presence.arrive();
-        let expected = ticket.shape.iter().product::<usize>();
+        let model = Arc::clone(&ticket.model);
+        let expected = model.package.config.preprocessing.input_shape.iter().product::<usize>();
         if pixels.len() != expected {
             let problem = format!("the image has {} values, expected {expected}", pixels.len());
             // Nobody listening any more is no fault.
@@ -113,7 +112,8 @@ impl Batcher {
             return;
         }
         metrics::gauge!(names::BATCH_QUEUE_IMAGES).increment(1.0);
-        let calls = calls(ticket.engine.device(), self.shared.wakers.len());
+        let calls = calls(model.engine.device(), self.shared.wakers.len());
+        let version = &model.package.version;
         let arrival = Arrival { version, calls, pixels, ticket };
         let mut state = self.shared.state();
         state.lanes.push(arrival, Instant::now());
@@ -178,6 +178,15 @@ impl Shared {
             state.idle.retain(|idle| *idle != number);
         }
     }
+}
+
+/// Runs one image through its model, here and now.
+///
+/// # Errors
+/// The model could not compute.
+pub(super) fn run_alone(model: &ServedModel, pixels: Pixels) -> Result<Vec<f32>, EngineError> {
+    let shape = model.package.config.preprocessing.input_shape;
+    engine_call::call(model, &Batch::new(1, shape, pixels)).map(|scores| scores.values)
 }
 
 /// How a model on this device is best called.

@@ -1,29 +1,37 @@
-//! The bytes of an image file become pixels, as `cv2.imdecode(bytes, cv2.IMREAD_COLOR)` gives them.
+//! The bytes of an image file become pixels, as the framework that a model was trained with reads them:
+//! `cv2.imdecode(bytes, cv2.IMREAD_COLOR)`, Pillow's `Image.open(file).convert("RGB")` or
+//! `tf.io.decode_image(bytes, channels=3, expand_animations=False)`.
 //!
-//! Model packages were trained on what OpenCV reads, so its ways are kept even where others would do
-//! better: channels are BGR, alpha is dropped without compositing, 16 bits become 8 in a way that
-//! depends on the format, orientation tags are applied. All formats come out equal to OpenCV's pixels
-//! but for JPEG, where libjpeg rounds the inverse transform and the chroma otherwise: on photographs
-//! six levels of 255 at most, 0.2 on average.
+//! Models were trained on what their framework reads, so its ways are kept even where others would do
+//! better: alpha is dropped without compositing, 16 bits become 8 in a way that depends on the format.
+//! What a framework refuses is an error that says so. All formats come out equal to the framework's pixels but
+//! for JPEG of 192 pixels and more a side as OpenCV and Pillow read it, where libjpeg rounds the inverse transform and
+//! the chroma otherwise: on photographs six levels of 255 at most, 0.4 on average.
 //!
 //! Nothing here trusts the file. Its size is compared with the limits from the header, before memory
-//! for the pixels is taken; a file that stops early is an error, never a picture with a grey rest;
-//! and a panic inside a decoder is that file's error.
+//! for the pixels is taken; what is read of it in all is counted; a file that stops early is an error, never a
+//! picture with a grey rest; and a panic inside a decoder is that file's error.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::messages::ImageError;
 
+mod bmp;
 mod channels;
 mod directory;
+mod format;
+mod gif;
 mod jpeg;
 mod orientation;
+mod png;
 mod raster;
+mod source;
 mod tiff;
 mod webp;
 
-use self::orientation::Orientation;
+use self::format::Format;
+use self::source::{Meter, Source};
 
 /// An image, upright unless asked for otherwise, 8 bits a channel.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,7 +75,34 @@ impl Default for DecodeLimits {
 /// `undecodable_image`: not an image, a format or a variant that is not supported, or a file that is
 /// corrupt or truncated. `image_too_large`: over one of the limits.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedImage, ImageError> {
-    decode_as(bytes, limits, &Wanted { turning: Turning::Upright, divisor: &|_, _| 1 })
+    decode_as(bytes, limits, &Wanted::default())
+}
+
+/// Whose reading of a file counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// `cv2.imdecode`, in colours.
+    OpenCv,
+    /// `PIL.Image.open`, converted to `RGB`, as Keras's `load_img` does it.
+    Pillow,
+    /// `tf.io.decode_image`, as Keras's `image_dataset_from_directory` calls it.
+    Tensorflow,
+}
+
+impl Reader {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenCv => "OpenCV",
+            Self::Pillow => "Pillow",
+            Self::Tensorflow => "TensorFlow",
+        }
+    }
+
+    /// Of what it does not read.
+    fn refuses(self, what: &str) -> Fault {
+        let name = self.name();
+        Fault::Undecodable(format!("{name}, with which this model's images were read, does not read {what}"))
+    }
 }
 
 /// Whether orientation tags count.
@@ -82,17 +117,52 @@ pub enum Turning {
 /// How an image is wanted.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
+    /// As who reads it.
+    pub reader: Reader,
+    /// Whether only its grey is wanted, which TensorFlow reads otherwise than it would make it of the colours. The
+    /// three channels are equal then, where that makes a difference.
+    pub is_gray: bool,
     /// Whether it is turned.
     pub turning: Turning,
     /// By what both sides of an image of this height and width, as it is then, may be divided: 1, 2, 4 or 8. Only a
     /// JPEG of brightness alone or with the usual colours is made smaller; it takes less time and memory.
     pub divisor: &'a dyn Fn(usize, usize) -> usize,
+    /// Asked now and then while a file is read; `false` ends it.
+    pub goes_on: &'a dyn Fn() -> bool,
+}
+
+impl Default for Wanted<'_> {
+    /// As OpenCV reads it, upright and in full.
+    fn default() -> Self {
+        Self {
+            reader: Reader::OpenCv,
+            is_gray: false,
+            turning: Turning::Upright,
+            divisor: &|_, _| 1,
+            goes_on: &|| true,
+        }
+    }
+}
+
+/// One file on its way.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    bytes: &'a [u8],
+    limits: &'a DecodeLimits,
+    wanted: &'a Wanted<'a>,
+    meter: &'a Meter<'a>,
+}
+
+impl<'a> File<'a> {
+    fn source(self) -> Source<'a> {
+        Source::new(self.bytes, self.meter)
+    }
 }
 
 /// As [`decode`], as it is wanted.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`decode`]. `undecodable_image` too: the framework does not read such a file; `stopped`: it was not to go on.
 pub fn decode_as(
     bytes: &[u8],
     limits: &DecodeLimits,
@@ -103,11 +173,13 @@ pub fn decode_as(
         return Err(Fault::TooLarge(fact).into());
     }
     let format = Format::of(bytes)?;
+    let meter = Meter::new(bytes.len(), wanted.goes_on);
+    let file = File { bytes, limits, wanted, meter: &meter };
     // A decoder owns all that it touches, so nothing half-changed is left behind by a panic.
-    match catch_unwind(AssertUnwindSafe(|| format.decode(bytes, limits, wanted))) {
-        Ok(outcome) => outcome.map_err(|fault| fault.told_of(format).into()),
-        Err(_) => Err(Fault::Undecodable("corrupt data".to_owned()).told_of(format).into()),
-    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| format.decode(file)))
+        .unwrap_or_else(|_| Err(Fault::undecodable("corrupt data")));
+    // A decoder that was stopped says only that it could not read on.
+    outcome.map_err(|fault| meter.outcome().err().unwrap_or(fault).told_of(format).into())
 }
 
 /// Why a file gave no pixels.
@@ -117,6 +189,8 @@ enum Fault {
     TooLarge(String),
     /// No picture in it: the fact.
     Undecodable(String),
+    /// Nobody wants it any more.
+    Stopped,
 }
 
 impl Fault {
@@ -126,7 +200,7 @@ impl Fault {
 
     fn told_of(self, format: Format) -> Self {
         match self {
-            Self::TooLarge(fact) => Self::TooLarge(fact),
+            Self::TooLarge(_) | Self::Stopped => self,
             Self::Undecodable(fact) => Self::Undecodable(format!("{} file: {fact}", format.name())),
         }
     }
@@ -137,6 +211,9 @@ impl From<Fault> for ImageError {
         let (code, detail) = match fault {
             Fault::TooLarge(detail) => ("image_too_large", detail),
             Fault::Undecodable(detail) => ("undecodable_image", detail),
+            Fault::Stopped => {
+                ("stopped", "the image was not wanted any more while it was decoded".to_owned())
+            }
         };
         Self { code: code.to_owned(), detail }
     }
@@ -173,66 +250,6 @@ fn memory_for(width: usize, height: usize) -> usize {
     width.saturating_mul(height).saturating_mul(16).saturating_add(8 << 20)
 }
 
-/// The formats, told apart by their first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Jpeg,
-    Png,
-    Bmp,
-    Gif,
-    WebP,
-    Tiff,
-}
-
-impl Format {
-    fn of(bytes: &[u8]) -> Result<Self, Fault> {
-        let starts = |magic: &[u8]| bytes.starts_with(magic);
-        if starts(b"\xff\xd8\xff") {
-            Ok(Self::Jpeg)
-        } else if starts(b"\x89PNG\r\n\x1a\n") {
-            Ok(Self::Png)
-        } else if starts(b"GIF87a") || starts(b"GIF89a") {
-            Ok(Self::Gif)
-        } else if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
-            Ok(Self::WebP)
-        } else if [&b"II*\0"[..], b"MM\0*", b"II+\0", b"MM\0+"].into_iter().any(starts) {
-            Ok(Self::Tiff)
-        } else if starts(b"BM") {
-            Ok(Self::Bmp)
-        } else {
-            let fact =
-                if bytes.is_empty() { "the image is empty" } else { "the bytes are no known image format" };
-            Err(Fault::Undecodable(format!("{fact}, expected JPEG, PNG, BMP, GIF, WebP or TIFF")))
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Jpeg => "JPEG",
-            Self::Png => "PNG",
-            Self::Bmp => "BMP",
-            Self::Gif => "GIF",
-            Self::WebP => "WebP",
-            Self::Tiff => "TIFF",
-        }
-    }
-
-    fn decode(self, bytes: &[u8], limits: &DecodeLimits, wanted: &Wanted<'_>) -> Result<DecodedImage, Fault> {
-        let (image, orientation) = match self {
-            Self::Jpeg => jpeg::decode(bytes, limits, wanted)?,
-            Self::Png => raster::png(bytes, limits)?,
-            Self::Bmp => (raster::bmp(bytes, limits)?, Orientation::UPRIGHT),
-            Self::Gif => (raster::gif(bytes, limits)?, Orientation::UPRIGHT),
-            Self::WebP => webp::decode(bytes, limits)?,
-            Self::Tiff => tiff::decode(bytes, limits)?,
-        };
-        Ok(match wanted.turning {
-            Turning::Upright => orientation.apply(image),
-            Turning::AsStored => image,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +261,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_image_are_said_to_be_none() {
-        for bytes in [&b""[..], b"hello, world", b"\x00\x00\x00\x20ftypavif", b"RIFF\x00\x00\x00\x00WAVE"] {
+        for bytes in [&b""[..], b"hello, world", b"\x00\x00\x00\x20ftypisom", b"RIFF\x00\x00\x00\x00WAVE"] {
             let (code, detail) = code_of(bytes, &DecodeLimits::default());
             assert_eq!(code, "undecodable_image");
             assert!(detail.ends_with("expected JPEG, PNG, BMP, GIF, WebP or TIFF"), "{detail}");

@@ -1,9 +1,9 @@
 //! An image becomes one model input.
 
 use common::messages::ImageError;
-use common::package::config::{Preprocessing, PreprocessingKind};
+use common::package::config::{Preprocessing, PreprocessingKind, Resampling};
 
-use super::decode::{DecodeLimits, DecodedImage, Turning, Wanted, decode_as};
+use super::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
 use crate::engine::Pixels;
 
 mod area;
@@ -52,18 +52,38 @@ pub fn gives_levels(how: &Preprocessing) -> bool {
     matches!(how.kind, PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro)
 }
 
-/// Decodes an image as it will be preprocessed: upright or as it is stored, and as small as the config lets it be.
+/// Decodes an image as it will be preprocessed: as the framework reads it that resizes it, upright or as it is stored,
+/// and as small as the config lets it be. `goes_on` is asked now and then.
 ///
 /// # Errors
-/// As [`decode`](super::decode::decode).
-pub fn decode(bytes: &[u8], limits: &DecodeLimits, how: &Preprocessing) -> Result<DecodedImage, ImageError> {
+/// As [`decode_as`].
+pub fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    how: &Preprocessing,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<DecodedImage, ImageError> {
     let divisor = |height: usize, width: usize| match &how.kind {
         PreprocessingKind::Resize(resize) => {
             resize::divisor(Sides { height, width }, how.input_shape, resize)
         }
         PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => 1,
     };
-    decode_as(bytes, limits, &Wanted { turning: turning(how), divisor: &divisor })
+    let is_gray = how.input_shape[2] == 1;
+    let wanted = Wanted { reader: reader(how), is_gray, turning: turning(how), divisor: &divisor, goes_on };
+    decode_as(bytes, limits, &wanted)
+}
+
+/// Whose reading of a file the model was trained with: who resizes also reads.
+fn reader(how: &Preprocessing) -> Reader {
+    match &how.kind {
+        PreprocessingKind::Resize(resize) => match resize.resampling {
+            Resampling::Tensorflow { .. } => Reader::Tensorflow,
+            Resampling::Pillow(_) => Reader::Pillow,
+            Resampling::OpenCv(_) => Reader::OpenCv,
+        },
+        PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => Reader::OpenCv,
+    }
 }
 
 /// Whether an image is to be turned by its orientation tag when it is decoded.

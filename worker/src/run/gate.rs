@@ -3,7 +3,9 @@
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Lets many parts through side by side, or one alone. First come, first served: while careful work
-/// waits, nothing new starts, so it is not put off for ever.
+/// waits, nothing new starts, so it is not put off for ever. The waits need no bound: who holds a pass waits
+/// for decoding and the model alone, and what the gate holds back is in the worker's hands, no more than its
+/// prefetch.
 #[derive(Default)]
 pub(super) struct Gate(RwLock<()>);
 

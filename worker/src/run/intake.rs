@@ -7,16 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::broker::{Broker, BrokerError, Consumer, Delivery};
+use common::patience::{Backoff, Outage};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::part::Handler;
-use super::patience::Backoff;
-use crate::control::Control;
+use super::settle::requeue;
+use crate::control::{Control, Taking};
 
 /// A delivery is kept this long for a worker that has to look at the fleet's state again before it may
 /// begin; then it goes to others.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest time for a consumer to be stopped. One whose broker does not answer is left.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longest pause between two attempts to take up a queue that was lost.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The taking side of a worker.
 pub(super) struct Intake {
@@ -42,30 +50,37 @@ impl Intake {
     /// drop them gives their deliveries back.
     pub(super) async fn run(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let mut backoff = reconnecting();
+        let (mut backoff, mut outage) = (reconnecting(), Outage::default());
         while self.may_take().await {
-            match self.broker.consume(self.prefetch).await {
-                Ok(mut consumer) => {
+            let consumer = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                consumer = self.broker.consume(self.prefetch) => consumer,
+            };
+            let ended = match consumer {
+                Ok(consumer) => {
                     tracing::info!(prefetch = self.prefetch, "taking jobs");
-                    let ended = self.take_from(consumer.as_mut(), &mut tasks, &mut backoff).await;
-                    if let Err(error) = consumer.stop().await {
-                        tracing::debug!(%error, "the consumer could not be stopped, its channel is gone");
-                    }
-                    match ended {
-                        Ended::Stopped => break,
-                        Ended::NotCurrent => {
-                            tracing::info!("not taking jobs until the active model is loaded")
-                        }
-                        Ended::Broken(error) => self.report_break(error, &mut backoff).await,
-                    }
+                    self.control.takes(Taking::Yes);
+                    outage.over(Instant::now());
+                    self.take_from(consumer, &mut tasks, &mut backoff).await
                 }
-                Err(error) => self.report_break(Some(error), &mut backoff).await,
+                Err(error) => Ended::Broken(Some(error)),
+            };
+            match ended {
+                Ended::Stopped => break,
+                Ended::NotCurrent => {
+                    self.control.takes(Taking::NotYet);
+                    tracing::info!("not taking jobs until the active model is loaded");
+                }
+                Ended::Broken(error) => self.report_break(error, &mut backoff, &mut outage).await,
             }
         }
+        self.control.takes(Taking::NotYet);
         tasks
     }
 
-    /// Waits until the worker may take jobs; false when it is told to stop instead.
+    /// Waits until the worker may take jobs; false when it is told to stop instead. Needs no bound: whoever
+    /// asks the worker hears why it takes none.
     async fn may_take(&self) -> bool {
         tokio::select! {
             biased;
@@ -74,35 +89,45 @@ impl Intake {
         }
     }
 
+    /// Takes deliveries until something ends that. Whatever the stream has ended with, the consumer is dropped
+    /// then: one whose stream has ended has nobody left to wait for.
     async fn take_from(
         &self,
-        consumer: &mut dyn Consumer,
+        mut consumer: Box<dyn Consumer>,
         tasks: &mut JoinSet<()>,
         backoff: &mut Backoff,
     ) -> Ended {
-        loop {
+        let ended = loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ended::Stopped,
+                () = self.stop.cancelled() => break Ended::Stopped,
                 Some(done) = tasks.join_next(), if !tasks.is_empty() => note_end(done),
                 next = consumer.next() => match next {
                     Ok(Some(delivery)) => {
-                        *backoff = reconnecting();
+                        backoff.reset();
                         if let Some(ended) = self.begin(delivery, tasks).await {
-                            return ended;
+                            break ended;
                         }
                     }
                     Ok(None) => return Ended::Broken(None),
                     Err(error) => return Ended::Broken(Some(error)),
                 },
             }
+        };
+        match timeout(STOP_LIMIT, consumer.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the consumer could not be stopped, its channel is gone");
+            }
+            Err(_) => tracing::debug!("the broker does not answer, the consumer is left to end by itself"),
         }
+        ended
     }
 
     /// Starts a task for a delivery, or gives it back when this worker must not begin it.
     async fn begin(&self, delivery: Delivery, tasks: &mut JoinSet<()>) -> Option<Ended> {
         // A process that was frozen finds a delivery in its hands and an old view of the fleet.
-        let current = tokio::time::timeout(PATIENCE, self.may_take()).await;
+        let current = timeout(PATIENCE, self.may_take()).await;
         let ended = match current {
             Ok(true) => {
                 let handler = Arc::clone(&self.handler);
@@ -112,19 +137,20 @@ impl Intake {
             Ok(false) => Ended::Stopped,
             Err(_) => Ended::NotCurrent,
         };
-        if let Err(error) = delivery.acknowledge.requeue().await {
-            tracing::debug!(%error, "a part could not be given back, the broker gives it out again by itself");
-        }
+        requeue(delivery.acknowledge).await;
         Some(ended)
     }
 
-    async fn report_break(&self, error: Option<BrokerError>, backoff: &mut Backoff) {
-        let pause = backoff.step();
-        match error {
-            Some(error) => tracing::warn!(%error, ?pause, "lost the queue, taking it up again"),
-            None => tracing::warn!(?pause, "the queue ended, taking it up again"),
+    async fn report_break(&self, error: Option<BrokerError>, backoff: &mut Backoff, outage: &mut Outage) {
+        let pause = backoff.next_pause();
+        let error = error.map_or_else(|| "the subscription ended".to_owned(), |error| error.to_string());
+        self.control.takes(Taking::Failing(error.clone()));
+        match outage.failed(&error, Instant::now()) {
+            Some(attempts) => tracing::warn!(error, ?pause, attempts, "lost the queue, taking it up again"),
+            None => tracing::debug!(error, ?pause, "still without the queue"),
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(pause) => {}
             () = self.stop.cancelled() => {}
         }
@@ -132,7 +158,7 @@ impl Intake {
 }
 
 fn reconnecting() -> Backoff {
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
+    Backoff::new(Duration::from_millis(100), LONGEST_PAUSE)
 }
 
 /// Says what ended a task that did not end by itself.

@@ -6,27 +6,38 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::broker::{Acknowledge, Broker, Delivery};
+use common::broker::{Acknowledge, Broker, BrokerError, Delivery};
 use common::ids::WorkerId;
-use common::messages::{ImageOutcome, JobFailure, Part, PartEnd, PartResult, StageTimes, Timestamp};
-use common::store::{Store, Stored, Wanted};
+use common::messages::{ImageOutcome, JobFailure, Part, PartEnd, PartResult, StageTimes};
+use common::store::{Store, StoreError, Stored, Wanted};
 use common::telemetry::names;
 use futures_util::FutureExt as _;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::gate::Gate;
-use super::patience::ask;
+use super::patience::{PATIENCE, ask};
+use super::settle::{acknowledge, requeue};
 use super::triage::{Triage, triage};
+use super::tries::{Tries, What};
 use crate::control::Throughput;
 use crate::models::{Models, ModelsError, ServedModel};
 use crate::panics;
 use crate::pipeline::{Pipeline, microseconds};
 
-/// Deliveries after which a part that no worker seems to be able to do gets an error instead of another
-/// worker. With the growing waits before each it takes about half a minute to get there. Below
-/// [`super::triage::MAX_ATTEMPTS`].
+/// Workers that were asked in vain after which a part that no worker seems to be able to do gets an error
+/// instead of another worker. With the growing waits before each it takes about half a minute to get there.
 const MAX_SEARCHES: u32 = 10;
+
+/// Workers that may die of a part before they try an image of it, beside the first one, which counts nothing.
+/// More than of an image: to load a model may take minutes, and a worker may be ended meanwhile for other
+/// reasons.
+const MAX_DEATHS: u32 = 5;
+
+/// Longest time for which a part waits for its model to be loaded. Far more than a load takes; past it another
+/// worker may fare better.
+const LOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// What every part needs.
 pub(super) struct PartTools {
@@ -36,11 +47,14 @@ pub(super) struct PartTools {
     pub(super) pipeline: Pipeline,
     pub(super) throughput: Arc<Throughput>,
     pub(super) worker: WorkerId,
+    /// How long a part waits for the store.
+    pub(super) patience: Duration,
 }
 
 /// Handles deliveries, side by side where it may.
 pub(super) struct Handler {
     pub(super) tools: PartTools,
+    pub(super) tries: Tries,
     pub(super) gate: Gate,
     pub(super) stop: CancellationToken,
 }
@@ -81,7 +95,7 @@ fn pause(attempt: u32) -> Duration {
 impl Handler {
     /// Handles a delivery to its end. Dropped before that, the delivery comes back to a worker.
     pub(super) async fn handle(&self, delivery: Delivery) {
-        let Delivery { part, attempt, acknowledge } = delivery;
+        let Delivery { part, attempt, acknowledge: hand } = delivery;
         let span = tracing::info_span!(
             "part",
             part = %part.id,
@@ -98,13 +112,19 @@ impl Handler {
             }
             // A panic here is a bug. The part goes back instead of being held until this worker ends.
             let judged = AssertUnwindSafe(self.judge(&part, attempt)).catch_unwind().await;
-            let verdict = judged.unwrap_or_else(|panic| {
-                let text = panics::text(&*panic).to_owned();
-                tracing::error!(panic = text, "handling a part panicked");
-                Verdict::retry(format!("the worker panicked: {text}"), attempt)
-            });
-            let outcome = self.conclude(&part, attempt, verdict, acknowledge).await;
-            metrics::counter!(names::PARTS_TOTAL, names::OUTCOME => outcome).increment(1);
+            let verdict = match judged {
+                Ok(verdict) => verdict,
+                Err(panic) => {
+                    let text = panics::text(&*panic).to_owned();
+                    tracing::error!(panic = text, "handling a part panicked");
+                    let reason = format!("the worker panicked: {text}");
+                    self.search_elsewhere(&part, JobFailure::Internal, reason).await
+                }
+            };
+            let outcome = self.conclude(&part, attempt, verdict, hand).await;
+            let [model, version] = names::of_model(&part.model.name, &part.model.version);
+            let labels = [model, version, (names::OUTCOME, outcome.to_owned())];
+            metrics::counter!(names::PARTS_TOTAL, &labels).increment(1);
             metrics::histogram!(names::PART_SECONDS).record(started.elapsed());
             tracing::debug!(outcome, images = part.images.len(), "part ended");
         };
@@ -112,41 +132,32 @@ impl Handler {
     }
 
     async fn judge(&self, part: &Part, attempt: u32) -> Verdict {
-        let began = Timestamp::now();
-        match triage(part, attempt, began) {
+        let began = self.tools.store.now();
+        let is_careful = match triage(part, attempt, began) {
             Triage::Expired => {
                 return Verdict::failed(
                     JobFailure::DeadlineExceeded,
                     "the deadline of the prediction passed before a worker took it",
                 );
             }
-            Triage::Hopeless => return self.put_aside(part, attempt).await,
-            Triage::TooNew => {
-                let reason = format!("wire version {} is newer than this worker's", part.wire);
-                return search_elsewhere(JobFailure::Internal, reason, attempt);
-            }
-            Triage::Careful | Triage::Fast => {}
-        }
+            Triage::Careful => true,
+            Triage::Fast => false,
+        };
         match self.wanted(part).await {
             Ok(Wanted::Yes) => {}
             Ok(Wanted::No) => return Verdict::Drop,
             Err(error) => return Verdict::retry(error, attempt),
         }
         metrics::histogram!(names::QUEUE_WAIT_SECONDS).record(began.since(part.accepted_at));
-        let model = match self.tools.models.get(&part.model).await {
-            Ok(model) => model,
-            Err(error @ ModelsError::WrongVersion { .. }) => {
-                return search_elsewhere(JobFailure::ModelUnavailable, error, attempt);
+        let model =
+            if is_careful { self.model_carefully(part, attempt).await } else { self.model(part).await };
+        let verdict = match model {
+            Err(verdict) => return verdict,
+            Ok(model) if is_careful => self.carefully(part, attempt, &model).await,
+            Ok(model) => {
+                let _pass = self.gate.beside_others().await;
+                self.at_once(part, &model).await
             }
-            Err(error @ (ModelsError::Unservable { .. } | ModelsError::Unavailable(_))) => {
-                return Verdict::failed(JobFailure::ModelUnavailable, error.to_string());
-            }
-        };
-        let verdict = if attempt > 1 {
-            self.carefully(part, attempt, &model).await
-        } else {
-            let _pass = self.gate.beside_others().await;
-            self.at_once(part, &model).await
         };
         match verdict {
             Verdict::Store(end, times) => {
@@ -157,22 +168,73 @@ impl Handler {
         }
     }
 
-    async fn wanted(&self, part: &Part) -> Result<Wanted, common::store::StoreError> {
-        ask(part.deadline, || self.tools.store.begin_part(part.id)).await
+    async fn wanted(&self, part: &Part) -> Result<Wanted, StoreError> {
+        ask(self.tools.patience, || self.tools.store.begin_part(part.id)).await
+    }
+
+    /// The model of a part whose workers may have died of it before they tried an image.
+    async fn model_carefully(&self, part: &Part, attempt: u32) -> Result<Arc<ServedModel>, Verdict> {
+        let deaths = match self.tries.begin(part, What::Delivery).await {
+            Ok(count) => count - 1,
+            Err(error) => return Err(Verdict::retry(error, attempt)),
+        };
+        let model = if deaths < MAX_DEATHS {
+            self.model(part).await
+        } else {
+            Err(self.put_aside(part, attempt, deaths).await)
+        };
+        self.tries.take_back(part, What::Delivery).await;
+        model
+    }
+
+    async fn model(&self, part: &Part) -> Result<Arc<ServedModel>, Verdict> {
+        let Ok(model) = timeout(LOAD_LIMIT, self.tools.models.get(&part.model)).await else {
+            let reason = format!("its model was not loaded within {LOAD_LIMIT:?}");
+            return Err(Verdict::Return { reason, after: Duration::ZERO });
+        };
+        match model {
+            Ok(model) => Ok(model),
+            Err(error @ ModelsError::WrongVersion { .. }) => {
+                Err(self.search_elsewhere(part, JobFailure::ModelUnavailable, error).await)
+            }
+            Err(error @ (ModelsError::Unservable { .. } | ModelsError::Unavailable(_))) => {
+                Err(Verdict::failed(JobFailure::ModelUnavailable, error.to_string()))
+            }
+        }
+    }
+
+    /// Another worker may have what this one lacks; after a while nobody has.
+    async fn search_elsewhere(&self, part: &Part, failure: JobFailure, reason: impl ToString) -> Verdict {
+        match self.tries.begin(part, What::Search).await {
+            Ok(searches) if searches >= MAX_SEARCHES => Verdict::failed(failure, reason.to_string()),
+            Ok(searches) => Verdict::retry(reason, searches),
+            Err(error) => Verdict::retry(error, 1),
+        }
     }
 
     /// Ends a part that kills its workers before they can tell which image does it.
-    async fn put_aside(&self, part: &Part, attempt: u32) -> Verdict {
-        let reason = format!("it was delivered {attempt} times without a result");
+    async fn put_aside(&self, part: &Part, attempt: u32, deaths: u32) -> Verdict {
+        let reason = format!("{deaths} workers ended before they could try its images");
         match self.bury(part.clone(), &reason).await {
             Ok(()) => Verdict::failed(JobFailure::Internal, format!("the part was given up: {reason}")),
             Err(error) => Verdict::retry(error, attempt),
         }
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), common::broker::BrokerError> {
-        tracing::error!(part = %part.id, images = part.images.len(), reason, "put aside as a dead letter");
-        self.tools.broker.bury(part, reason).await?;
+    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+        let (id, images) = (part.id, part.images.len());
+        let buried = timeout(PATIENCE, self.tools.broker.bury(part, reason)).await;
+        match buried.unwrap_or_else(|_| Err(BrokerError::Unavailable("it did not answer in time".to_owned())))
+        {
+            // What is put aside is bounded. The client gets its error all the same, and the oldest show how it began.
+            Err(BrokerError::Full) => {
+                tracing::error!(part = %id, images, reason, "given up and not kept: the dead letters are full");
+                metrics::counter!(names::DEAD_LETTERS_TOTAL).increment(1);
+                return Ok(());
+            }
+            settled => settled?,
+        }
+        tracing::error!(part = %id, images, reason, "put aside as a dead letter");
         metrics::counter!(names::DEAD_LETTERS_TOTAL).increment(1);
         Ok(())
     }
@@ -183,25 +245,25 @@ impl Handler {
         part: &Part,
         attempt: u32,
         verdict: Verdict,
-        acknowledge: Box<dyn Acknowledge>,
+        hand: Box<dyn Acknowledge>,
     ) -> &'static str {
         let (end, times) = match verdict {
             Verdict::Store(end, times) => (end, times),
             Verdict::Drop => {
-                acknowledge_quietly(acknowledge).await;
+                acknowledge(hand).await;
                 return "dropped";
             }
             Verdict::Return { reason, after } => {
-                self.give_back(&reason, after, acknowledge).await;
+                self.give_back(&reason, after, hand).await;
                 return "returned";
             }
         };
         let result = PartResult { end, worker: self.tools.worker.clone(), times };
         // Past the deadline the job has ended without this result.
-        match ask(part.deadline, || self.tools.store.put_part(part.id, &result)).await {
+        match ask(self.tools.patience, || self.tools.store.put_part(part.id, &result)).await {
             Ok(stored) => {
-                self.count(stored, &result.end);
-                acknowledge_quietly(acknowledge).await;
+                self.count(part, stored, &result.end);
+                acknowledge(hand).await;
                 match result.end {
                     PartEnd::Done(_) => "done",
                     PartEnd::Failed(failure, detail) => {
@@ -211,50 +273,35 @@ impl Handler {
                 }
             }
             Err(error) => {
-                self.give_back(&error.to_string(), pause(attempt), acknowledge).await;
+                self.give_back(&error.to_string(), pause(attempt), hand).await;
                 "returned"
             }
         }
     }
 
     /// Counts what this worker did and nobody else had done before.
-    fn count(&self, stored: Stored, end: &PartEnd) {
+    fn count(&self, part: &Part, stored: Stored, end: &PartEnd) {
         let (Stored::First, PartEnd::Done(outcomes)) = (stored, end) else { return };
         self.tools.throughput.record(outcomes.len() as u64);
+        let [model, version] = names::of_model(&part.model.name, &part.model.version);
         for (_, outcome) in outcomes {
             let code = match outcome {
                 ImageOutcome::Classified { .. } => "classified".to_owned(),
                 ImageOutcome::Rejected(error) => error.code.clone(),
             };
-            metrics::counter!(names::IMAGES_TOTAL, names::OUTCOME => code).increment(1);
+            let labels = [model.clone(), version.clone(), (names::OUTCOME, code)];
+            metrics::counter!(names::IMAGES_TOTAL, &labels).increment(1);
         }
     }
 
-    async fn give_back(&self, reason: &str, after: Duration, acknowledge: Box<dyn Acknowledge>) {
+    async fn give_back(&self, reason: &str, after: Duration, hand: Box<dyn Acknowledge>) {
         tracing::warn!(reason, "the part goes back to the queue");
         tokio::select! {
+            biased;
             () = tokio::time::sleep(after) => {}
             () = self.stop.cancelled() => {}
         }
-        if let Err(error) = acknowledge.requeue().await {
-            tracing::debug!(%error, "a part could not be given back, the broker gives it out again by itself");
-        }
-    }
-}
-
-/// Another worker may have what this one lacks; after a while nobody has.
-fn search_elsewhere(failure: JobFailure, reason: impl ToString, attempt: u32) -> Verdict {
-    if attempt >= MAX_SEARCHES {
-        Verdict::failed(failure, reason.to_string())
-    } else {
-        Verdict::retry(reason, attempt)
-    }
-}
-
-async fn acknowledge_quietly(acknowledge: Box<dyn Acknowledge>) {
-    if let Err(error) = acknowledge.ack().await {
-        // The result is stored; a second delivery of the part finds it and changes nothing.
-        tracing::debug!(%error, "a part could not be acknowledged");
+        requeue(hand).await;
     }
 }
 

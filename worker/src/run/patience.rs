@@ -3,46 +3,36 @@
 use std::future::Future;
 use std::time::Duration;
 
-use common::messages::Timestamp;
+use common::patience::Backoff;
 use common::store::StoreError;
+use tokio::time::{Instant, sleep, timeout_at};
 
-/// Waits that grow from try to try.
-#[derive(Debug)]
-pub(super) struct Backoff {
-    next: Duration,
-    longest: Duration,
-}
+/// Longest time for which a part waits for the store or the broker to take what it has for them. A restart of
+/// Redis takes less. Past it the part is of more use in the queue: another worker may reach what this one does
+/// not.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Backoff {
-    /// Starts with `first` and doubles up to `longest`.
-    pub(super) fn new(first: Duration, longest: Duration) -> Self {
-        Self { next: first, longest }
-    }
-
-    /// How long to wait now.
-    pub(super) fn step(&mut self) -> Duration {
-        let now = self.next;
-        self.next = (now * 2).min(self.longest);
-        now
-    }
-}
-
-/// Calls the store until it answers, as long as `useful_until` has not come and once in any case.
+/// Calls the store until it answers, for at most `patience`.
 ///
 /// # Errors
-/// The last error. What the store cannot understand is not asked twice.
-pub(super) async fn ask<T, F>(useful_until: Timestamp, mut call: impl FnMut() -> F) -> Result<T, StoreError>
+/// The last error. What the store refuses or cannot understand is not asked twice.
+pub(super) async fn ask<T, F>(patience: Duration, mut call: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+    let until = Instant::now() + patience;
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
     loop {
-        match call().await {
-            Err(StoreError::Unavailable(_)) if Timestamp::now() < useful_until => {
-                tokio::time::sleep(backoff.step()).await;
-            }
-            ended @ (Ok(_) | Err(_)) => return ended,
+        let error = match timeout_at(until, call()).await {
+            Ok(Err(error @ StoreError::Unavailable(_))) => error,
+            Ok(ended @ (Ok(_) | Err(StoreError::Refused(_) | StoreError::Malformed(_)))) => return ended,
+            Err(_) => return Err(StoreError::Unavailable("it did not answer in time".to_owned())),
+        };
+        let pause = backoff.next_pause();
+        if Instant::now() + pause >= until {
+            return Err(error);
         }
+        sleep(pause).await;
     }
 }
 
@@ -52,33 +42,43 @@ mod tests {
 
     use super::*;
 
-    async fn calls(useful_for: Duration, answers: &[Result<(), StoreError>]) -> (usize, bool) {
-        let count = Cell::new(0);
-        let answer = ask(Timestamp::now().after(useful_for), || {
+    /// How often the store is asked that gives these answers and then the last one for ever; whether that
+    /// succeeds, and how long it takes.
+    async fn calls(answers: &[Result<(), StoreError>]) -> (usize, bool, Duration) {
+        let (count, begun) = (Cell::new(0), Instant::now());
+        let answer = ask(PATIENCE, || {
             let answer = answers[count.get().min(answers.len() - 1)].clone();
             count.set(count.get() + 1);
             async { answer }
         });
         let succeeded = answer.await.is_ok();
-        (count.get(), succeeded)
+        (count.get(), succeeded, begun.elapsed())
+    }
+
+    fn away() -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("away".to_owned()))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_away_is_asked_until_it_answers() {
-        let away = Err(StoreError::Unavailable("away".to_owned()));
-        let answers = [away.clone(), away.clone(), away, Ok(())];
-        assert_eq!(calls(Duration::from_secs(60), &answers).await, (4, true));
+    async fn a_store_that_is_away_for_a_moment_is_asked_until_it_answers() {
+        let (count, succeeded, _) = calls(&[away(), away(), away(), Ok(())]).await;
+        assert_eq!((count, succeeded), (4, true));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_asked_once_when_the_answer_is_of_no_use_any_more() {
-        let away = Err(StoreError::Unavailable("away".to_owned()));
-        assert_eq!(calls(Duration::ZERO, &[away]).await, (1, false));
+    async fn a_store_that_stays_away_or_hangs_is_given_up_within_seconds() {
+        let (count, succeeded, took) = calls(&[away()]).await;
+        assert!(count > 3 && !succeeded && took <= PATIENCE, "{count} calls took {took:?}");
+
+        let begun = Instant::now();
+        ask(PATIENCE, std::future::pending::<Result<(), StoreError>>).await.unwrap_err();
+        assert_eq!(begun.elapsed(), PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_it_does_not_understand_is_asked_once() {
-        let malformed = Err(StoreError::Malformed("strange".to_owned()));
-        assert_eq!(calls(Duration::from_secs(60), &[malformed]).await, (1, false));
+    async fn what_it_refuses_or_does_not_understand_is_asked_once() {
+        for error in [StoreError::Refused("full".to_owned()), StoreError::Malformed("strange".to_owned())] {
+            assert_eq!(calls(&[Err(error)]).await, (1, false, Duration::ZERO));
+        }
     }
 }

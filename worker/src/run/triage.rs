@@ -1,34 +1,22 @@
 //! What is to be done with a delivery, decided from the message alone.
 
-use common::messages::{Part, Timestamp, WIRE_VERSION};
-
-/// Deliveries of one part after which it is put aside unseen: it kills its workers before they can try
-/// an image. Far above what dying workers cause by themselves, below the broker's own limit.
-pub(super) const MAX_ATTEMPTS: u32 = 15;
+use common::messages::{Part, Timestamp};
 
 /// What to do with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Triage {
     /// Nobody wants the answer any more.
     Expired,
-    /// A newer program wrote it; a newer worker must read it.
-    TooNew,
-    /// It was delivered again and again.
-    Hopeless,
     /// It may have killed its worker: alone, and one image at a time.
     Careful,
     /// As fast as it goes.
     Fast,
 }
 
-/// Looks at a delivery.
+/// Looks at a delivery, given the time by the store's clock.
 pub(super) fn triage(part: &Part, attempt: u32, now: Timestamp) -> Triage {
     if now >= part.deadline {
         Triage::Expired
-    } else if attempt > MAX_ATTEMPTS {
-        Triage::Hopeless
-    } else if part.wire > WIRE_VERSION {
-        Triage::TooNew
     } else if attempt > 1 {
         Triage::Careful
     } else {
@@ -41,15 +29,15 @@ mod tests {
     use std::time::Duration;
 
     use common::ids::{Generation, JobId, ModelName, ModelVersion};
-    use common::messages::{PartId, PinnedModel};
+    use common::messages::{PartId, PinnedModel, WIRE_VERSION};
 
     use super::*;
 
     #[test]
-    fn a_delivery_is_judged_by_its_deadline_its_attempts_and_its_wire_version() {
-        let now = Timestamp::now();
-        let part = |wire, deadline| Part {
-            wire,
+    fn a_delivery_is_judged_by_its_deadline_and_whether_it_is_the_first() {
+        let now = Timestamp(1_000_000);
+        let part = |deadline| Part {
+            wire: WIRE_VERSION,
             id: PartId { job: JobId::random(), index: 0 },
             model: PinnedModel {
                 name: ModelName::parse("m").unwrap(),
@@ -61,20 +49,18 @@ mod tests {
             top_k: 0,
             traceparent: None,
             request_id: None,
+            client: None,
             images: Vec::new(),
         };
         let later = now.after(Duration::from_millis(1));
-        for (wire, deadline, attempt, expected) in [
-            (WIRE_VERSION, later, 1, Triage::Fast),
-            (WIRE_VERSION, later, 2, Triage::Careful),
-            (WIRE_VERSION, later, MAX_ATTEMPTS, Triage::Careful),
-            (WIRE_VERSION, later, MAX_ATTEMPTS + 1, Triage::Hopeless),
-            (WIRE_VERSION + 1, later, 1, Triage::TooNew),
-            (WIRE_VERSION + 1, later, MAX_ATTEMPTS + 1, Triage::Hopeless),
-            (WIRE_VERSION, now, 1, Triage::Expired),
-            (WIRE_VERSION + 1, now, MAX_ATTEMPTS + 1, Triage::Expired),
+        for (deadline, attempt, expected) in [
+            (later, 1, Triage::Fast),
+            (later, 2, Triage::Careful),
+            (later, u32::MAX, Triage::Careful),
+            (now, 1, Triage::Expired),
+            (now, 2, Triage::Expired),
         ] {
-            assert_eq!(triage(&part(wire, deadline), attempt, now), expected, "attempt {attempt}");
+            assert_eq!(triage(&part(deadline), attempt, now), expected, "attempt {attempt}");
         }
     }
 }

@@ -95,7 +95,8 @@ fn add_layers(
     input: Option<&Output>,
 ) -> Result<Layers, Vec<String>> {
     let mut outputs: Vec<Option<Output>> = Vec::with_capacity(model.nodes.len());
-    let mut shapes = Vec::with_capacity(model.nodes.len());
+    let mut shapes: Vec<NodeShape> = Vec::with_capacity(model.nodes.len());
+    let mut rows = vec![1_usize; model.nodes.len()];
     let mut problems = Vec::new();
     for (index, node) in model.nodes.iter().enumerate() {
         ops.begin(index, &node.name);
@@ -105,6 +106,8 @@ fn add_layers(
             outputs.push(None);
             continue;
         };
+        rows[index] = node.inputs.iter().filter_map(|input| rows.get(*input).copied()).max().unwrap_or(1);
+        ops.with_rows(rows[index]);
         let layer = with_sizes(&node.layer, image);
         let output = match input {
             Some(input) if index == model.input => Ok(input.clone()),
@@ -112,6 +115,9 @@ fn add_layers(
         };
         match output.and_then(|output| Ok((ops.sizes(&output)?, output))) {
             Ok((shape, output)) => {
+                if let (Layer::Reshape { .. }, [input]) = (&node.layer, &node.inputs[..]) {
+                    rows[index] = folded(rows[index], shapes.get(*input), &shape);
+                }
                 shapes.push(shape);
                 outputs.push(Some(output));
             }
@@ -129,6 +135,7 @@ fn add_layers(
         Some((find(model.input)?, find(*index)?))
     });
     let (input, last) = ends.ok_or_else(|| vec!["the model has no input or no output".to_owned()])?;
+    ops.with_rows(1);
     // A name of its own, since TensorFlow cannot fetch what it was fed.
     ops.begin(model.nodes.len(), "scores");
     let scores = ops
@@ -136,6 +143,18 @@ fn add_layers(
         .and_then(|last| ops.unary("Identity", &last))
         .map_err(|Fault(fault)| vec![fault])?;
     Ok(Layers { input, scores, shapes })
+}
+
+/// How many rows of the batch an image has behind a reshape, which may fold parts of it into the batch.
+fn folded(rows: usize, from: Option<&NodeShape>, to: &NodeShape) -> usize {
+    let count = |shape: &NodeShape| {
+        shape.iter().skip(1).try_fold(1_usize, |product, size| product.checked_mul((*size)?))
+    };
+    match from.and_then(count).zip(count(to)) {
+        Some((from, to)) if to > 0 => rows.saturating_mul(from) / to,
+        Some(_) | None => rows,
+    }
+    .max(1)
 }
 
 /// An input whose open sizes are those of `image`; nothing where there is nothing to fill in.

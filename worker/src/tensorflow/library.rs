@@ -7,21 +7,17 @@
 use std::ffi::{CStr, c_char};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::search::{FILE, Found, find};
 use super::winograd::Winograd;
 use super::{memory, probe};
 use crate::engine::batch_size;
 
-/// The file that the crate `tensorflow` opens.
-const FILE: &str = "libtensorflow.so";
+mod search;
 
 /// The versions whose C API and operations the graph is written for begin with this.
 const MAJOR: &str = "2.";
-
-/// Where the library is looked for when no folder is named, after `.cache/tensorflow`.
-const SYSTEM_FOLDERS: [&str; 5] =
-    ["/usr/local/lib", "/usr/local/lib/tensorflow", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
 /// What is called of the library: one that lacks any of these is of no use.
 const FUNCTIONS: [&str; 12] = [
@@ -39,14 +35,18 @@ const FUNCTIONS: [&str; 12] = [
     "TF_LoadSessionFromSavedModel",
 ];
 
-const REMEDY: &str = "run `python3 tools/fetch_tensorflow.py`, or set TENSORFLOW_DIR to a folder with it";
+const REMEDY: &str = "run `python3 tools/fetch_tensorflow.py` or `pip install tensorflow-cpu`, or set TENSORFLOW_DIR to a \
+                      folder with it";
 
 /// Where the library is, and how it should behave.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The folder that holds `libtensorflow.so`. `None`: `.cache/tensorflow` in the current folder, in
-    /// the program's, or in any folder above these; then the system's library folders.
+    /// The folder that holds `libtensorflow.so`, or that of Python's package `tensorflow`. `None`: `.cache/tensorflow` in
+    /// the current folder, in the program's, or in any folder above these; then the Python environment that the program
+    /// is installed in, the active one, and the system's library folders.
     pub folder: Option<PathBuf>,
+    /// Python environments to look for it in, where no folder is named.
+    pub python_environments: Vec<PathBuf>,
     /// Which of the library's own messages go to standard error.
     pub messages: Messages,
     /// Runs that may compute side by side on a CPU. `None`: one for each core.
@@ -147,6 +147,13 @@ pub enum LibraryError {
     },
 }
 
+/// A library that was found and whose settings are in the environment.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    found: Arc<Found>,
+    settings: Settings,
+}
+
 /// Opens the library, once: later calls return the one that is open, whatever they name.
 ///
 /// Call it before other threads of the program read the environment from C code, as early in `main` as
@@ -155,64 +162,68 @@ pub enum LibraryError {
 /// # Errors
 /// [`LibraryError`], with what to do about it.
 pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
+    // A statement of its own, which gives the lock back before the library is opened.
+    let open = opened().clone();
+    match open {
+        Some(library) => Ok(library),
+        None => prepare(settings)?.open(),
+    }
+}
+
+/// Finds the library and writes its settings into the environment, which is quick, and after which
+/// [`Prepared::open`] may be called on any thread. Call it as early in `main` as [`open`].
+///
+/// # Errors
+/// [`LibraryError::Missing`].
+pub fn prepare(settings: &Settings) -> Result<Prepared, LibraryError> {
+    let found = find(settings.folder.as_deref(), &settings.python_environments)?;
+    set_environment(found.opened_in(), settings);
+    Ok(Prepared { found: Arc::new(found), settings: settings.clone() })
+}
+
+impl Prepared {
+    /// Opens the library, once, as [`open`] does. Takes a second or more, on a GPU many.
+    ///
+    /// # Errors
+    /// [`LibraryError::Unusable`].
+    pub fn open(&self) -> Result<Library, LibraryError> {
+        let mut opened = opened();
+        if let Some(library) = opened.as_ref() {
+            return Ok(library.clone());
+        }
+        let Self { found, settings } = self;
+        let file = found.opened_in().join(FILE);
+        let cores = settings.cores.or_else(|| std::thread::available_parallelism().ok());
+        let cores = cores.map_or(1, NonZeroUsize::get);
+        let version = probe(&file)?;
+        let unusable = |reason| LibraryError::Unusable { path: file.clone(), reason };
+        tensorflow::library::load().map_err(unusable)?;
+        let device = probe::device().map_err(unusable)?;
+        let max_batch_size = batch_size(settings.max_batch_size, device.name());
+        let mut library = Library {
+            device,
+            folder: found.folder.clone(),
+            version,
+            cores,
+            max_batch_size,
+            convolutions: Convolutions::Plain,
+            bfloat16: None,
+            winograd: Winograd::Never,
+        };
+        library.convolutions = probe::convolutions(&library);
+        library.bfloat16 = probe::bfloat16(&library);
+        library.winograd = settings.winograd;
+        let device = library.device.name();
+        tracing::info!(folder = %library.folder.display(), version = library.version, device, "opened the TensorFlow library");
+        memory::give_back();
+        Ok(opened.insert(library).clone())
+    }
+}
+
+/// The library of this process, once it is open.
+fn opened() -> MutexGuard<'static, Option<Library>> {
     static OPENED: Mutex<Option<Library>> = Mutex::new(None);
-    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(library) = opened.as_ref() {
-        return Ok(library.clone());
-    }
-    let folder = find(settings)?;
-    let cores =
-        settings.cores.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    set_environment(&folder, settings);
-    let version = probe(&folder.join(FILE))?;
-    tensorflow::library::load()
-        .map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
-    let device =
-        probe::device().map_err(|reason| LibraryError::Unusable { path: folder.join(FILE), reason })?;
-    let max_batch_size = batch_size(settings.max_batch_size, device.name());
-    let mut library = Library {
-        device,
-        folder,
-        version,
-        cores,
-        max_batch_size,
-        convolutions: Convolutions::Plain,
-        bfloat16: None,
-        winograd: Winograd::Never,
-    };
-    library.convolutions = probe::convolutions(&library);
-    library.bfloat16 = probe::bfloat16(&library);
-    library.winograd = settings.winograd;
-    let device = library.device.name();
-    tracing::info!(folder = %library.folder.display(), version = library.version, device, "opened the TensorFlow library");
-    memory::give_back();
-    Ok(opened.insert(library).clone())
-}
-
-fn find(settings: &Settings) -> Result<PathBuf, LibraryError> {
-    let folders = match &settings.folder {
-        Some(folder) => vec![folder.clone()],
-        None => usual_folders(),
-    };
-    folders.iter().find(|folder| folder.join(FILE).is_file()).cloned().ok_or_else(|| LibraryError::Missing {
-        looked_in: folders.iter().map(|folder| format!("`{}`", folder.display())).collect(),
-    })
-}
-
-fn usual_folders() -> Vec<PathBuf> {
-    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for start in starts.iter().flatten() {
-        folders.extend(start.ancestors().map(|folder| folder.join(".cache/tensorflow")));
-    }
-    // Only those that exist are worth naming when the library is in none of them.
-    folders.retain(|folder| folder.is_dir());
-    if folders.is_empty() {
-        folders.extend(starts.into_iter().flatten().take(1).map(|folder| folder.join(".cache/tensorflow")));
-    }
-    folders.extend(SYSTEM_FOLDERS.map(PathBuf::from));
-    folders.dedup();
-    folders
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(unsafe_code, reason = "the environment is the only way to tell the crate and the library")]
@@ -224,7 +235,7 @@ fn set_environment(folder: &Path, settings: &Settings) {
         Messages::Nothing => "3",
     };
     // SAFETY: Rust's own readers of the environment are locked against this. Readers in C code are not:
-    // `open` is documented to come before threads that run any.
+    // `open` and `prepare` are documented to come before threads that run any.
     unsafe {
         std::env::set_var("TENSORFLOW_DIR", folder);
         std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
@@ -271,27 +282,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    fn settings(folder: &Path) -> Settings {
-        Settings { folder: Some(folder.to_owned()), ..Settings::default() }
-    }
-
-    #[test]
-    fn a_missing_library_is_told_with_the_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = find(&settings(folder.path())).unwrap_err().to_string();
-        assert!(error.contains(&*folder.path().to_string_lossy()), "{error}");
-        assert!(error.contains("fetch_tensorflow.py"), "{error}");
-    }
-
-    #[test]
-    fn the_named_folder_is_the_only_one_looked_in() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FILE), "").unwrap();
-        assert_eq!(find(&settings(folder.path())), Ok(folder.path().to_owned()));
-        let error = find(&settings(&folder.path().join("other"))).unwrap_err();
-        assert!(matches!(&error, LibraryError::Missing { looked_in } if looked_in.len() == 1), "{error}");
-    }
 
     #[test]
     fn a_file_that_is_no_library_is_told_with_the_remedy() {

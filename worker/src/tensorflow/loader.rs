@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use common::package::{ModelConfig, ModelFormat, Package, Precision};
 
+use super::framing::framed;
 use super::fusion::fuse;
-use super::graph::{self, BuiltGraph, NodeShape, Target, show};
-use super::library::{Library, LibraryError, Settings, open};
+use super::graph::{self, BuiltGraph, NodeShape, Target};
+use super::library::{Library, LibraryError, Prepared, Settings, open};
 use super::session::{TensorflowEngine, Wide};
 use super::winograd::Winograd;
 use super::{outputs, saved_model};
 use crate::engine::{Engine, EngineLoader, LoadError};
-use crate::keras::layers::Layer;
 use crate::keras::{self, ImportError, Model};
 use crate::pipeline::preprocess::gives_levels;
 
@@ -21,6 +21,16 @@ use crate::pipeline::preprocess::gives_levels;
 /// There is no usable library; says what to do.
 pub fn loader(settings: &Settings) -> Result<Arc<dyn EngineLoader>, LibraryError> {
     Ok(Arc::new(TensorflowLoader { library: open(settings)? }))
+}
+
+impl Prepared {
+    /// Opens the library and returns what loads models with it.
+    ///
+    /// # Errors
+    /// The library is not usable; says what to do.
+    pub fn loader(&self) -> Result<Arc<dyn EngineLoader>, LibraryError> {
+        Ok(Arc::new(TensorflowLoader { library: self.open()? }))
+    }
 }
 
 struct TensorflowLoader {
@@ -42,6 +52,9 @@ impl EngineLoader for TensorflowLoader {
 /// # Errors
 /// [`LoadError`], with all faults of the package.
 pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, LoadError> {
+    for remark in &package.config.remarks {
+        tracing::warn!(model = %package.name, "{remark}");
+    }
     match package.model.format {
         ModelFormat::SavedModel => return saved_model::load(library, package),
         ModelFormat::Hdf5 | ModelFormat::KerasArchive => {}
@@ -55,7 +68,8 @@ pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, Lo
 
 fn engine_for(library: &Library, config: &ModelConfig, model: Model) -> Result<TensorflowEngine, LoadError> {
     let image = config.preprocessing.input_shape;
-    let mut problems = wrong_input(&model, image);
+    let (model, misfit) = framed(model, image);
+    let mut problems: Vec<String> = misfit.into_iter().collect();
     let model = match output(&model, config.postprocessing.output_name.as_deref()) {
         Ok(output) => outputs::only(model, output),
         Err(problem) => {
@@ -109,26 +123,6 @@ fn output(model: &Model, wanted: Option<&str>) -> Result<usize, String> {
     node.ok_or_else(|| "the model's output is never computed".to_owned())
 }
 
-/// What of the model's input does not fit such images.
-fn wrong_input(model: &Model, image: [usize; 3]) -> Vec<String> {
-    let mut problems = Vec::new();
-    match model.nodes.get(model.input).map(|node| (&node.layer, &node.name)) {
-        Some((Layer::Input { shape }, name)) => {
-            let fits = shape.len() == image.len()
-                && shape.iter().zip(image).all(|(size, given)| size.is_none_or(|size| size == given));
-            if !fits {
-                problems.push(format!(
-                    "`image_preproc_config.input_shape` is {image:?}, but the model's input `{name}` has \
-                     shape {}",
-                    show(shape)
-                ));
-            }
-        }
-        _ => problems.push("the model has no input layer".to_owned()),
-    }
-    problems
-}
-
 fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<String> {
     let output = *model.outputs.first()?;
     let name = model.nodes.get(output).map_or("", |node| &node.name);
@@ -141,7 +135,8 @@ fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<Stri
 /// # Errors
 /// Everything that is wrong with it, as [`LoadError::Unservable`].
 pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<TensorflowEngine, LoadError> {
-    let mut problems = wrong_input(&model, image);
+    let (model, misfit) = framed(model, image);
+    let mut problems: Vec<String> = misfit.into_iter().collect();
     problems.extend(output(&model, None).err());
     if image.contains(&0) {
         problems.push(format!("an image of shape {image:?} is empty"));

@@ -103,6 +103,8 @@ pub(super) struct Ops {
     levels: Option<Levels>,
     /// Most values that an operation may give for one image.
     most: usize,
+    /// How many rows of the batch an image has in operations from here on.
+    rows: usize,
     scope: String,
     count: usize,
 }
@@ -121,6 +123,7 @@ impl Ops {
             padded: HashMap::new(),
             convolutions: target.convolutions,
             most,
+            rows: 1,
             scope: String::new(),
             count: 0,
         }
@@ -163,6 +166,16 @@ impl Ops {
         format!("{}/{kind}{}", self.scope, self.count)
     }
 
+    /// Says how many rows of the batch an image has in operations from here on, and gives how many it had.
+    pub(super) fn with_rows(&mut self, rows: usize) -> usize {
+        std::mem::replace(&mut self.rows, rows)
+    }
+
+    /// How many rows of the batch an image has.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Adds an operation with one output.
     pub(super) fn op(
         &mut self,
@@ -193,7 +206,7 @@ impl Ops {
     fn check_size(&self, kind: &str, output: &Output) -> Result<(), Fault> {
         // Of a shape that TensorFlow does not know, the operations that need it say so.
         let Ok(sizes) = self.sizes(output) else { return Ok(()) };
-        let values = sizes.into_iter().flatten().fold(1, usize::saturating_mul);
+        let values = sizes.into_iter().flatten().fold(self.rows, usize::saturating_mul);
         if values <= self.most {
             return Ok(());
         }

@@ -3,8 +3,12 @@
 //! Written by hand: a field is a key (its number, and how its value is written) and a value. Field
 //! numbers are those of the files in `tensorflow/core`, such as `protobuf/config.proto`.
 //!
-//! What is read may have been written to do harm. So the reader goes over the fields of one message and
-//! allocates nothing: how deep it gets is how deep its caller asks it to, and it ends with the bytes.
+//! What is read may have been written to do harm. So the reader goes over the fields of one message and copies
+//! nothing: how deep it gets is how deep its caller asks it to, and it ends with the bytes. And it reads what the
+//! protobuf library would: of a number or text that is given twice the last counts, and messages that are given twice
+//! are one, with the fields of both.
+
+use std::borrow::Cow;
 
 /// A message that grows field by field.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -68,7 +72,11 @@ impl<'a> Fields<'a> {
     }
 
     fn field(&mut self) -> Result<(u64, Value<'a>), Malformed> {
-        let key = self.varint()?;
+        // The library keeps 32 bits of it, so that a larger one could be another field there.
+        let key = u64::from(u32::try_from(self.varint()?).map_err(|_| Malformed)?);
+        if key >> 3 == 0 {
+            return Err(Malformed);
+        }
         let value = match key & 7 {
             0 => Value::Integer(self.varint()?),
             1 => {
@@ -122,6 +130,54 @@ impl<'a> Iterator for Fields<'a> {
             self.rest = &[];
         }
         Some(field)
+    }
+}
+
+/// A message, in one piece or in several: it has the fields of all.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Parts<'a>(Vec<&'a [u8]>);
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(message: &'a [u8]) -> Self {
+        Self(vec![message])
+    }
+
+    /// All fields, in the order in which they stand there.
+    pub(super) fn fields(&self) -> impl Iterator<Item = Result<(u64, Value<'a>), Malformed>> {
+        self.0.iter().flat_map(|piece| Fields::of(piece))
+    }
+
+    /// The bytes of all pieces: one behind the other they are the message.
+    pub(super) fn bytes(&self) -> Cow<'a, [u8]> {
+        match self.0[..] {
+            [piece] => Cow::Borrowed(piece),
+            _ => Cow::Owned(self.0.concat()),
+        }
+    }
+
+    /// The messages or bytes under a field that may be there several times.
+    pub(super) fn repeated(&self, wanted: u64) -> impl Iterator<Item = Result<&'a [u8], Malformed>> {
+        self.fields().filter_map(move |field| match field {
+            Ok((field, value)) => (field == wanted).then(|| value.bytes()),
+            Err(malformed) => Some(Err(malformed)),
+        })
+    }
+
+    /// The message under a field; an empty one where there is none.
+    pub(super) fn message(&self, wanted: u64) -> Result<Self, Malformed> {
+        self.repeated(wanted).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// A text that is not empty. Of several under one field the last counts.
+    pub(super) fn text(&self, wanted: u64) -> Result<Option<&'a str>, Malformed> {
+        let last = self.repeated(wanted).try_fold(None, |_, found| found.map(Some))?;
+        let text = last.map(|bytes| Value::Bytes(bytes).text()).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    /// Key and value of this as an entry of a map from texts to messages.
+    pub(super) fn entry(&self) -> Result<(&'a str, Self), Malformed> {
+        Ok((self.text(1)?.unwrap_or_default(), self.message(2)?))
     }
 }
 
@@ -180,6 +236,33 @@ mod tests {
         }
         assert_eq!(Fields::of(b"").next(), None);
         assert_eq!(Value::Bytes(b"\xff").text(), Err(Malformed));
+    }
+
+    #[test]
+    fn what_is_given_twice_is_read_as_the_protobuf_library_reads_it() {
+        // python: NodeDef.FromString(bytes) gives name "b", op "Y", attr {"f": {func: {name: "g", attr: {"k": …}}}}.
+        let node = b"\x0a\x01a\x12\x01X\x0a\x01b\x12\x01Y\
+            \x2a\x13\x0a\x01f\x12\x05\x52\x03\x0a\x01g\x12\x07\x52\x05\x12\x03\x0a\x01k";
+        let node = Parts::of(node);
+        assert_eq!((node.text(1), node.text(2)), (Ok(Some("b")), Ok(Some("Y"))));
+        let entry = Parts::of(node.repeated(5).next().unwrap().unwrap());
+        let (key, value) = entry.entry().unwrap();
+        let function = value.message(10).unwrap();
+        assert_eq!((key, function.text(1)), ("f", Ok(Some("g"))));
+        let (inner, _) = Parts::of(function.repeated(2).next().unwrap().unwrap()).entry().unwrap();
+        assert_eq!(inner, "k");
+        assert_eq!(*function.bytes(), *b"\x0a\x01g\x12\x03\x0a\x01k");
+        // A text that is given again as nothing is nothing.
+        assert_eq!(Parts::of(b"\x0a\x01a\x0a\x00").text(1), Ok(None));
+    }
+
+    #[test]
+    fn a_key_that_the_library_would_cut_off_is_refused() {
+        // Of 2^32 + 10 it keeps 10, which is field 1.
+        for bytes in [&b"\x8a\x80\x80\x80\x10\x01a"[..], b"\x02\x01a"] {
+            assert_eq!(Fields::of(bytes).next(), Some(Err(Malformed)), "{bytes:?}");
+        }
+        assert_eq!(Parts::of(b"\x8a\x80\x80\x80\x00\x01a").text(1), Ok(Some("a")));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! would do the same in one call, but by way of the crate `tensorflow`, which parses the whole description
 //! with a library that hostile input can make overflow the stack.
 
+mod finite;
 mod meta_graph;
 mod operations;
 mod signature;
@@ -19,7 +20,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Component, Path};
 
-use common::package::Package;
+use common::package::{Package, in_place_of_a_model};
 use tensorflow::{Graph, ImportGraphDefOptions, Output, Session, SessionRunArgs, Status, Tensor};
 
 use self::meta_graph::{Asset, MetaGraph};
@@ -121,6 +122,9 @@ fn read(folder: &Path) -> Result<Vec<u8>, LoadError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(unservable(format!("`{FILE}` is larger than {MAX_BYTES} bytes")));
     }
+    if let Some(stranger) = in_place_of_a_model(&bytes) {
+        return Err(unservable(format!("`{FILE}` {stranger}")));
+    }
     Ok(bytes)
 }
 
@@ -134,7 +138,7 @@ fn faults_of_graph(
     let outputs = signature.outputs.iter().map(|output| output.place.0.as_str());
     let restore = meta.saver.map(|saver| saver.restore);
     let ends: Vec<&str> = outputs.chain(meta.init).chain(restore).collect();
-    let Ok(kinds) = operations::run_for(meta.graph, &ends) else {
+    let Ok(kinds) = operations::run_for(&meta.graph, &ends) else {
         return vec![format!("the graph in `{FILE}` is damaged or too large")];
     };
     let mut problems = faults_of_operations(library, &kinds);
@@ -192,7 +196,7 @@ fn open(
     [input, output]: [&(String, usize); 2],
 ) -> Result<Computation, Refused> {
     let mut graph = Graph::new();
-    graph.import_graph_def(meta.graph, &ImportGraphDefOptions::new())?;
+    graph.import_graph_def(&meta.graph.bytes(), &ImportGraphDefOptions::new())?;
     let input = tensor(&graph, input)?;
     let output = tensor(&graph, output)?;
     // Scores of half precision become float32; and TensorFlow cannot fetch what it was fed.
@@ -200,8 +204,10 @@ fn open(
     cast.add_input(output);
     cast.set_attr_type("DstT", tensorflow::DataType::Float)?;
     let scores = cast.finish()?.into();
+    let questions = finite::questions(&mut graph)?;
     let session = opening::open(&graph)?;
     prepare(&session, &graph, folder, meta)?;
+    finite::ask(&session, &questions)?;
     // Another session would hold its own copy of the variables.
     let inputs = Inputs { numbers: input, levels: None };
     Ok(Computation { narrow: Fetch { session, scores }, wide: None, graph, inputs })

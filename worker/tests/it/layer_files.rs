@@ -73,6 +73,11 @@ fn operations_without_layers_are_those_of_keras() {
     check("operations");
 }
 
+#[test]
+fn operations_over_images_and_sizes_are_those_of_keras() {
+    check("images");
+}
+
 #[derive(Deserialize)]
 struct Cases {
     input: Array,

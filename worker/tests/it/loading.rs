@@ -171,6 +171,32 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
     }
 }
 
+/// Each row of the batch is small, but an image becomes 4096 of them.
+#[test]
+fn parts_of_an_image_in_the_batch_count_as_its_own() {
+    let mut model = classifier(0.5, 2);
+    let nodes = [
+        ("large", Layer::UpSampling2d { factors: [32, 32], interpolation: Interpolation::Nearest }),
+        ("folded", Layer::Reshape { target: vec![1, 1, 3] }),
+        ("enlarged", Layer::UpSampling2d { factors: [64, 64], interpolation: Interpolation::Nearest }),
+    ];
+    for (index, (name, layer)) in nodes.into_iter().enumerate() {
+        let node = Node { name: name.to_owned(), class: "Large".to_owned(), layer, inputs: vec![index] };
+        model.nodes.insert(index + 1, node);
+    }
+    model.nodes[4].inputs = vec![3];
+    model.nodes[5].inputs = vec![4];
+    model.outputs = vec![5];
+    let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+    assert_eq!(
+        problems,
+        [
+            "layer `enlarged` (Large): its ResizeNearestNeighbor gives 50331648 values for an image, expected at most \
+          16777216"
+        ]
+    );
+}
+
 #[test]
 fn a_batch_of_another_shape_is_refused() {
     let engine = worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();

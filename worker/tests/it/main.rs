@@ -16,9 +16,13 @@ mod layers;
 #[cfg(test)]
 mod loading;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod pixels;
+#[cfg(test)]
+mod programs;
 #[cfg(test)]
 mod runtime;
 #[cfg(test)]

@@ -11,6 +11,8 @@ use worker::pipeline::preprocess::preprocess;
 #[derive(Deserialize)]
 struct Manifest {
     decode: Vec<DecodeCase>,
+    /// See `readers.rs`.
+    read: Vec<serde_json::Value>,
     preprocess: Vec<PreprocessCase>,
 }
 
@@ -103,6 +105,8 @@ fn every_image_is_scaled_and_padded_as_opencv_and_numpy_do_it() {
     }
 }
 
+mod cost;
 mod hostile;
+mod readers;
 mod reduced;
 mod resizing;

@@ -2,8 +2,12 @@
 
 mod batches;
 mod bench;
+mod clocks;
 mod crashes;
 mod engine;
-mod forgetful;
+mod faulty_store;
+mod outages;
 mod parts;
+mod readiness;
 mod stopping;
+mod turns;

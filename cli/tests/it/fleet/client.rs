@@ -61,6 +61,12 @@ impl Answer {
         self.header("x-model-generation").parse().unwrap()
     }
 
+    /// Whether this is what becomes of a job that the servers have lost: nobody did it until its deadline, or
+    /// nobody knows it.
+    pub(super) fn is_lost(&self) -> bool {
+        [StatusCode::GATEWAY_TIMEOUT, StatusCode::NOT_FOUND].contains(&self.status)
+    }
+
     /// Why this is not the right answer for `images`, if it is not: every label has to be the image's
     /// digit as the one model says it that the answer names.
     pub(super) fn fault(&self, images: &[Image]) -> Option<String> {
@@ -133,16 +139,28 @@ impl Client {
     /// that invites a retry, with the same idempotency key; polls until it is finished. `Err` tells what
     /// the service did that it must not do.
     pub(super) async fn insist(&self, via: usize, images: &[Image], wait: &str) -> Result<Answer, String> {
+        self.insist_unless(via, images, wait, || false).await
+    }
+
+    /// As [`Self::insist`], until it is given up.
+    pub(super) async fn insist_unless(
+        &self,
+        via: usize,
+        images: &[Image],
+        wait: &str,
+        is_given_up: impl Fn() -> bool,
+    ) -> Result<Answer, String> {
         let key = uuid::Uuid::new_v4().to_string();
         let headers = [("idempotency-key", key.as_str()), ("prefer", wait)];
         let body = body(images);
         let until = Instant::now() + PATIENCE;
+        let is_over = || Instant::now() > until || is_given_up();
         let mut turn = via;
         let mut accepted = loop {
             let call = (Method::POST, "/classifier/predictions");
             match self.call(turn, call, &headers, Some(&body)).await {
                 Ok(answer) if !invites_retry(answer.status) => break answer,
-                Ok(_) | Err(_) if Instant::now() < until => {}
+                Ok(_) | Err(_) if !is_over() => {}
                 other => return Err(format!("was never accepted: {other:?}")),
             }
             turn += 1;
@@ -150,7 +168,7 @@ impl Client {
         };
         let id = accepted.header("x-prediction-id").to_owned();
         while accepted.status == StatusCode::ACCEPTED {
-            if Instant::now() > until {
+            if is_over() {
                 return Err(format!("{id} has no answer: {}", accepted.body));
             }
             turn += 1;

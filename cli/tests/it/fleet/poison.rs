@@ -38,7 +38,7 @@ async fn an_image_that_kills_its_worker_three_times_is_put_aside_and_can_be_repl
     let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let api = fleet.api(&[]);
     let client = Client::new([api.url()]);
-    let mut worker = fleet.fragile_worker(&settings);
+    let mut worker = fleet.fragile_worker(settings.as_slice());
     client.workers_are_ready(1).await;
     assert_eq!(client.swap(0, "blue").await.unwrap().status, StatusCode::OK);
 
@@ -59,7 +59,7 @@ async fn an_image_that_kills_its_worker_three_times_is_put_aside_and_can_be_repl
     while !answered.load(Ordering::SeqCst) {
         if worker.has_ended() {
             deaths += 1;
-            worker = fleet.fragile_worker(&settings);
+            worker = fleet.fragile_worker(settings.as_slice());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

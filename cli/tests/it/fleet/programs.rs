@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::testing::{Lair, Process, RabbitMqServer, RedisServer, free_port};
+
+use super::ways::Ways;
 
 /// The key that all calls carry.
 pub(super) const KEY: &str = "fleet-test-key";
@@ -15,18 +18,52 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Settings of a program, as variables of its environment.
 pub(super) type Settings<'a> = &'a [(&'a str, &'a str)];
 
+/// Which release a program is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Release {
+    /// The one before this, built by `tools/release_before.sh`.
+    Before,
+    /// This one.
+    Now,
+}
+
+/// How a program is started.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Start<'a> {
+    /// Its release; by default as `FLEET_RELEASES` says.
+    pub(super) release: Option<Release>,
+    /// The proxies before its servers, if it has any.
+    pub(super) ways: Option<&'a Ways>,
+    /// How far its clock is ahead.
+    pub(super) clock_minutes: Option<f64>,
+    pub(super) settings: Settings<'a>,
+}
+
+impl<'a> From<Settings<'a>> for Start<'a> {
+    fn from(settings: Settings<'a>) -> Self {
+        Self { settings, ..Self::default() }
+    }
+}
+
+impl<'a, const COUNT: usize> From<&'a [(&'a str, &'a str); COUNT]> for Start<'a> {
+    fn from(settings: &'a [(&'a str, &'a str); COUNT]) -> Self {
+        Self::from(settings.as_slice())
+    }
+}
+
 /// The servers, the models folder, and where the programs leave their logs.
 pub(super) struct Fleet {
     pub(super) rabbitmq: RabbitMqServer,
     pub(super) redis: RedisServer,
     lair: Lair,
+    started: usize,
 }
 
 impl Fleet {
     /// Servers of its own and the packages `blue` and `green`; no programs yet.
     pub(super) fn new() -> Self {
-        let fleet =
-            Self { rabbitmq: RabbitMqServer::start(), redis: RedisServer::start(), lair: Lair::new() };
+        let (rabbitmq, redis) = (RabbitMqServer::start(), RedisServer::start());
+        let fleet = Self { rabbitmq, redis, lair: Lair::new(), started: 0 };
         for colour in ["blue", "green"] {
             fleet.add_package(colour, &repository().join("models/digits"));
         }
@@ -52,35 +89,48 @@ impl Fleet {
         fs::write(folder.join(format!("{name}_config.json")), config.to_string()).unwrap();
     }
 
+    /// Proxies before the two servers.
+    pub(super) fn ways(&self) -> Ways {
+        Ways::to(self.rabbitmq.port(), self.redis.port())
+    }
+
     /// Starts an API process and waits until it answers.
-    pub(super) fn api(&mut self, settings: Settings<'_>) -> Api {
-        self.api_on(free_port(), settings)
+    pub(super) fn api<'a>(&mut self, start: impl Into<Start<'a>>) -> Api {
+        self.api_on(free_port(), start)
     }
 
     /// Starts an API process on this port and waits until it answers.
-    pub(super) fn api_on(&mut self, port: u16, settings: Settings<'_>) -> Api {
-        let mut process =
-            self.start("classifier-api", &[("API_LISTEN", &format!("127.0.0.1:{port}"))], settings);
+    pub(super) fn api_on<'a>(&mut self, port: u16, start: impl Into<Start<'a>>) -> Api {
+        let listen = format!("127.0.0.1:{port}");
+        let mut process = self.start(Program::Api, &[("API_LISTEN", &listen)], start.into());
         process.wait_for_port(port);
         Api { process, port }
     }
 
     /// Starts a worker; it takes jobs as soon as it is ready.
-    pub(super) fn worker(&mut self, settings: Settings<'_>) -> Process {
-        self.start("classifier-worker", &[], settings)
+    pub(super) fn worker<'a>(&mut self, start: impl Into<Start<'a>>) -> Process {
+        self.start(Program::Worker, &[], start.into())
     }
 
     /// Starts the worker whose engine dies of certain images (`worker/examples/fragile_worker.rs`).
-    pub(super) fn fragile_worker(&mut self, settings: Settings<'_>) -> Process {
-        self.start("examples/fragile_worker", &[], settings)
+    pub(super) fn fragile_worker<'a>(&mut self, start: impl Into<Start<'a>>) -> Process {
+        self.start(Program::FragileWorker, &[], start.into())
     }
 
-    fn start(&mut self, program: &str, own: Settings<'_>, settings: Settings<'_>) -> Process {
-        let path = programs().join(program);
-        assert!(path.is_file(), "`{}` is missing: cargo build --workspace --bins --examples", path.display());
-        let (rabbitmq, redis) = (self.rabbitmq.url(), self.redis.url());
+    /// Starts a worker as the first process of a namespace of its own, as in a container.
+    pub(super) fn contained_worker<'a>(&mut self, start: impl Into<Start<'a>>) -> Process {
+        self.start(Program::ContainedWorker, &[], start.into())
+    }
+
+    fn start(&mut self, program: Program, own: Settings<'_>, start: Start<'_>) -> Process {
+        self.started += 1;
+        let path = program.path(start.release.unwrap_or_else(|| release_of(self.started)));
+        let (rabbitmq, redis) = match start.ways {
+            None => (self.rabbitmq.url(), self.redis.url()),
+            Some(ways) => ways.urls(),
+        };
         let models = self.models();
-        self.lair.start(path.to_str().unwrap(), |command| {
+        let set_up = |command: &mut Command| {
             command
                 .env("RABBITMQ_URL", rabbitmq)
                 .env("REDIS_URL", redis)
@@ -90,19 +140,85 @@ impl Fleet {
                 .env("WORKER_INFERENCE_THREADS", "1")
                 .env("WORKER_DECODE_THREADS", "1")
                 .envs(own.iter().copied())
-                .envs(settings.iter().copied());
-        })
+                .envs(start.settings.iter().copied());
+            if let Some(minutes) = start.clock_minutes {
+                command
+                    .env("LD_PRELOAD", faketime())
+                    .env("FAKETIME", format!("{minutes:+}m"))
+                    // Waits go by a clock that nobody sets.
+                    .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            }
+        };
+        match program {
+            Program::ContainedWorker => self.lair.start("unshare", |command| {
+                command.args(["--pid", "--fork", "--kill-child"]).arg(path);
+                set_up(command);
+            }),
+            Program::Api | Program::Worker | Program::FragileWorker => {
+                self.lair.start(path.to_str().unwrap(), set_up)
+            }
+        }
+    }
+
+    /// All that the programs of a name logged.
+    pub(super) fn log(&self, program: &str) -> String {
+        fs::read_to_string(self.lair.folder().join(program).with_extension("out")).unwrap_or_default()
     }
 
     /// The last lines of what the programs logged, for a test that failed.
     pub(super) fn logs(&self) -> String {
-        ["classifier-api.out", "classifier-worker.out"]
+        ["classifier-api", "classifier-worker"]
             .map(|name| {
-                let all = fs::read_to_string(self.lair.folder().join(name)).unwrap_or_default();
+                let all = self.log(name);
                 let from = all.lines().count().saturating_sub(60);
                 format!("--- {name}\n{}\n", all.lines().skip(from).collect::<Vec<_>>().join("\n"))
             })
             .concat()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Program {
+    Api,
+    Worker,
+    FragileWorker,
+    ContainedWorker,
+}
+
+impl Program {
+    fn path(self, release: Release) -> PathBuf {
+        let now = programs();
+        let folder = match release {
+            Release::Before => repository().join(".cache/release-before"),
+            Release::Now => now.clone(),
+        };
+        let path = match self {
+            Self::Api => folder.join("classifier-api"),
+            Self::Worker | Self::ContainedWorker => folder.join("classifier-worker"),
+            Self::FragileWorker => now.join("examples/fragile_worker"),
+        };
+        let how = match release {
+            Release::Before => "tools/release_before.sh",
+            Release::Now => "cargo build --workspace --bins --examples",
+        };
+        assert!(path.is_file(), "`{}` is missing: {how}", path.display());
+        path
+    }
+}
+
+/// Whether programs of two releases run in a fleet.
+pub(super) fn releases_are_mixed() -> bool {
+    std::env::var("FLEET_RELEASES").is_ok_and(|releases| releases == "mixed")
+}
+
+/// The release of a fleet's program number `number`, by `FLEET_RELEASES`: `before` shows what the release
+/// before does in a test, `mixed` takes it for every second program.
+fn release_of(number: usize) -> Release {
+    match std::env::var("FLEET_RELEASES").as_deref() {
+        Ok("before") => Release::Before,
+        Ok("mixed") if number.is_multiple_of(2) => Release::Before,
+        Ok("mixed" | "") | Err(_) => Release::Now,
+        Ok(other) => panic!("FLEET_RELEASES is {other:?}, expected `before`, `mixed` or nothing"),
     }
 }
 
@@ -131,6 +247,13 @@ pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
         assert!(Instant::now() < until, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The library that shows a program another time; the command around it would take the signals.
+fn faketime() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|library| library.is_file()).expect("tests need libfaketime: apt-get install faketime")
 }
 
 /// The root of the repository.

@@ -66,8 +66,8 @@ async fn an_api_process_that_is_asked_to_leave_answers_what_is_open() {
     // Every request is in: its job is queued or being worked on.
     eventually("all requests are in", async || {
         let metrics = client.metrics().await;
-        let open = metrics.lines().find(|line| line.starts_with("classifier_api_jobs_total "))?;
-        (open.split(' ').nth(1)?.parse::<f64>().ok()? >= 6.0).then_some(())
+        let open = metrics.lines().find(|line| line.starts_with("classifier_api_jobs_total{"))?;
+        (open.rsplit(' ').next()?.parse::<f64>().ok()? >= 6.0).then_some(())
     })
     .await;
     let began = Instant::now();

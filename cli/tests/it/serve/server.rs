@@ -109,8 +109,18 @@ impl Server {
 
     /// Sends SIGTERM and returns the exit code.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
+        self.terminate();
+        self.ended().await
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use api::rollout::{Coordinator, RolloutTiming, Target};
+use api::rollout::{Begun, Coordinator, RolloutTiming, Target};
 use common::broker::BrokerLimits;
 use common::broker::in_process::InProcessBroker;
 use common::fleet::{FleetState, Rollout, WorkerReport, WorkerState};
-use common::ids::{Generation, ModelName, WorkerId};
-use common::messages::PinnedModel;
+use common::ids::{ModelName, WorkerId};
+use common::messages::{PinnedModel, Timestamp};
 use common::package::{Catalog, Package};
 use common::store::Store;
 use common::store::in_memory::InMemoryStore;
@@ -38,6 +38,7 @@ pub(super) const CONTROL: ControlTiming = ControlTiming {
     max_staleness: Duration::from_millis(200),
     retry: Duration::from_millis(20),
     max_retry: Duration::from_millis(100),
+    load_limit: Duration::from_secs(10),
 };
 
 /// Stands in for TensorFlow.
@@ -126,7 +127,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new() -> Self {
-        let limits = BrokerLimits { max_parts: 10, call_timeout: Duration::from_secs(1) };
+        let limits = BrokerLimits { max_parts: 10, max_bytes: None, call_timeout: Duration::from_secs(1) };
         Self {
             folder: tempfile::tempdir().unwrap(),
             broker: InProcessBroker::new(limits),
@@ -189,12 +190,12 @@ impl Fleet {
     /// Rolls out and waits for the end.
     pub(super) async fn swap(&self, target: &Target) -> Rollout {
         let (coordinator, _line) = self.coordinator(TIMING);
-        let generation = coordinator.swap(target.clone()).await.unwrap();
-        self.end(&coordinator, generation).await
+        let begun = coordinator.swap(target.clone(), soon()).await.unwrap();
+        self.end(&coordinator, begun).await
     }
 
-    pub(super) async fn end(&self, coordinator: &Coordinator, generation: Generation) -> Rollout {
-        let rollout = coordinator.wait(generation, Duration::from_secs(20)).await.unwrap().unwrap();
+    pub(super) async fn end(&self, coordinator: &Coordinator, begun: Begun) -> Rollout {
+        let rollout = coordinator.wait(begun.id, Duration::from_secs(20)).await.unwrap().unwrap();
         assert!(rollout.is_ended(), "{rollout:?}");
         rollout
     }
@@ -215,6 +216,11 @@ impl Fleet {
             sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Until when an order of a test stands.
+pub(super) fn soon() -> Timestamp {
+    Timestamp::now().after(Duration::from_secs(20))
 }
 
 /// Whether this worker reports this state.

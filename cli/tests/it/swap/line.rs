@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::fleet::{FleetState, WorkerReport};
-use common::ids::{JobId, WorkerId};
+use common::ids::{JobId, Revision, WorkerId};
 use common::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 use common::store::in_memory::InMemoryStore;
-use common::store::{Acceptance, Revised, Store, StoreError, Stored, Wanted, Watch};
+use common::store::{Acceptance, Replacement, Revised, Store, StoreError, Stored, Wanted, Watch};
 use tokio::sync::watch;
 
 /// How the line is.
@@ -46,11 +46,19 @@ impl Line {
 
 #[async_trait]
 impl Store for Line {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.through().await?.ping().await
+    async fn can_write(&self) -> Result<(), StoreError> {
+        self.through().await?.can_write().await
     }
 
-    async fn put_job(&self, record: &JobRecord, fleet: u64) -> Result<Acceptance, StoreError> {
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    fn clock_offset(&self) -> Option<i64> {
+        self.store.clock_offset()
+    }
+
+    async fn put_job(&self, record: &JobRecord, fleet: Revision) -> Result<Acceptance, StoreError> {
         self.through().await?.put_job(record, fleet).await
     }
 
@@ -72,6 +80,10 @@ impl Store for Line {
 
     async fn cancel_job(&self, job: JobId) -> Result<bool, StoreError> {
         self.through().await?.cancel_job(job).await
+    }
+
+    async fn withdraw_job(&self, job: JobId) -> Result<(), StoreError> {
+        self.through().await?.withdraw_job(job).await
     }
 
     async fn forget_after(&self, jobs: &[JobId], span: Duration) -> Result<(), StoreError> {
@@ -102,8 +114,13 @@ impl Store for Line {
         self.through().await?.fleet().await
     }
 
-    async fn replace_fleet(&self, revision: u64, next: &FleetState) -> Result<Option<u64>, StoreError> {
-        self.through().await?.replace_fleet(revision, next).await
+    async fn replace_fleet(
+        &self,
+        revision: Revision,
+        next: &FleetState,
+        not_after: Option<Timestamp>,
+    ) -> Result<Replacement, StoreError> {
+        self.through().await?.replace_fleet(revision, next, not_after).await
     }
 
     async fn report_worker(&self, report: &WorkerReport, ttl: Duration) -> Result<(), StoreError> {

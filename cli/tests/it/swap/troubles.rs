@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::fleet::{CONTROL, Fleet, TIMING, is};
+use super::fleet::{CONTROL, Fleet, TIMING, is, soon};
 use super::line::State;
 
 const SHORT_LEASE: RolloutTiming = RolloutTiming { lease: Duration::from_millis(300), ..TIMING };
@@ -19,7 +19,7 @@ const SHORT_LEASE: RolloutTiming = RolloutTiming { lease: Duration::from_millis(
 async fn begin_and_die(fleet: &Fleet, target: &Target) -> Uuid {
     let (id, was) = (Uuid::new_v4(), fleet.store.fleet().await.unwrap());
     let next = rollout::begin(&was.value, target.clone(), id, Timestamp::now(), SHORT_LEASE).unwrap();
-    fleet.store.replace_fleet(was.revision, &next).await.unwrap().unwrap();
+    fleet.store.replace_fleet(was.revision, &next, None).await.unwrap().done().unwrap();
     id
 }
 
@@ -70,7 +70,7 @@ async fn a_coordinator_that_dies_after_the_commit_leaves_the_new_model() {
         if let Decision::Replace(next) =
             rollout::step(&was.value, &reports, Timestamp::now(), Actor::Coordinator(id))
         {
-            fleet.store.replace_fleet(was.revision, &next).await.unwrap().unwrap();
+            fleet.store.replace_fleet(was.revision, &next, None).await.unwrap().done().unwrap();
             if next.rollout.as_ref().unwrap().phase == Phase::Converging {
                 break;
             }
@@ -92,12 +92,12 @@ async fn a_coordinator_that_was_frozen_past_its_lease_commits_nothing() {
     fleet.swap(&old).await;
     let held = worker.hold_loads();
     let (coordinator, line) = fleet.coordinator(SHORT_LEASE);
-    let generation = coordinator.swap(new).await.unwrap();
+    let begun = coordinator.swap(new, soon()).await.unwrap();
     line.set(State::Frozen);
     fleet.until("somebody ended it", |state, _| has_ended(state)).await;
     drop(held);
     line.set(State::Up);
-    let rollout = fleet.end(&coordinator, generation).await;
+    let rollout = fleet.end(&coordinator, begun).await;
     assert_eq!(rollout.phase, Phase::RolledBack { failure: RolloutFailure::CoordinatorLost });
     assert_eq!(fleet.active().await.version, old.version);
 }
@@ -110,12 +110,12 @@ async fn an_outage_of_the_store_shorter_than_the_lease_does_not_end_a_rollout() 
     fleet.swap(&old).await;
     let held = worker.hold_loads();
     let (coordinator, line) = fleet.coordinator(TIMING);
-    let generation = coordinator.swap(new).await.unwrap();
+    let begun = coordinator.swap(new, soon()).await.unwrap();
     line.set(State::Down);
-    assert!(coordinator.wait(generation, Duration::from_millis(200)).await.is_err());
+    assert!(coordinator.wait(begun.id, Duration::from_millis(200)).await.is_err());
     line.set(State::Up);
     drop(held);
-    assert_eq!(fleet.end(&coordinator, generation).await.phase, Phase::Done);
+    assert_eq!(fleet.end(&coordinator, begun).await.phase, Phase::Done);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,13 +150,13 @@ async fn a_worker_that_comes_during_a_preparation_prepares_before_it_takes_a_job
     fleet.swap(&old).await;
     let held = first.hold_loads();
     let (coordinator, _line) = fleet.coordinator(TIMING);
-    let generation = coordinator.swap(new).await.unwrap();
+    let begun = coordinator.swap(new, soon()).await.unwrap();
     let late = fleet.worker("late");
     late.control.current().await.unwrap();
     let names: Vec<_> = late.models.loaded().into_iter().map(|model| model.name.to_string()).collect();
     assert_eq!(names, ["new", "old"]);
     drop(held);
-    let rollout = fleet.end(&coordinator, generation).await;
+    let rollout = fleet.end(&coordinator, begun).await;
     assert_eq!((rollout.phase, rollout.participants.len()), (Phase::Done, 2));
 }
 

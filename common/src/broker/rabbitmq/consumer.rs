@@ -1,44 +1,148 @@
-//! Takes parts and hints from their queues.
+//! Takes parts from their queue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use lapin::Channel;
 use lapin::message::Delivery as Received;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, Channel};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
+use super::faults::{Fault, FaultKind};
+use super::in_hand::InHand;
+use super::link::Link;
+use super::newer::NewerPart;
 use super::publisher::{Message, Publisher};
 use super::topology::Topology;
-use super::{unavailable, wire};
-use crate::broker::{Acknowledge, BrokerError, Consumer, Delivery, Hint, Listener};
+use super::wire::{self, Content};
+use crate::broker::newer::{NewerParts, pauses};
+use crate::broker::{Acknowledge, BrokerError, Consumer, Delivery};
+use crate::patience::Backoff;
+
+/// A subscription that delivers nothing for this long is replaced: see [`RabbitMqConsumer::renew`].
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Header in which quorum queues count how often a message came back.
-const DELIVERY_COUNT: &str = "x-delivery-count";
+pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// What a consumer needs beside its channel.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) topology: Arc<Topology>,
+    pub(super) newer: Arc<NewerParts>,
+    /// Longest time for any one call.
+    pub(super) limit: Duration,
+}
 
 /// One worker's subscription to the queue of parts, on a channel of its own.
 pub(super) struct RabbitMqConsumer {
+    link: Arc<Link>,
+    prefetch: u16,
     channel: Channel,
-    /// `None` once stopped.
-    stream: Option<lapin::Consumer>,
-    publisher: Arc<Publisher>,
-    topology: Arc<Topology>,
+    stream: Stream,
+    around: Surroundings,
+    /// For parts of a newer release.
+    pauses: Backoff,
+    /// Shared with every part that was handed out and is not settled.
+    held: Arc<()>,
+}
+
+/// A part that was handed out, which its consumer counts until it is settled.
+struct Counted {
+    hand: Box<InHand>,
+    _held: Arc<()>,
+}
+
+#[async_trait]
+impl Acknowledge for Counted {
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
+        self.hand.ack().await
+    }
+
+    async fn requeue(self: Box<Self>) -> Result<(), BrokerError> {
+        self.hand.requeue().await
+    }
+}
+
+/// lapin's stream must not be asked again once it has ended: it would never answer.
+enum Stream {
+    Open(lapin::Consumer),
+    /// By us.
+    Stopped,
+    /// By the server, for this reason.
+    Ended(Fault),
+}
+
+/// Subscribes with at most `prefetch` unacknowledged parts at a time.
+pub(super) async fn start_consumer(
+    link: Arc<Link>,
+    prefetch: u16,
+    around: Surroundings,
+) -> Result<RabbitMqConsumer, Fault> {
+    let channel = link.connection.create_channel().await?;
+    channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await?;
+    let (queue, options) = (around.topology.parts.as_str().into(), BasicConsumeOptions::default());
+    let stream = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+    Ok(RabbitMqConsumer {
+        link,
+        prefetch,
+        channel,
+        stream: Stream::Open(stream),
+        around,
+        pauses: pauses(),
+        held: Arc::default(),
+    })
 }
 
 impl RabbitMqConsumer {
-    pub(super) fn new(
-        channel: Channel,
-        stream: lapin::Consumer,
-        publisher: Arc<Publisher>,
-        topology: Arc<Topology>,
-    ) -> Self {
-        Self { channel, stream: Some(stream), publisher, topology }
+    /// The next message; waits without a limit: a queue may be empty for days, and heartbeats end the wait
+    /// where the server is gone. `None` when stopped.
+    async fn receive(&mut self) -> Result<Option<Received>, Fault> {
+        let fault = loop {
+            match &mut self.stream {
+                Stream::Stopped => return Ok(None),
+                Stream::Ended(fault) => return Err(fault.clone()),
+                Stream::Open(stream) => match timeout(QUIET, stream.next()).await {
+                    Ok(Some(Ok(received))) => return Ok(Some(received)),
+                    Ok(Some(Err(error))) => break error.into(),
+                    Ok(None) => {
+                        let said = "RabbitMQ ended the subscription to the queue of parts";
+                        break Fault::new(FaultKind::Ended, said);
+                    }
+                    Err(_) => {
+                        if let Err(fault) = self.renew().await {
+                            break fault;
+                        }
+                    }
+                },
+            }
+        };
+        self.stream = Stream::Ended(fault.clone());
+        Err(fault)
     }
 
-    /// Puts what no worker of this version can read before an operator, instead of failing on it again
-    /// and again.
+    /// Replaces a subscription that has been quiet while nothing of it is in hand. Where a queue is deleted and
+    /// made again at once, RabbitMQ may resume the subscription by itself on the new queue: it is counted there,
+    /// parts are given to it, and none arrives (seen with 3.10). Nobody but the one who waits can tell.
+    async fn renew(&mut self) -> Result<(), Fault> {
+        if Arc::strong_count(&self.held) > 1 {
+            return Ok(());
+        }
+        let starting = start_consumer(Arc::clone(&self.link), self.prefetch, self.around.clone());
+        let mut fresh =
+            timeout(self.around.limit, starting).await.unwrap_or_else(|_| Err(Fault::silent()))?;
+        // The one that is dropped leaves, and what went to it comes back with the end of its channel.
+        std::mem::swap(&mut self.channel, &mut fresh.channel);
+        std::mem::swap(&mut self.stream, &mut fresh.stream);
+        Ok(())
+    }
+
+    /// Puts what is no part before an operator, instead of failing on it again and again.
     async fn put_aside(
         &self,
         received: &Received,
@@ -47,8 +151,17 @@ impl RabbitMqConsumer {
     ) -> Result<(), BrokerError> {
         let id = message_id(received);
         tracing::error!(message = id, reason, "a message was put among the dead letters");
-        self.publisher.publish(&Message::dead(&self.topology.dead, &received.data, &id, reason)).await?;
-        hand.ack().await
+        let message = Message::dead(&self.around.topology.letters, received.data.clone(), &id, reason);
+        match self.around.publisher.publish(message).await {
+            Ok(()) => hand.ack().await,
+            Err(BrokerError::Full) => {
+                tracing::error!(message = id, "a message was not kept: the dead letters are full");
+                hand.ack().await
+            }
+            // Nothing can be published for now, as under an alarm. RabbitMQ can do it, with less to say, and
+            // the parts behind it go on.
+            Err(_) => hand.reject().await,
+        }
     }
 }
 
@@ -56,48 +169,65 @@ impl RabbitMqConsumer {
 impl Consumer for RabbitMqConsumer {
     async fn next(&mut self) -> Result<Option<Delivery>, BrokerError> {
         loop {
-            let Some(stream) = &mut self.stream else { return Ok(None) };
-            let Some(received) = stream.next().await else {
-                return Err(BrokerError::Unavailable("it ended the subscription".to_owned()));
-            };
-            let received = received.map_err(unavailable)?;
-            let hand = InHand::new(&received, &self.channel);
-            match wire::decode(&received.data) {
-                Ok(part) => {
-                    return Ok(Some(Delivery { part, attempt: attempt(&received), acknowledge: hand }));
+            let Some(received) = self.receive().await? else { return Ok(None) };
+            let hand = InHand::new(&received, &self.channel, self.around.limit);
+            match wire::read(&received.data) {
+                Content::Part(part) => {
+                    self.pauses.reset();
+                    return Ok(Some(Delivery {
+                        part: *part,
+                        attempt: attempt(&received),
+                        acknowledge: Box::new(Counted { hand, _held: Arc::clone(&self.held) }),
+                    }));
                 }
-                Err(reason) => self.put_aside(&received, hand, &reason).await?,
+                Content::Newer(header) => {
+                    self.around.newer.count(header);
+                    let part = NewerPart::new(hand, header, &self.around.topology.parts, &received);
+                    part.give_back(Arc::clone(&self.around.publisher), self.pauses.next_pause());
+                }
+                Content::Foreign(reason) => self.put_aside(&received, hand, &reason).await?,
             }
         }
     }
 
     async fn stop(&mut self) -> Result<(), BrokerError> {
-        match self.stream.take() {
-            Some(stream) => leave(&self.channel, stream).await,
-            None => Ok(()),
+        match std::mem::replace(&mut self.stream, Stream::Stopped) {
+            Stream::Open(stream) => Ok(leave(&self.channel, stream, self.around.limit).await?),
+            // Everything went back with the subscription.
+            Stream::Stopped | Stream::Ended(_) => Ok(()),
         }
     }
 }
 
 impl Drop for RabbitMqConsumer {
     fn drop(&mut self) {
-        if let (Some(stream), Ok(runtime)) = (self.stream.take(), Handle::try_current()) {
-            let channel = self.channel.clone();
+        let stream = std::mem::replace(&mut self.stream, Stream::Stopped);
+        if let (Stream::Open(stream), Ok(runtime)) = (stream, Handle::try_current()) {
+            let (channel, limit, held) = (self.channel.clone(), self.around.limit, Arc::clone(&self.held));
             runtime.spawn(async move {
                 // A failure means that the channel has ended, and all went back with it.
-                let _ = leave(&channel, stream).await;
+                let _ = leave(&channel, stream, limit).await;
+                if Arc::strong_count(&held) == 1 {
+                    // With it ends what the server takes to be in its hands and never came.
+                    let _ = timeout(limit, channel.close(200, "OK".into())).await;
+                }
             });
         }
     }
 }
 
 /// Ends a subscription and gives back what had arrived but was not handed out.
-async fn leave(channel: &Channel, mut stream: lapin::Consumer) -> Result<(), BrokerError> {
-    channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await.map_err(unavailable)?;
-    while let Some(Ok(received)) = stream.next().await {
-        InHand::new(&received, channel).requeue().await?;
-    }
-    Ok(())
+async fn leave(channel: &Channel, mut stream: lapin::Consumer, limit: Duration) -> Result<(), Fault> {
+    let leaving = async {
+        channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await?;
+        // Ends with the subscription, by us or by the server before.
+        while let Some(Ok(received)) = stream.next().await {
+            // A failure means that the channel has ended, and all went back with it.
+            let _ = InHand::new(&received, channel, limit).requeue().await;
+        }
+        Ok(())
+    };
+    timeout(limit, leaving).await.unwrap_or_else(|_| Err(Fault::silent()))
 }
 
 fn attempt(received: &Received) -> u32 {
@@ -112,86 +242,4 @@ pub(super) fn header(received: &Received) -> Option<&FieldTable> {
 
 pub(super) fn message_id(received: &Received) -> String {
     received.properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
-}
-
-/// A message in somebody's hands: dropped, it goes back.
-pub(super) struct InHand {
-    acker: Option<Acker>,
-    /// The channel ends with its last handle, and every message on it goes back.
-    channel: Channel,
-}
-
-impl InHand {
-    pub(super) fn new(received: &Received, channel: &Channel) -> Box<Self> {
-        Box::new(Self { acker: Some(received.acker.clone()), channel: channel.clone() })
-    }
-}
-
-#[async_trait]
-impl Acknowledge for InHand {
-    async fn ack(mut self: Box<Self>) -> Result<(), BrokerError> {
-        match self.acker.take() {
-            Some(acker) => settled(acker.ack(BasicAckOptions::default()).await),
-            None => Ok(()),
-        }
-    }
-
-    async fn requeue(mut self: Box<Self>) -> Result<(), BrokerError> {
-        match self.acker.take() {
-            Some(acker) => settled(acker.nack(give_back()).await),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        let Some(acker) = self.acker.take().filter(Acker::usable) else { return };
-        if let Ok(runtime) = Handle::try_current() {
-            let channel = self.channel.clone();
-            runtime.spawn(async move {
-                // A failure means that the channel has ended, and the message went back with it.
-                let _ = acker.nack(give_back()).await;
-                drop(channel);
-            });
-        }
-    }
-}
-
-fn give_back() -> BasicNackOptions {
-    BasicNackOptions { requeue: true, ..BasicNackOptions::default() }
-}
-
-fn settled(outcome: lapin::Result<bool>) -> Result<(), BrokerError> {
-    if outcome.map_err(unavailable)? {
-        Ok(())
-    } else {
-        Err(BrokerError::Unavailable("the connection ended before the acknowledgement".to_owned()))
-    }
-}
-
-/// One process's subscription to hints.
-pub(super) struct RabbitMqListener {
-    _channel: Channel,
-    stream: lapin::Consumer,
-}
-
-impl RabbitMqListener {
-    pub(super) fn new(channel: Channel, stream: lapin::Consumer) -> Self {
-        Self { _channel: channel, stream }
-    }
-}
-
-#[async_trait]
-impl Listener for RabbitMqListener {
-    async fn next(&mut self) -> Result<Hint, BrokerError> {
-        loop {
-            let Some(received) = self.stream.next().await else {
-                return Err(BrokerError::Unavailable("it ended the subscription".to_owned()));
-            };
-            if let Some(hint) = wire::decode_hint(&received.map_err(unavailable)?.data) {
-                return Ok(hint);
-            }
-        }
-    }
 }

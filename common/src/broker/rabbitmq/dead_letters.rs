@@ -1,54 +1,70 @@
 //! Looks at the dead letters and takes them out.
 //!
-//! A message that cannot be read as a part is listed with what is known of it. It cannot be taken out
-//! here, since there is no part to give: RabbitMQ's own tools purge it.
+//! A message that cannot be read as a part is listed with what is known of it, and can be taken out to let it go.
+
+use std::time::Duration;
 
 use lapin::message::Delivery as Received;
 use lapin::options::{BasicGetOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel};
 
-use super::connection::Link;
-use super::consumer::{InHand, header, message_id};
+use super::consumer::{header, message_id};
+use super::faults::Fault;
+use super::in_hand::InHand;
+use super::link::Link;
 use super::publisher::REASON;
-use super::{unavailable, wire};
-use crate::broker::{BrokerError, DeadLetter, Exhumed};
-use crate::messages::PartId;
+use super::wire;
+use crate::broker::{Acknowledge as _, DeadLetter, Exhumed};
+use crate::messages::{Part, PartId};
 
 /// The oldest dead letters, which stay.
-pub(super) async fn list(link: &Link, queue: &str, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
-    let channel = link.connection.create_channel().await.map_err(unavailable)?;
+pub(super) async fn list(link: &Link, queues: [&str; 2], limit: usize) -> Result<Vec<DeadLetter>, Fault> {
+    let channel = link.connection.create_channel().await?;
     let mut letters = Vec::new();
     let mut last = None;
-    while letters.len() < limit {
-        let Some(received) = get(&channel, queue).await? else { break };
-        letters.push(describe(&received));
-        last = Some(received.acker.clone());
+    for queue in queues {
+        while letters.len() < limit
+            && let Some(received) = get(&channel, queue).await?
+        {
+            letters.push(describe(&received, wire::decode(&received.data).ok().as_ref()));
+            last = Some(received.acker.clone());
+        }
     }
     give_back(last).await?;
     close(&channel).await?;
     Ok(letters)
 }
 
-/// Takes out the dead letters of one part, or all that can be read.
+/// Takes out the dead letters of one part, or all.
 pub(super) async fn exhume(
     link: &Link,
-    queue: &str,
+    queues: [&str; 2],
     which: Option<PartId>,
-) -> Result<Vec<Exhumed>, BrokerError> {
-    let channel = link.connection.create_channel().await.map_err(unavailable)?;
+    limit: Duration,
+) -> Result<Vec<Exhumed>, Fault> {
+    let channel = link.connection.create_channel().await?;
     let mut taken = Vec::new();
     let mut others = Vec::new();
-    while let Some(received) = get(&channel, queue).await? {
-        match wire::decode(&received.data) {
-            Ok(part) if which.is_none_or(|id| id == part.id) => {
-                taken.push(Exhumed { part, acknowledge: InHand::new(&received, &channel) });
-            }
-            Ok(_) | Err(_) => others.push(InHand::new(&received, &channel)),
+    let mut rest = queues.into_iter();
+    let mut queue = rest.next();
+    while let Some(name) = queue {
+        let Some(received) = get(&channel, name).await? else {
+            queue = rest.next();
+            continue;
+        };
+        let acknowledge = InHand::new(&received, &channel, limit);
+        let part = wire::decode(&received.data).ok();
+        let letter = describe(&received, part.as_ref());
+        if which.is_none_or(|id| id == letter.id) {
+            taken.push(Exhumed { letter, part, acknowledge });
+        } else {
+            others.push(acknowledge);
         }
     }
     for other in others {
-        crate::broker::Acknowledge::requeue(other).await?;
+        // A failure means that the channel has ended, and all went back with it.
+        let _ = other.requeue().await;
     }
     if taken.is_empty() {
         close(&channel).await?;
@@ -56,35 +72,39 @@ pub(super) async fn exhume(
     Ok(taken)
 }
 
-async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, BrokerError> {
-    let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(unavailable)?;
+async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, Fault> {
+    let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await?;
     Ok(got.map(|message| message.delivery))
 }
 
 /// Gives back this message and all before it, in their old order.
-async fn give_back(last: Option<Acker>) -> Result<(), BrokerError> {
+async fn give_back(last: Option<Acker>) -> Result<(), Fault> {
     let all = BasicNackOptions { multiple: true, requeue: true };
     match last {
-        Some(acker) => acker.nack(all).await.map(|_| ()).map_err(unavailable),
+        Some(acker) => {
+            acker.nack(all).await?;
+            Ok(())
+        }
         None => Ok(()),
     }
 }
 
 /// Waits until RabbitMQ has everything back.
-async fn close(channel: &Channel) -> Result<(), BrokerError> {
-    channel.close(200, "OK".into()).await.map_err(unavailable)
+async fn close(channel: &Channel) -> Result<(), Fault> {
+    Ok(channel.close(200, "OK".into()).await?)
 }
 
-fn describe(received: &Received) -> DeadLetter {
+fn describe(received: &Received, part: Option<&Part>) -> DeadLetter {
     let reason = reason(received);
-    match wire::decode(&received.data) {
-        Ok(part) => DeadLetter::of(&part, &reason),
-        Err(_) => DeadLetter {
+    match part {
+        Some(part) => DeadLetter::of(part, &reason),
+        None => DeadLetter {
             id: parse_id(&message_id(received)).unwrap_or_else(nobody),
             positions: Vec::new(),
             image_bytes: received.data.len() as u64,
-            model: "unreadable".to_owned(),
+            model: DeadLetter::UNREADABLE.to_owned(),
             reason,
+            client: None,
         },
     }
 }

@@ -1,15 +1,23 @@
 //! Sends messages and waits until RabbitMQ has them safe.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use lapin::message::Delivery as Received;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Confirmation};
+use lapin::{BasicProperties, Confirmation, PublisherConfirm};
+use tokio::time::Instant;
 
-use super::connection::{Line, Link};
-use super::{is_transient, no_answer, unavailable};
+use super::consumer::DELIVERY_COUNT;
+use super::faults::{Fault, FaultKind};
+use super::fullness::Fullness;
+use super::line::Line;
+use super::link::{Link, ROOM};
+use super::topology::Topology;
 use crate::broker::BrokerError;
-use crate::patience::persist;
 
 /// Header that says why a part was put aside.
 pub(super) const REASON: &str = "reason";
@@ -17,28 +25,38 @@ pub(super) const REASON: &str = "reason";
 /// AMQP's delivery mode for messages that go to disk.
 const PERSISTENT: u8 = 2;
 
+/// How long a queue that took nothing counts as out of order while nobody tries it again.
+const TROUBLE_LASTS: Duration = Duration::from_secs(5);
+
 /// One message and where it goes.
-pub(super) struct Message<'a> {
-    exchange: &'a str,
-    routing_key: &'a str,
+#[derive(Clone)]
+pub(super) struct Message {
+    exchange: String,
+    routing_key: String,
     /// Whether it is a fault when no queue takes it.
     must_arrive: bool,
-    payload: &'a [u8],
+    payload: Bytes,
     properties: BasicProperties,
 }
 
-impl<'a> Message<'a> {
+impl Message {
     /// A part for the workers.
-    pub(super) fn part(queue: &'a str, payload: &'a [u8], id: &str) -> Self {
+    pub(super) fn part(queue: &str, payload: Vec<u8>, id: &str) -> Self {
         let properties = BasicProperties::default()
             .with_content_type("application/msgpack".into())
             .with_delivery_mode(PERSISTENT)
             .with_message_id(id.into());
-        Self { exchange: "", routing_key: queue, must_arrive: true, payload, properties }
+        Self {
+            exchange: String::new(),
+            routing_key: queue.to_owned(),
+            must_arrive: true,
+            payload: payload.into(),
+            properties,
+        }
     }
 
     /// A part for the operator.
-    pub(super) fn dead(queue: &'a str, payload: &'a [u8], id: &str, reason: &str) -> Self {
+    pub(super) fn dead(queue: &str, payload: Vec<u8>, id: &str, reason: &str) -> Self {
         let mut message = Self::part(queue, payload, id);
         let mut headers = FieldTable::default();
         headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
@@ -46,10 +64,41 @@ impl<'a> Message<'a> {
         message
     }
 
+    /// A message once more, as it was.
+    pub(super) fn again(queue: &str, received: &Received) -> Self {
+        let mut message = Self::part(queue, received.data.clone(), "");
+        message.properties = received.properties.clone();
+        if let Some(headers) = received.properties.headers() {
+            // RabbitMQ counts this one anew.
+            let kept = headers.inner().iter().filter(|(name, _)| name.as_str() != DELIVERY_COUNT);
+            let kept: BTreeMap<_, _> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+            message.properties = message.properties.with_headers(kept.into());
+        }
+        message
+    }
+
     /// A hint for whoever listens.
-    pub(super) fn hint(exchange: &'a str, payload: &'a [u8]) -> Self {
+    pub(super) fn hint(exchange: &str, payload: Vec<u8>) -> Self {
         let properties = BasicProperties::default().with_content_type("application/json".into());
-        Self { exchange, routing_key: "", must_arrive: false, payload, properties }
+        Self {
+            exchange: exchange.to_owned(),
+            routing_key: String::new(),
+            must_arrive: false,
+            payload: payload.into(),
+            properties,
+        }
+    }
+
+    /// A few bytes that are stored as parts are.
+    pub(super) fn probe(queue: &str) -> Self {
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        Self {
+            exchange: String::new(),
+            routing_key: queue.to_owned(),
+            must_arrive: true,
+            payload: Bytes::from_static(b"probe"),
+            properties,
+        }
     }
 }
 
@@ -57,47 +106,128 @@ impl<'a> Message<'a> {
 pub(super) struct Publisher {
     line: Line,
     limit: Duration,
+    fullness: Arc<Fullness>,
+    /// When the queue of parts last took nothing without being full, and what was said; forgotten when it
+    /// takes something.
+    not_taken: Mutex<Option<(Instant, Fault)>>,
 }
 
 impl Publisher {
-    pub(super) fn new(line: Line, limit: Duration) -> Self {
-        Self { line, limit }
+    pub(super) fn new(line: Line, limit: Duration, topology: Arc<Topology>) -> Self {
+        Self { line, limit, fullness: Arc::new(Fullness::new(topology)), not_taken: Mutex::default() }
     }
 
     /// Sends a message until it is confirmed or the time is up. Where a connection broke before the
     /// confirm, the same message is sent again: better twice than not at all.
-    pub(super) async fn publish(&self, message: &Message<'_>) -> Result<(), BrokerError> {
-        let attempt = || self.line.with_link(async |link| send(&link, message).await);
-        persist(self.limit, attempt, is_transient).await.map_err(|error| error.unwrap_or_else(no_answer))
+    pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
+        let message = &message;
+        let outcome =
+            self.line.call(self.limit, |link| async move { self.attempt(&link, message).await }).await;
+        if matches!(outcome, Err(BrokerError::Unavailable(_))) && self.fullness.is_about(&message.routing_key)
+        {
+            self.suspect(&message.routing_key);
+        }
+        outcome
+    }
+
+    /// A part was not confirmed in time. Where the connection stands it is the queue: its only member may be
+    /// down, which no other queue shows. A channel may also wait for a leader that is no more, and would do
+    /// so for ever: the next part goes another way.
+    fn suspect(&self, queue: &str) {
+        let Some(link) = self.line.current().filter(|link| link.made.elapsed() >= self.limit) else { return };
+        let fault = Fault::new(FaultKind::NotTaken, format!("the queue `{queue}` confirmed no part in time"));
+        self.remember(Some(&fault));
+        self.line.give_up(&link, &fault);
+    }
+
+    /// What was said when the queue of parts last took nothing without being full, if that is not long ago.
+    pub(super) fn trouble(&self) -> Option<Fault> {
+        let not_taken = self.not_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        not_taken.as_ref().filter(|(when, _)| when.elapsed() < TROUBLE_LASTS).map(|(_, fault)| fault.clone())
+    }
+
+    fn remember(&self, fault: Option<&Fault>) {
+        let mut not_taken = self.not_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *not_taken = fault.map(|fault| (Instant::now(), fault.clone()));
+    }
+
+    async fn attempt(&self, link: &Arc<Link>, message: &Message) -> Result<(), Fault> {
+        match send(link, message).await? {
+            Taken::Yes => {
+                if self.fullness.is_about(&message.routing_key) {
+                    self.remember(None);
+                }
+                Ok(())
+            }
+            // A queue says no when it is full, and also while it has no leader or this channel speaks to
+            // the last one: how much is in it tells.
+            Taken::No if self.fullness.is_full(&message.routing_key, link).await? => {
+                Err(Fault::new(FaultKind::Full, "the queue is full"))
+            }
+            Taken::No => {
+                let said = format!("the queue `{}` takes nothing although it has room", message.routing_key);
+                let fault = Fault::new(FaultKind::NotTaken, said);
+                self.remember(Some(&fault));
+                Err(fault)
+            }
+        }
     }
 }
 
-async fn send(link: &Link, message: &Message<'_>) -> Result<(), BrokerError> {
-    if link.connection.status().blocked() {
-        // Whatever is sent now only fills this process's memory.
-        return Err(BrokerError::Unavailable("it accepts nothing, being short of memory or disk".to_owned()));
+/// What the server says of a message that it has got.
+pub(super) enum Taken {
+    /// It is stored safely.
+    Yes,
+    /// The queue did not take it.
+    No,
+}
+
+/// Sends a message and waits for what becomes of it. Ends at once when an alarm is on, or comes on
+/// meanwhile: then no answer comes until it is over. The caller bounds the wait otherwise.
+pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
+    if let Some(alarm) = link.alarm() {
+        return Err(alarm);
     }
-    // A queue that was deleted would swallow what is not mandatory, and confirm it.
-    let options = BasicPublishOptions { mandatory: message.must_arrive, ..BasicPublishOptions::default() };
-    let confirm = link
-        .channel
-        .basic_publish(
-            message.exchange.into(),
-            message.routing_key.into(),
-            options,
-            message.payload,
-            message.properties.clone(),
-        )
-        .await
-        .map_err(unavailable)?;
-    match confirm.await.map_err(unavailable)? {
-        Confirmation::Ack(None) => Ok(()),
+    tokio::select! {
+        biased;
+        outcome = deliver(link, message) => outcome,
+        alarm = link.until_alarm() => Err(alarm),
+    }
+}
+
+async fn deliver(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
+    let confirm = hand_over(Arc::clone(link), message.clone()).await?;
+    match confirm.await? {
+        Confirmation::Ack(None) => Ok(Taken::Yes),
         Confirmation::Ack(Some(_)) => {
-            Err(BrokerError::Unavailable(format!("there is no queue `{}`", message.routing_key)))
+            Err(Fault::new(FaultKind::Missing, format!("there is no queue `{}`", message.routing_key)))
         }
-        Confirmation::Nack(_) => Err(BrokerError::Full),
-        Confirmation::NotRequested => {
-            Err(BrokerError::Unavailable("the channel does not confirm".to_owned()))
-        }
+        Confirmation::Nack(_) => Ok(Taken::No),
+        Confirmation::NotRequested => Err(Fault::new(FaultKind::Ended, "the channel does not confirm")),
+    }
+}
+
+/// Gives a message to lapin, as far as there is room for its bytes until they are written.
+///
+/// A task of its own: what lapin was given stays in its memory also when the caller has left, and has to
+/// count until it is written or the connection ends.
+async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm, Fault> {
+    let bytes = u32::try_from(message.payload.len().clamp(1, ROOM)).unwrap_or(u32::MAX);
+    let room = Arc::clone(&link.room).acquire_many_owned(bytes).await;
+    let Ok(room) = room else { return Err(Fault::silent()) };
+    let written = tokio::spawn(async move {
+        // A queue that was deleted would swallow what is not mandatory, and confirm it.
+        let options =
+            BasicPublishOptions { mandatory: message.must_arrive, ..BasicPublishOptions::default() };
+        let (exchange, key) = (message.exchange.into(), message.routing_key.into());
+        let confirm =
+            link.channel.basic_publish(exchange, key, options, &message.payload, message.properties).await;
+        drop(room);
+        confirm
+    });
+    match written.await {
+        Ok(confirm) => Ok(confirm?),
+        // The runtime ends.
+        Err(_) => Err(Fault::silent()),
     }
 }

@@ -1,104 +1,253 @@
 //! Queues and exchanges, and why each option is as it is. All of it is valid on RabbitMQ 3.10 and 4.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ExchangeKind};
 
-use super::unavailable;
-use crate::broker::BrokerError;
+use super::faults::{Fault, FaultKind};
+use crate::broker::{BrokerLimits, MAX_DEAD_LETTER_BYTES};
 
 /// Redeliveries after which RabbitMQ itself puts a part aside. Far above the three tries that a worker
 /// grants, which it counts itself, image by image: RabbitMQ also counts parts that were merely
 /// prefetched when a worker died or left, and those are innocent. It is the backstop for a part that
 /// kills workers before they can count. 4.x has 20 where nothing is said.
-const DELIVERY_LIMIT: i32 = 1_000;
+const DELIVERY_LIMIT: i64 = 1_000;
 
 /// Looking at dead letters counts as a delivery. They must never be dropped for it, and "no limit" is
 /// written differently in 3.x and 4.x.
-const DEAD_DELIVERY_LIMIT: i32 = i32::MAX;
+const DEAD_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
 /// Hints that wait for a slow listener; the oldest go first, since the newest tells as much.
 const HINT_BACKLOG: i32 = 64;
 
-/// Names, and the bound of the queue.
+const MAX_LENGTH: &str = "x-max-length";
+const MAX_BYTES: &str = "x-max-length-bytes";
+const DELIVERIES: &str = "x-delivery-limit";
+
+/// Names, and the bounds of the queue.
 pub(super) struct Topology {
     pub(super) parts: String,
+    /// What RabbitMQ puts aside itself, and what the release before put aside, in a queue without a bound.
     pub(super) dead: String,
+    /// What we put aside. A queue of its own: the release before takes no other options of the first one than its own.
+    pub(super) letters: String,
     pub(super) control: String,
-    max_parts: u32,
+    pub(super) probe: String,
+    wanted: BrokerLimits,
+    /// Parts that the queue takes as it is; another process may have made it with another bound.
+    bound: AtomicU64,
+    /// Bytes that it takes as it is.
+    byte_bound: AtomicU64,
 }
 
 impl Topology {
-    pub(super) fn new(prefix: &str, max_parts: u32) -> Self {
+    pub(super) fn new(prefix: &str, wanted: BrokerLimits) -> Self {
         let name = |tail: &str| format!("{prefix}.{tail}");
-        Self { parts: name("parts"), dead: name("dead"), control: name("control"), max_parts }
+        Self {
+            parts: name("parts"),
+            dead: name("dead"),
+            letters: name("letters"),
+            control: name("control"),
+            probe: name("probe"),
+            wanted,
+            bound: AtomicU64::new(u64::from(wanted.max_parts)),
+            byte_bound: AtomicU64::new(wanted.max_bytes.unwrap_or(u64::MAX)),
+        }
     }
 
     /// Declares everything; what exists stays as it is.
-    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
-        let channel = connection.create_channel().await.map_err(unavailable)?;
+    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), Fault> {
+        let channel = connection.create_channel().await?;
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         for exchange in [&self.control, &self.dead] {
-            channel
-                .exchange_declare(
-                    exchange.as_str().into(),
-                    ExchangeKind::Fanout,
-                    durable,
-                    FieldTable::default(),
-                )
-                .await
-                .map_err(unavailable)?;
+            let (name, none) = (exchange.as_str().into(), FieldTable::default());
+            channel.exchange_declare(name, ExchangeKind::Fanout, durable, none).await?;
         }
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        let dead = self.dead.as_str();
-        channel.queue_declare(dead.into(), durable, dead_queue()).await.map_err(unavailable)?;
-        channel
-            .queue_bind(
-                dead.into(),
-                dead.into(),
-                "".into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(unavailable)?;
-        match channel.queue_declare(self.parts.as_str().into(), durable, self.parts_queue()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.to_string().contains("inequivalent arg 'x-max-length'") => {
-                tracing::warn!(
-                    queue = self.parts,
-                    "the queue exists with another bound, which stays in force: {error}"
-                );
-                Ok(())
-            }
-            Err(error) => Err(unavailable(error)),
+        declare_queue(connection, &self.dead, dead_queue()).await?;
+        let (dead, bind) = (self.dead.as_str(), QueueBindOptions::default());
+        channel.queue_bind(dead.into(), dead.into(), "".into(), bind, FieldTable::default()).await?;
+        declare_queue(connection, &self.letters, letters_queue()).await?;
+        declare_queue(connection, &self.probe, probe_queue()).await?;
+        let settings = declare_queue(connection, &self.parts, self.parts_queue()).await?;
+        self.remember(&settings);
+        Ok(())
+    }
+
+    /// The queues of dead letters.
+    pub(super) fn both_dead(&self) -> [&str; 2] {
+        [&self.dead, &self.letters]
+    }
+
+    /// Parts that the queue takes, as far as is known.
+    pub(super) fn bound(&self) -> u64 {
+        self.bound.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of parts that the queue takes, as far as is known.
+    pub(super) fn byte_bound(&self) -> u64 {
+        self.byte_bound.load(Ordering::Relaxed)
+    }
+
+    fn remember(&self, settings: &QueueSettings) {
+        let of = |setting: Option<i64>| setting.map_or(u64::MAX, |value| u64::try_from(value).unwrap_or(0));
+        // One more than the setting, see there.
+        let bound = of(settings.max_length).saturating_add(1);
+        let byte_bound = of(settings.max_bytes);
+        let before = self.bound.swap(bound, Ordering::Relaxed);
+        let bytes_before = self.byte_bound.swap(byte_bound, Ordering::Relaxed);
+        if (before, bytes_before) != (bound, byte_bound) {
+            tracing::warn!(
+                queue = self.parts,
+                bound,
+                byte_bound,
+                wanted = ?self.wanted,
+                "the queue exists with other bounds, which stay in force"
+            );
         }
     }
 
-    fn parts_queue(&self) -> FieldTable {
-        table(&[
-            // Replicated, and on disk before it is confirmed (save that a server which is killed within a
-            // second of the queue's very first declaration may forget the queue; seen with 3.10).
-            ("x-queue-type", text("quorum")),
+    fn parts_queue(&self) -> QueueSettings {
+        QueueSettings {
+            fixed: table(&[
+                // Replicated, and on disk before it is confirmed (save that a server which is killed within
+                // a second of the queue's very first declaration may forget the queue; seen with 3.10).
+                ("x-queue-type", text("quorum")),
+                // Refuse the new; the default drops the oldest, which was promised to somebody.
+                ("x-overflow", text("reject-publish")),
+                ("x-dead-letter-exchange", text(&self.dead)),
+                // The default may lose a part on its way to the dead letters.
+                ("x-dead-letter-strategy", text("at-least-once")),
+            ]),
             // Parts that are ready: RabbitMQ refuses once there are more than this, hence one less.
-            ("x-max-length", AMQPValue::LongLongInt(i64::from(self.max_parts) - 1)),
-            // Refuse the new; the default drops the oldest, which was promised to somebody.
-            ("x-overflow", text("reject-publish")),
-            ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
-            ("x-dead-letter-exchange", text(&self.dead)),
-            // The default may lose a part on its way to the dead letters.
-            ("x-dead-letter-strategy", text("at-least-once")),
-        ])
+            max_length: Some(i64::from(self.wanted.max_parts) - 1),
+            // Ready ones as well, and refused once there are more: the last one that is taken may pass it.
+            max_bytes: self.wanted.max_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            delivery_limit: Some(DELIVERY_LIMIT),
+        }
     }
 
     /// Options of a listener's own queue.
     pub(super) fn hint_queue() -> FieldTable {
-        table(&[("x-max-length", AMQPValue::LongInt(HINT_BACKLOG))])
+        table(&[(MAX_LENGTH, AMQPValue::LongInt(HINT_BACKLOG))])
     }
 }
 
-fn dead_queue() -> FieldTable {
-    table(&[("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongInt(DEAD_DELIVERY_LIMIT))])
+fn dead_queue() -> QueueSettings {
+    QueueSettings {
+        fixed: table(&[("x-queue-type", text("quorum"))]),
+        max_length: None,
+        max_bytes: None,
+        delivery_limit: Some(DEAD_DELIVERY_LIMIT),
+    }
+}
+
+/// Refuses what is put aside past its bound, so that the oldest stay.
+fn letters_queue() -> QueueSettings {
+    QueueSettings {
+        fixed: table(&[("x-queue-type", text("quorum")), ("x-overflow", text("reject-publish"))]),
+        max_length: None,
+        max_bytes: i64::try_from(MAX_DEAD_LETTER_BYTES).ok(),
+        delivery_limit: Some(DEAD_DELIVERY_LIMIT),
+    }
+}
+
+/// The queue that shows whether messages can be stored safely: of the same kind as that of the parts,
+/// and never longer than the last message.
+fn probe_queue() -> QueueSettings {
+    QueueSettings {
+        fixed: table(&[("x-queue-type", text("quorum")), ("x-overflow", text("drop-head"))]),
+        max_length: Some(1),
+        max_bytes: None,
+        delivery_limit: None,
+    }
+}
+
+/// Options of a durable queue.
+#[derive(Clone)]
+struct QueueSettings {
+    /// What a queue must have to be of use.
+    fixed: FieldTable,
+    /// What a queue that exists may have otherwise: an operator's choice, or another release's.
+    max_length: Option<i64>,
+    max_bytes: Option<i64>,
+    delivery_limit: Option<i64>,
+}
+
+impl QueueSettings {
+    fn table(&self) -> FieldTable {
+        let mut table = self.fixed.clone();
+        for (name, value) in
+            [(MAX_LENGTH, self.max_length), (MAX_BYTES, self.max_bytes), (DELIVERIES, self.delivery_limit)]
+        {
+            if let Some(value) = value {
+                table.insert(name.into(), AMQPValue::LongLongInt(value));
+            }
+        }
+        table
+    }
+
+    /// Takes over what the existing queue has. Returns whether that may help.
+    fn adopt(&mut self, difference: &Difference) -> bool {
+        let setting = match difference.option.as_str() {
+            MAX_LENGTH => &mut self.max_length,
+            MAX_BYTES => &mut self.max_bytes,
+            DELIVERIES => &mut self.delivery_limit,
+            _ => return false,
+        };
+        std::mem::replace(setting, difference.current) != difference.current
+    }
+}
+
+/// Declares a queue, or takes it as it is where only its limits differ. Returns the settings in force.
+async fn declare_queue(
+    connection: &Connection,
+    name: &str,
+    mut settings: QueueSettings,
+) -> Result<QueueSettings, Fault> {
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    loop {
+        // A refusal ends the channel.
+        let channel = connection.create_channel().await?;
+        let fault = match channel.queue_declare(name.into(), durable, settings.table()).await {
+            Ok(_) => return Ok(settings),
+            Err(error) => Fault::from(error),
+        };
+        if fault.kind != FaultKind::OtherSettings {
+            return Err(fault);
+        }
+        // Each round takes over one of three settings, so that this ends.
+        match Difference::parse(fault.said()) {
+            Some(difference) if settings.adopt(&difference) => {}
+            Some(_) | None => return Err(fault),
+        }
+    }
+}
+
+/// What RabbitMQ says of an option in which a queue differs from its declaration.
+#[derive(Debug, PartialEq, Eq)]
+struct Difference {
+    option: String,
+    /// The option of the queue as it is; `None` where it has none.
+    current: Option<i64>,
+}
+
+impl Difference {
+    /// Reads "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '8' but current is '9'".
+    fn parse(said: &str) -> Option<Self> {
+        let (_, rest) = said.split_once("inequivalent arg '")?;
+        let (option, rest) = rest.split_once('\'')?;
+        let (_, current) = rest.split_once("but current is ")?;
+        let current = match current.split('\'').nth(1) {
+            Some(value) => Some(value.parse().ok()?),
+            None => {
+                current.starts_with("none").then_some(())?;
+                None
+            }
+        };
+        Some(Self { option: option.to_owned(), current })
+    }
 }
 
 fn text(value: &str) -> AMQPValue {
@@ -111,4 +260,41 @@ fn table(options: &[(&str, AMQPValue)]) -> FieldTable {
         table.insert((*name).into(), value.clone());
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts of RabbitMQ 3.10.
+    #[test]
+    fn the_current_setting_is_read_from_a_refusal() {
+        for (said, option, current) in [
+            (
+                "x-max-length' for queue 'a.parts' in vhost '/': received '7' but current is '9'",
+                MAX_LENGTH,
+                Some(9),
+            ),
+            (
+                "x-max-length' for queue 'a.parts' in vhost '/': received the value '7' of type 'long' but current \
+                 is none",
+                MAX_LENGTH,
+                None,
+            ),
+            (
+                "x-delivery-limit' for queue 'a' in vhost '/': received none but current is the value '20' of type \
+                 'signedint'",
+                DELIVERIES,
+                Some(20),
+            ),
+        ] {
+            let said = format!("protocol error: PRECONDITION_FAILED - inequivalent arg '{said}");
+            assert_eq!(
+                Difference::parse(&said),
+                Some(Difference { option: option.to_owned(), current }),
+                "{said}"
+            );
+        }
+        assert_eq!(Difference::parse("PRECONDITION_FAILED - unknown delivery tag 1"), None);
+    }
 }

@@ -1,7 +1,6 @@
 //! Parts and hints as bytes: named MessagePack, which tolerates added fields.
 
-use serde::Deserialize;
-
+use crate::broker::newer::Header;
 use crate::broker::{BrokerError, Hint};
 use crate::messages::{Part, WIRE_VERSION};
 
@@ -9,21 +8,38 @@ pub(super) fn encode(part: &Part) -> Result<Vec<u8>, BrokerError> {
     rmp_serde::to_vec_named(part).map_err(|e| BrokerError::Malformed(e.to_string()))
 }
 
+/// What a message holds.
+pub(super) enum Content {
+    /// A part that this release reads.
+    Part(Box<Part>),
+    /// A part that a newer release wrote.
+    Newer(Header),
+    /// No part at all, and why.
+    Foreign(String),
+}
+
+/// Reads a message.
+pub(super) fn read(bytes: &[u8]) -> Content {
+    match rmp_serde::from_slice::<Part>(bytes) {
+        Ok(part) => match Header::of_newer(&part) {
+            Some(header) => Content::Newer(header),
+            None => Content::Part(Box::new(part)),
+        },
+        Err(error) => match rmp_serde::from_slice::<Header>(bytes) {
+            Ok(header) if header.is_newer() => Content::Newer(header),
+            Ok(_) | Err(_) => Content::Foreign(format!("the message is not a part: {error}")),
+        },
+    }
+}
+
 /// The part in a message, or why it cannot be read.
 pub(super) fn decode(bytes: &[u8]) -> Result<Part, String> {
-    #[derive(Deserialize)]
-    struct Header {
-        wire: u16,
-    }
-    let newer =
-        |wire: u16| format!("wire version {wire} is newer than {WIRE_VERSION}, which this worker reads");
-    match rmp_serde::from_slice::<Part>(bytes) {
-        Ok(part) if part.wire > WIRE_VERSION => Err(newer(part.wire)),
-        Ok(part) => Ok(part),
-        Err(error) => match rmp_serde::from_slice::<Header>(bytes) {
-            Ok(header) if header.wire > WIRE_VERSION => Err(newer(header.wire)),
-            Ok(_) | Err(_) => Err(format!("the message is not a part: {error}")),
-        },
+    match read(bytes) {
+        Content::Part(part) => Ok(*part),
+        Content::Newer(Header { wire, .. }) => {
+            Err(format!("wire version {wire} is newer than {WIRE_VERSION}, which this release reads"))
+        }
+        Content::Foreign(reason) => Err(reason),
     }
 }
 
@@ -34,4 +50,32 @@ pub(super) fn encode_hint(hint: &Hint) -> Result<Vec<u8>, BrokerError> {
 /// The hint in a message; `None` for a kind that this version does not know.
 pub(super) fn decode_hint(bytes: &[u8]) -> Option<Hint> {
     serde_json::from_slice(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ids::JobId;
+    use crate::messages::Timestamp;
+    use crate::testing::samples::part;
+
+    #[test]
+    fn a_newer_part_is_known_by_its_header_whatever_else_it_holds() {
+        let sample = part(JobId::random(), 0);
+        let newer = Part { wire: WIRE_VERSION + 1, ..sample.clone() };
+        let bytes = rmp_serde::to_vec_named(&newer).unwrap();
+        assert!(
+            matches!(read(&bytes), Content::Newer(header) if header.deadline == Some(sample.deadline)),
+            "a newer part of today's shape"
+        );
+        let other: BTreeMap<&str, u64> = [("wire", 9), ("deadline", 77), ("tensors", 3)].into();
+        let bytes = rmp_serde::to_vec_named(&other).unwrap();
+        assert!(matches!(read(&bytes), Content::Newer(Header { wire: 9, deadline: Some(Timestamp(77)) })));
+        assert!(matches!(read(&encode(&sample).unwrap()), Content::Part(part) if *part == sample));
+        assert!(matches!(read(b"no part at all"), Content::Foreign(_)));
+        let old: BTreeMap<&str, u64> = [("wire", u64::from(WIRE_VERSION))].into();
+        assert!(matches!(read(&rmp_serde::to_vec_named(&old).unwrap()), Content::Foreign(_)));
+    }
 }

@@ -1,5 +1,6 @@
 //! Labels: a list in the config, or a file of the package that the config names.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ use super::describe;
 
 /// Files of labels larger than this are refused, in bytes. As values in memory they may be a hundred times as large.
 const MAX_BYTES: u64 = 2 << 20;
+
+/// Most remarks on labels, and most outputs in one.
+const MAX_REMARKS: usize = 10;
 
 /// The file that the labels were read from. Its bytes are part of the package's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,33 @@ pub(super) fn list(value: &Value) -> Option<Vec<String>> {
     };
     let labels: Option<Vec<String>> = value.as_array()?.iter().map(label).collect();
     labels.filter(|labels| !labels.is_empty())
+}
+
+/// What is odd about labels: blank ones, and those that several outputs have.
+pub(super) fn remarks(classes: &[String]) -> Vec<String> {
+    let mut outputs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (output, label) in classes.iter().enumerate() {
+        outputs.entry(label.trim()).or_default().push(output);
+    }
+    let blank = outputs.remove("").map(|outputs| match outputs[..] {
+        [output] => format!("the label of output {output} is blank (counted from 0)"),
+        _ => format!("the labels of outputs {} are blank (counted from 0)", in_words(&outputs)),
+    });
+    let doubled = outputs.into_iter().filter(|(_, outputs)| outputs.len() > 1).map(|(label, outputs)| {
+        format!("the label `{label}` stands for outputs {} (counted from 0)", in_words(&outputs))
+    });
+    // Of thousands the first few are enough.
+    blank.into_iter().chain(doubled).take(MAX_REMARKS).collect()
+}
+
+/// `1, 4 and 7`, the first few of many.
+fn in_words(outputs: &[usize]) -> String {
+    let shown: Vec<String> = outputs.iter().take(MAX_REMARKS).map(ToString::to_string).collect();
+    match (&shown[..], outputs.len() - shown.len()) {
+        ([all @ .., last], 0) if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        (all, 0) => all.join(", "),
+        (all, more) => format!("{} and {more} more", all.join(", ")),
+    }
 }
 
 /// A file is JSON if it is named so or can be nothing else; otherwise each line is a label.

@@ -9,7 +9,7 @@ use super::Problems;
 pub struct Resize {
     /// What becomes of the proportions.
     pub fit: Fit,
-    /// Whose arithmetic.
+    /// Whose arithmetic, and as whom files are read.
     pub resampling: Resampling,
     /// The order of the channels that the model takes.
     pub channel_order: ChannelOrder,

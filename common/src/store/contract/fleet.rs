@@ -1,28 +1,74 @@
 //! What the fleet shares: its state, and the workers' reports.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{Bench, SOON, accept};
-use crate::fleet::{FleetState, WorkerReport, WorkerState};
-use crate::ids::{Generation, WorkerId};
+use crate::fleet::FleetState;
+use crate::ids::{Generation, Revision, WorkerId};
 use crate::messages::Timestamp;
-use crate::store::{Acceptance, Revised};
-use crate::testing::samples::{keyed_record, model};
+use crate::store::{Acceptance, Replacement, Revised, StoreError};
+use crate::testing::samples::{keyed_record, model, report};
 
-/// The state is the default at revision 0, and a replacement has to name the revision it saw.
+/// The state is the default at no revision, and a replacement has to name the revision it saw.
 pub async fn the_fleets_state_is_replaced_by_who_saw_it(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     assert_eq!(store.fleet().await.unwrap(), Revised::default());
     let next = FleetState { generation: Generation(1), active: Some(model()), ..FleetState::default() };
-    assert_eq!(store.replace_fleet(1, &next).await.unwrap(), None);
-    assert_eq!(store.replace_fleet(0, &next).await.unwrap(), Some(1));
-    assert_eq!(other.replace_fleet(0, &FleetState::default()).await.unwrap(), None);
-    assert_eq!(other.replace_fleet(0, &next).await.unwrap(), None, "the same again is another one");
-    assert_eq!(other.fleet().await.unwrap(), Revised { revision: 1, value: next });
-    assert_eq!(other.replace_fleet(1, &FleetState::default()).await.unwrap(), Some(2));
+    let none = FleetState::default();
+    assert_eq!(store.replace_fleet(Revision::random(), &next, None).await.unwrap(), Replacement::Changed);
+    let first = store.replace_fleet(Revision::NONE, &next, None).await.unwrap().done().unwrap();
+    assert_eq!(other.replace_fleet(Revision::NONE, &none, None).await.unwrap(), Replacement::Changed);
+    let again = other.replace_fleet(Revision::NONE, &next, None).await.unwrap();
+    assert_eq!(again, Replacement::Changed, "the same again is another one");
+    assert_eq!(other.fleet().await.unwrap(), Revised { revision: first, value: next });
+    let second = other.replace_fleet(first, &none, None).await.unwrap().done().unwrap();
+    assert!(second != first && second != Revision::NONE);
+}
+
+/// A replacement that comes after its time changes nothing, by the store's own clock.
+pub async fn a_replacement_that_comes_too_late_changes_nothing(bench: impl Bench) {
+    let store = bench.store().await;
+    store.fleet().await.unwrap();
+    let next = FleetState { generation: Generation(1), ..FleetState::default() };
+    let past = Timestamp(store.now().0 - 1_000);
+    let late = store.replace_fleet(Revision::NONE, &next, Some(past)).await.unwrap();
+    assert_eq!(late, Replacement::TooLate);
+    assert_eq!(store.fleet().await.unwrap(), Revised::default());
+    let in_time = store.now().after(SOON);
+    assert!(store.replace_fleet(Revision::NONE, &next, Some(in_time)).await.unwrap().done().is_some());
+}
+
+/// Revisions are told apart for ever, also where the state is replaced by the same again.
+pub async fn no_revision_is_given_twice(bench: impl Bench) {
+    let (store, state) = (bench.store().await, FleetState::default());
+    let mut seen = BTreeSet::from([Revision::NONE.number()]);
+    let mut revision = Revision::NONE;
+    for _ in 0..100 {
+        let before = revision;
+        revision = store.replace_fleet(before, &state, None).await.unwrap().done().unwrap();
+        assert!(seen.insert(revision.number()));
+        let follows = revision.number() == before.number() + 1;
+        assert!(!follows, "a revision that counts is given again by a store that comes back with older data");
+    }
+}
+
+/// A state in a form that this release does not know is refused by both versions' names, and stays as it is.
+pub async fn a_state_of_a_newer_release_is_refused_by_name(bench: impl Bench) {
+    let store = bench.store().await;
+    let version = FleetState::VERSION + 1;
+    let newer = FleetState { version, generation: Generation(5), ..FleetState::default() };
+    store.replace_fleet(Revision::NONE, &newer, None).await.unwrap();
+    let outcome = store.fleet().await;
+    let Err(StoreError::Refused(text)) = outcome else { panic!("{outcome:?}") };
+    for piece in [version.to_string(), FleetState::VERSION.to_string(), "newer release".to_owned()] {
+        assert!(text.contains(&piece), "{text}");
+    }
+    let mine = FleetState::default();
+    assert_eq!(store.replace_fleet(Revision::NONE, &mine, None).await.unwrap(), Replacement::Changed);
 }
 
 /// A job whose model was chosen from an older state is not put, and its key stays free; one that was put
@@ -31,15 +77,16 @@ pub async fn a_job_is_put_under_the_state_that_its_model_was_chosen_from(bench: 
     let (store, other) = (bench.store().await, bench.store().await);
     let before = keyed_record(1, "key", 1);
     accept(&store, &before).await;
-    assert_eq!(other.replace_fleet(0, &FleetState::default()).await.unwrap(), Some(1));
+    let replaced = other.replace_fleet(Revision::NONE, &FleetState::default(), None).await.unwrap();
+    let now = replaced.done().unwrap();
     let late = keyed_record(1, "another key", 1);
-    assert_eq!(store.put_job(&late, 0).await.unwrap(), Acceptance::FleetChanged);
-    assert_eq!(store.put_job(&late, 2).await.unwrap(), Acceptance::FleetChanged);
+    assert_eq!(store.put_job(&late, Revision::NONE).await.unwrap(), Acceptance::FleetChanged);
+    assert_eq!(store.put_job(&late, Revision::random()).await.unwrap(), Acceptance::FleetChanged);
     assert_eq!(store.job(late.id).await.unwrap(), None);
-    assert_eq!(store.put_job(&before, 0).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(store.put_job(&before, Revision::NONE).await.unwrap(), Acceptance::Accepted);
     let again = keyed_record(1, "key", 1);
-    assert_eq!(store.put_job(&again, 0).await.unwrap(), Acceptance::InProgress(before.id));
-    assert_eq!(store.put_job(&keyed_record(1, "another key", 2), 1).await.unwrap(), Acceptance::Accepted);
+    assert_eq!(store.put_job(&again, Revision::NONE).await.unwrap(), Acceptance::InProgress(before.id));
+    assert_eq!(store.put_job(&keyed_record(1, "another key", 2), now).await.unwrap(), Acceptance::Accepted);
 }
 
 /// Sixteen tasks count up together: no count is lost.
@@ -52,8 +99,7 @@ pub async fn of_racing_replacements_exactly_one_happens(bench: impl Bench) {
             while mine < 10 {
                 let Revised { revision, value } = store.fleet().await.unwrap();
                 let next = FleetState { generation: value.generation.next(), ..value };
-                if let Some(now) = store.replace_fleet(revision, &next).await.unwrap() {
-                    assert_eq!((now, next.generation.0), (revision + 1, revision + 1));
+                if store.replace_fleet(revision, &next, None).await.unwrap().done().is_some() {
                     mine += 1;
                 }
             }
@@ -61,25 +107,7 @@ pub async fn of_racing_replacements_exactly_one_happens(bench: impl Bench) {
     }
     racers.join_all().await;
     let last = bench.store().await.fleet().await.unwrap();
-    assert_eq!((last.revision, last.value.generation), (160, Generation(160)));
-}
-
-fn report(host: &str, images_total: u64) -> WorkerReport {
-    WorkerReport {
-        id: WorkerId::from(host.to_owned()),
-        host: host.to_owned(),
-        state: WorkerState::Ready,
-        device: "cpu".to_owned(),
-        generation: Some(Generation(3)),
-        loaded: Vec::new(),
-        preparation: None,
-        problem: None,
-        images_per_second: 1.5,
-        parts_per_second: 0.5,
-        images_total,
-        started_at: Timestamp(1),
-        reported_at: Timestamp(2),
-    }
+    assert_eq!(last.value.generation, Generation(160));
 }
 
 /// Reports are listed by id, renewed, removed, and gone when their time is over.

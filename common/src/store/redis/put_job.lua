@@ -1,10 +1,9 @@
 -- Stores a new job and claims its idempotency key, or says whose the key is, or that the fleet changed.
 -- KEYS: the job; the fleet's state; the idempotency key (the job again when there is none).
--- ARGV: job id, record, parts, deadline, retention, digest of the request ('' without a key),
+-- ARGV: job id, record, its version, parts, deadline, retention, digest of the request ('' without a key),
 --       start of the keys of jobs, revision of the fleet's state. Moments and spans in milliseconds.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local id, record, parts, deadline, retention, request, jobs, revision = unpack(ARGV)
+local id, record, version, parts, deadline, retention, request, jobs, revision = unpack(ARGV)
+local now = moment()
 local forget_at = string.format('%.0f', deadline + retention)
 
 if request ~= '' then
@@ -23,13 +22,14 @@ end
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'accepted', id} end
 if (redis.call('HGET', KEYS[2], 'revision') or '0') ~= revision then return {'fleet_changed', id} end
 
+-- The first write is one that a full Redis refuses: it does not look again before the others.
+redis.call('HSET', KEYS[1], 'record', record, 'version', version, 'parts', parts, 'split', parts, 'done', 0,
+  'deadline', deadline, 'retention', retention)
+redis.call('PEXPIREAT', KEYS[1], forget_at)
 if request ~= '' then
   redis.call('DEL', KEYS[3])
   redis.call('HSET', KEYS[3], 'job', id, 'request', request)
   redis.call('PEXPIREAT', KEYS[3], forget_at)
   redis.call('HSET', KEYS[1], 'idempotency', KEYS[3])
 end
-redis.call('HSET', KEYS[1], 'record', record, 'parts', parts, 'done', 0, 'deadline', deadline,
-  'retention', retention)
-redis.call('PEXPIREAT', KEYS[1], forget_at)
 return {'accepted', id}

@@ -1,15 +1,18 @@
 -- Stores the first result of a part; 1 if it was the first. The last missing one ends the job.
 -- KEYS: the job, its tries. ARGV: job id, index of the part, result, channel of the ends, bytes of a result that
 --       is told with its end.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, index, result, ends, tell = unpack(ARGV)
 local field = 'result:' .. index
-local job = redis.call('HMGET', KEYS[1], 'parts', 'done', 'deadline', 'retention', 'idempotency', field)
+local job =
+  redis.call('HMGET', KEYS[1], 'parts', 'done', 'deadline', 'retention', 'idempotency', field, 'split')
+-- The same call again, after an answer that was lost: no two results are alike.
+if job[6] == result then return 1 end
+local now = moment()
 local parts = tonumber(job[1] or 0)
-if tonumber(index) >= parts or tonumber(job[2]) >= parts then return 0 end
+if not is_known(KEYS[1], index, job[1], job[7]) or tonumber(job[2]) >= parts then return 0 end
 if now >= tonumber(job[3]) or job[6] then return 0 end
 
+write_also_when_full(KEYS[1])
 redis.call('HSET', KEYS[1], field, result)
 local own = index .. ':'
 for _, try in ipairs(redis.call('HKEYS', KEYS[2])) do

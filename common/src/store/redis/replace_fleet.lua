@@ -1,10 +1,11 @@
--- Replaces the fleet's state if it has the expected revision; the new revision, or -1.
--- KEYS: the state. ARGV: expected revision, the new state, token of the call.
-local expected, state, token = unpack(ARGV)
-local found = redis.call('HMGET', KEYS[1], 'revision', 'token')
-local revision = tonumber(found[1] or 0)
--- The same call again, after an answer that was lost, has happened.
-if found[2] == token then return revision end
-if revision ~= tonumber(expected) then return -1 end
-redis.call('HSET', KEYS[1], 'revision', revision + 1, 'state', state, 'token', token)
-return revision + 1
+-- Replaces the fleet's state if it has the expected revision: 'done', 'changed' or 'too_late'.
+-- KEYS: the state. ARGV: expected revision, the new state, its revision, the last moment at which it is wanted,
+--       in milliseconds.
+local expected, state, revision, not_after = unpack(ARGV)
+local found = redis.call('HGET', KEYS[1], 'revision') or '0'
+-- The same call again, after an answer that was lost, has happened: no other call has this revision.
+if found == revision then return 'done' end
+if moment() > tonumber(not_after) then return 'too_late' end
+if found ~= expected then return 'changed' end
+redis.call('HSET', KEYS[1], 'revision', revision, 'state', state)
+return 'done'

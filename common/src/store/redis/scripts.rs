@@ -1,11 +1,13 @@
 //! What has to happen at once, as scripts that Redis runs. Each is one round trip.
 //!
-//! Redis's own clock decides in them whether a job has ended, so that two hosts never disagree.
+//! Redis's own clock decides in them whether a job has ended, so that two hosts never disagree. Each may be run
+//! twice, since an answer can be lost: the second run changes nothing and gives the same answer.
 
 use redis::Script;
 
 /// All scripts; each says in its file what it takes and gives.
 pub(super) struct Scripts {
+    pub(super) can_write: Script,
     pub(super) put_job: Script,
     pub(super) confirm_job: Script,
     pub(super) cancel_job: Script,
@@ -21,22 +23,29 @@ pub(super) struct Scripts {
     pub(super) workers: Script,
 }
 
+macro_rules! script {
+    ($file:literal) => {
+        Script::new(concat!(include_str!("prelude.lua"), include_str!($file)))
+    };
+}
+
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
-            put_job: Script::new(include_str!("put_job.lua")),
-            confirm_job: Script::new(include_str!("confirm_job.lua")),
-            cancel_job: Script::new(include_str!("cancel_job.lua")),
-            forget_after: Script::new(include_str!("forget_after.lua")),
-            begin_part: Script::new(include_str!("begin_part.lua")),
-            put_part: Script::new(include_str!("put_part.lua")),
-            begin_try: Script::new(include_str!("begin_try.lua")),
-            end_try: Script::new(include_str!("end_try.lua")),
-            reopen_part: Script::new(include_str!("reopen_part.lua")),
-            replace_fleet: Script::new(include_str!("replace_fleet.lua")),
-            report_worker: Script::new(include_str!("report_worker.lua")),
-            remove_worker: Script::new(include_str!("remove_worker.lua")),
-            workers: Script::new(include_str!("workers.lua")),
+            can_write: script!("can_write.lua"),
+            put_job: script!("put_job.lua"),
+            confirm_job: script!("confirm_job.lua"),
+            cancel_job: script!("cancel_job.lua"),
+            forget_after: script!("forget_after.lua"),
+            begin_part: script!("begin_part.lua"),
+            put_part: script!("put_part.lua"),
+            begin_try: script!("begin_try.lua"),
+            end_try: script!("end_try.lua"),
+            reopen_part: script!("reopen_part.lua"),
+            replace_fleet: script!("replace_fleet.lua"),
+            report_worker: script!("report_worker.lua"),
+            remove_worker: script!("remove_worker.lua"),
+            workers: script!("workers.lua"),
         }
     }
 }

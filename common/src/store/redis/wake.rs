@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use redis::{Client, RedisError};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::unpack;
+use super::documents::unpack;
+use super::faults::{Fault, Remedy};
+use super::link::Link;
 use crate::ids::JobId;
 use crate::messages::PartResult;
+use crate::patience::Backoff;
 use crate::store::watch::Watched;
 
 /// Silence after which the subscription is asked whether it lives.
@@ -21,16 +24,44 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How long it may take to connect or to answer that.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// Between two attempts to subscribe.
+/// Between two attempts to subscribe while the connection for commands stands.
 const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A subscription that lasted this long was a good one.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// Listens for ended jobs for ever.
-pub(super) async fn listen(client: Client, channel: String, watched: Arc<Watched>) {
+///
+/// It connects only while the connection for commands stands, which makes every attempt at a server that is away
+/// or refuses, and anew when that was replaced: perhaps by one to another server.
+pub(super) async fn listen(client: Client, channel: String, link: Link, watched: Arc<Watched>) {
+    let mut pauses = Backoff::new(PAUSE, LONGEST_PAUSE);
+    let mut told = String::new();
     loop {
-        if let Err(error) = subscription(&client, &channel, &watched).await {
-            tracing::debug!("the subscription to ended jobs broke, and is made anew: {error}");
+        let number = link.other_than(None).await;
+        let begun = Instant::now();
+        tokio::select! {
+            outcome = subscription(&client, &channel, &watched) => {
+                if let Err(error) = outcome {
+                    let fault = Fault::of(&error);
+                    if fault.remedy == Remedy::Refuse && told != fault.text {
+                        tracing::warn!(
+                            reason = %fault.text,
+                            "Redis does not tell of ended jobs, which are asked for once a second instead"
+                        );
+                        told = fault.text;
+                    } else {
+                        tracing::debug!("the subscription to ended jobs broke, and is made anew: {error}");
+                    }
+                }
+            }
+            _ = link.other_than(Some(number)) => continue,
         }
-        sleep(PAUSE).await;
+        if begun.elapsed() >= STEADY {
+            pauses.reset();
+        }
+        pauses.pause().await;
     }
 }
 

@@ -12,7 +12,7 @@ use common::messages::PartId;
 use common::testing::samples::part;
 use common::testing::{RabbitMqServer, unique_prefix};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A call's limit here, and what the machine may add to it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(3);
 const COMES_BACK: Duration = Duration::from_secs(180);
 
 fn config(server: &RabbitMqServer) -> RabbitMqConfig {
-    let limits = BrokerLimits { max_parts: 1_000_000, call_timeout: CALL_TIMEOUT };
+    let limits = BrokerLimits { max_parts: 1_000_000, max_bytes: None, call_timeout: CALL_TIMEOUT };
     RabbitMqConfig { url: server.url(), prefix: unique_prefix(), limits }
 }
 
@@ -37,7 +37,9 @@ async fn publish_on(broker: Arc<RabbitMqBroker>, count: watch::Sender<u32>) -> H
                 confirmed.insert(PartId { job, index });
             }
             Err(BrokerError::Unavailable(_)) => {}
-            Err(error @ (BrokerError::Full | BrokerError::Malformed(_))) => panic!("{error}"),
+            Err(error @ (BrokerError::Full | BrokerError::Refused(_) | BrokerError::Malformed(_))) => {
+                panic!("{error}")
+            }
         }
         assert!(begin.elapsed() < CALL_TIMEOUT + SLACK, "a call took {:?}", begin.elapsed());
         let confirmed_now = u32::try_from(confirmed.len()).unwrap();
@@ -118,7 +120,11 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     let check = async |state: &str| {
         let begin = Instant::now();
         let calls = tokio::join!(
-            broker.ping(),
+            async {
+                // An answer counts for a second.
+                sleep(Duration::from_millis(1_100)).await;
+                broker.can_publish().await
+            },
             broker.publish(part(JobId::random(), 0)),
             async { broker.consume(1).await.map(drop) },
             async { broker.dead_letters(1).await.map(drop) },
@@ -133,7 +139,9 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     check("the server hangs").await;
     server.thaw();
     tokio::task::block_in_place(|| server.settle(&config.prefix));
-    timeout(COMES_BACK, async { while broker.ping().await.is_err() {} }).await.expect("it answers again");
+    timeout(COMES_BACK, async { while broker.can_publish().await.is_err() {} })
+        .await
+        .expect("it answers again");
 
     tokio::task::block_in_place(|| server.kill());
     check("the server is gone").await;
@@ -142,7 +150,9 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     assert!(matches!(ended, Err(BrokerError::Unavailable(_))), "{ended:?}");
 
     tokio::task::block_in_place(|| server.restart());
-    timeout(COMES_BACK, async { while broker.ping().await.is_err() {} }).await.expect("it answers again");
+    timeout(COMES_BACK, async { while broker.can_publish().await.is_err() {} })
+        .await
+        .expect("it answers again");
     let again = async {
         loop {
             // Right after a restart its queue may have no leader yet.

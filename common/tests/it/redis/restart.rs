@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use common::ids::Revision;
 use common::messages::{JobStatus, PartId};
 use common::store::redis::{RedisConfig, RedisStore};
 use common::store::{Acceptance, Store, StoreError, Stored};
@@ -21,7 +22,7 @@ fn config(server: &RedisServer) -> RedisConfig {
 }
 
 async fn until_it_answers(store: &RedisStore) {
-    timeout(COMES_BACK, async { while store.ping().await.is_err() {} }).await.expect("it answers again");
+    timeout(COMES_BACK, async { while store.can_write().await.is_err() {} }).await.expect("it answers again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +34,7 @@ async fn jobs_and_those_who_wait_for_them_survive_restarts() {
     for clean in [false, true] {
         let record = record(2);
         let part = |index| PartId { job: record.id, index };
-        assert_eq!(store.put_job(&record, 0).await.unwrap(), Acceptance::Accepted);
+        assert_eq!(store.put_job(&record, Revision::NONE).await.unwrap(), Acceptance::Accepted);
         assert_eq!(worker.put_part(part(0), &result(0, "dog")).await.unwrap(), Stored::First);
         tokio::task::block_in_place(|| {
             if clean {
@@ -59,14 +60,14 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
     let mut server = RedisServer::start();
     let store = RedisStore::connect(config(&server)).await.unwrap();
     let known = record(1);
-    store.put_job(&known, 0).await.unwrap();
+    store.put_job(&known, Revision::NONE).await.unwrap();
 
     let check = async |state: &str| {
         let begin = Instant::now();
         let new = record(1);
         let calls = tokio::join!(
-            store.ping(),
-            async { store.put_job(&new, 0).await.map(drop) },
+            store.can_write(),
+            async { store.put_job(&new, Revision::NONE).await.map(drop) },
             async { store.job(known.id).await.map(drop) },
             async { store.wait(store.watch(known.id), Duration::from_secs(1)).await.map(drop) },
             async { store.fleet().await.map(drop) },
@@ -92,7 +93,7 @@ async fn a_short_absence_is_not_noticed_by_callers() {
     let mut server = RedisServer::start();
     let store = RedisStore::connect(config(&server)).await.unwrap();
     let record = record(1);
-    store.put_job(&record, 0).await.unwrap();
+    store.put_job(&record, Revision::NONE).await.unwrap();
     server.kill();
     let (job, ()) = tokio::join!(store.job(record.id), async { server.restart() });
     assert!(job.unwrap().is_some());

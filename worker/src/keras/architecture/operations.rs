@@ -114,6 +114,12 @@ fn call(node: &Value) -> Result<(Vec<Reference>, Map<String, Value>), String> {
 fn first_argument(list: &[Value]) -> Value {
     match list {
         [name, _, value, ..] if name == CONSTANT => value.clone(),
+        // A list within the list, such as the one of `tf.concat([sizes, [192]], 0)`.
+        [Value::Array(_), ..] => {
+            let one =
+                |value: &Value| value.as_array().map_or_else(|| value.clone(), |list| first_argument(list));
+            list.iter().map(one).collect()
+        }
         [..] => Value::Array(list.iter().take(3).cloned().collect()),
     }
 }

@@ -5,8 +5,9 @@ use serde_json::Map;
 use crate::keras::architecture::Dialect;
 use crate::keras::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::keras::layers::{
-    activation, attention, contrast, convolution, dense, einsum, framing, inert, input, locally_connected,
-    merging, normalization, operation, pooling, reshaping, resizing, scaling, transposed, wrapping,
+    activation, attention, contrast, convolution, dense, einsum, framing, inert, input, lambda,
+    locally_connected, merging, normalization, operation, pooling, reshaping, resizing, scaling, transposed,
+    wrapping,
 };
 use crate::keras::reader::Reader;
 
@@ -111,13 +112,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "TimeDistributed" => wrapping::time_distributed(reader),
         "SpectralNormalization" => wrapping::spectral_normalization(reader),
 
-        "Lambda" => {
-            reader.ignore_everything();
-            reader.fault(
-                "it holds Python code, which is never run here; expected a layer or an operation instead",
-            );
-            Layer::Identity
-        }
+        "Lambda" => lambda::lambda(reader),
 
         class if class.starts_with("tf.") || class.starts_with("ops.") => {
             operation::operation(class, reader)?

@@ -6,8 +6,8 @@ use crate::keras::reader::Reader;
 pub(super) fn dense(reader: &mut Reader) -> Layer {
     let units = reader.size("units");
     let inputs = reader.channels();
-    // Only quantized layers have one, and other weights with it.
-    reader.unset("quantization_config");
+    // Only quantized layers have one, whose `dtype` tells it as well.
+    reader.ignore(&["quantization_config"]);
     // Written by Keras 1 and early 2 beside the shape of the input.
     reader.ignore(&["input_dim"]);
     Layer::Dense(Dense {

@@ -137,9 +137,9 @@ impl Term {
 
 /// Keras writes the output's sizes but for the batch and what the dots stand for.
 pub(super) fn einsum_dense(reader: &mut Reader) -> Layer {
-    for key in ["quantization_config", "lora_rank", "lora_alpha", "gptq_unpacked_column_size"] {
-        reader.unset(key);
-    }
+    // Of quantized layers, whose `dtype` tells it as well.
+    reader.ignore(&["quantization_config"]);
+    reader.unset("gptq_unpacked_column_size");
     let text = reader.value("equation");
     let bias_axes = reader.value("bias_axes");
     let sizes = output_sizes(reader);

@@ -18,7 +18,10 @@ pub(super) fn input(reader: &mut Reader) -> Layer {
     let shape = value.and_then(shape_after_batch);
     if shape.is_none() {
         let found = value.map_or_else(|| "missing".to_owned(), shown);
-        reader.fault(format!("`batch_shape` is {found}, expected one such as [null, 224, 224, 3]"));
+        reader.fault(format!(
+            "`batch_shape` is {found}, expected one such as [null, 224, 224, 3]: the model was saved before it knew its \
+             input; begin it with `keras.Input((224, 224, 3))`, or call it on an image, and save it again"
+        ));
     }
     Layer::Input { shape: shape.unwrap_or_default() }
 }

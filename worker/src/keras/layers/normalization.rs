@@ -34,6 +34,8 @@ pub enum LayerNormKind {
     ByDeviation,
     /// `gamma * input / sqrt(mean of squares + epsilon)`.
     ByRootMeanSquare,
+    /// `gamma * (input - mean) / sqrt(max(variance, epsilon)) + beta`.
+    AtLeast,
 }
 
 /// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, least))`.
@@ -111,6 +113,31 @@ pub(super) fn unit_normalization(reader: &mut Reader) -> Layer {
         Dialect::Keras3 => 1e-24,
     };
     Layer::UnitNorm(UnitNorm { axes, least })
+}
+
+/// `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
+pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
+    let (usual_axes, square, epsilon) = match class {
+        "tf.math.l2_normalize" | "tf.nn.l2_normalize" | "tf.linalg.l2_normalize" => (None, false, 1e-12),
+        "ops.Normalize" => (Some(-1), true, 1e-7),
+        _ => return None,
+    };
+    reader.subject();
+    let order = reader.integer_or("order", 2);
+    if order != 2 {
+        reader.fault(format!("`order` is {order}, expected 2, by which vectors get the length 1"));
+    }
+    // Keras 3 bounds the length and not its square.
+    let epsilon = reader.number_or("epsilon", epsilon);
+    let least = if square { epsilon * epsilon } else { epsilon };
+    let axes = reader.integers("axis").or(usual_axes.map(|axis| vec![axis]));
+    let Some(input) = reader.input() else { return Some(Layer::Identity) };
+    let axes = axes.ok_or_else(|| "it normalizes the batch too, expected an `axis` after it".to_owned());
+    let axes = axes.and_then(|axes| axes_after_batch(&axes, input)).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    Some(Layer::UnitNorm(UnitNorm { axes, least }))
 }
 
 /// The axes of `axis`.

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::keras::Tensor;
 use crate::keras::architecture::{ARGUMENTS, CONSTANT_CLASS};
-use crate::keras::layers::slicing;
 use crate::keras::layers::{
     Activation, Arithmetic, ArithmeticKind, Layer, MergeKind, Operand, Reduction, ReductionKind, activation,
 };
+use crate::keras::layers::{normalization, slicing};
 use crate::keras::reader::{Reader, input_number, number, plain, shown};
 use crate::keras::shapes::axis_after_batch;
 
@@ -39,7 +39,8 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     let elsewhere = axes::operation(class, reader)
         .or_else(|| elements::operation(class, reader))
         .or_else(|| products::operation(class, reader))
-        .or_else(|| images::operation(class, reader));
+        .or_else(|| images::operation(class, reader))
+        .or_else(|| normalization::normalized(class, reader));
     if elsewhere.is_some() {
         return elsewhere;
     }
@@ -86,7 +87,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         }
         "tf.reshape" | "ops.Reshape" => reshape(reader),
         "tf.compat.v1.transpose" | "tf.transpose" | "ops.Transpose" => transpose(reader),
-        "tf.cast" | "ops.Cast" => cast(reader),
+        "tf.cast" | "ops.Cast" | "tf.image.convert_image_dtype" => cast(reader),
         "tf.identity" | "ops.StopGradient" | "tf.stop_gradient" => {
             reader.subject();
             Layer::Identity
@@ -170,6 +171,8 @@ fn leaky_relu(reader: &mut Reader) -> Layer {
 /// All values are floats here, so that only another kind of number would change them.
 fn cast(reader: &mut Reader) -> Layer {
     reader.subject();
+    // Of whole numbers alone.
+    reader.unset("saturate");
     if let Some(kind) = reader.argument(1, &["dtype"]).filter(|kind| {
         !kind.as_str().is_some_and(|kind| ["float16", "bfloat16", "float32", "float64"].contains(&kind))
     }) {

@@ -84,7 +84,12 @@ fn einsums_that_are_not_understood_are_refused() {
     refused(json!({"output_shape": [null]}), "`output_shape` is");
     refused(json!({"output_shape": [4, 5]}), "`output_shape` is");
     refused(json!({"output_shape": [null, 0]}), "`output_shape` is");
-    refused(json!({"lora_rank": 4}), "`lora_rank` is 4");
+    let int8 =
+        json!({"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}});
+    refused(
+        json!({"dtype": int8}),
+        "it is quantized (\"int8\"), which is not supported: save the model as it was",
+    );
     refused(json!({"equation": "ab...,bd->ad...", "output_shape": [5]}), "has dots behind its letters");
 }
 
@@ -146,4 +151,37 @@ fn operations_with_other_arguments_are_refused() {
     );
     refused("tf.nn.space_to_depth", json!({"block_size": 4}), "blocks of 4 do not fill");
     refused("ops.Unheard", json!({}), "not supported");
+    refused("tf.math.l2_normalize", json!({}), "it normalizes the batch too, expected an `axis`");
+    refused("tf.math.l2_normalize", json!({"axis": [0, 1]}), "`axis` is 0");
+    refused("ops.Normalize", json!({"order": 1}), "`order` is 1, expected 2");
+    refused("tf.image.resize", json!({"size": [4]}), "`size` is [4], expected [height, width]");
+    refused(
+        "tf.image.resize",
+        json!({"size": [4, 4], "preserve_aspect_ratio": true}),
+        "`preserve_aspect_ratio`",
+    );
+    refused("tf.image.resize", json!({"size": [4, 4], "method": "cubic"}), "`method` is \"cubic\"");
+    refused("tf.image.grayscale_to_rgb", json!({}), "expected 1 channel");
+    refused("tf.image.rgb_to_grayscale", json!({}), "which do not fit");
+}
+
+#[test]
+fn python_code_is_refused_with_the_way_out_and_functions_of_keras_are_read_by_name() {
+    let check = |config: Value, expected| check("Lambda", &config, &[&[6, 8, 3]], expected);
+    let code = json!({"class_name": "__lambda__", "config": {"code": "4wEAAAA"}});
+    check(json!({"function": code}), "never run here: replace it by `keras.layers.Rescaling(");
+    check(json!({"function": ["4wEAAAA", null, null], "module": "__main__"}), "or export a SavedModel");
+    check(json!({}), "never run here");
+    let named = |name: &str| json!({"module": "builtins", "class_name": "function", "config": name});
+    // Keras itself does not know which of its applications it comes from.
+    check(json!({"function": named("preprocess_input")}), "which of Keras's applications is not said");
+    check(json!({"function": named("my_own")}), "`my_own`");
+    let mobilenet = "keras.src.applications.mobilenet_v2";
+    let with_module = |arguments: Value| {
+        json!({"function": "preprocess_input", "module": mobilenet,
+        "function_type": "function", "arguments": arguments})
+    };
+    check(with_module(json!({"data_format": "channels_first"})), "`arguments` is {\"data_format\"");
+    assert!(faults("Lambda", &with_module(json!({})), &[&[6, 8, 3]]).is_empty());
+    assert!(faults("Lambda", &json!({"function": named("relu")}), &[&[6, 8, 3]]).is_empty());
 }

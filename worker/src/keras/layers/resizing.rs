@@ -57,7 +57,7 @@ pub enum Interpolation {
 
 pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
     reader.data_format();
-    let interpolation = interpolation(reader, Interpolation::Nearest);
+    let interpolation = interpolation(reader, "interpolation", Interpolation::Nearest);
     Layer::UpSampling2d { factors: reader.pair_or("size", [2, 2]), interpolation }
 }
 
@@ -67,9 +67,14 @@ pub(super) fn up_sampling_of_steps(reader: &mut Reader) -> Layer {
 }
 
 pub(super) fn resizing(reader: &mut Reader) -> Layer {
-    for_images_alone(reader);
     let size = [reader.size("height"), reader.size("width")];
-    let interpolation = interpolation(reader, Interpolation::Bilinear);
+    Layer::Resize(Resize { size, ..settings(reader) })
+}
+
+/// All but the size.
+pub(super) fn settings(reader: &mut Reader) -> Resize {
+    for_images_alone(reader);
+    let interpolation = interpolation(reader, "interpolation", Interpolation::Bilinear);
     let antialias = reader.flag_or("antialias", false);
     let crop = reader.flag_or("crop_to_aspect_ratio", false);
     let pad = reader.flag_or("pad_to_aspect_ratio", false);
@@ -85,7 +90,7 @@ pub(super) fn resizing(reader: &mut Reader) -> Layer {
         (false, true) => Fit::Pad { value },
         (false, false) => Fit::Stretch,
     };
-    Layer::Resize(Resize { size, interpolation, antialias, fit })
+    Resize { size: [1, 1], interpolation, antialias, fit }
 }
 
 pub(super) fn center_crop(reader: &mut Reader) -> Layer {
@@ -126,12 +131,12 @@ fn for_images_alone(reader: &mut Reader) {
     reader.unset("factor");
 }
 
-fn interpolation(reader: &mut Reader, default: Interpolation) -> Interpolation {
-    let Some(value) = reader.value("interpolation") else { return default };
+pub(super) fn interpolation(reader: &mut Reader, key: &'static str, default: Interpolation) -> Interpolation {
+    let Some(value) = reader.value(key) else { return default };
     let name = value.as_str().map(str::to_lowercase);
     let found = name.as_deref().and_then(by_name);
     found.filter(|found| is_known_to(*found, reader.dialect)).unwrap_or_else(|| {
-        reader.fault(format!("`interpolation` is {}, expected {}", shown(value), names(reader.dialect)));
+        reader.fault(format!("`{key}` is {}, expected {}", shown(value), names(reader.dialect)));
         default
     })
 }

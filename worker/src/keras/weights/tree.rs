@@ -10,7 +10,7 @@
 //! A layer goes by its class and by its place among those of that class, never by its name. Keras 3 notes the
 //! name beside its weights: where it is there it has to be the layer's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Bound, fits, has_inert_layer};
 use crate::keras::architecture::{Body, LayerSpec, Member, ModelKind, ModelSpec};
@@ -34,6 +34,13 @@ pub(super) fn bind(
     Tree { declared, file, bound }.model(root, "", "")
 }
 
+/// A path in the file, and what stands between its parts.
+#[derive(Default)]
+struct Part {
+    path: String,
+    separator: &'static str,
+}
+
 struct Tree<'a> {
     declared: &'a [Option<Vec<Declared>>],
     file: &'a Folder,
@@ -44,28 +51,55 @@ impl Tree<'_> {
     /// `path` is where the model stands among the layers, `folder` where its weights are in the file; both
     /// empty for the outermost.
     fn model(&mut self, model: &ModelSpec, path: &str, folder: &str) -> Result<(), Fault> {
-        let members = numbered(model);
+        let mut members = numbered(model);
         let layers = self.layers_folder(&members, folder)?;
+        self.renumber(&mut members, &layers.path)?;
         for (member, name) in &members {
             let path = format!("{path}{}", member.name);
-            let folder = format!("{layers}{name}");
+            let folder = Part { path: format!("{}{name}", layers.path), separator: layers.separator };
             match &member.body {
-                Body::Model(inner) => self.model(inner, &format!("{path}/"), &folder)?,
+                Body::Model(inner) => self.model(inner, &format!("{path}/"), &folder.path)?,
                 Body::Layer(layer) => self.layer(member, layer, &path, &folder)?,
             }
         }
-        self.check_for_strangers(model, &members, &layers)
+        self.check_for_strangers(model, &members, &layers.path)
+    }
+
+    /// The first versions put layers that have weights into a list twice, and numbered its entries: the second `Conv2D`
+    /// is `conv2d_2` there, the second `MaxPooling2D`, which has none, `max_pooling2d_1`. So where a class has as many
+    /// folders as layers up to twice their number, they belong to these in order.
+    fn renumber(&self, members: &mut [(&Member, String)], layers: &str) -> Result<(), Fault> {
+        let mut of_class: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, (member, _)) in members.iter().enumerate() {
+            of_class.entry(snake_case(class_of(member))).or_default().push(index);
+        }
+        for (class, indices) in of_class.into_iter().filter(|(_, indices)| indices.len() > 1) {
+            if self.file.has_folder(&format!("{layers}{}", members[indices[1]].1))? {
+                continue;
+            }
+            let mut there = vec![class.clone()];
+            for number in 2..2 * indices.len() {
+                let name = format!("{class}_{number}");
+                if self.file.has_folder(&format!("{layers}{name}"))? {
+                    there.push(name);
+                }
+            }
+            if there.len() == indices.len() {
+                indices.into_iter().zip(there).for_each(|(index, name)| members[index].1 = name);
+            }
+        }
+        Ok(())
     }
 
     /// The path of this model's layers, up to a layer's own part.
-    fn layers_folder(&self, members: &[(&Member, String)], folder: &str) -> Result<String, Fault> {
+    fn layers_folder(&self, members: &[(&Member, String)], folder: &str) -> Result<Part, Fault> {
         let mut usual = None;
         for separator in SEPARATORS {
             let outer = if folder.is_empty() { String::new() } else { format!("{folder}{separator}") };
             for container in CONTAINERS {
-                let layers = format!("{outer}{container}{separator}");
+                let layers = Part { path: format!("{outer}{container}{separator}"), separator };
                 for (_, name) in members {
-                    if self.file.has_folder(&format!("{layers}{name}"))? {
+                    if self.file.has_folder(&format!("{}{name}", layers.path))? {
                         return Ok(layers);
                     }
                 }
@@ -76,11 +110,11 @@ impl Tree<'_> {
         Ok(usual.unwrap_or_default())
     }
 
-    fn layer(&mut self, member: &Member, layer: &LayerSpec, path: &str, folder: &str) -> Result<(), Fault> {
+    fn layer(&mut self, member: &Member, layer: &LayerSpec, path: &str, folder: &Part) -> Result<(), Fault> {
         let all = self.declared;
         let Some(declared) = all[layer.id].as_ref() else { return Ok(()) };
         let who = format!("layer `{path}` (`{}`)", layer.class);
-        let variables = format!("{folder}/vars");
+        let variables = format!("{}/vars", folder.path);
         let found = self.file.folder(&variables)?;
         let noted = found.as_ref().map(|folder| folder.text("name")).transpose()?.flatten();
         if let Some(noted) = noted.filter(|name| *name != member.name && !declared.is_empty()) {
@@ -112,17 +146,17 @@ impl Tree<'_> {
     }
 
     /// The folder of a layer inside the layer at `folder`.
-    fn inner_folder(&self, folder: &str, steps: &[&[&str]]) -> Result<String, Fault> {
-        let mut inner = folder.to_owned();
+    fn inner_folder(&self, folder: &Part, steps: &[&[&str]]) -> Result<String, Fault> {
+        let (mut inner, separator) = (folder.path.clone(), folder.separator);
         for names in steps {
             let mut found = None;
             for name in *names {
-                let candidate = format!("{inner}/{name}");
+                let candidate = format!("{inner}{separator}{name}");
                 if found.is_none() && self.file.has_folder(&candidate)? {
                     found = Some(candidate);
                 }
             }
-            inner = found.unwrap_or_else(|| format!("{inner}/{}", names[0]));
+            inner = found.unwrap_or_else(|| format!("{inner}{separator}{}", names[0]));
         }
         Ok(inner)
     }
@@ -179,8 +213,9 @@ impl Tree<'_> {
         for (member, _) in members {
             *counts.entry(snake_case(class_of(member))).or_insert(0) += 1;
         }
-        let mut strangers: Vec<String> =
-            counts.iter().map(|(name, count)| format!("{layers}{name}_{count}")).collect();
+        let taken = |name: &String| members.iter().any(|(_, taken)| taken == name);
+        let next = counts.iter().map(|(name, count)| format!("{name}_{count}")).filter(|name| !taken(name));
+        let mut strangers: Vec<String> = next.map(|name| format!("{layers}{name}")).collect();
         strangers.sort_unstable();
         for stranger in strangers {
             if self.file.has_folder(&stranger)? {

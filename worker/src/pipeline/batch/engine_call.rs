@@ -7,7 +7,8 @@ use std::time::Instant;
 use common::telemetry::names;
 
 use super::{Formed, Ticket, count};
-use crate::engine::{Batch, Engine, EngineError, Scores};
+use crate::engine::{Batch, EngineError, Scores};
+use crate::models::ServedModel;
 use crate::panics;
 
 /// Runs a batch and answers every ticket, unless nobody waits for any. When the model fails on several images together, each is
@@ -15,13 +16,14 @@ use crate::panics;
 pub(super) fn run(formed: Formed<Ticket>, alone: bool) {
     let Formed { pixels, tickets, .. } = formed;
     let Some(first) = tickets.iter().find(|ticket| is_awaited(ticket)) else { return };
-    let (engine, shape) = (Arc::clone(&first.engine), first.shape);
+    let model = Arc::clone(&first.model);
+    let shape = model.package.config.preprocessing.input_shape;
     let started = Instant::now();
     for ticket in &tickets {
         metrics::histogram!(names::BATCH_WAIT_SECONDS).record(started - ticket.since);
     }
     let batch = Batch { alone, ..Batch::new(tickets.len(), shape, pixels) };
-    match call(engine.as_ref(), &batch) {
+    match call(&model, &batch) {
         Ok(scores) => {
             for (ticket, values) in tickets.into_iter().zip(scores.values.chunks_exact(scores.classes)) {
                 reply(ticket, Ok(values.to_vec()));
@@ -37,7 +39,7 @@ pub(super) fn run(formed: Formed<Ticket>, alone: bool) {
             for (image, ticket) in waiting.filter(|(_, ticket)| is_awaited(ticket)) {
                 let pixels = batch.pixels.part(image * size..(image + 1) * size);
                 let alone = Batch::new(1, shape, pixels);
-                reply(ticket, call(engine.as_ref(), &alone).map(|scores| scores.values));
+                reply(ticket, call(&model, &alone).map(|scores| scores.values));
             }
         }
     }
@@ -57,12 +59,12 @@ fn reply(ticket: Ticket, answer: Result<Vec<f32>, EngineError>) {
 }
 
 /// Calls the model and checks that it answers for every image. A panic is an error like any other.
-fn call(engine: &dyn Engine, batch: &Batch) -> Result<Scores, EngineError> {
-    metrics::histogram!(names::BATCH_IMAGES).record(count(batch.images));
+pub(super) fn call(model: &ServedModel, batch: &Batch) -> Result<Scores, EngineError> {
+    model.meters.batch_images.record(count(batch.images));
     metrics::gauge!(names::ENGINE_BUSY).increment(1.0);
     let started = Instant::now();
-    let answer = catch_unwind(AssertUnwindSafe(|| engine.predict(batch)));
-    metrics::histogram!(names::INFERENCE_SECONDS).record(started.elapsed());
+    let answer = catch_unwind(AssertUnwindSafe(|| model.engine.predict(batch)));
+    model.meters.inference.record(started.elapsed());
     metrics::gauge!(names::ENGINE_BUSY).decrement(1.0);
     let answer = answer
         .unwrap_or_else(|panic| Err(EngineError(format!("the engine panicked: {}", panics::text(&*panic)))))
@@ -76,7 +78,7 @@ fn call(engine: &dyn Engine, batch: &Batch) -> Result<Scores, EngineError> {
             ))),
         });
     if answer.is_err() {
-        metrics::counter!(names::ENGINE_FAILURES_TOTAL).increment(1);
+        model.meters.failures.increment(1);
     }
     answer
 }

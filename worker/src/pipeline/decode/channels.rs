@@ -25,6 +25,22 @@ pub(super) fn reverse(pixels: &mut [u8]) {
     }
 }
 
+/// A 16-bit level as Pillow makes it 8 bits: what is too bright is white.
+pub(super) fn clipped(level: u16) -> u8 {
+    u8::try_from(level).unwrap_or(u8::MAX)
+}
+
+/// Pillow's way from what inks leave of the light to blue, green and red.
+pub(super) fn bgr_of_light([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    let white = u32::from(black);
+    [yellow, magenta, cyan].map(|left| {
+        // The ink's share of the light, rounded as Pillow's `MULDIV255` does.
+        let product = (255 - u32::from(left)) * white + 128;
+        let share = ((product >> 8) + product) >> 8;
+        u8::try_from(white.saturating_sub(share)).unwrap_or(u8::MAX)
+    })
+}
+
 /// One pixel by the integer arithmetic of libjpeg's `ycc_rgb_convert`, 16 fractional bits.
 pub(super) fn rgb_of_ycbcr([luma, blue_difference, red_difference]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;

@@ -7,28 +7,63 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, Turning, Wanted, channels};
+use super::{DecodeLimits, DecodedImage, Fault, File, Reader, Turning, Wanted, channels};
 
+mod libjpeg;
 mod reduced;
+mod standard;
+
+use self::libjpeg::Accuracy;
+
+/// Rows or columns of an image that is decoded as libjpeg does, to the bit. The quicker decoder rounds colours that are
+/// stored at half the sides up by a quarter level, and interpolates them otherwise at the edges.
+const SMALL: usize = 192;
 
 /// The picture as it is stored, but for its size, and how it is to be turned.
-pub(super) fn decode(
-    bytes: &[u8],
-    limits: &DecodeLimits,
-    wanted: &Wanted<'_>,
-) -> Result<(DecodedImage, Orientation), Fault> {
-    let file = Structure::of(bytes);
-    if let Some((width, height)) = file.size {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+    let (limits, wanted) = (file.limits, file.wanted);
+    let structure = Structure::of(file.bytes);
+    if let Some((width, height)) = structure.size {
         limits.check(width, height)?;
+        file.meter.scan(width as u64 * height as u64, structure.scans)?;
     }
-    let coded = file.coded?;
-    match pixels_of(&guarded(coded), limits, Strictness::Strict, wanted) {
+    let (orientation, is_usual) = (structure.orientation(), structure.is_usual());
+    // Of other colours none is made smaller.
+    let is_reduced = structure.components == 1 || (structure.components == 3 && !structure.is_named_rgb());
+    let coded = standard::with_tables(structure.coded?, structure.has_codes);
+    file.meter.goes_on()?;
+    let is_whole = structure.size.is_none_or(|size| divisor(size, orientation, wanted) == 1);
+    if wanted.reader == Reader::Tensorflow && (is_whole || wanted.is_gray) {
+        return Ok((libjpeg::pixels(&coded, file, Accuracy::Quick)?, orientation));
+    }
+    if structure.components == 3 && !is_usual {
+        return Ok((libjpeg::pixels(&coded, file, Accuracy::Accurate)?, orientation));
+    }
+    let is_small = structure.size.is_some_and(|(width, height)| width.min(height) < SMALL);
+    if is_small && (is_whole || !is_reduced) {
+        match libjpeg::pixels(&coded, file, Accuracy::Accurate) {
+            // The other decoder also takes what is refused here.
+            Err(Fault::Undecodable(_)) => (),
+            outcome => return Ok((outcome?, orientation)),
+        }
+    }
+    match pixels_of(&guarded(&coded), limits, Strictness::Strict, wanted) {
         // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
         // which decoders find their way again at the next.
-        Err(Fault::Undecodable(fact)) if file.restarts || fact.contains("Extra bytes between headers") => {
-            pixels_of(coded, limits, Strictness::Lenient, wanted)
+        Err(Fault::Undecodable(fact))
+            if structure.restarts || fact.contains("Extra bytes between headers") =>
+        {
+            pixels_of(&coded, limits, Strictness::Lenient, wanted)
         }
         outcome => outcome,
+    }
+}
+
+/// By what the sides of an image of this width and height may be divided.
+fn divisor((width, height): (usize, usize), orientation: Orientation, wanted: &Wanted<'_>) -> usize {
+    match wanted.turning {
+        Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
+        Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
     }
 }
 
@@ -50,13 +85,15 @@ fn guarded(coded: &[u8]) -> Vec<u8> {
     [data, &GUARD, end_marker].concat()
 }
 
-/// Whether a file is whole and within the limits, without decoding it.
-pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
-    let coded = Structure::of(bytes).coded?;
+/// Width and height of a file that is whole and within the limits, and how many scans it has, without decoding it.
+pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize, u64), Fault> {
+    let Structure { coded, scans, .. } = Structure::of(bytes);
+    let coded = coded?;
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options(Strictness::Lenient));
     decoder.decode_headers().map_err(fault)?;
     let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
-    limits.check(width, height)
+    limits.check(width, height)?;
+    Ok((width, height, scans))
 }
 
 /// How the decoder takes damage. Lenient, it fills what is missing with grey and says nothing.
@@ -78,16 +115,13 @@ fn pixels_of(
     let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
     limits.check(width, height)?;
     let stored = decoder.input_colorspace().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
-    let coding = Coding::of(stored)?;
+    let coding = Coding::of(stored, coded)?;
     let orientation_by =
         |exif: Option<&Vec<u8>>| exif.map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
     // Only sound data is decoded so: what the other decoder refuses is decoded in full, or is an error there.
     if strictness == Strictness::Strict && matches!(coding, Coding::Gray | Coding::YCbCr) {
         let orientation = orientation_by(decoder.exif());
-        let divisor = match wanted.turning {
-            Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
-            Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
-        };
+        let divisor = divisor((width, height), orientation, wanted);
         let [width, height] = [width, height].map(|side| side.div_ceil(divisor));
         if divisor > 1
             && let Some(image) = reduced::pixels(coded, width, height)
@@ -96,8 +130,8 @@ fn pixels_of(
         }
     }
     // The decoder's own ways from CMYK to RGB differ from OpenCV's, so all but YCbCr comes as stored.
-    let wanted = if coding == Coding::YCbCr { ColorSpace::BGR } else { stored };
-    decoder.set_options(options.jpeg_set_out_colorspace(wanted));
+    let given = if coding == Coding::YCbCr { ColorSpace::BGR } else { stored };
+    decoder.set_options(options.jpeg_set_out_colorspace(given));
     let mut samples = decoder.decode().map_err(fault)?;
     let orientation = orientation_by(decoder.exif());
     let pixels = match coding {
@@ -107,10 +141,10 @@ fn pixels_of(
             channels::reverse(&mut samples);
             samples
         }
-        Coding::Cmyk => from_cmyk(&samples),
+        Coding::Cmyk => from_cmyk(&samples, wanted.reader),
         Coding::Ycck => {
             samples.chunks_exact_mut(4).for_each(ycck_to_cmyk);
-            from_cmyk(&samples)
+            from_cmyk(&samples, wanted.reader)
         }
     };
     if pixels.len() != width * height * 3 {
@@ -150,11 +184,13 @@ impl Coding {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn of(stored: ColorSpace) -> Result<Self, Fault> {
+    fn of(stored: ColorSpace, coded: &[u8]) -> Result<Self, Fault> {
         Ok(match stored {
             ColorSpace::Luma => Self::Gray,
             ColorSpace::YCbCr => Self::YCbCr,
             ColorSpace::RGB => Self::Rgb,
+            // Of four components any transform is that from YCCK, which the decoder believes only of number 2.
+            ColorSpace::CMYK if Colors::of(coded).adobe.is_some_and(|transform| transform != 0) => Self::Ycck,
             ColorSpace::CMYK => Self::Cmyk,
             ColorSpace::YCCK => Self::Ycck,
             other => return Err(Fault::Undecodable(format!("unsupported colour space {other:?}"))),
@@ -162,17 +198,25 @@ impl Coding {
     }
 }
 
-/// Inverted CMYK, as Adobe's programs write it, the way OpenCV makes BGR of it.
-fn from_cmyk(samples: &[u8]) -> Vec<u8> {
+/// Inverted CMYK, as Adobe's programs write it, the way OpenCV or Pillow makes BGR of it.
+fn from_cmyk(samples: &[u8], reader: Reader) -> Vec<u8> {
     let mut pixels = vec![0; samples.len() / 4 * 3];
+    from_cmyk_into(samples, reader, &mut pixels);
+    pixels
+}
+
+fn from_cmyk_into(samples: &[u8], reader: Reader, pixels: &mut [u8]) {
     for (to, from) in pixels.chunks_exact_mut(3).zip(samples.chunks_exact(4)) {
+        if reader == Reader::Pillow {
+            to.copy_from_slice(&channels::bgr_of_light([from[0], from[1], from[2], from[3]]));
+            continue;
+        }
         let black = i32::from(from[3]);
         for (channel, ink) in [2, 1, 0].into_iter().zip(&from[..3]) {
             let level = black - (((255 - i32::from(*ink)) * black) >> 8);
             to[channel] = u8::try_from(level).unwrap_or(0);
         }
     }
-    pixels
 }
 
 /// Stored as what the inks leave of the light.
@@ -187,52 +231,131 @@ struct Structure<'a> {
     size: Option<(usize, usize)>,
     /// Whether restart markers are announced.
     restarts: bool,
+    /// Whether there are tables of Huffman codes.
+    has_codes: bool,
+    /// How often its pixels are gone over.
+    scans: u64,
+    /// How many components the frame has.
+    components: u8,
+    /// Of the first three components: identifier, sampling factors.
+    sampling: [[u8; 2]; 3],
+    colors: Colors,
+    /// The EXIF block.
+    exif: Option<&'a [u8]>,
     /// The picture's bytes up to its end marker; what follows that is none of it.
     coded: Result<&'a [u8], Fault>,
 }
 
 impl<'a> Structure<'a> {
-    /// Walks from segment to segment, so that a thumbnail's end marker inside one is not taken for the
-    /// picture's.
     fn of(bytes: &'a [u8]) -> Self {
-        let (mut size, mut restarts) = (None, false);
-        let end = Self::walk(bytes, |marker, segment| match marker {
+        let (mut size, mut restarts, mut has_codes, mut scans, mut exif) = (None, false, false, 0, None);
+        let (mut components, mut sampling, mut colors) = (0, [[0; 2]; 3], Colors::default());
+        let end = walk(bytes, |Segment { marker, body, .. }| match marker {
+            0xc4 => has_codes = true,
             // Frame headers, without the tables (C4, C8, CC) that stand among them.
-            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => size = size.or(frame_size(segment)),
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                size = size.or(frame_size(body));
+                components = body.get(5).copied().unwrap_or(0);
+                for (told, component) in
+                    sampling.iter_mut().zip(body.get(6..).unwrap_or_default().chunks_exact(3))
+                {
+                    *told = [component[0], component[1]];
+                }
+            }
+            0xda => scans += 1,
             0xdd => restarts = true,
+            0xe1 => exif = exif.or(body.strip_prefix(b"Exif\0\0")),
+            0xe0 | 0xee => colors.tell(marker, body),
             _ => (),
         });
         let truncated =
             || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
-        Self { size, restarts, coded: end.and_then(|end| bytes.get(..end)).ok_or_else(truncated) }
+        let coded = end.and_then(|end| bytes.get(..end)).ok_or_else(truncated);
+        Self { size, restarts, has_codes, scans, components, sampling, colors, exif, coded }
     }
 
-    /// The index behind the end marker; `None` when the bytes end first.
-    fn walk(bytes: &[u8], mut told: impl FnMut(u8, &[u8])) -> Option<usize> {
-        let mut at = 2;
-        loop {
-            // Entropy-coded data, and what strays between segments, goes up to the next marker.
-            at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
-            let marker = *bytes.get(at + 1)?;
-            match marker {
-                // A fill byte: the marker may begin with the next.
-                0xff => at += 1,
-                // A stuffed byte, a restart or a reserved marker without a length.
-                0x00..=0x01 | 0xd0..=0xd8 => at += 2,
-                0xd9 => return Some(at + 2),
-                _ => {
-                    let segment = bytes.get(at + 2..)?;
-                    let length = usize::from(u16::from_be_bytes([*segment.first()?, *segment.get(1)?]));
-                    told(marker, segment);
-                    at += 2 + length.max(2);
-                }
+    fn is_named_rgb(&self) -> bool {
+        self.sampling.map(|[id, _]| id) == *b"RGB"
+    }
+
+    /// Whether three components are what most files have: the quicker decoder takes others for other colours than
+    /// libjpeg, or refuses them.
+    fn is_usual(&self) -> bool {
+        let is_named_rgb = self.is_named_rgb();
+        let has_usual_colors = match (self.colors.is_jfif, self.colors.adobe) {
+            (_, None) if !is_named_rgb => true,
+            (_, Some(transform)) if !is_named_rgb => transform == 1,
+            (is_jfif, transform) => !is_jfif && matches!(transform, None | Some(0)),
+        };
+        let [luma, others @ ..] = self.sampling.map(|[_, factors]| factors);
+        has_usual_colors && others == [0x11; 2] && matches!(luma, 0x11 | 0x12 | 0x21 | 0x22 | 0x41)
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.exif.map_or(Orientation::UPRIGHT, Orientation::from_exif)
+    }
+}
+
+/// What the application segments say of the colours.
+#[derive(Default)]
+struct Colors {
+    is_jfif: bool,
+    /// Adobe's number of a transform.
+    adobe: Option<u8>,
+}
+
+impl Colors {
+    fn of(bytes: &[u8]) -> Self {
+        let mut colors = Self::default();
+        walk(bytes, |Segment { marker, body, .. }| colors.tell(marker, body));
+        colors
+    }
+
+    fn tell(&mut self, marker: u8, body: &[u8]) {
+        match marker {
+            0xe0 => self.is_jfif |= body.starts_with(b"JFIF\0"),
+            0xee if body.starts_with(b"Adobe") && body.len() >= 12 => self.adobe = Some(body[11]),
+            _ => (),
+        }
+    }
+}
+
+/// What stands between two markers.
+struct Segment<'a> {
+    marker: u8,
+    /// Without the length that stands before it.
+    body: &'a [u8],
+    /// All that follows.
+    behind: &'a [u8],
+}
+
+/// Walks from segment to segment, so that a thumbnail's end marker inside one is not taken for the picture's. The
+/// index behind the end marker; `None` when the bytes end first.
+fn walk<'a>(bytes: &'a [u8], mut told: impl FnMut(Segment<'a>)) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        // Entropy-coded data, and what strays between segments, goes up to the next marker.
+        at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
+        let marker = *bytes.get(at + 1)?;
+        match marker {
+            // A fill byte: the marker may begin with the next.
+            0xff => at += 1,
+            // A stuffed byte, a restart or a reserved marker without a length.
+            0x00..=0x01 | 0xd0..=0xd8 => at += 2,
+            0xd9 => return Some(at + 2),
+            _ => {
+                let segment = bytes.get(at + 2..)?;
+                let length = usize::from(u16::from_be_bytes(*segment.first_chunk::<2>()?)).max(2);
+                let end = length.min(segment.len());
+                told(Segment { marker, body: &segment[2..end], behind: &segment[end..] });
+                at += 2 + length;
             }
         }
     }
 }
 
-/// Width and height, from a frame header's length field on.
-fn frame_size(segment: &[u8]) -> Option<(usize, usize)> {
-    let side = |at: usize| Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])));
-    Some((side(5)?, side(3)?))
+/// Width and height, from a frame header's body.
+fn frame_size(body: &[u8]) -> Option<(usize, usize)> {
+    let side = |at: usize| Some(usize::from(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?])));
+    Some((side(3)?, side(1)?))
 }

@@ -1,6 +1,6 @@
-//! TIFF, first page, the way libtiff's RGBA interface reads it, which OpenCV uses.
+//! TIFF, first page, the way libtiff's RGBA interface reads it, which OpenCV uses, or Pillow.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::{ErrorKind, Read, Seek};
 
 use tiff::decoder::{BufferLayoutPreference, Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
@@ -8,32 +8,49 @@ use tiff::{ColorType, TiffError};
 
 use super::directory::Directory;
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, channels, jpeg, memory_for};
+use super::source::Source;
+use super::{DecodedImage, Fault, File, Reader, channels, jpeg, memory_for};
+
+mod page;
+
+use self::page::Page;
 
 const PHOTOMETRIC_INTERPRETATION: u16 = 262;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
-/// Value of the tag `ExtraSamples` for alpha that the colours are not yet multiplied by.
+/// Values of the tag `ExtraSamples` for alpha that the colours are multiplied by, and for one that they are not yet.
+const ASSOCIATED_ALPHA: u16 = 1;
 const UNASSOCIATED_ALPHA: u16 = 2;
 /// Value of the tag `Compression` for JPEG as TIFF's second technical note has it.
 const JPEG_COMPRESSION: u16 = 7;
+/// Strips and tiles that cost nothing but their bytes, one for each row of the largest image. Each of the others takes
+/// as long as this many bytes.
+const FREE_PIECES: u64 = 32_768;
+const BYTES_OF_A_PIECE: u64 = 256;
 
-pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+    let reader = file.wanted.reader;
+    if reader == Reader::Tensorflow {
+        return Err(reader.refuses("TIFF: send it as PNG"));
+    }
     // The decoder refuses palettes, so it is shown their indices as levels of grey.
-    let directory = Directory::first(bytes)
+    let directory = Directory::first(file.bytes)
         .filter(|directory| directory.short(PHOTOMETRIC_INTERPRETATION) == Some(PALETTE));
     let indices = directory.and_then(|d| d.with_short(PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO));
-    let source = Cursor::new(indices.as_deref().unwrap_or(bytes));
+    let source = Source::new(indices.as_deref().unwrap_or(file.bytes), file.meter);
     let mut decoder = Decoder::new(source).map_err(fault)?;
     let (width, height) = decoder.dimensions().map_err(fault)?;
     let (width, height) = (width as usize, height as usize);
-    limits.check(width, height)?;
+    file.limits.check(width, height)?;
+    file.meter.allow_pixels(width, height);
     let mut memory = Limits::default();
     memory.decoding_buffer_size = memory_for(width, height);
     memory.intermediate_buffer_size = memory_for(width, height);
     let mut decoder = decoder.with_limits(memory);
-    if decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(fault)? == Some(JPEG_COMPRESSION) {
-        check_jpegs(bytes, &mut decoder, limits)?;
+    check_pieces(&mut decoder, file)?;
+    let page = Page::of(&mut decoder, file.bytes)?;
+    if let Some(what) = page.unlike_others(file.wanted) {
+        return Err(reader.refuses(what));
     }
     let orientation = decoder.find_tag_unsigned(Tag::Orientation).map_err(fault)?.unwrap_or(1);
     let layout = Layout {
@@ -43,14 +60,26 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImag
             Some(_) => Some(decoder.get_tag_u16_vec(Tag::ColorMap).map_err(fault)?),
             None => None,
         },
-        premultiply: decoder.find_tag_unsigned_vec(Tag::ExtraSamples).map_err(fault)?
-            == Some(vec![UNASSOCIATED_ALPHA]),
+        alpha: match (reader, &page.extra[..]) {
+            // Pillow leaves the colours as they are.
+            (Reader::OpenCv, [UNASSOCIATED_ALPHA]) => Alpha::Multiply,
+            (Reader::Pillow, [ASSOCIATED_ALPHA]) => Alpha::Divide,
+            _ => Alpha::Drop,
+        },
+        reader,
     };
     let mut samples = DecodingResult::U8(Vec::new());
     let planes = decoder.read_image_to_buffer(&mut samples).map_err(fault)?;
+    file.meter.goes_on()?;
     let pixels = if let DecodingResult::U8(samples) = samples {
         layout.bgr_of_bytes(&interleaved(samples, &planes, 1))?
     } else if let DecodingResult::U16(samples) = samples {
+        if reader == Reader::Pillow
+            && planes.plane_stride.is_some_and(|stride| samples.len() * 2 > stride.get())
+        {
+            // It takes halves of samples for samples.
+            return Err(reader.refuses("TIFF of 16 bits in planes as others do"));
+        }
         layout.bgr_of_words(&interleaved(samples, &planes, 2))?
     } else {
         return Err(Fault::undecodable(
@@ -63,13 +92,12 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<(DecodedImag
     Ok((DecodedImage { height, width, pixels }, Orientation::from_tag(orientation)))
 }
 
-/// Strips and tiles compressed as JPEG are whole files of their own, but for the tables they share:
-/// each may claim any size, or stop early.
-fn check_jpegs(
-    bytes: &[u8],
-    decoder: &mut Decoder<Cursor<&[u8]>>,
-    limits: &DecodeLimits,
-) -> Result<(), Fault> {
+/// Strips and tiles may all be the same bytes, more than there are pixels for, or as small as one pixel. Those
+/// compressed as JPEG are whole files of their own, but for the tables they share: each may claim any size, or stop
+/// early.
+fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Result<(), Fault> {
+    let (width, height) = decoder.dimensions().map_err(fault)?;
+    let (columns, rows) = decoder.chunk_dimensions();
     let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).map_err(fault);
     let (offsets, sizes) = match (numbers(Tag::StripOffsets)?, numbers(Tag::StripByteCounts)?) {
         (Some(offsets), Some(sizes)) => (offsets, sizes),
@@ -78,17 +106,50 @@ fn check_jpegs(
             numbers(Tag::TileByteCounts)?.unwrap_or_default(),
         ),
     };
+    let count = offsets.len() as u64;
+    file.meter.spend(count.saturating_sub(FREE_PIECES).saturating_mul(BYTES_OF_A_PIECE))?;
+    let pixels = |columns: u32, rows: u32| u64::from(columns).saturating_mul(u64::from(rows));
+    // A strip is as wide as the image, and need not be as high as it says.
+    let given = count.saturating_mul(pixels(columns, rows.min(height)));
+    let planes = 4;
+    if given > planes * (4 * pixels(width, height) + (1 << 22)) {
+        return Err(Fault::TooLarge(format!(
+            "the image's {count} parts are {columns}x{rows} pixels each, the limit is four times {width}x{height} in all"
+        )));
+    }
+    if decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(fault)? != Some(JPEG_COMPRESSION) {
+        return Ok(());
+    }
     let tables = decoder.find_tag_unsigned_vec::<u8>(Tag::JPEGTables).map_err(fault)?.unwrap_or_default();
     // Without the tables' end marker and the piece's start marker they are one file.
     let tables = tables.get(..tables.len().saturating_sub(2)).unwrap_or_default();
     for (offset, size) in offsets.into_iter().zip(sizes) {
+        // Everything is read here as well as when it is decoded.
+        file.meter.spend(size.saturating_add(2 * tables.len() as u64))?;
+        file.meter.goes_on()?;
         let range = usize::try_from(offset).ok().zip(usize::try_from(offset.saturating_add(size)).ok());
-        let piece = range.and_then(|(start, end)| bytes.get(start..end));
+        let piece = range.and_then(|(start, end)| file.bytes.get(start..end));
         let piece = piece.ok_or_else(|| Fault::undecodable("it is truncated"))?;
         let cut = if tables.is_empty() { 0 } else { piece.len().min(2) };
-        jpeg::check(&[tables, &piece[cut..]].concat(), limits)?;
+        let (wide, high, scans) = jpeg::check(&[tables, &piece[cut..]].concat(), file.limits)?;
+        if wide > columns as usize || high > (rows as usize).next_multiple_of(16) {
+            return Err(Fault::Undecodable(format!(
+                "corrupt data (a part is {wide}x{high} pixels, expected {columns}x{rows})"
+            )));
+        }
+        file.meter.scan(wide as u64 * high as u64, scans)?;
     }
     Ok(())
+}
+
+/// What becomes of alpha.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alpha {
+    Drop,
+    /// The colours are multiplied by it.
+    Multiply,
+    /// They were, and are made what they were before.
+    Divide,
 }
 
 /// What the samples of a page mean.
@@ -96,7 +157,8 @@ struct Layout {
     width: usize,
     color: ColorType,
     palette: Option<Vec<u16>>,
-    premultiply: bool,
+    alpha: Alpha,
+    reader: Reader,
 }
 
 impl Layout {
@@ -106,6 +168,9 @@ impl Layout {
     )]
     fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, Fault> {
         Ok(match self.color {
+            ColorType::Gray(bits @ 2..=7) if self.reader == Reader::OpenCv && self.palette.is_none() => {
+                return Err(self.reader.refuses(&format!("TIFF of {bits} bits of grey")));
+            }
             ColorType::Gray(bits @ 1..=8) => {
                 let levels = self.unpacked(samples, bits);
                 match &self.palette {
@@ -118,6 +183,10 @@ impl Layout {
             }
             ColorType::RGB(8) => channels::from_rgb::<3>(samples),
             ColorType::RGBA(8) => self.bgr_of_rgba(samples),
+            ColorType::CMYK(8) if self.reader == Reader::Pillow => {
+                let light = |inks: &[u8]| [0, 1, 2, 3].map(|ink| 255 - inks[ink]);
+                samples.chunks_exact(4).flat_map(|inks| channels::bgr_of_light(light(inks))).collect()
+            }
             ColorType::CMYK(8) => samples.chunks_exact(4).flat_map(from_cmyk).collect(),
             // Inside JPEG compression; subsampling is undone by then.
             ColorType::YCbCr(8) => samples.chunks_exact(3).flat_map(from_ycbcr).collect(),
@@ -130,9 +199,17 @@ impl Layout {
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
     fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, Fault> {
-        // libtiff rounds colours to the nearest level and cuts grey off.
-        let rounded = || samples.iter().map(|sample| nearest(*sample)).collect::<Vec<_>>();
+        // libtiff rounds colours to the nearest level and cuts grey off. Pillow cuts colours off, and makes white of
+        // nearly all grey.
+        let level = |sample: &u16| match self.reader {
+            Reader::Pillow => sample.to_be_bytes()[0],
+            Reader::OpenCv | Reader::Tensorflow => nearest(*sample),
+        };
+        let rounded = || samples.iter().map(level).collect::<Vec<_>>();
         Ok(match self.color {
+            ColorType::Gray(16) if self.reader == Reader::Pillow => {
+                channels::from_gray(samples.iter().map(|level| channels::clipped(*level)))
+            }
             ColorType::Gray(16) => channels::from_gray(samples.iter().map(|level| level.to_be_bytes()[0])),
             ColorType::RGB(16) => channels::from_rgb::<3>(&rounded()),
             ColorType::RGBA(16) => self.bgr_of_rgba(&rounded()),
@@ -142,10 +219,16 @@ impl Layout {
 
     fn bgr_of_rgba(&self, samples: &[u8]) -> Vec<u8> {
         let mut pixels = channels::from_rgb::<4>(samples);
-        if self.premultiply {
-            for (pixel, from) in pixels.chunks_exact_mut(3).zip(samples.chunks_exact(4)) {
-                for level in pixel {
-                    *level = byte((u32::from(*level) * u32::from(from[3]) + 127) / 255);
+        for (pixel, from) in pixels.chunks_exact_mut(3).zip(samples.chunks_exact(4)) {
+            let alpha = u32::from(from[3]);
+            match self.alpha {
+                Alpha::Drop => return pixels,
+                Alpha::Multiply => {
+                    pixel.iter_mut().for_each(|level| *level = byte((u32::from(*level) * alpha + 127) / 255));
+                }
+                Alpha::Divide if alpha == 0 => (),
+                Alpha::Divide => {
+                    pixel.iter_mut().for_each(|level| *level = byte(u32::from(*level) * 255 / alpha));
                 }
             }
         }
@@ -171,12 +254,15 @@ impl Layout {
     /// The palette holds all reds, all greens, all blues, 16 bits each, of which the upper half counts.
     fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, Fault> {
         let colors = 1_usize << bits;
+        // Some programs write 8 bits, which libtiff finds by looking at all of them.
+        let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|level| *level < 256);
         if palette.len() < 3 * colors {
             let fact = format!("the palette has {} entries, expected {}", palette.len(), 3 * colors);
             return Err(Fault::Undecodable(fact));
         }
         let color = |index: &u8| {
-            [2, 1, 0].map(|channel| palette[channel * colors + usize::from(*index)].to_be_bytes()[0])
+            let byte = usize::from(is_narrow);
+            [2, 1, 0].map(|channel| palette[channel * colors + usize::from(*index)].to_be_bytes()[byte])
         };
         Ok(indices.iter().flat_map(color).collect())
     }

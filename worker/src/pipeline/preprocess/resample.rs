@@ -132,10 +132,12 @@ fn along(samples: &[u8], columns: &Axis, channels: usize) -> Vec<f32> {
 }
 
 /// Pillow's two passes over 8-bit images, each rounded to levels: along the rows first, but since Pillow 13 along
-/// the columns first where that leaves less to do, the image growing wider and less tall.
+/// the columns first where the image loses more than twice as many rows as columns.
 fn in_levels(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
     let channels = source.channels;
-    let levels = if columns.whole_len() > source.width && rows.whole_len() < source.height {
+    let lost_rows = source.height.saturating_sub(rows.whole_len());
+    let lost_columns = source.width.saturating_sub(columns.whole_len());
+    let levels = if lost_rows > 2 * lost_columns {
         let less = level_columns(&source.values, 0, rows, source.width * channels);
         level_rows(&less, columns, source.width, channels)
     } else {

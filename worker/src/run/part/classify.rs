@@ -8,32 +8,33 @@
 //!
 //! - A part's first delivery takes the fast path and costs no extra call.
 //! - Every later one takes the careful path: alone in the process, so that nothing else can be to blame
-//!   and nothing else is at risk, and one image after the other. [`Store::begin_try`] counts an image's
-//!   try before it, [`Store::end_try`] takes it back after it. What stays counted are tries whose worker
-//!   died in their midst.
+//!   and nothing else is at risk, and one image after the other. An image's try is counted before it and
+//!   taken back after it (see [`tries`](crate::run::tries)). What stays counted are tries whose worker died in
+//!   their midst.
 //! - An image with [`MAX_DEADLY_TRIES`] of those is not tried again. It becomes an error entry, and a
 //!   copy of the part with that image alone goes to the dead letters. So an image that kills its worker
 //!   does it three times, once on the fast path and twice on the careful one, and the others of its part
 //!   get their results.
-//! - A part that is delivered more than [`MAX_ATTEMPTS`] times kills its workers before they try an
-//!   image; it goes to the dead letters as a whole.
-//!
-//! [`Store::begin_try`]: common::store::Store::begin_try
-//! [`MAX_ATTEMPTS`]: crate::run::triage::MAX_ATTEMPTS
-//! [`Store::end_try`]: common::store::Store::end_try
+//! - Workers that die before they try an image, as while the model loads, are counted for the whole part,
+//!   which goes to the dead letters after some of them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use common::messages::{EncodedImage, ImageError, ImageOutcome, JobFailure, Part, PartEnd, StageTimes};
 use common::store::{StoreError, Wanted};
 use common::telemetry::names;
+use tokio::time::Instant as Moment;
 
-use super::{Handler, ServedModel, Verdict, ask};
-use crate::pipeline::{self, Answer, Closed, InFlight, Passed, Task, microseconds};
+use super::{Handler, ServedModel, Verdict};
+use crate::pipeline::{self, Answer, Closed, InFlight, Owner, Passed, Task, microseconds};
+use crate::run::tries::What;
 
 /// Tries on the careful path that may end a worker before the image is given up.
 const MAX_DEADLY_TRIES: u32 = 2;
+
+/// Longest time that an image may be in the pipeline by its deadline, for moments that can be counted.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Outcomes so far, and when the last image was decoded.
 struct Progress {
@@ -110,22 +111,23 @@ impl Handler {
         model: &Arc<ServedModel>,
         progress: &mut Progress,
     ) -> Result<bool, Cut> {
-        let (id, position) = (part.id, image.position);
-        let deadly =
-            ask(part.deadline, || self.tools.store.begin_try(id, position)).await.map_err(Cut::Store)?;
-        if deadly > MAX_DEADLY_TRIES {
+        let what = What::Image(image.position);
+        if self.tries.begin(part, what).await.map_err(Cut::Store)? > MAX_DEADLY_TRIES {
             return Ok(false);
         }
         metrics::counter!(names::CAREFUL_TRIES_TOTAL).increment(1);
         let passed = self.launch(part, image, model).wait().await;
-        progress.land(position, passed, model, part.top_k)?;
-        ask(part.deadline, || self.tools.store.end_try(id, position)).await.map_err(Cut::Store)?;
+        self.tries.take_back(part, what).await;
+        progress.land(image.position, passed, model, part.top_k)?;
         Ok(true)
     }
 
     fn launch(&self, part: &Part, image: &EncodedImage, model: &Arc<ServedModel>) -> InFlight {
         let (bytes, model) = (image.bytes.clone(), Arc::clone(model));
-        self.tools.pipeline.submit(Task { bytes, model, deadline: part.deadline })
+        // A moment of this host's monotonic clock, whatever its other clock shows.
+        let left = part.deadline.since(self.tools.store.now()).min(LONGEST);
+        let owner = Owner { client: part.client.clone(), job: part.id.job };
+        self.tools.pipeline.submit(Task { owner, bytes, model, deadline: Moment::now() + left })
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn flatten(ops: &mut Ops, input: &Output) -> Result<Output, Fault> {
 
 pub(super) fn reshape(ops: &mut Ops, target: &[i64], input: &Output) -> Result<Output, Fault> {
     let sizes: Option<Vec<usize>> = ops.sizes(input)?.into_iter().skip(1).collect();
+    let is_open = target.contains(&-1);
     let given: usize = target.iter().filter_map(|size| usize::try_from(*size).ok()).product();
     let target = target
         .iter()
@@ -54,7 +55,8 @@ pub(super) fn reshape(ops: &mut Ops, target: &[i64], input: &Output) -> Result<O
             (Err(_), None) => Ok(-1),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(sizes) = sizes {
+    // Without a -1 the importer has made sure that no two images become one; some may be folded into the batch.
+    if let Some(sizes) = sizes.filter(|_| is_open) {
         let elements: usize = sizes.iter().product();
         if target.iter().map(|size| i64::from(*size)).product::<i64>() != elements as i64 {
             return Err(Fault(format!("{elements} values of shape {sizes:?} do not fit {target:?}")));

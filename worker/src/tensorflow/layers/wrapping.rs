@@ -33,9 +33,12 @@ pub(super) fn channels_first(ops: &mut Ops, layer: &Layer, input: &Output) -> Re
 
 /// The steps of all images become a batch of their own, and come apart again behind the layer.
 pub(super) fn over_each_step(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
-    let folded = folded(ops, input)?;
-    let output = add(ops, layer, &[folded])?;
     let steps = ops.sizes(input)?.get(1).copied().flatten();
+    let folded = folded(ops, input)?;
+    let before = ops.with_rows(ops.rows().saturating_mul(steps.unwrap_or(1)));
+    let output = add(ops, layer, &[folded]);
+    ops.with_rows(before);
+    let output = output?;
     let sizes: Option<Vec<usize>> =
         std::iter::once(steps).chain(ops.sizes(&output)?.into_iter().skip(1)).collect();
     if let Some(sizes) = sizes {

@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::super::protobuf::{Fields, Malformed, Value};
-use super::meta_graph::{map_entry, messages, text};
+use super::super::protobuf::{Malformed, Parts, Value};
 
 /// Most operations of a graph, those in functions counted: a hundred times as many as the largest
 /// architectures of `keras.applications` have.
@@ -23,19 +22,18 @@ pub(super) type Kinds<'a> = BTreeMap<&'a str, &'a str>;
 ///
 /// # Errors
 /// The bytes are no graph, or one that is larger than any model's.
-pub(super) fn run_for<'a>(graph: &'a [u8], ends: &[&'a str]) -> Result<Kinds<'a>, Malformed> {
+pub(super) fn run_for<'a>(graph: &Parts<'a>, ends: &[&'a str]) -> Result<Kinds<'a>, Malformed> {
     let mut count = 0;
     let mut nodes = HashMap::new();
-    for node in messages(graph, 1) {
-        let node = Node::read(node?, &mut count)?;
+    for node in graph.repeated(1) {
+        let node = Node::read(&Parts::of(node?), &mut count)?;
         nodes.insert(node.name, node);
     }
     let mut functions: HashMap<&str, Vec<Node<'_>>> = HashMap::new();
-    for library in messages(graph, 2) {
-        for function in messages(library?, 1) {
-            let (name, body) = function_of(function?, &mut count)?;
-            functions.insert(name, body);
-        }
+    for function in graph.message(2)?.repeated(1) {
+        let (name, body) = function_of(&Parts::of(function?), &mut count)?;
+        // Which of two of one name is run is not for us to guess.
+        functions.entry(name).or_default().extend(body);
     }
 
     let mut kinds = Kinds::new();
@@ -74,26 +72,26 @@ struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn read(message: &'a [u8], count: &mut usize) -> Result<Self, Malformed> {
+    fn read(message: &Parts<'a>, count: &mut usize) -> Result<Self, Malformed> {
         *count += 1;
         if *count > MAX_NODES {
             return Err(Malformed);
         }
         let mut node = Self {
-            name: text(message, 1)?.unwrap_or_default(),
-            kind: text(message, 2)?.unwrap_or_default(),
+            name: message.text(1)?.unwrap_or_default(),
+            kind: message.text(2)?.unwrap_or_default(),
             inputs: Vec::new(),
             functions: Vec::new(),
         };
-        for field in Fields::of(message) {
+        for field in message.fields() {
             match field? {
                 (3, input) => node.inputs.push(operation_of(input.text()?)),
                 (5, entry) => {
-                    let (key, value) = map_entry(entry.bytes()?)?;
-                    find_functions(value, MAX_DEPTH, &mut node.functions)?;
+                    let (key, value) = Parts::of(entry.bytes()?).entry()?;
+                    find_functions(&value, MAX_DEPTH, &mut node.functions)?;
                     // It prints to standard error unless told to write to a file.
                     if node.kind == "PrintV2" && key == "output_stream" {
-                        let stream = text(value, 2)?.unwrap_or_default();
+                        let stream = value.text(2)?.unwrap_or_default();
                         node.kind = if stream.starts_with("file:") { PRINT_TO_FILE } else { node.kind };
                     }
                 }
@@ -108,23 +106,25 @@ impl<'a> Node<'a> {
 const PRINT_TO_FILE: &str = "PrintV2 to a file";
 
 /// Name and operations of a `FunctionDef`.
-fn function_of<'a>(function: &'a [u8], count: &mut usize) -> Result<(&'a str, Vec<Node<'a>>), Malformed> {
-    let signature = messages(function, 1).try_fold(&[][..], |_, found| found)?;
-    let body = messages(function, 3).map(|node| Node::read(node?, count)).collect::<Result<_, _>>()?;
-    Ok((text(signature, 1)?.unwrap_or_default(), body))
+fn function_of<'a>(function: &Parts<'a>, count: &mut usize) -> Result<(&'a str, Vec<Node<'a>>), Malformed> {
+    let signature = function.message(1)?;
+    let body =
+        function.repeated(3).map(|node| Node::read(&Parts::of(node?), count)).collect::<Result<_, _>>()?;
+    Ok((signature.text(1)?.unwrap_or_default(), body))
 }
 
 /// Names of functions in an `AttrValue`: under `func`, and under `func` of its `list`.
-fn find_functions<'a>(value: &'a [u8], depth: usize, found: &mut Vec<&'a str>) -> Result<(), Malformed> {
+fn find_functions<'a>(value: &Parts<'a>, depth: usize, found: &mut Vec<&'a str>) -> Result<(), Malformed> {
     let deeper = depth.checked_sub(1).ok_or(Malformed)?;
-    for field in Fields::of(value) {
+    // Of several kinds of value the last counts. Here all are looked at, which can only find more.
+    for field in value.fields() {
         match field? {
             (1, list) => {
-                for function in messages(list.bytes()?, 9) {
-                    find_in_function(function?, deeper, found)?;
+                for function in Parts::of(list.bytes()?).repeated(9) {
+                    find_in_function(&Parts::of(function?), deeper, found)?;
                 }
             }
-            (10, Value::Bytes(function)) => find_in_function(function, deeper, found)?,
+            (10, Value::Bytes(function)) => find_in_function(&Parts::of(function), deeper, found)?,
             _ => {}
         }
     }
@@ -132,10 +132,14 @@ fn find_functions<'a>(value: &'a [u8], depth: usize, found: &mut Vec<&'a str>) -
 }
 
 /// The name in a `NameAttrList`, and those in the attributes that the function is given.
-fn find_in_function<'a>(message: &'a [u8], depth: usize, found: &mut Vec<&'a str>) -> Result<(), Malformed> {
-    found.extend(text(message, 1)?);
-    for entry in messages(message, 2) {
-        find_functions(map_entry(entry?)?.1, depth, found)?;
+fn find_in_function<'a>(
+    message: &Parts<'a>,
+    depth: usize,
+    found: &mut Vec<&'a str>,
+) -> Result<(), Malformed> {
+    found.extend(message.text(1)?);
+    for entry in message.repeated(2) {
+        find_functions(&Parts::of(entry?).entry()?.1, depth, found)?;
     }
     Ok(())
 }

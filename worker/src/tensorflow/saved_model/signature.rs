@@ -6,8 +6,7 @@ use common::package::ModelConfig;
 
 use super::super::graph::{show, show_batched};
 use super::super::outputs;
-use super::super::protobuf::{Fields, Malformed};
-use super::meta_graph::{map_entry, messages, text};
+use super::super::protobuf::{Malformed, Parts};
 
 /// The name of the signature that serves where there are several.
 const DEFAULT: &str = "serving_default";
@@ -98,12 +97,14 @@ impl fmt::Display for TensorInfo {
 
 impl Signature {
     /// Reads a `SignatureDef`.
-    pub(super) fn read(name: &str, message: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn read(name: &str, message: &Parts<'_>) -> Result<Self, Malformed> {
         let tensors = |field: u64| -> Result<Vec<TensorInfo>, Malformed> {
-            let mut found = Vec::new();
-            for entry in messages(message, field) {
-                let (name, tensor) = map_entry(entry?)?;
-                found.push(TensorInfo::read(name, tensor)?);
+            let mut found: Vec<TensorInfo> = Vec::new();
+            for entry in message.repeated(field) {
+                let (name, tensor) = Parts::of(entry?).entry()?;
+                // Of entries of one name the last counts.
+                found.retain(|before| before.name != name);
+                found.push(TensorInfo::read(name, &tensor)?);
                 if found.len() > MAX_ENTRIES {
                     return Err(Malformed);
                 }
@@ -207,30 +208,31 @@ impl Signature {
 
 impl TensorInfo {
     /// Reads a `TensorInfo`. One that is sparse or made of several has no name of a tensor, and type 0.
-    fn read(name: &str, message: &[u8]) -> Result<Self, Malformed> {
+    fn read(name: &str, message: &Parts<'_>) -> Result<Self, Malformed> {
         let mut element = Element(0);
-        let mut shape = None;
-        for field in Fields::of(message) {
+        let mut has_shape = false;
+        for field in message.fields() {
             match field? {
                 (2, kind) => element = Element(kind.integer()?),
-                (3, sizes) => shape = read_shape(sizes.bytes()?)?,
+                (3, _) => has_shape = true,
                 _ => {}
             }
         }
-        let place = text(message, 1)?.map(place).unwrap_or_default();
+        let shape = if has_shape { read_shape(&message.message(3)?)? } else { None };
+        let place = message.text(1)?.map(place).unwrap_or_default();
         Ok(Self { name: name.to_owned(), element, shape, place })
     }
 }
 
 /// Reads a `TensorShapeProto`.
-fn read_shape(message: &[u8]) -> Result<Option<Vec<Option<usize>>>, Malformed> {
+fn read_shape(message: &Parts<'_>) -> Result<Option<Vec<Option<usize>>>, Malformed> {
     let mut sizes = Vec::new();
     let mut open = false;
-    for field in Fields::of(message) {
+    for field in message.fields() {
         match field? {
             (2, axis) => {
                 let mut size = 0;
-                for field in Fields::of(axis.bytes()?) {
+                for field in Parts::of(axis.bytes()?).fields() {
                     if let (1, value) = field? {
                         size = value.integer()?;
                     }

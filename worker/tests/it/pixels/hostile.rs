@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use common::messages::ImageError;
 use common::package::ModelConfig;
-use worker::pipeline::decode::{DecodeLimits, DecodedImage, decode};
+use worker::pipeline::decode::{DecodeLimits, DecodedImage, Reader, Wanted, decode, decode_as};
 use worker::pipeline::preprocess::preprocess;
 
 use super::{manifest, read};
@@ -14,9 +14,13 @@ use super::{manifest, read};
 const FAST: Duration = Duration::from_secs(5);
 
 fn decode_small(bytes: &[u8]) -> Result<DecodedImage, ImageError> {
+    decode_small_as(bytes, Reader::OpenCv)
+}
+
+fn decode_small_as(bytes: &[u8], reader: Reader) -> Result<DecodedImage, ImageError> {
     let limits = DecodeLimits { max_bytes: 1 << 20, max_pixels: 100_000, max_side: 3_000 };
     let started = Instant::now();
-    let outcome = decode(bytes, &limits);
+    let outcome = decode_as(bytes, &limits, &Wanted { reader, ..Wanted::default() });
     assert!(started.elapsed() < FAST, "took {:?}", started.elapsed());
     match &outcome {
         Ok(image) => {
@@ -60,7 +64,8 @@ fn no_mutant_panics_hangs_or_passes_the_limits() {
             if round % 5 == 0 {
                 bytes.truncate(random.below(bytes.len()));
             }
-            let _ = decode_small(&bytes);
+            let reader = [Reader::OpenCv, Reader::Pillow, Reader::Tensorflow][round % 3];
+            let _ = decode_small_as(&bytes, reader);
             mutants += 1;
         }
     }
@@ -87,8 +92,10 @@ fn a_jpeg_cut_anywhere_is_an_error() {
     for name in ["jpeg_420.jpg", "jpeg_420_progressive.jpg", "jpeg_thumbnail.jpg", "jpeg_restarts.jpg"] {
         let bytes = read(&format!("files/{name}"));
         for end in 0..bytes.len() {
-            let outcome = decode_small(&bytes[..end]);
-            assert!(outcome.is_err(), "{name} cut at {end} of {}", bytes.len());
+            for reader in [Reader::OpenCv, Reader::Tensorflow] {
+                let outcome = decode_small_as(&bytes[..end], reader);
+                assert!(outcome.is_err(), "{name} cut at {end} of {}", bytes.len());
+            }
         }
     }
 }
@@ -99,7 +106,9 @@ fn a_jpeg_whose_data_stops_before_its_end_marker_is_an_error() {
         let mut bytes = read(&format!("files/{name}"));
         bytes.truncate(bytes.len() - bytes.len() / 4);
         bytes.extend_from_slice(b"\xff\xd9");
-        assert_eq!(decode_small(&bytes).unwrap_err().code, "undecodable_image", "{name}");
+        for reader in [Reader::OpenCv, Reader::Tensorflow] {
+            assert_eq!(decode_small_as(&bytes, reader).unwrap_err().code, "undecodable_image", "{name}");
+        }
     }
 }
 
@@ -219,6 +228,8 @@ fn the_fixtures_are_all_listed() {
     let listed: std::collections::BTreeSet<String> = {
         let manifest = manifest();
         let decode = manifest.decode.into_iter().map(|case| case.file);
+        let read = manifest.read.into_iter();
+        let decode = decode.chain(read.map(|case| case["file"].as_str().unwrap().to_owned()));
         decode.chain(manifest.preprocess.into_iter().map(|case| case.file)).collect()
     };
     let found: std::collections::BTreeSet<String> = fs::read_dir(folder)

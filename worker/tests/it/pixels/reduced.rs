@@ -9,11 +9,7 @@ use worker::pipeline::decode::{DecodeLimits, DecodedImage, Turning, Wanted, deco
 use super::read;
 
 fn by(bytes: &[u8], divisor: usize) -> Result<DecodedImage, ImageError> {
-    decode_as(
-        bytes,
-        &DecodeLimits::default(),
-        &Wanted { turning: Turning::Upright, divisor: &|_, _| divisor },
-    )
+    decode_as(bytes, &DecodeLimits::default(), &Wanted { divisor: &|_, _| divisor, ..Wanted::default() })
 }
 
 /// How far the brightness of an image is from the means of what each of its pixels stands for, on average.
@@ -69,7 +65,7 @@ fn the_sides_that_are_asked_about_are_those_of_the_turned_image() {
             asked.set((height, width));
             2
         };
-        let wanted = Wanted { turning, divisor: &divisor };
+        let wanted = Wanted { turning, divisor: &divisor, ..Wanted::default() };
         let image = decode_as(&bytes, &DecodeLimits::default(), &wanted).unwrap();
         let (height, width) = asked.get();
         assert_ne!(height, width);

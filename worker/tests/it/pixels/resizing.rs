@@ -47,7 +47,7 @@ fn images_become_what_the_frameworks_make_of_them() {
         {
             faults.push(format!("{}: off by {worst:.3} levels, {mean:.3} on average", case.what));
         }
-        table.add(&case.row, case.mean.is_some(), (worst, mean));
+        table.add(&case.row, case.file.ends_with(".jpg"), (worst, mean));
     }
     assert!(faults.is_empty(), "{} of {}: {faults:#?}", faults.len(), cases.len());
     fs::write(folder.join("table.md"), table.lines().join("\n") + "\n").unwrap();
@@ -60,7 +60,7 @@ fn differences(case: &Case, folder: &Path) -> (f64, f64) {
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", case.what));
     let how = &config.preprocessing;
     let bytes = fs::read(folder.join(&case.file)).unwrap();
-    let image = decode(&bytes, &DecodeLimits::default(), how).unwrap();
+    let image = decode(&bytes, &DecodeLimits::default(), how, &|| true).unwrap();
     let found = preprocess(image, how).unwrap();
     let expected = npy::read(&folder.join(&case.expected)).unwrap();
     assert_eq!(expected.shape[1..], how.input_shape, "{}", case.what);

@@ -4,17 +4,30 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use common::ids::ModelVersion;
+use common::ids::{ModelName, ModelVersion};
+use common::package::{ModelConfig, ModelFile, ModelFormat, Package};
 use tokio::sync::oneshot;
 use worker::engine::{Batch, Engine, EngineError, Scores};
+use worker::models::ServedModel;
 use worker::pipeline::batch::{BatchLimits, Batcher, Presence, Ticket};
 
-use super::bench::{Bench, named, png};
+use super::bench::{Bench, named, package_config, png};
 use super::engine::{Double, Kind, SHAPE};
 
 const LIMITS: BatchLimits = BatchLimits { max_images: 4, max_delay: Duration::ZERO };
 
 type Reply = oneshot::Receiver<Result<Vec<f32>, EngineError>>;
+
+/// A package of this version, computed by this engine.
+fn served(engine: Arc<dyn Engine>, version: u8) -> Arc<ServedModel> {
+    let package = Package {
+        name: ModelName::parse("double").unwrap(),
+        version: ModelVersion::from_digest([version; 32]),
+        config: ModelConfig::parse(package_config().as_bytes()).unwrap(),
+        model: ModelFile { path: "double.h5".into(), format: ModelFormat::Hdf5 },
+    };
+    Arc::new(ServedModel::new(package, engine))
+}
 
 /// Submits ordinary images with these labels.
 fn submit(batcher: &Batcher, engine: &Arc<Double>, model: u8, labels: std::ops::Range<u8>) -> Vec<Reply> {
@@ -22,13 +35,13 @@ fn submit(batcher: &Batcher, engine: &Arc<Double>, model: u8, labels: std::ops::
         let pixel = [f32::from(label), 0.0, 0.0];
         pixel.repeat(SHAPE[0] * SHAPE[1])
     };
+    let model = served(Arc::clone(engine) as Arc<dyn Engine>, model);
     labels
         .map(|label| {
             let (reply, answer) = oneshot::channel();
-            let engine = Arc::clone(engine) as Arc<dyn Engine>;
             let presence = batcher.announce();
-            let ticket = Ticket { engine, shape: SHAPE, reply, since: Instant::now(), presence };
-            batcher.submit(&ModelVersion::from_digest([model; 32]), values(label), ticket);
+            let ticket = Ticket { model: Arc::clone(&model), reply, since: Instant::now(), presence };
+            batcher.submit(values(label), ticket);
             answer
         })
         .collect()
@@ -84,9 +97,9 @@ impl Witness {
     /// Waits for the scores of one image.
     async fn sees(self: &Arc<Self>, batcher: &Batcher, presence: Presence) {
         let (reply, answer) = oneshot::channel();
-        let engine = Arc::clone(self) as Arc<dyn Engine>;
-        let ticket = Ticket { engine, shape: SHAPE, reply, since: Instant::now(), presence };
-        batcher.submit(&ModelVersion::from_digest([1; 32]), vec![0.0; 12], ticket);
+        let model = served(Arc::clone(self) as Arc<dyn Engine>, 1);
+        let ticket = Ticket { model, reply, since: Instant::now(), presence };
+        batcher.submit(vec![0.0; 12], ticket);
         answer.await.unwrap().unwrap();
     }
 }
@@ -122,8 +135,8 @@ async fn an_image_of_another_size_than_its_model_is_refused() {
     let batcher = Batcher::start(LIMITS, 1).unwrap();
     let (reply, answer) = oneshot::channel();
     let presence = batcher.announce();
-    let ticket = Ticket { engine: engine.clone(), shape: SHAPE, reply, since: Instant::now(), presence };
-    batcher.submit(&ModelVersion::from_digest([1; 32]), vec![0.0; 11], ticket);
+    let ticket = Ticket { model: served(engine.clone(), 1), reply, since: Instant::now(), presence };
+    batcher.submit(vec![0.0; 11], ticket);
     let error = answer.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the image has 11 values, expected 12");
     assert!(engine.calls().is_empty());

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use common::broker::in_process::InProcessBroker;
 use common::broker::{Broker as _, BrokerLimits};
 use common::fleet::FleetState;
-use common::ids::{Generation, JobId, ModelName, ModelVersion};
+use common::ids::{Generation, JobId, ModelName, ModelVersion, Revision};
 use common::messages::{
     EncodedImage, ImageOutcome, Job, JobRecord, JobStatus, Part, PartId, PinnedModel, Timestamp, WIRE_VERSION,
 };
@@ -19,8 +19,10 @@ use common::store::{Acceptance, Store};
 use image::{ImageFormat, Rgb, RgbImage};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::config::Program;
+use worker::config::{Config, Program};
 use worker::control::Control;
+use worker::pipeline::Pipeline;
+use worker::pipeline::decode::DecodeLimits;
 use worker::run::{Parts, RunError, Worker};
 
 use super::engine::{CLASSES, Double, Kind, Loader, SHAPE};
@@ -51,22 +53,19 @@ impl Bench {
         let inside = folder.path().join("double");
         fs::create_dir(&inside).unwrap();
         fs::write(inside.join("double.hdf5"), "a model").unwrap();
-        let classes: Vec<String> = (0..CLASSES).map(|number| format!("\"label {number}\"")).collect();
-        let config = format!(
-            r#"{{"img_preproc_type": "no_prepro", "image_preproc_config": {{"input_shape": {SHAPE:?}}},
-                "output_postproc_type": "argmax", "output_config": {{"output_classes": [{}]}}}}"#,
-            classes.join(", ")
-        );
-        fs::write(inside.join("double_config.json"), config).unwrap();
+        fs::write(inside.join("double_config.json"), package_config()).unwrap();
         let catalog = Catalog::new(folder.path());
         let package = catalog.open(&ModelName::parse("double").unwrap()).unwrap();
         let model = PinnedModel { name: package.name, version: package.version, generation: Generation(1) };
         let store = InMemoryStore::new();
         let fleet =
             FleetState { generation: Generation(1), active: Some(model.clone()), ..FleetState::default() };
-        store.replace_fleet(0, &fleet).await.unwrap();
-        let broker =
-            InProcessBroker::new(BrokerLimits { max_parts: 1000, call_timeout: Duration::from_secs(5) });
+        store.replace_fleet(Revision::NONE, &fleet, None).await.unwrap();
+        let broker = InProcessBroker::new(BrokerLimits {
+            max_parts: 1000,
+            max_bytes: None,
+            call_timeout: Duration::from_secs(5),
+        });
         Self { broker, store, model, catalog, _folder: folder }
     }
 
@@ -82,16 +81,34 @@ impl Bench {
         engine: &Arc<Double>,
         settings: &[&str],
     ) -> Running {
-        let words = std::iter::once("classifier-worker").chain(settings.iter().copied());
-        let config = Program::try_parse_from(words).unwrap().worker;
-        let parts = Parts {
+        Self::start(Parts { store, ..self.parts(engine) }, settings)
+    }
+
+    /// What a worker is put together from.
+    pub(crate) fn parts(&self, engine: &Arc<Double>) -> Parts {
+        Parts {
             broker: Arc::clone(&self.broker) as _,
-            store,
+            store: Arc::clone(&self.store) as _,
             catalog: self.catalog.clone(),
             loader: Arc::new(Loader(Arc::clone(engine))),
-        };
+        }
+    }
+
+    /// Starts a worker of these.
+    pub(crate) fn start(parts: Parts, settings: &[&str]) -> Running {
+        Self::run(Worker::start(&config(settings), parts).unwrap())
+    }
+
+    /// Starts a worker that does everything on this thread, for tests in which the clock is paused: it would run
+    /// ahead while other threads work.
+    pub(crate) fn inline_worker(&self, store: Arc<dyn Store>, engine: &Arc<Double>) -> Running {
+        let parts = Parts { store, ..self.parts(engine) };
+        let pipeline = Pipeline::inline(DecodeLimits::default());
+        Self::run(Worker::with_pipeline(&config(&[]), parts, pipeline))
+    }
+
+    fn run(worker: Worker) -> Running {
         let stop = CancellationToken::new();
-        let worker = Worker::start(&config, parts).unwrap();
         let control = worker.control();
         let task = tokio::spawn(worker.work(stop.clone()));
         Running { control, stop, task }
@@ -109,17 +126,30 @@ impl Bench {
         deadline: Duration,
         parts: &[Vec<Bytes>],
     ) -> JobId {
-        let accepted_at = Timestamp::now();
+        self.submit_by(Timestamp::now(), model, deadline, parts).await
+    }
+
+    /// The same with moments of a clock that shows `accepted_at`. The store in memory goes by this host's.
+    pub(crate) async fn submit_by(
+        &self,
+        accepted_at: Timestamp,
+        model: &PinnedModel,
+        deadline: Duration,
+        parts: &[Vec<Bytes>],
+    ) -> JobId {
+        let host = Timestamp::now();
         let record = JobRecord {
             id: JobId::random(),
             model: model.clone(),
-            accepted_at,
-            deadline: accepted_at.after(deadline),
+            accepted_at: host,
+            deadline: host.after(deadline),
             retention: FOREVER,
             image_ids: (0..).take(parts.iter().map(Vec::len).sum()).collect(),
             parts: u32::try_from(parts.len()).unwrap(),
             top_k: 0,
             idempotency: None,
+            client: None,
+            file_names: None,
         };
         let fleet = self.store.fleet().await.unwrap().revision;
         assert_eq!(self.store.put_job(&record, fleet).await.unwrap(), Acceptance::Accepted);
@@ -130,10 +160,11 @@ impl Bench {
                 id: PartId { job: record.id, index },
                 model: model.clone(),
                 accepted_at,
-                deadline: record.deadline,
+                deadline: accepted_at.after(deadline),
                 top_k: 0,
                 traceparent: None,
                 request_id: None,
+                client: None,
                 images: images
                     .iter()
                     .map(|bytes| EncodedImage { position: positions.next().unwrap(), bytes: bytes.clone() })
@@ -190,6 +221,22 @@ impl Running {
         self.task.abort();
         assert!(self.task.await.is_err_and(|error| error.is_cancelled()));
     }
+}
+
+/// A worker's settings, most of them by default.
+/// The config of the package.
+pub(crate) fn package_config() -> String {
+    let classes: Vec<String> = (0..CLASSES).map(|number| format!("\"label {number}\"")).collect();
+    format!(
+        r#"{{"img_preproc_type": "no_prepro", "image_preproc_config": {{"input_shape": {SHAPE:?}}},
+            "output_postproc_type": "argmax", "output_config": {{"output_classes": [{}]}}}}"#,
+        classes.join(", ")
+    )
+}
+
+fn config(settings: &[&str]) -> Config {
+    let words = std::iter::once("classifier-worker").chain(settings.iter().copied());
+    Program::try_parse_from(words).unwrap().worker
 }
 
 /// A version that no package has.

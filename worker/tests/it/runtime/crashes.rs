@@ -1,11 +1,17 @@
 //! Workers that die. A dead worker is one whose task is dropped in the midst of its work.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::broker::Broker as _;
+use common::fleet::FleetState;
 use common::ids::JobId;
+use common::package::Package;
+use common::store::Store as _;
+use tokio::sync::mpsc;
+use worker::engine::{Engine, EngineLoader, LoadError};
+use worker::run::Parts;
 
-use super::bench::{Bench, FOREVER, named, parts, png};
+use super::bench::{Bench, named, parts, png};
 use super::engine::{Double, Ears, Kind};
 
 /// Runs one worker after the other until the job ends; how many died.
@@ -98,20 +104,48 @@ async fn workers_that_die_for_other_reasons_put_no_image_aside() {
     assert!(bench.broker.dead_letters(10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_part_that_comes_back_again_and_again_is_put_aside_whole() {
-    let bench = Bench::new().await;
-    let (engine, _ears) = Double::new();
-    let job = bench.submit(&parts(&[&[1, 2]])).await;
-    for _ in 0..15 {
-        // A worker that dies as soon as it has the part.
-        let mut consumer = bench.broker.consume(1).await.unwrap();
-        drop(tokio::time::timeout(FOREVER, consumer.next()).await.unwrap().unwrap());
+/// Workers die while they load the model. A load goes on until its channel closes.
+struct DeadlyLoader(Mutex<mpsc::UnboundedSender<std::sync::mpsc::Sender<()>>>);
+
+impl EngineLoader for DeadlyLoader {
+    fn load(&self, _package: &Package) -> Result<Arc<dyn Engine>, LoadError> {
+        let (open, closed) = std::sync::mpsc::channel();
+        self.0.lock().unwrap().send(open).unwrap();
+        assert!(closed.recv().is_err());
+        Err(LoadError::Unavailable("the worker that loads is dead".to_owned()))
     }
-    let worker = bench.worker(&engine, &[]);
-    let ended = bench.ended(job).await;
+}
+
+#[tokio::test]
+async fn a_part_whose_workers_die_before_they_try_an_image_is_put_aside_whole() {
+    let bench = Bench::new().await;
+    // No model is active: the part's own is loaded for it alone.
+    let fleet = bench.store.fleet().await.unwrap();
+    bench.store.replace_fleet(fleet.revision, &FleetState::default(), None).await.unwrap();
+    let job = bench.submit(&parts(&[&[1, 2]])).await;
+    let (engine, _ears) = Double::new();
+    let (loads, mut hear_loads) = mpsc::unbounded_channel();
+    let loader = Arc::new(DeadlyLoader(Mutex::new(loads)));
+    let mut deaths = 0;
+    let ended = loop {
+        let loader = Arc::clone(&loader) as Arc<dyn EngineLoader>;
+        let worker = Bench::start(Parts { loader, ..bench.parts(&engine) }, &[]);
+        tokio::select! {
+            load = hear_loads.recv() => {
+                worker.kill().await;
+                drop(load);
+                deaths += 1;
+                assert!(deaths < 20, "it goes on for ever");
+            }
+            ended = bench.ended(job) => {
+                worker.stop().await.unwrap();
+                break ended;
+            }
+        }
+    };
+    assert_eq!(deaths, 6, "the first, and those that were counted");
     assert!(format!("{ended:?}").contains("Internal"), "{ended:?}");
-    worker.stop().await.unwrap();
-    assert!(engine.calls().is_empty());
-    assert_eq!(bench.broker.dead_letters(10).await.unwrap()[0].positions, [0, 1]);
+    let dead = bench.broker.dead_letters(10).await.unwrap();
+    assert_eq!(dead[0].positions, [0, 1]);
+    assert!(dead[0].reason.contains("5 workers ended before"), "{}", dead[0].reason);
 }

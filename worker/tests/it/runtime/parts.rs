@@ -1,18 +1,15 @@
 //! What becomes of parts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::broker::Broker as _;
 use common::messages::{JobFailure, JobStatus, PinnedModel};
-use common::program::healthcheck;
 use common::store::Store as _;
-use worker::health::{self, Pages};
 
 use super::bench::{Bench, FOREVER, named, other_version, parts, png};
 use super::engine::{Double, Kind};
-use super::forgetful::Forgetful;
+use super::faulty_store::{Call, FaultyStore, away};
 
 #[tokio::test]
 async fn every_image_gets_the_label_of_its_own_pixels_in_request_order() {
@@ -107,36 +104,16 @@ async fn bytes_that_no_worker_has_any_more_are_looked_for_and_then_given_up() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_newer_wire_version_is_left_to_newer_workers() {
-    let bench = Bench::new().await;
-    let (engine, _ears) = Double::new();
-    let job = bench.submit(&parts(&[&[1]])).await;
-    // Take it out, and put it back as a newer program would have written it.
-    let mut consumer = bench.broker.consume(1).await.unwrap();
-    let mut delivery = consumer.next().await.unwrap().unwrap();
-    delivery.part.wire += 1;
-    bench.broker.publish(delivery.part.clone()).await.unwrap();
-    delivery.acknowledge.ack().await.unwrap();
-    consumer.stop().await.unwrap();
-
-    let worker = bench.worker(&engine, &[]);
-    let sound = bench.submit(&parts(&[&[2]])).await;
-    assert_eq!(bench.labels(sound).await, named([2]), "it holds up nobody");
-    worker.stop().await.unwrap();
-    assert_eq!(engine.calls(), [[2]]);
-    assert_eq!(bench.broker.depth().await.unwrap().waiting, 1, "it waits for another worker");
-    assert!(!bench.store.job(job).await.unwrap().unwrap().is_finished());
-}
-
-#[tokio::test]
 async fn no_part_is_acknowledged_before_its_result_is_stored() {
     let bench = Bench::new().await;
-    let (store, mut refused) = Forgetful::new(&bench);
+    let (store, mut calls) =
+        FaultyStore::new(&bench, |call| if call == Call::PutPart { away() } else { Ok(()) });
     let (engine, _ears) = Double::new();
     let worker = bench.worker_on(store, &engine, &[]);
     let job = bench.submit(&parts(&[&[1, 2]])).await;
-    refused.recv().await.unwrap();
-    refused.recv().await.expect("it tries again");
+    for _ in 0..2 {
+        while calls.recv().await.expect("it tries again") != Call::PutPart {}
+    }
     worker.kill().await;
     assert_eq!(bench.broker.depth().await.unwrap().waiting, 1);
 
@@ -144,27 +121,4 @@ async fn no_part_is_acknowledged_before_its_result_is_stored() {
     assert_eq!(bench.labels(job).await, named([1, 2]));
     worker.stop().await.unwrap();
     bench.assert_nothing_waits().await;
-}
-
-#[tokio::test]
-async fn a_worker_shows_whether_it_takes_jobs() {
-    let bench = Bench::new().await;
-    let (engine, _ears) = Double::new();
-    let worker = bench.worker(&engine, &[]);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let metrics = Arc::new(|| "classifier_up 1\n".to_owned());
-    let pages = Pages::new(metrics);
-    let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
-
-    let error = healthcheck(address, "/health/ready").await.unwrap_err();
-    assert!(error.to_string().contains("takes no jobs now"), "it has not started: {error}");
-    pages.started(Arc::clone(&worker.control));
-    healthcheck(address, "/health/ready").await.unwrap();
-    worker.stop().await.unwrap();
-    let error = healthcheck(address, "/health/ready").await.unwrap_err();
-    assert!(error.to_string().contains("takes no jobs now"), "{error}");
-    server.abort();
-    assert!(server.await.is_err());
-    healthcheck(address, "/health/ready").await.unwrap_err();
 }

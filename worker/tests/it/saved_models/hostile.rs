@@ -68,7 +68,12 @@ fn a_graph_for_something_else_is_refused_with_what_there_is() {
 #[test]
 fn scores_of_another_number_or_none_are_found_by_the_warm_up() {
     check("late_shape", &["the model gave 192 scores for 1 images, expected 3"]);
-    check("not_finite", &["the warm-up run gave the score NaN"]);
+}
+
+/// Whether or not a score shows it.
+#[test]
+fn variables_that_are_not_finite_are_named() {
+    check("not_finite", &["have values that are not finite, expected numbers"]);
 }
 
 /// A sound folder, changed.
@@ -110,20 +115,82 @@ fn a_damaged_folder_is_refused_with_the_reason() {
     }
 }
 
+/// A field of protobuf: a message, or a text.
+fn field(number: u8, message: &[u8]) -> Vec<u8> {
+    let (mut length, mut bytes) = (message.len(), vec![number << 3 | 2]);
+    while length >= 0x80 {
+        bytes.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    [&bytes, message].concat()
+}
+
+/// A SavedModel of this graph, whose operation `deep` is input and output.
+fn model_of(graph: &[u8]) -> Vec<u8> {
+    let any = field(2, &[8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
+    let shape = [8_u8, 8, 3].map(|size| field(2, &[8, size])).concat();
+    let info = |shape: &[u8]| [field(1, b"deep:0"), vec![16, 1], field(3, shape)].concat();
+    let input = [field(1, b"x"), field(2, &info(&[any.clone(), shape].concat()))].concat();
+    let output = [field(1, b"y"), field(2, &info(&[any, field(2, &[8, 3])].concat()))].concat();
+    let signature = [field(1, &input), field(2, &output)].concat();
+    let signature = [field(1, b"serving_default"), field(2, &signature)].concat();
+    let meta = [field(1, &field(4, b"serve")), field(2, graph), field(5, &signature)].concat();
+    [vec![8, 1], field(2, &meta)].concat()
+}
+
+/// As TensorFlow reads it: of two names the last counts, and what is given in two pieces is one.
+#[test]
+fn what_is_given_twice_does_not_hide_an_operation() {
+    let write = [field(1, b"w"), field(2, b"WriteFile")].concat();
+    let attribute = |pieces: &[Vec<u8>]| field(5, &[field(1, b"f"), pieces.concat()].concat());
+    let calls = |pieces: &[Vec<u8>]| {
+        field(1, &[field(1, b"deep"), field(2, b"PartitionedCall"), attribute(pieces)].concat())
+    };
+    let function = |signature: &[Vec<u8>]| field(1, &[signature.concat(), field(3, &write)].concat());
+    let named = |name: &[u8]| field(2, &field(10, &field(1, name)));
+    let is_evil = field(1, &field(1, b"evil"));
+    let plain = [calls(&[named(b"evil")]), field(2, &function(std::slice::from_ref(&is_evil)))];
+    // The attribute's value in two pieces, of which the last says nothing.
+    let value =
+        [calls(&[named(b"evil"), field(2, b"")]), field(2, &function(std::slice::from_ref(&is_evil)))];
+    // The function's signature likewise, and its name twice.
+    let signature = [calls(&[named(b"evil")]), field(2, &function(&[is_evil.clone(), field(1, b"")]))];
+    let name = [
+        calls(&[named(b"evil")]),
+        field(2, &function(&[field(1, b""), field(1, &[field(1, b"good"), field(1, b"evil")].concat())])),
+    ];
+    // The library in two pieces, with a second function of the name.
+    let harmless = field(1, &is_evil);
+    let library = [calls(&[named(b"evil")]), field(2, &function(&[is_evil])), field(2, &harmless)];
+    // The kind of the operation itself.
+    let kind = field(1, &[field(1, b"deep"), field(2, b"NoOp"), field(2, b"WriteFile")].concat());
+    for graph in [plain.concat(), value.concat(), signature.concat(), name.concat(), library.concat(), kind] {
+        let model = model_of(&graph);
+        let (_folder, package) = changed(|folder| fs::write(folder.join("saved_model.pb"), model).unwrap());
+        check_package("twice", &package, &["(`WriteFile`) writes files"]);
+    }
+    // The graph itself in two pieces.
+    let [call, library] = plain;
+    let mut model = model_of(&call);
+    let (_folder, package) = changed(|folder| {
+        // Field 2 of the file is the graph with its tags, signatures and all.
+        let meta = field(2, &field(2, &library));
+        let inner = model.split_off(2);
+        let merged = [&inner[header(&inner)..], &meta[header(&meta)..]].concat();
+        fs::write(folder.join("saved_model.pb"), [model, field(2, &merged)].concat()).unwrap();
+    });
+    check_package("twice", &package, &["(`WriteFile`) writes files"]);
+}
+
+/// How many bytes come before the content of a field.
+fn header(field: &[u8]) -> usize {
+    1 + field[1..].iter().position(|byte| *byte < 0x80).unwrap() + 1
+}
+
 /// A function given to a function given to a function, and so on, in an attribute of the one operation.
 #[test]
 fn messages_within_messages_overflow_nothing() {
-    let length = |mut length: usize| {
-        let mut bytes = Vec::new();
-        while length >= 0x80 {
-            bytes.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        bytes.push(length as u8);
-        bytes
-    };
-    let field =
-        |number: u8, message: &[u8]| [&[number << 3 | 2], &length(message.len())[..], message].concat();
     // attr_value.func.attr["f"].func.attr["f"]…
     let mut value = Vec::new();
     for _ in 0..2000 {
@@ -132,16 +199,7 @@ fn messages_within_messages_overflow_nothing() {
     }
     let node = [field(1, b"deep"), field(2, b"NoOp"), field(5, &[field(1, b"f"), field(2, &value)].concat())];
     let graph = field(1, &node.concat());
-    let tensor = |key: &[u8]| field(1, key);
-    let shape = [8_u8, 8, 3].map(|size| field(2, &[8, size])).concat();
-    let any = field(2, &[8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
-    let info = |shape: &[u8]| [field(1, b"deep:0"), vec![16, 1], field(3, shape)].concat();
-    let input = [tensor(b"x"), field(2, &info(&[any.clone(), shape].concat()))].concat();
-    let output = [tensor(b"y"), field(2, &info(&[any, field(2, &[8, 3])].concat()))].concat();
-    let signature = [field(1, &input), field(2, &output)].concat();
-    let signature = [field(1, b"serving_default"), field(2, &signature)].concat();
-    let meta = [field(1, &field(4, b"serve")), field(2, &graph), field(5, &signature)].concat();
-    let model = [vec![8, 1], field(2, &meta)].concat();
+    let model = model_of(&graph);
     let (_folder, package) = changed(|folder| fs::write(folder.join("saved_model.pb"), model).unwrap());
     check_package("deep", &package, &["the graph in `saved_model.pb` is damaged or too large"]);
 }

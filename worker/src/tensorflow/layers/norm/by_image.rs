@@ -13,11 +13,12 @@ pub(in crate::tensorflow::layers) fn layer_norm(
 ) -> Result<Output, Fault> {
     let axes = axes_with_batch(ops, &norm.axes)?;
     let (values, spread) = match norm.kind {
-        LayerNormKind::Centred => centred(ops, input, &axes)?,
+        LayerNormKind::Centred | LayerNormKind::AtLeast => centred(ops, input, &axes)?,
         LayerNormKind::ByDeviation => (input.clone(), centred(ops, input, &axes)?.1),
         LayerNormKind::ByRootMeanSquare => (input.clone(), mean_square(ops, input, &axes)?),
     };
-    let spread = ops.with_scalar("AddV2", &spread, norm.epsilon)?;
+    let bounded = if norm.kind == LayerNormKind::AtLeast { "Maximum" } else { "AddV2" };
+    let spread = ops.with_scalar(bounded, &spread, norm.epsilon)?;
     let mut scale = ops.unary("Rsqrt", &spread)?;
     if let Some(gamma) = &norm.gamma {
         let gamma = ops.weights(gamma)?;

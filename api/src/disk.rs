@@ -1,0 +1,80 @@
+//! The models folder, which may lie on a disk that is slow or does not answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::ids::ModelName;
+use common::offload::offload;
+use common::package::{Catalog, Listed, Package};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::error::{ApiError, Code};
+
+/// Longest time for one look. A package's version is a digest of all its bytes: at the 100 MB a second of a slow network
+/// disk these are 6 GB.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Looks at once. On a disk that does not answer, more would only take threads away from other work.
+const AT_ONCE: usize = 16;
+
+/// Reads packages where the disk may block.
+pub(crate) struct Disk {
+    catalog: Catalog,
+    slots: Arc<Semaphore>,
+}
+
+impl Disk {
+    /// Of this folder.
+    pub(crate) fn new(catalog: Catalog) -> Self {
+        Self { catalog, slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Opens a package.
+    pub(crate) async fn open(&self, name: ModelName) -> Result<Package, ApiError> {
+        Ok(self.read(move |catalog| catalog.open(&name)).await??)
+    }
+
+    /// Opens every package of the folder; says which folders are none.
+    pub(crate) async fn list(&self) -> Result<Vec<Listed>, ApiError> {
+        self.read(Catalog::list).await?.map_err(|error| {
+            let folder = self.catalog.folder().display();
+            tracing::warn!(%folder, %error, "the models folder cannot be read");
+            ApiError::new(
+                Code::UnreadableModel,
+                format!("the models folder `{folder}` cannot be read: {error}"),
+            )
+        })
+    }
+
+    async fn read<T, F>(&self, look: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Catalog) -> T + Send + 'static,
+    {
+        let reading = async {
+            let slot = Arc::clone(&self.slots).acquire_owned().await;
+            let catalog = self.catalog.clone();
+            offload(move || {
+                let seen = look(&catalog);
+                // Not before the disk has answered, whether or not somebody still waits for it.
+                drop(slot);
+                seen
+            })
+            .await
+        };
+        match timeout(TIME_LIMIT, reading).await {
+            Ok(seen) => seen.map_err(ApiError::internal),
+            Err(_) => {
+                let folder = self.catalog.folder().display();
+                tracing::warn!(%folder, "the models folder does not answer");
+                let seconds = TIME_LIMIT.as_secs();
+                Err(ApiError::new(
+                    Code::UnreadableModel,
+                    format!("the models folder `{folder}` did not answer in {seconds} seconds, try again"),
+                )
+                .retry_after(Duration::from_secs(5)))
+            }
+        }
+    }
+}

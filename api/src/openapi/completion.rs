@@ -1,0 +1,106 @@
+//! What the description needs beyond what stands at the handlers: bodies and parameters as generators of clients
+//! understand them, an example for each error, which call goes on with an answer, and the closed list of what may be wrong
+//! with an image.
+
+use common::messages::IMAGE_ERROR_CODES;
+use serde_json::{Map, Value, json};
+
+use super::examples;
+use crate::error::PROBLEM_JSON;
+
+/// The methods that a path may have.
+const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
+
+/// Completes a document.
+pub(super) fn complete(document: &mut Value) {
+    if let Some(code) = document.pointer_mut("/components/schemas/ImageProblem/properties/code") {
+        code["enum"] = json!(IMAGE_ERROR_CODES);
+    }
+    if let Some(content) = document.pointer_mut("/paths/~1classifier~1predictions/post/requestBody/content") {
+        bodies(content);
+    }
+    let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
+    for (path, item) in paths {
+        for method in METHODS {
+            if let Some(operation) = item.get_mut(method) {
+                errors(operation, path.starts_with("/classifier"));
+                parameters(operation);
+                without_key(operation);
+                links(operation);
+            }
+        }
+    }
+}
+
+/// The bytes of an image are a string of format `binary`, those of a form an object.
+fn bodies(content: &mut Value) {
+    let binary = || json!({"type": "string", "format": "binary"});
+    for kind in ["image/*", "application/octet-stream"] {
+        content[kind] = json!({"schema": binary()});
+    }
+    let images = json!({"type": "array", "items": binary(), "minItems": 1,
+        "description": "Image files; their order gives the ids, from 0"});
+    // A part may have any name that a header can hold; `images` is only a good one.
+    let form = json!({"type": "object", "minProperties": 1, "properties": {"images": images}, "additionalProperties": binary(), "propertyNames": {"pattern": "^[^\\u0000-\\u001f\\u007f]*$"}});
+    content["multipart/form-data"] = json!({"schema": form});
+}
+
+/// A parameter is left out where there is none: no query and no header holds a null.
+fn parameters(operation: &mut Value) {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(kind) = parameter.pointer_mut("/schema/type") else { continue };
+        if let Some(name) = kind.as_array().and_then(|kinds| kinds.iter().find(|name| *name != "null")) {
+            *kind = name.clone();
+        }
+    }
+}
+
+/// That a call needs no key is an empty list. A list with an empty requirement would say that it takes one or none.
+fn without_key(operation: &mut Value) {
+    if operation["security"] == json!([{}]) {
+        operation["security"] = json!([]);
+    }
+}
+
+/// Says which calls go on with what an answer names.
+fn links(operation: &mut Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    let (statuses, calls, parameter, expression): (&[_], &[_], _, _) = match id {
+        "create_prediction" => (
+            &["200", "202"],
+            &["read_prediction", "delete_prediction"],
+            "id",
+            "$response.header.X-Prediction-Id",
+        ),
+        "swap_model" | "roll_back_model" => {
+            (&["202"], &["read_rollout"], "generation", "$response.body#/response/generation")
+        }
+        _ => return,
+    };
+    for status in statuses {
+        let response = &mut operation["responses"][status];
+        for call in calls {
+            response["links"][call] = json!({"operationId": call, "parameters": {parameter: expression}});
+        }
+    }
+}
+
+/// Gives every error of an operation its examples; routes with a key refuse parameters that they do not know.
+fn errors(operation: &mut Value, with_key: bool) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    if with_key {
+        responses.entry("422").or_insert_with(|| {
+            json!({"description": "The query has a parameter that is not known, or of the wrong type",
+                "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}})
+        });
+    }
+    for (status, response) in responses {
+        if let Some(content) = response.pointer_mut("/content/application~1problem+json") {
+            let shown: Map<String, Value> = examples::of(&id, status)
+                .map(|code| (code.row().code.to_owned(), json!({"value": examples::problem(code)})))
+                .collect();
+            content["examples"] = Value::Object(shown);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! How many bytes an answer has: told before the work is queued, and held while it is built and sent.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use common::ids::ModelVersion;
+use common::messages::{ImageOutcome, LabelScore, PinnedModel};
+
+use crate::app::App;
+use crate::budget::Reserved;
+use crate::error::{ApiError, Code};
+
+/// Of an image's entry, beside its labels.
+const ENTRY: usize = 96;
+/// Of a score, beside its label: `{"label":"","score":0.123456789},`.
+const SCORE: usize = 36;
+/// A label as far as nobody has looked: answers that would be too large with such labels are looked at.
+const LONG_LABEL: usize = 64;
+/// Answers up to this size take no room from others.
+pub(crate) const SMALL: usize = 64 << 10;
+/// Models whose labels are remembered.
+const MODELS: usize = 16;
+
+/// Sums of the lengths of a model's longest labels: of one, of two, and so on.
+type Longest = Arc<[usize]>;
+
+/// The lengths of the labels of models, as this process has read them.
+#[derive(Default)]
+pub(crate) struct LabelSizes(Mutex<HashMap<ModelVersion, Longest>>);
+
+impl LabelSizes {
+    fn get(&self, version: &ModelVersion) -> Option<Longest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()
+    }
+
+    fn remember(&self, version: ModelVersion, labels: &[String]) -> Longest {
+        let mut lengths: Vec<usize> = labels.iter().map(|label| text_size(label)).collect();
+        lengths.sort_unstable_by(|one, other| other.cmp(one));
+        let mut sum = 0;
+        let longest: Longest = lengths
+            .into_iter()
+            .map(|length| {
+                sum += length;
+                sum
+            })
+            .collect();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MODELS {
+            known.clear();
+        }
+        known.insert(version, Arc::clone(&longest));
+        longest
+    }
+}
+
+/// Refuses a request whose answer would be too large, as far as can be told before its images are queued.
+pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: u32) -> Result<(), ApiError> {
+    let limit = app.config.max_answer_bytes;
+    let wanted = usize::try_from(top_k).unwrap_or(usize::MAX);
+    let size = |scores: usize, labels: usize| {
+        images.saturating_mul(scores.saturating_mul(SCORE).saturating_add(labels).saturating_add(ENTRY))
+    };
+    if size(wanted, wanted.saturating_mul(LONG_LABEL)) <= limit {
+        return Ok(());
+    }
+    let longest = match app.label_sizes.get(&model.version) {
+        Some(longest) => longest,
+        // What lies on the disk by now may be another version. Then it is told when the answer is built.
+        None => match app.disk.open(model.name.clone()).await {
+            Ok(package) if package.version == model.version => {
+                app.label_sizes.remember(package.version, &package.config.postprocessing.classes)
+            }
+            Ok(_) | Err(_) => return Ok(()),
+        },
+    };
+    let scores = wanted.min(longest.len());
+    let bytes = size(scores, scores.checked_sub(1).map_or(0, |last| longest[last]));
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(too_large(bytes, limit, &format!("{images} images with {scores} scores each")))
+}
+
+/// Bytes that these outcomes have in an answer, a little more at most.
+pub(crate) fn size_of(outcomes: &[ImageOutcome]) -> usize {
+    outcomes.iter().map(size_of_one).sum()
+}
+
+fn size_of_one(outcome: &ImageOutcome) -> usize {
+    let scores =
+        |list: &[LabelScore]| list.iter().map(|score| SCORE + text_size(&score.label)).sum::<usize>();
+    ENTRY
+        + match outcome {
+            ImageOutcome::Classified { best, scores: several, labels } => {
+                text_size(&best.label) + scores(several) + labels.as_deref().map_or(0, scores)
+            }
+            ImageOutcome::Rejected(error) => text_size(&error.code) + text_size(&error.detail),
+        }
+}
+
+/// Of a text in JSON: quotes, line ends and the like take two bytes, other control characters six.
+fn text_size(text: &str) -> usize {
+    let of = |byte: u8| match byte {
+        b'"' | b'\\' | 8 | 9 | 10 | 12 | 13 => 2,
+        0..=31 => 6,
+        _ => 1,
+    };
+    text.bytes().map(of).sum()
+}
+
+/// Makes room for an answer, which is kept until it is sent.
+pub(crate) fn reserve(app: &App, bytes: usize) -> Result<Reserved, ApiError> {
+    let limit = app.config.max_answer_bytes;
+    if bytes > limit {
+        return Err(too_large(bytes, limit, "its images with their scores"));
+    }
+    app.answer_budget.reserve(if bytes <= SMALL { 0 } else { bytes })
+}
+
+/// The body of an answer, with the room that it takes until the last byte is sent.
+pub(crate) fn body(json: Vec<u8>, reserved: Reserved) -> Bytes {
+    struct Held {
+        json: Vec<u8>,
+        _reserved: Reserved,
+    }
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.json
+        }
+    }
+    Bytes::from_owner(Held { json, _reserved: reserved })
+}
+
+fn too_large(bytes: usize, limit: usize, of: &str) -> ApiError {
+    ApiError::new(
+        Code::AnswerTooLarge,
+        format!(
+            "the answer would have {bytes} bytes for {of}, expected at most {limit}: ask for fewer scores (`top_k`), or \
+             send the images in several requests"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_no_larger_than_it_was_said_to_be() {
+        let label = "a \"dog\"\n\u{1}";
+        assert_eq!(text_size(label) + 2, serde_json::to_string(label).unwrap().len());
+        let score = LabelScore { label: label.to_owned(), score: 1.234_567_8e-30 };
+        let outcome = ImageOutcome::Classified {
+            best: score.clone(),
+            scores: vec![score.clone(); 3],
+            labels: Some(vec![score; 2]),
+        };
+        let size = size_of_one(&outcome);
+        let json = serde_json::to_string(&super::super::answer::result_of(i64::MIN, outcome)).unwrap();
+        assert!(json.len() <= size && size < json.len() + 2 * ENTRY, "{} {size}", json.len());
+    }
+}

@@ -1,0 +1,95 @@
+//! The API as one thing: its routes, and what runs beside them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::answered::Answered;
+use crate::app::App;
+use crate::budget::Budget;
+use crate::disk::Disk;
+use crate::predict::answer_size::LabelSizes;
+use crate::rollout::Coordinator;
+use crate::shares::Shares;
+use crate::{Parts, ServeError, key_ring, router};
+
+/// Answers of the largest size that may be built and sent at once.
+const LARGE_ANSWERS: usize = 4;
+
+/// The API without its listener. Dropped, it ends what runs beside the requests, as the death of the process would.
+pub(crate) struct Service {
+    router: Router,
+    closing: CancellationToken,
+    coordinator: Arc<Coordinator>,
+    _end_on_drop: DropGuard,
+}
+
+impl Service {
+    /// Puts it together and starts what runs beside the requests.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub(crate) fn start(parts: Parts, stop: CancellationToken) -> Result<Self, ServeError> {
+        let Parts { config, broker, store, catalog, metrics, declared, workers } = parts;
+        let keys = key_ring(&config)?;
+        let (closing, end) = (CancellationToken::new(), CancellationToken::new());
+        let coordinator = Coordinator::new(Arc::clone(&broker), Arc::clone(&store), config.rollout_timing());
+        coordinator.spawn_sweeper(closing.clone());
+        let budget = Budget::of_requests(config.max_bytes_in_flight);
+        let answer_budget = Budget::of_answers(config.max_answer_bytes.saturating_mul(LARGE_ANSWERS));
+        let answered =
+            Answered::start(Arc::clone(&store), config.answered_retention.min(config.job_retention));
+        let shares = Shares::new(config.max_client_pixels);
+        let stop_delay = config.stop_delay;
+        // The others are left for those who answer at once.
+        let waits = config.max_waiting.min(config.max_connections.div_ceil(4).saturating_mul(3));
+        let waits = Semaphore::new(waits.clamp(1, Semaphore::MAX_PERMITS));
+        let app = Arc::new(App {
+            config,
+            broker,
+            store,
+            disk: Disk::new(catalog),
+            declared,
+            workers,
+            metrics,
+            keys,
+            budget,
+            answer_budget,
+            label_sizes: LabelSizes::default(),
+            shares,
+            waits,
+            answered,
+            coordinator: Arc::clone(&coordinator),
+            stop: stop.clone(),
+            closing: closing.clone(),
+            end: end.clone(),
+        });
+        let close = closing.clone();
+        app.spawn(async move {
+            // For as long as the process is wanted.
+            stop.cancelled().await;
+            sleep(stop_delay).await;
+            close.cancel();
+        });
+        Ok(Self { router: router::router(&app), closing, coordinator, _end_on_drop: end.drop_guard() })
+    }
+
+    /// Every route.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Cancelled once no more requests are to be accepted.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.coordinator.end();
+    }
+}

@@ -1,0 +1,157 @@
+//! How much of the workers' time each client may hold: pixels of images that are not answered yet.
+//!
+//! The queue of a fleet is one line for all. What one client may put into it of large images is bounded by the time that
+//! workers take for them, so that another's images come to a worker soon. Small ones are bounded by their number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use common::ids::{ClientName, JobId};
+use common::messages::Job;
+use common::telemetry::api_names;
+use tokio::time::{Instant, sleep};
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+
+/// How often a job that nobody waits for is looked at, beside the news of its end: it may have been deleted.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Requests with fewer pixels than this are not counted: four megapixels.
+const SMALL: u64 = 4_000_000;
+
+/// What all clients hold.
+pub(crate) struct Shares {
+    most: u64,
+    taken: Mutex<HashMap<Option<ClientName>, u64>>,
+}
+
+/// What one job holds, given back when dropped.
+struct Share {
+    shares: Arc<Shares>,
+    client: Option<ClientName>,
+    pixels: u64,
+}
+
+impl Shares {
+    /// At most this many pixels a client, and any job where it has no other.
+    pub(crate) fn new(most: u64) -> Arc<Self> {
+        Arc::new(Self { most, taken: Mutex::default() })
+    }
+
+    fn take(self: &Arc<Self>, client: Option<&ClientName>, pixels: u64) -> Result<Share, ApiError> {
+        let mut clients = self.taken();
+        let taken = clients.entry(client.cloned()).or_default();
+        let sum = taken.saturating_add(pixels);
+        if *taken > 0 && sum > self.most {
+            metrics::counter!(api_names::REQUESTS_SHED, "reason" => "pixels").increment(1);
+            let detail = format!(
+                "your images that are not classified yet would have {sum} pixels together with these, expected at most \
+                 {}, send them again once others are",
+                self.most
+            );
+            return Err(ApiError::new(Code::TooManyPixelsWaiting, detail).retry_after(Duration::from_secs(1)));
+        }
+        *taken = sum;
+        Ok(Share { shares: Arc::clone(self), client: client.cloned(), pixels })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<Option<ClientName>, u64>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut clients = self.shares.taken();
+        if let Some(taken) = clients.get_mut(&self.client) {
+            *taken = taken.saturating_sub(self.pixels);
+            if *taken == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// A job's share for as long as the job has not ended, whether or not its client waits for that.
+pub(crate) struct JobShare {
+    app: Arc<App>,
+    job: JobId,
+    share: Option<Share>,
+}
+
+impl JobShare {
+    /// Takes the share of a job with this many pixels.
+    ///
+    /// # Errors
+    /// Its client has too much already.
+    pub(crate) fn of(
+        app: &Arc<App>,
+        job: JobId,
+        client: Option<&ClientName>,
+        pixels: u64,
+    ) -> Result<Self, ApiError> {
+        let share = (pixels >= SMALL).then(|| app.shares.take(client, pixels)).transpose()?;
+        Ok(Self { app: Arc::clone(app), job, share })
+    }
+
+    /// Gives the share back: there is no such job any more.
+    pub(crate) fn forget(mut self) {
+        self.share = None;
+    }
+
+    /// Gives the share back if the job has ended.
+    pub(crate) fn note(&mut self, found: &Job) {
+        if found.record.id == self.job && found.is_finished() {
+            self.share = None;
+        }
+    }
+}
+
+impl Drop for JobShare {
+    fn drop(&mut self) {
+        if let Some(share) = self.share.take() {
+            self.app.spawn(until_over(Arc::clone(&self.app), self.job, share));
+        }
+    }
+}
+
+/// Holds a share until its job has ended or is gone.
+async fn until_over(app: Arc<App>, job: JobId, share: Share) {
+    let end = Instant::now() + app.config.job_deadline;
+    while Instant::now() < end {
+        match app.store.wait(app.store.watch(job), LOOK).await {
+            Ok(Some(found)) if !found.is_finished() => {}
+            Ok(_) => break,
+            Err(error) => {
+                tracing::debug!(%job, %error, "it is not known whether the job has ended");
+                sleep(LOOK).await;
+            }
+        }
+    }
+    drop(share);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_its_share_and_any_job_where_it_has_no_other() {
+        let shares = Shares::new(100);
+        let [a, b] = ["a", "b"].map(|name| ClientName::parse(name).unwrap());
+        let first = shares.take(Some(&a), 60).unwrap();
+        let second = shares.take(Some(&a), 40).unwrap();
+        let refused = shares.take(Some(&a), 1).err().unwrap();
+        assert_eq!(refused.code(), Code::TooManyPixelsWaiting);
+        let _other = shares.take(Some(&b), 100).unwrap();
+        let _nameless = shares.take(None, 1_000).unwrap();
+        assert!(shares.take(None, 1).is_err());
+        drop(second);
+        let _third = shares.take(Some(&a), 40).unwrap();
+        drop(first);
+        assert_eq!(shares.taken().len(), 3);
+        assert_eq!(shares.taken().get(&Some(a)), Some(&40));
+    }
+}

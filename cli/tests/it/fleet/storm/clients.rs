@@ -1,0 +1,168 @@
+//! The clients of the storm, and what they hold against the service.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::dice::Dice;
+use crate::fleet::client::{Answer, Client, Image, images};
+use crate::fleet::programs::eventually;
+
+pub(super) const CLIENTS: usize = 4;
+
+/// A job that an operator may have deleted is waited for this long, and then sent again.
+const GIVE_UP: Duration = Duration::from_secs(20);
+
+/// A swap that answered 200.
+#[derive(Clone)]
+pub(super) struct Swapped {
+    pub(super) generation: u64,
+    pub(super) model: &'static str,
+}
+
+/// What happened.
+#[derive(Default)]
+pub(super) struct Tally {
+    jobs: AtomicUsize,
+    images: AtomicUsize,
+    polled: AtomicUsize,
+    lost: AtomicUsize,
+    /// Requests sent from now on are answered by this swap's model or a later one.
+    floor: Mutex<Option<Swapped>>,
+    losses: Mutex<Losses>,
+    silence: Mutex<Silence>,
+}
+
+/// Moments at which an operator deleted what had been promised.
+#[derive(Default)]
+struct Losses {
+    /// Counts their beginnings and their ends.
+    count: usize,
+    last: Option<Instant>,
+}
+
+/// The longest time without an answer to anybody.
+#[derive(Default)]
+struct Silence {
+    last_answer: Option<Instant>,
+    longest: Duration,
+}
+
+impl Tally {
+    /// An operator deletes jobs, answers or swaps, by what is done until the second call.
+    pub(super) fn loss(&self) {
+        let mut losses = self.losses.lock().unwrap();
+        losses.count += 1;
+        losses.last = Some(Instant::now());
+    }
+
+    pub(super) fn swapped(&self, swap: Option<Swapped>) {
+        *self.floor.lock().unwrap() = swap;
+    }
+
+    /// For how long nobody has had an answer.
+    pub(super) fn silence(&self) -> Duration {
+        let last_answer = self.silence.lock().unwrap().last_answer;
+        last_answer.map_or(Duration::ZERO, |last| last.elapsed())
+    }
+
+    fn losses(&self) -> usize {
+        self.losses.lock().unwrap().count
+    }
+
+    /// Whether a job that was sent after `losses` of them need not be waited for any more.
+    fn is_given_up(&self, losses: usize) -> bool {
+        let now = self.losses.lock().unwrap();
+        now.count != losses && now.last.is_some_and(|last| last.elapsed() > GIVE_UP)
+    }
+
+    fn answered(&self, images: usize, polled: bool) {
+        self.jobs.fetch_add(1, Ordering::Relaxed);
+        self.images.fetch_add(images, Ordering::Relaxed);
+        self.polled.fetch_add(usize::from(polled), Ordering::Relaxed);
+        let mut silence = self.silence.lock().unwrap();
+        if let Some(last) = silence.last_answer.replace(Instant::now()) {
+            silence.longest = silence.longest.max(last.elapsed());
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        write!(
+            f,
+            "{} jobs with {} images ({} polled), {} lost by an operator and sent again, {:.1} s at most without an \
+             answer",
+            get(&self.jobs),
+            get(&self.images),
+            get(&self.polled),
+            get(&self.lost),
+            self.silence.lock().unwrap().longest.as_secs_f64()
+        )
+    }
+}
+
+/// One client: batches of 1 to 64 images, each finished before the next. Returns what went wrong.
+pub(super) async fn ask(
+    client: Client,
+    mut dice: Dice,
+    (number, jobs): (usize, usize),
+    tally: Arc<Tally>,
+) -> Vec<String> {
+    let all = images();
+    let mut faults = Vec::new();
+    let mut turn = 0;
+    while turn < jobs {
+        let count = if dice.below(4) == 0 { 1 + dice.below(64) } else { 1 + dice.below(8) };
+        let batch: Vec<Image> = (0..count).map(|_| all[dice.below(all.len())].clone()).collect();
+        let wait = dice.choose(&["respond-async", "wait=1", "wait=20"]);
+        let (floor, losses) = (tally.floor.lock().unwrap().clone(), tally.losses());
+        let answer = client.insist_unless(number + turn, &batch, wait, || tally.is_given_up(losses)).await;
+        let fault = match answer {
+            Ok(answer) => judge(&client, &answer, &batch, floor).await,
+            Err(fault) => Some(Fault::Promise(fault)),
+        };
+        match fault {
+            None => tally.answered(count, wait == "respond-async"),
+            // It lasts as long as the job may have been deleted; nothing makes an answer wrong.
+            Some(Fault::Promise(_)) if tally.losses() != losses => {
+                tally.lost.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            Some(Fault::Promise(fault) | Fault::Wrong(fault)) => faults.push(fault),
+        }
+        turn += 1;
+    }
+    faults
+}
+
+enum Fault {
+    /// A promise was not kept, of which an operator can delete what it rests on.
+    Promise(String),
+    /// An answer is wrong, whatever was deleted.
+    Wrong(String),
+}
+
+/// What is wrong with an answer to a request that was sent when `floor` was the youngest finished swap.
+async fn judge(client: &Client, answer: &Answer, batch: &[Image], floor: Option<Swapped>) -> Option<Fault> {
+    if let Some(fault) = answer.fault(batch) {
+        let fault = if answer.is_lost() { Fault::Promise(fault) } else { Fault::Wrong(fault) };
+        return Some(fault);
+    }
+    let (generation, model) = (answer.generation(), answer.body["response"]["model"].as_str().unwrap());
+    if let Some(floor) = floor
+        && (generation < floor.generation || generation == floor.generation && model != floor.model)
+    {
+        let Swapped { generation: swapped, model: to } = floor;
+        return Some(Fault::Promise(format!(
+            "accepted after swap {swapped} to {to}, answered by {model} of generation {generation}"
+        )));
+    }
+    // Asked again, at whichever process, the job has the same answer.
+    let id = answer.header("x-prediction-id");
+    let again = eventually("the prediction can be read again", || client.poll(batch.len(), id, "0")).await;
+    (again.body != answer.body)
+        .then(|| Fault::Promise(format!("{id} has two answers: {} and {}", answer.body, again.body)))
+}

@@ -1,0 +1,105 @@
+//! Parts that wait, of all clients: whose is the next.
+
+use std::collections::BTreeMap;
+
+use crate::ids::ClientName;
+use crate::messages::Part;
+
+/// A part that waits.
+pub(super) struct Waiting {
+    pub(super) part: Part,
+    pub(super) attempt: u32,
+}
+
+/// Of all clients, each in a line of its own.
+#[derive(Default)]
+pub(super) struct Lines {
+    clients: BTreeMap<Option<ClientName>, Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    /// By place, the first one next.
+    waiting: BTreeMap<u64, Waiting>,
+    /// Parts that were taken and have not ended.
+    in_hand: u64,
+}
+
+impl Lines {
+    /// Parts that wait.
+    pub(super) fn len(&self) -> usize {
+        self.clients.values().map(|line| line.waiting.len()).sum()
+    }
+
+    /// Puts a part in line.
+    pub(super) fn push(&mut self, place: u64, waiting: Waiting) {
+        self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(place, waiting);
+    }
+
+    /// Takes the first part of the client that has the fewest in hand, of several the one that came first: one client
+    /// with many parts keeps no other waiting for more than those in hand.
+    pub(super) fn take(&mut self) -> Option<(u64, Waiting)> {
+        let lines = self.clients.values_mut();
+        let ranked = lines.filter_map(|line| Some((line.in_hand, *line.waiting.first_key_value()?.0, line)));
+        let (_, _, line) = ranked.min_by_key(|(in_hand, place, _)| (*in_hand, *place))?;
+        line.in_hand += 1;
+        line.waiting.pop_first()
+    }
+
+    /// A part that was taken has ended, or comes back.
+    pub(super) fn let_go(&mut self, client: Option<&ClientName>) {
+        let client = client.cloned();
+        if let Some(line) = self.clients.get_mut(&client) {
+            line.in_hand = line.in_hand.saturating_sub(1);
+            if line.in_hand == 0 && line.waiting.is_empty() {
+                self.clients.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::JobId;
+    use crate::testing::samples;
+
+    fn line_up(lines: &mut Lines, client: Option<&str>, places: std::ops::Range<u64>) {
+        let client = client.map(|name| ClientName::parse(name).unwrap());
+        for place in places {
+            let part = Part { client: client.clone(), ..samples::part(JobId::random(), 0) };
+            lines.push(place, Waiting { part, attempt: 1 });
+        }
+    }
+
+    fn taken(lines: &mut Lines, most: usize) -> Vec<u64> {
+        std::iter::from_fn(|| lines.take()).map(|(place, _)| place).take(most).collect()
+    }
+
+    #[test]
+    fn the_client_with_the_fewest_parts_in_hand_is_next_and_keeps_its_order() {
+        let mut lines = Lines::default();
+        line_up(&mut lines, Some("many"), 0..6);
+        assert_eq!(taken(&mut lines, 3), [0, 1, 2]);
+        line_up(&mut lines, Some("few"), 6..8);
+        line_up(&mut lines, None, 8..9);
+        assert_eq!(lines.len(), 6);
+        assert_eq!(taken(&mut lines, 3), [6, 8, 7]);
+        lines.let_go(Some(&ClientName::parse("many").unwrap()));
+        lines.let_go(Some(&ClientName::parse("many").unwrap()));
+        line_up(&mut lines, Some("few"), 9..10);
+        assert_eq!(taken(&mut lines, 9), [3, 4, 9, 5]);
+    }
+
+    #[test]
+    fn a_client_without_parts_is_forgotten() {
+        let mut lines = Lines::default();
+        line_up(&mut lines, Some("one"), 0..2);
+        assert_eq!(taken(&mut lines, 9), [0, 1]);
+        for _ in 0..2 {
+            assert_eq!(lines.clients.len(), 1);
+            lines.let_go(Some(&ClientName::parse("one").unwrap()));
+        }
+        assert!(lines.clients.is_empty());
+    }
+}

@@ -1,0 +1,83 @@
+//! Messages in somebody's hands, and how they are settled.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::message::Delivery as Received;
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+use lapin::{Acker, Channel};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::faults::Fault;
+use crate::broker::{Acknowledge, BrokerError};
+
+/// A message in somebody's hands: dropped, it goes back.
+pub(super) struct InHand {
+    acker: Option<Acker>,
+    /// The channel ends with its last handle, and every message on it goes back.
+    channel: Channel,
+    limit: Duration,
+}
+
+impl InHand {
+    /// Takes a message; settling it takes `limit` at the longest.
+    pub(super) fn new(received: &Received, channel: &Channel, limit: Duration) -> Box<Self> {
+        Box::new(Self { acker: Some(received.acker.clone()), channel: channel.clone(), limit })
+    }
+
+    /// Lets RabbitMQ itself put it among the dead letters, as the queue is set up to.
+    pub(super) async fn reject(mut self: Box<Self>) -> Result<(), BrokerError> {
+        match self.acker.take() {
+            Some(acker) => settled(self.limit, acker.reject(BasicRejectOptions::default())).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Acknowledge for InHand {
+    async fn ack(mut self: Box<Self>) -> Result<(), BrokerError> {
+        match self.acker.take() {
+            Some(acker) => settled(self.limit, acker.ack(BasicAckOptions::default())).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn requeue(mut self: Box<Self>) -> Result<(), BrokerError> {
+        match self.acker.take() {
+            Some(acker) => settled(self.limit, acker.nack(give_back())).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let Some(acker) = self.acker.take().filter(Acker::usable) else { return };
+        if let Ok(runtime) = Handle::try_current() {
+            let (channel, limit) = (self.channel.clone(), self.limit);
+            runtime.spawn(async move {
+                // A failure means that the channel has ended, and the message went back with it.
+                let _ = settled(limit, acker.nack(give_back())).await;
+                drop(channel);
+            });
+        }
+    }
+}
+
+fn give_back() -> BasicNackOptions {
+    BasicNackOptions { requeue: true, ..BasicNackOptions::default() }
+}
+
+async fn settled(
+    limit: Duration,
+    settling: impl Future<Output = lapin::Result<bool>>,
+) -> Result<(), BrokerError> {
+    let outcome = timeout(limit, settling).await.map_err(|_| Fault::silent())?;
+    if outcome.map_err(Fault::from)? {
+        Ok(())
+    } else {
+        Err(BrokerError::Unavailable("the connection ended before the acknowledgement".to_owned()))
+    }
+}

@@ -1,0 +1,232 @@
+//! One connection to RabbitMQ, and what is known of it.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::options::ConfirmSelectOptions;
+use lapin::tcp::AMQPUriTcpExt as _;
+use lapin::uri::AMQPUri;
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+
+use super::faults::{Fault, FaultKind};
+use super::topology::Topology;
+
+/// Longest time to connect and declare. Longer than a call may take: a server that has just come back
+/// chooses the leaders of its queues first, and callers who gave up meanwhile come again.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+
+/// Longest time to say goodbye before the socket is closed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Bytes of messages that may wait in this process to be written to one connection. Some seconds' worth
+/// of a slow network; more would only fill the memory while the server hangs.
+pub(super) const ROOM: usize = 32 << 20;
+
+/// What a connection is for. RabbitMQ stops reading from connections that publish while it is short of
+/// memory or disk, and acknowledgements must still get through then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Sends messages.
+    Publishing,
+    /// Takes messages and looks at queues.
+    Consuming,
+}
+
+impl Purpose {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Publishing => "publishing",
+            Self::Consuming => "consuming",
+        }
+    }
+}
+
+/// Where a connection goes, and what it must find there.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) uri: AMQPUri,
+    pub(super) purpose: Purpose,
+    pub(super) topology: Arc<Topology>,
+}
+
+/// One connection with its everyday channel, which confirms what is published.
+pub(super) struct Link {
+    pub(super) connection: Connection,
+    pub(super) channel: Channel,
+    /// Bytes that may still be handed to lapin.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) made: Instant,
+    purpose: Purpose,
+    topology: Arc<Topology>,
+    /// Why RabbitMQ takes nothing on this connection, while that is so.
+    blocked: watch::Receiver<Option<String>>,
+    watcher: AbortHandle,
+    socket: Socket,
+}
+
+impl Route {
+    /// Makes a connection, and declares what it must find.
+    pub(super) async fn connect(&self) -> Result<Link, Fault> {
+        let socket = Socket::default();
+        let link =
+            timeout(CONNECT_LIMIT, self.link(socket.clone())).await.unwrap_or_else(|_| Err(Fault::silent()));
+        if link.is_err() {
+            // lapin would keep its thread for as long as a silent server keeps the socket open.
+            socket.close();
+        }
+        link
+    }
+
+    async fn link(&self, socket: Socket) -> Result<Link, Fault> {
+        let name = format!("classifier {}", self.purpose.name());
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connection = open(self.uri.clone(), properties, socket.clone()).await?;
+        self.topology.declare(&connection).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let (blocked, watcher) = watch_alarms(&connection);
+        Ok(Link {
+            connection,
+            channel,
+            room: Arc::new(Semaphore::new(ROOM)),
+            made: Instant::now(),
+            purpose: self.purpose,
+            topology: Arc::clone(&self.topology),
+            blocked,
+            watcher,
+            socket,
+        })
+    }
+}
+
+impl Link {
+    pub(super) fn is_up(&self) -> bool {
+        self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    /// Declares queues and exchanges anew, after one of them was deleted.
+    pub(super) async fn declare(&self) -> Result<(), Fault> {
+        self.topology.declare(&self.connection).await
+    }
+
+    /// The alarm that is on, if any.
+    pub(super) fn alarm(&self) -> Option<Fault> {
+        let reason = self.blocked.borrow().clone();
+        // The flag is up a moment before the reason has come through.
+        let reason = reason.or_else(|| self.connection.status().blocked().then(String::new))?;
+        Some(alarm(&reason))
+    }
+
+    /// Waits until an alarm is on. The caller bounds the wait.
+    pub(super) async fn until_alarm(&self) -> Fault {
+        let mut blocked = self.blocked.clone();
+        let reason = blocked.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        match reason {
+            Ok(reason) => alarm(&reason.unwrap_or_default()),
+            // The connection has ended, and whoever uses it is told so.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.watcher.abort();
+        match self.purpose {
+            // Others may still hold channels of it, and what they have in hand; it ends with the last.
+            Purpose::Consuming => {}
+            // lapin writes nothing while RabbitMQ takes nothing, not even its goodbye: such a connection
+            // would stay for ever, with its thread and its buffers.
+            Purpose::Publishing => {
+                let socket = self.socket.clone();
+                let Ok(runtime) = Handle::try_current() else { return socket.close() };
+                runtime.spawn(async move {
+                    tokio::time::sleep(CLOSE_LIMIT).await;
+                    socket.close();
+                });
+            }
+        }
+    }
+}
+
+fn alarm(reason: &str) -> Fault {
+    let short = "RabbitMQ is short of memory or disk";
+    let said = if reason.is_empty() { short.to_owned() } else { format!("{short}: {reason}") };
+    Fault::new(FaultKind::Alarm, said)
+}
+
+/// Follows what the server says of its alarms.
+fn watch_alarms(connection: &Connection) -> (watch::Receiver<Option<String>>, AbortHandle) {
+    let (sender, blocked) = watch::channel(None);
+    let mut events = Box::pin(connection.events_listener());
+    let watching = tokio::spawn(async move {
+        // Ends with the connection, or with the link.
+        while let Some(event) = events.next().await {
+            match event {
+                Event::ConnectionBlocked(reason) => {
+                    tracing::warn!(reason, "RabbitMQ takes nothing for now");
+                    sender.send_replace(Some(reason));
+                }
+                Event::ConnectionUnblocked => {
+                    tracing::info!("RabbitMQ takes messages again");
+                    sender.send_replace(None);
+                }
+                Event::Connected | Event::SendFlow(_) | Event::Error(_) | _ => {}
+            }
+        }
+    });
+    (blocked, watching.abort_handle())
+}
+
+/// Connects with a socket that this program can close by itself.
+async fn open(uri: AMQPUri, properties: ConnectionProperties, socket: Socket) -> lapin::Result<Connection> {
+    let runtime = lapin::runtime::default_runtime()?;
+    let own = runtime.clone();
+    let connect = async move |uri: AMQPUri, _| {
+        // Without a limit lapin's thread would wait as long as the system does, some minutes.
+        let stream = timeout(CONNECT_LIMIT, uri.connect_async(&own)).await.map_err(io::Error::from)??;
+        if let AsyncTcpStream::Plain(plain) = &stream {
+            socket.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into());
+        }
+        Ok(stream)
+    };
+    Connection::connector(uri, runtime, connect, properties).await
+}
+
+/// A second handle to a connection's socket.
+#[derive(Clone, Default)]
+struct Socket(Arc<Mutex<Handles>>);
+
+#[derive(Default)]
+struct Handles {
+    stream: Option<TcpStream>,
+    closed: bool,
+}
+
+impl Socket {
+    fn keep(&self, stream: TcpStream) {
+        let mut handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if handles.closed {
+            let _ = stream.shutdown(Shutdown::Both);
+        } else {
+            handles.stream = Some(stream);
+        }
+    }
+
+    fn close(&self) {
+        let mut handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.closed = true;
+        if let Some(stream) = handles.stream.take() {
+            // A failure means that it is closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}

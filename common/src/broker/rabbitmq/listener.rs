@@ -1,0 +1,64 @@
+//! Takes hints.
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use lapin::Channel;
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+
+use super::faults::{Fault, FaultKind};
+use super::link::Link;
+use super::topology::Topology;
+use super::wire;
+use crate::broker::{BrokerError, Hint, Listener};
+
+/// One process's subscription to hints.
+pub(super) struct RabbitMqListener {
+    _channel: Channel,
+    /// `None` once it has ended: lapin's stream must not be asked again then, it would never answer.
+    stream: Option<lapin::Consumer>,
+}
+
+/// Subscribes with a queue of its own, which is gone with it.
+pub(super) async fn start_listener(link: &Link, topology: &Topology) -> Result<RabbitMqListener, Fault> {
+    let channel = link.connection.create_channel().await?;
+    let declare =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare("".into(), declare, Topology::hint_queue()).await?;
+    let (name, control) = (queue.name().clone(), topology.control.as_str().into());
+    let bind = QueueBindOptions::default();
+    channel.queue_bind(name.clone(), control, "".into(), bind, FieldTable::default()).await?;
+    // A hint is worth nothing to anybody else: it needs no acknowledgement.
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let stream = channel.basic_consume(name, "".into(), options, FieldTable::default()).await?;
+    Ok(RabbitMqListener { _channel: channel, stream: Some(stream) })
+}
+
+impl RabbitMqListener {
+    /// Waits without a limit: a fleet may be silent for days, and heartbeats end the wait where the server
+    /// is gone.
+    async fn receive(&mut self) -> Result<Hint, Fault> {
+        loop {
+            let Some(stream) = &mut self.stream else { return Err(ended()) };
+            let received = stream.next().await;
+            if !matches!(received, Some(Ok(_))) {
+                self.stream = None;
+            }
+            let Some(received) = received else { return Err(ended()) };
+            if let Some(hint) = wire::decode_hint(&received?.data) {
+                return Ok(hint);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Listener for RabbitMqListener {
+    async fn next(&mut self) -> Result<Hint, BrokerError> {
+        Ok(self.receive().await?)
+    }
+}
+
+fn ended() -> Fault {
+    Fault::new(FaultKind::Ended, "RabbitMQ ended the subscription to hints")
+}

@@ -1,0 +1,103 @@
+//! Settings that can never work: the program ends at its start and says which one it is.
+
+use std::error::Error;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Command, Parser};
+
+use crate::telemetry::TelemetryError;
+
+/// The exit code of a program with such a setting, which is also that of a command line that cannot be read.
+pub const WRONG_SETTING: u8 = 2;
+
+/// A setting with which the program can never work, however often it is started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {fault}")]
+pub struct WrongSetting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What is wrong and what was expected. Never the whole value of one that may hold a password.
+    pub fault: String,
+}
+
+/// Returns the exit code for an error that ended a program: [`WRONG_SETTING`] where a setting is its cause, else
+/// 1.
+#[must_use]
+pub fn exit_code(error: &(dyn Error + 'static)) -> u8 {
+    let causes = std::iter::successors(Some(error), |error| (**error).source());
+    let is_setting = |error: &(dyn Error + 'static)| {
+        error.is::<WrongSetting>() || matches!(error.downcast_ref(), Some(TelemetryError::Filter { .. }))
+    };
+    if causes.into_iter().any(is_setting) { WRONG_SETTING } else { 1 }
+}
+
+/// Reads a program's settings from its command line and environment, as [`Parser::parse`] does; ends the program
+/// where that cannot be done. Names the environment variable of a value that is not valid: clap names the
+/// option alone, and most settings come from the environment.
+#[must_use]
+pub fn parse_settings<P: Parser>() -> P {
+    P::try_parse().unwrap_or_else(|error| {
+        // Where nothing can be written, the exit code tells.
+        let _ = error.print();
+        if let Some(variable) = variable_of(&built::<P>(), &error) {
+            eprintln!("The setting is also the environment variable {variable}.");
+        }
+        std::process::exit(error.exit_code())
+    })
+}
+
+/// clap shows an option by its name only once its command is built.
+fn built<P: Parser>() -> Command {
+    let mut command = P::command();
+    command.build();
+    command
+}
+
+/// The environment variable of the option whose value was refused.
+fn variable_of(command: &Command, error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let own = command.get_arguments().find(|argument| argument.to_string() == *option);
+    let variable =
+        own.and_then(|argument| argument.get_env()).map(|name| name.to_string_lossy().into_owned());
+    variable.or_else(|| command.get_subcommands().find_map(|command| variable_of(command, error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("starting")]
+    struct Starting(#[source] Box<dyn Error + Send + Sync>);
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[arg(long, env = "PROGRAM_SIZE", value_parser = clap::value_parser!(u16).range(1..))]
+        size: Option<u16>,
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        other: Option<u16>,
+    }
+
+    #[test]
+    fn the_variable_of_a_value_that_is_not_valid_is_named() {
+        let variable = |words: &[&str]| {
+            let error = Program::try_parse_from([&["program"], words].concat()).unwrap_err();
+            variable_of(&built::<Program>(), &error)
+        };
+        assert_eq!(variable(&["--size", "0"]).as_deref(), Some("PROGRAM_SIZE"));
+        assert_eq!(variable(&["--other", "0"]), None);
+        assert_eq!(variable(&["--unknown"]), None);
+    }
+
+    #[test]
+    fn a_setting_is_found_as_the_cause_however_deep_it_is() {
+        let wrong = || WrongSetting { variable: "MODELS_DIR", fault: "is no folder".to_owned() };
+        assert_eq!(wrong().to_string(), "MODELS_DIR: is no folder");
+        assert_eq!(exit_code(&wrong()), 2);
+        assert_eq!(exit_code(&Starting(Box::new(Starting(Box::new(wrong()))))), 2);
+        assert_eq!(exit_code(&Starting(Box::new(io::Error::other("a passing fault")))), 1);
+        assert_eq!(exit_code(&io::Error::from(io::ErrorKind::AddrInUse)), 1);
+    }
+}

@@ -1,0 +1,265 @@
+//! The one connection that a store sends its commands over: made when somebody asks, replaced when it turns out to
+//! be broken or to lead to the wrong server, by one attempt at a time for all who wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, Pipeline, RedisConnectionInfo};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::address::UnusableUrl;
+use super::faults::{Fault, Remedy};
+use super::troubles::Troubles;
+use crate::messages::Timestamp;
+use crate::patience::Backoff;
+use crate::store::StoreClock;
+
+/// Longest time for one attempt to connect and log in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The first rest after a failure; doubled by each that follows, up to one of the longest.
+const FIRST_REST: Duration = Duration::from_millis(50);
+
+/// Short, so that a server that comes back is used soon.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// A login that was refused needs a person, and each attempt costs the server a line in its log.
+const LONGEST_REST_REFUSED: Duration = Duration::from_secs(5);
+
+/// A connection that lasted this long was a good one: what breaks it is a new trouble.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// A connection, and how it is told from others.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) commands: MultiplexedConnection,
+    number: u64,
+    opened_at: Instant,
+    /// As far as the failures right before it brought them.
+    rests: Rests,
+}
+
+/// What there is instead of a connection after a failure.
+#[derive(Clone)]
+struct Rest {
+    until: Instant,
+    rests: Rests,
+    fault: Fault,
+}
+
+/// How long to rest after each of several failures in a row.
+#[derive(Clone)]
+struct Rests {
+    away: Backoff,
+    refused: Backoff,
+}
+
+#[derive(Clone)]
+enum State {
+    /// Nobody has asked yet.
+    Idle,
+    /// Nobody tries again before the rest is over.
+    Resting(Rest),
+    /// One attempt is being made for all who wait; before it there was this, if anything.
+    Connecting(Option<Rest>),
+    Open(Connection),
+}
+
+/// Makes connections and holds the one in use.
+#[derive(Clone)]
+pub(super) struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    /// What lets a new connection in, and tells the clock.
+    greeting: Pipeline,
+    connect_limit: Duration,
+    state: watch::Sender<State>,
+    count: AtomicU64,
+    clock: StoreClock,
+    troubles: Troubles,
+}
+
+impl Link {
+    pub(super) fn new(info: &ConnectionInfo, call_timeout: Duration) -> Result<Self, UnusableUrl> {
+        // The crate's own login would replace the server's words by "authentication failed", whatever they are.
+        let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let client = Client::open(info.clone().set_redis_settings(bare)).map_err(UnusableUrl::from_client)?;
+        let shared = Shared {
+            client,
+            greeting: greeting(info.redis_settings()),
+            connect_limit: CONNECT_LIMIT.min(call_timeout),
+            state: watch::Sender::new(State::Idle),
+            count: AtomicU64::new(0),
+            clock: StoreClock::default(),
+            troubles: Troubles::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(super) fn clock(&self) -> &StoreClock {
+        &self.shared.clock
+    }
+
+    pub(super) fn troubles(&self) -> &Troubles {
+        &self.shared.troubles
+    }
+
+    /// The connection in use, or a new one. Waits for as long as that takes; a refusal is told at once.
+    pub(super) async fn connection(&self) -> Result<Connection, Fault> {
+        if let State::Open(connection) = &*self.shared.state.borrow() {
+            return Ok(connection.clone());
+        }
+        let mut state = self.shared.state.subscribe();
+        loop {
+            let current = state.borrow_and_update().clone();
+            match current {
+                State::Open(connection) => return Ok(connection),
+                State::Resting(rest) if Instant::now() < rest.until => {
+                    if rest.fault.remedy == Remedy::Refuse {
+                        return Err(rest.fault);
+                    }
+                    tokio::select! {
+                        () = sleep_until(rest.until) => {}
+                        _ = state.changed() => {}
+                    }
+                }
+                State::Idle | State::Resting(_) => self.connect(),
+                // The sender lives as long as `self`.
+                State::Connecting(_) => _ = state.changed().await,
+            }
+        }
+    }
+
+    /// Has the next who asks make a new connection, unless somebody has given this one up before.
+    pub(super) fn give_up(&self, connection: &Connection, fault: &Fault) {
+        let was_steady = connection.opened_at.elapsed() >= STEADY;
+        let rests = if was_steady { Rests::default() } else { connection.rests.clone() };
+        self.shared.state.send_if_modified(|state| {
+            let is_current = matches!(state, State::Open(open) if open.number == connection.number);
+            if is_current {
+                *state = State::Resting(Rest::after(rests, fault.clone()));
+            }
+            is_current
+        });
+    }
+
+    /// Why there is no connection.
+    pub(super) fn last_fault(&self) -> Option<Fault> {
+        match &*self.shared.state.borrow() {
+            State::Idle | State::Open(_) => None,
+            State::Resting(rest) => Some(rest.fault.clone()),
+            State::Connecting(rest) => rest.as_ref().map(|rest| rest.fault.clone()),
+        }
+    }
+
+    /// Waits until the connection in use is not the one with this number, and returns its number.
+    pub(super) async fn other_than(&self, number: Option<u64>) -> u64 {
+        let mut state = self.shared.state.subscribe();
+        loop {
+            if let State::Open(connection) = &*state.borrow_and_update()
+                && number != Some(connection.number)
+            {
+                return connection.number;
+            }
+            // The sender lives as long as `self`.
+            _ = state.changed().await;
+        }
+    }
+
+    /// Begins an attempt, unless somebody else has. It goes on when those who wait for it do not.
+    fn connect(&self) {
+        let mut rest = None;
+        let is_mine = self.shared.state.send_if_modified(|state| {
+            rest = match state {
+                State::Idle => None,
+                State::Resting(rest) if rest.until <= Instant::now() => Some(rest.clone()),
+                State::Resting(_) | State::Connecting(_) | State::Open(_) => return false,
+            };
+            *state = State::Connecting(rest.clone());
+            true
+        });
+        if is_mine {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                let rests = rest.map_or_else(Rests::default, |rest| rest.rests);
+                let state = match shared.connect().await {
+                    Ok(commands) => State::Open(Connection {
+                        commands,
+                        number: shared.count.fetch_add(1, Ordering::Relaxed),
+                        opened_at: Instant::now(),
+                        rests,
+                    }),
+                    Err(fault) => {
+                        shared.troubles.not_reached(&fault);
+                        State::Resting(Rest::after(rests, fault))
+                    }
+                };
+                shared.state.send_replace(state);
+            });
+        }
+    }
+}
+
+impl Shared {
+    async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
+        let config = AsyncConnectionConfig::new()
+            // The whole attempt is bounded below, and each command where it is sent.
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let attempt = async {
+            let mut commands = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let sent = Instant::now();
+            let ((seconds, micros),): ((u64, u64),) = self.greeting.query_async(&mut commands).await?;
+            self.clock.learn(sent, Instant::now(), Timestamp(seconds * 1000 + micros / 1000));
+            Ok(commands)
+        };
+        match timeout(self.connect_limit, attempt).await {
+            Ok(outcome) => outcome.map_err(|error| Fault::of(&error)),
+            Err(_) => Err(Fault::silence()),
+        }
+    }
+}
+
+impl Rest {
+    fn after(mut rests: Rests, fault: Fault) -> Self {
+        let pauses = match fault.remedy {
+            Remedy::Refuse => &mut rests.refused,
+            Remedy::Retry | Remedy::Reconnect | Remedy::Bug => &mut rests.away,
+        };
+        Self { until: Instant::now() + pauses.next_pause(), rests, fault }
+    }
+}
+
+impl Default for Rests {
+    fn default() -> Self {
+        Self {
+            away: Backoff::new(FIRST_REST, LONGEST_REST),
+            refused: Backoff::new(FIRST_REST, LONGEST_REST_REFUSED),
+        }
+    }
+}
+
+fn greeting(settings: &RedisConnectionInfo) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    // A user without a password may be one who needs none.
+    match (settings.username(), settings.password()) {
+        (Some(user), password) => {
+            pipeline.cmd("AUTH").arg(user).arg(password.unwrap_or_default()).ignore();
+        }
+        (None, Some(password)) => {
+            pipeline.cmd("AUTH").arg(password).ignore();
+        }
+        (None, None) => {}
+    }
+    if settings.db() != 0 {
+        pipeline.cmd("SELECT").arg(settings.db()).ignore();
+    }
+    pipeline.cmd("TIME");
+    pipeline
+}

@@ -1,0 +1,61 @@
+//! The workers' reports, without those that cannot be read: one worker of another release, or one stray entry, must
+//! not hide all the others.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use super::documents;
+use crate::fleet::WorkerReport;
+use crate::telemetry::names::UNREADABLE_REPORTS_TOTAL;
+
+/// Whose reports cannot be read, as far as that was logged.
+#[derive(Default)]
+pub(super) struct RollCall {
+    unreadable: Mutex<BTreeSet<String>>,
+}
+
+impl RollCall {
+    /// The reports by worker; of those that cannot be read each is counted, and logged when it is met first.
+    pub(super) fn read(&self, reports: HashMap<String, Vec<u8>>) -> Vec<WorkerReport> {
+        let mut unreadable = BTreeSet::new();
+        let mut known = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readable = Vec::with_capacity(reports.len());
+        for (worker, json) in reports {
+            match documents::report(&json) {
+                Ok(report) => readable.push(report),
+                Err(error) => {
+                    metrics::counter!(UNREADABLE_REPORTS_TOTAL).increment(1);
+                    if !known.contains(&worker) {
+                        tracing::warn!(
+                            %worker, %error,
+                            "the worker is left out of the fleet's list, as by a newer release or by accident"
+                        );
+                    }
+                    unreadable.insert(worker);
+                }
+            }
+        }
+        // Those that left are forgotten, so that this does not grow.
+        *known = unreadable;
+        readable.sort_by(|one, other| one.id.cmp(&other.id));
+        readable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_report_cannot_be_read_is_remembered_while_it_is_there() {
+        let roll_call = RollCall::default();
+        let known = || roll_call.unreadable.lock().unwrap().iter().cloned().collect::<Vec<_>>();
+        let garbage = |worker: &str| HashMap::from([(worker.to_owned(), b"no json".to_vec())]);
+        for worker in ["a", "a", "b"] {
+            assert_eq!(roll_call.read(garbage(worker)), []);
+            assert_eq!(known(), [worker]);
+        }
+        roll_call.read(HashMap::new());
+        assert!(known().is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! What is logged of the troubles of the store: never a line for each call.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::faults::Fault;
+use crate::patience::{Outage, Over};
+
+/// What the store's calls met, of both kinds: that Redis was not reached, and that it answered with an error.
+///
+/// Any answer ends the first. The second ends when the call that met it works: a store that is full still
+/// answers those who read.
+#[derive(Default)]
+pub(super) struct Troubles {
+    reach: Mutex<Outage>,
+    answers: Mutex<Answers>,
+}
+
+#[derive(Default)]
+struct Answers {
+    outage: Outage,
+    /// What met it last.
+    call: Option<&'static str>,
+}
+
+impl Troubles {
+    /// A call met this fault.
+    pub(super) fn met(&self, call: &'static str, fault: &Fault) {
+        if fault.is_answer {
+            let mut answers = lock(&self.answers);
+            answers.call = Some(call);
+            log_failure(&mut answers.outage, fault);
+        } else {
+            self.not_reached(fault);
+        }
+    }
+
+    /// Redis was not reached, or did not let this process in.
+    pub(super) fn not_reached(&self, fault: &Fault) {
+        log_failure(&mut lock(&self.reach), fault);
+    }
+
+    /// A call worked.
+    pub(super) fn over(&self, call: &'static str) {
+        log_end(lock(&self.reach).over(Instant::now()));
+        let mut answers = lock(&self.answers);
+        if answers.call == Some(call) {
+            answers.call = None;
+            log_end(answers.outage.over(Instant::now()));
+        }
+    }
+}
+
+fn log_failure(outage: &mut Outage, fault: &Fault) {
+    if let Some(attempts) = outage.failed(&fault.text, Instant::now()) {
+        tracing::warn!(reason = %fault.text, attempts, "Redis cannot be used");
+    }
+}
+
+fn log_end(over: Option<Over>) {
+    if let Some(over) = over {
+        tracing::info!(
+            attempts = over.attempts,
+            seconds = over.lasted.as_secs_f64(),
+            "Redis can be used again"
+        );
+    }
+}
+
+fn lock<T>(trouble: &Mutex<T>) -> MutexGuard<'_, T> {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_store_that_answers_readers_is_one_trouble() {
+        let troubles = Troubles::default();
+        let full =
+            Fault { remedy: super::super::faults::Remedy::Refuse, is_answer: true, text: "OOM".to_owned() };
+        troubles.met("put_job", &full);
+        troubles.over("fleet");
+        assert_eq!(lock(&troubles.answers).call, Some("put_job"));
+        troubles.over("put_job");
+        assert_eq!(lock(&troubles.answers).call, None);
+        assert_eq!(lock(&troubles.answers).outage.over(Instant::now()), None);
+    }
+}

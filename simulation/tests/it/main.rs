@@ -1,0 +1,5 @@
+//! Runs of the simulated world.
+
+mod mends;
+mod repetition;
+mod seeds;

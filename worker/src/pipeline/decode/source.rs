@@ -1,0 +1,165 @@
+//! What decoders read a file through: it counts what they read, and stops them.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
+
+use super::Fault;
+
+/// What is given at once, so that a decoder that unpacks a thousandfold is asked often enough whether it goes on.
+const PIECE: usize = 16 << 10;
+/// A file of any size may be read so far.
+const SPARE: u64 = 64 << 10;
+/// A file may be read twice, but for more than this.
+const AGAIN: u64 = 8 << 20;
+/// Parts of an image that look alike may share their bytes: where they are of one colour, they have far fewer than
+/// pixels.
+const PIXELS_A_BYTE: u64 = 16;
+/// Pixels that the scans of an image may go over in all: a hundred scans of 16 megapixels. Files have about ten.
+const MAX_SCANNED: u64 = 1_600_000_000;
+
+/// How much of the work that one file may cost is left.
+pub(super) struct Meter<'a> {
+    goes_on: &'a dyn Fn() -> bool,
+    bytes: Cell<u64>,
+    limit: Cell<u64>,
+    scanned: Cell<u64>,
+    /// Why the decoder was stopped. Its own error says only that it could not read on.
+    stopped: Cell<Option<Stop>>,
+}
+
+#[derive(Clone, Copy)]
+enum Stop {
+    ReadTooMuch,
+    Given,
+}
+
+impl<'a> Meter<'a> {
+    /// For a file of so many bytes.
+    pub(super) fn new(bytes: usize, goes_on: &'a dyn Fn() -> bool) -> Self {
+        let limit = SPARE + bytes as u64 + AGAIN.min(bytes as u64);
+        let (bytes, limit) = (Cell::new(limit), Cell::new(limit));
+        Self { goes_on, bytes, limit, scanned: Cell::new(MAX_SCANNED), stopped: Cell::new(None) }
+    }
+
+    /// Lets more bytes be read, as the image's size is known.
+    pub(super) fn allow_pixels(&self, width: usize, height: usize) {
+        let more = (width as u64).saturating_mul(height as u64) / PIXELS_A_BYTE;
+        self.bytes.set(self.bytes.get().saturating_add(more));
+        self.limit.set(self.limit.get().saturating_add(more));
+    }
+
+    /// Counts bytes that are read, or take as long as those.
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), Fault> {
+        match self.bytes.get().checked_sub(bytes) {
+            Some(left) => self.bytes.set(left),
+            None => self.stopped.set(Some(Stop::ReadTooMuch)),
+        }
+        self.outcome()
+    }
+
+    /// Counts pixels that scans go over.
+    pub(super) fn scan(&self, pixels: u64, scans: u64) -> Result<(), Fault> {
+        let left = self.scanned.get().checked_sub(pixels.saturating_mul(scans));
+        let left = left.ok_or_else(|| {
+            Fault::TooLarge(format!(
+                "the image's scans go over more pixels than the limit, {MAX_SCANNED} in all"
+            ))
+        })?;
+        self.scanned.set(left);
+        Ok(())
+    }
+
+    /// An error when nobody wants the image any more.
+    pub(super) fn goes_on(&self) -> Result<(), Fault> {
+        if !(self.goes_on)() {
+            self.stopped.set(Some(Stop::Given));
+        }
+        self.outcome()
+    }
+
+    /// Why the decoder was stopped, if it was.
+    pub(super) fn outcome(&self) -> Result<(), Fault> {
+        match self.stopped.get() {
+            None => Ok(()),
+            Some(Stop::Given) => Err(Fault::Stopped),
+            Some(Stop::ReadTooMuch) => {
+                let limit = self.limit.get();
+                Err(Fault::TooLarge(format!(
+                    "the image's parts have more bytes than the limit for a file of its size, {limit} in all"
+                )))
+            }
+        }
+    }
+
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        let read = self.spend(bytes as u64).and_then(|()| self.goes_on());
+        read.map_err(|_| io::Error::other("the decoder was stopped"))
+    }
+}
+
+/// The file.
+pub(super) struct Source<'a> {
+    cursor: Cursor<&'a [u8]>,
+    meter: &'a Meter<'a>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(bytes: &'a [u8], meter: &'a Meter<'a>) -> Self {
+        Self { cursor: Cursor::new(bytes), meter }
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = out.len().min(PIECE);
+        let read = self.cursor.read(&mut out[..most])?;
+        self.meter.read(read)?;
+        Ok(read)
+    }
+}
+
+impl BufRead for Source<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.meter.read(0)?;
+        let left = self.cursor.fill_buf()?;
+        Ok(&left[..left.len().min(PIECE)])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.cursor.consume(bytes);
+        // A limit that is passed stops the next call.
+        let _ = self.meter.spend(bytes as u64);
+    }
+}
+
+impl Seek for Source<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.cursor.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_again_counts_again() {
+        let (bytes, goes_on) = ([7; 100_000], || true);
+        let meter = Meter::new(bytes.len(), &goes_on);
+        let mut source = Source::new(&bytes, &meter);
+        for time in 0..4 {
+            source.seek(SeekFrom::Start(0)).unwrap();
+            assert_eq!(io::copy(&mut source, &mut io::sink()).is_ok(), time < 2, "{time}");
+        }
+        let Err(Fault::TooLarge(fact)) = meter.outcome() else { panic!("no limit was passed") };
+        assert!(fact.ends_with("265536 in all"), "{fact}");
+    }
+
+    #[test]
+    fn a_decoder_that_is_not_wanted_any_more_reads_nothing() {
+        let goes_on = || false;
+        let meter = Meter::new(1, &goes_on);
+        assert!(Source::new(b"x", &meter).read(&mut [0]).is_err());
+        assert!(matches!(meter.outcome(), Err(Fault::Stopped)));
+    }
+}
