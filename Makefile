@@ -44,7 +44,7 @@ serve: tensorflow
 test: tensorflow python servers check
 	@$(STEP) 'build the tests' cargo test --workspace --locked --no-run
 	@$(STEP) 'build the release before' tools/release_before.sh
-	@$(STEP) 'run all tests' cargo test --workspace --locked
+	@$(STEP) 'run all tests' tools/run_tests.py
 	@$(STEP) 'changed model files' $(MUTANTS) --count 4000
 	@$(STEP) 'changed model files in TensorFlow' $(MUTANTS) --count 400 --graph .cache/tensorflow
 

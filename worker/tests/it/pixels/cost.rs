@@ -15,7 +15,7 @@ fn limit(bytes: usize) -> Duration {
 }
 
 /// Of this thread, so that whatever else runs does not count.
-fn processor_time() -> Duration {
+pub(super) fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     #[expect(unsafe_code, reason = "the standard library has no clock of a thread's processor time")]
     // SAFETY: the call writes one `timespec`, which it is given.
