@@ -2,9 +2,6 @@
 
 use std::process::Command;
 
-/// Names the test that has this process to itself.
-const ALONE: &str = "CLASSIFIER_TEST_ALONE";
-
 /// Whether `test` has this process to itself. If it has not, this runs it in a process of its own, and the test has nothing
 /// left to do here. `test` is its path, as `cargo test -- --list` shows it.
 ///
@@ -18,13 +15,13 @@ const ALONE: &str = "CLASSIFIER_TEST_ALONE";
 /// The test fails there, or there is none of that path.
 #[must_use]
 pub fn alone(test: &str) -> bool {
-    if std::env::var(ALONE).is_ok_and(|name| name == test) {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--nocapture").collect();
+    if asked == [test, "--exact"] || asked == ["--exact", test] {
         return true;
     }
     let program = std::env::current_exe().expect("a process knows its program");
     let output = Command::new(program)
         .args([test, "--exact", "--nocapture"])
-        .env(ALONE, test)
         .output()
         .expect("the tests can be started once more");
     let said = String::from_utf8_lossy(&output.stdout);
