@@ -7,8 +7,8 @@ import struct
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-KERAS = ROOT / "worker/tests/fixtures/keras"
-PIXELS = ROOT / "worker/tests/fixtures/pixels/files"
+KERAS = ROOT / "engine/keras/tests/fixtures/keras"
+PIXELS = ROOT / "engine/images/tests/fixtures/pixels/files"
 
 # Larger ones would make the fuzzer slow, in bytes.
 LARGEST = 120_000

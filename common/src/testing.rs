@@ -8,6 +8,7 @@
 //!
 //! Everything here panics where something fails: a test without its server has failed.
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use redis::{Durability, RedisServer, SavedRedis};
 
 mod alone;
 pub mod clock;
+pub mod numbers;
 mod process;
 mod proxy;
 mod rabbitmq;
@@ -44,6 +46,15 @@ pub fn shared_rabbitmq() -> &'static RabbitMqServer {
 pub fn shared_redis() -> &'static RedisServer {
     static SERVER: OnceLock<RedisServer> = OnceLock::new();
     SERVER.get_or_init(RedisServer::start)
+}
+
+/// The root of the repository.
+///
+/// # Panics
+/// This crate does not stand in one.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in a repository")
 }
 
 /// A prefix of queues and keys that no other test has.

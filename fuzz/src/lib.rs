@@ -54,7 +54,7 @@ pub fn read_model(bytes: &[u8], format: ModelFormat) {
     static PATH: LazyLock<PathBuf> =
         LazyLock::new(|| std::env::temp_dir().join(format!("fuzz-model-{}", process::id())));
     fs::write(&*PATH, bytes).expect("the folder of temporary files can be written to");
-    match worker::keras::open(&PATH, format) {
+    match keras::open(&PATH, format) {
         Ok(model) => assert!(!model.outputs.is_empty(), "a model without outputs"),
         Err(error) => assert!(!error.to_string().is_empty(), "an error without words"),
     }

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use common::package::{ModelConfig, Preprocessing};
 use libfuzzer_sys::fuzz_target;
-use worker::pipeline::decode::DecodeLimits;
-use worker::pipeline::preprocess::{decode, preprocess};
+use images::decode::DecodeLimits;
+use images::preprocess::{decode, preprocess};
 
 /// The ways, one of which each image takes.
 static WAYS: LazyLock<Vec<Preprocessing>> = LazyLock::new(|| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use common::package::{Catalog, Package};
-use worker::engine::{Batch, Engine, EngineError, EngineLoader, LoadError, Scores};
+use engine::{Batch, Device, Engine, EngineError, EngineLoader, LoadError, Scores};
 
 use crate::plan::MODELS;
 
@@ -80,8 +80,8 @@ impl Engine for Double {
         Ok(Scores { classes: CLASSES, values })
     }
 
-    fn device(&self) -> &str {
-        "double"
+    fn device(&self) -> &Device {
+        &Device::Cpu
     }
 }
 

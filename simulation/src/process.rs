@@ -8,13 +8,13 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use clap::{Args as _, Command, FromArgMatches as _, Parser as _};
+use images::decode::DecodeLimits;
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use worker::pipeline::Pipeline;
-use worker::pipeline::decode::DecodeLimits;
 use worker::run::Worker;
 
 use crate::broker::client::SimulatedBroker;

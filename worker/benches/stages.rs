@@ -8,8 +8,8 @@ use std::path::Path;
 use common::package::ModelFormat;
 use common::package::config::{Preprocessing, PreprocessingKind};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use worker::pipeline::decode::{DecodeLimits, DecodedImage, decode};
-use worker::pipeline::preprocess::preprocess;
+use images::decode::{DecodeLimits, DecodedImage, decode};
+use images::preprocess::preprocess;
 
 const PHOTOGRAPH: &[u8] = include_bytes!("photograph.jpg");
 
@@ -47,8 +47,7 @@ fn preprocessing(criterion: &mut Criterion) {
 fn importing(criterion: &mut Criterion) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/digits/digits.hdf5");
     criterion.bench_function("read digits.hdf5", |bencher| {
-        bencher
-            .iter(|| worker::keras::open(black_box(&file), ModelFormat::Hdf5).map(|model| model.nodes.len()));
+        bencher.iter(|| keras::open(black_box(&file), ModelFormat::Hdf5).map(|model| model.nodes.len()));
     });
 }
 

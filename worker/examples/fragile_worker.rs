@@ -14,8 +14,8 @@ use clap::Parser as _;
 use common::package::{Catalog, Package};
 use common::program::{connect, stop_on_signals};
 use common::telemetry;
+use engine::{Batch, Calls, Device, Engine, EngineError, EngineLoader, LoadError, Scores};
 use worker::config::Program;
-use worker::engine::{Batch, Engine, EngineError, EngineLoader, LoadError, Scores};
 use worker::run::{Parts, run};
 
 #[derive(Clone)]
@@ -55,8 +55,12 @@ impl Engine for FragileEngine {
         self.sound.predict(batch)
     }
 
-    fn device(&self) -> &str {
+    fn device(&self) -> &Device {
         self.sound.device()
+    }
+
+    fn calls(&self) -> Calls {
+        self.sound.calls()
     }
 }
 
@@ -78,7 +82,7 @@ fn main() -> anyhow::Result<()> {
         load_delay: milliseconds("FRAGILE_LOAD_DELAY_MS")?,
         image_delay: milliseconds("FRAGILE_IMAGE_DELAY_MS")?,
     };
-    let sound = worker::tensorflow::loader(&program.worker.tensorflow())?;
+    let sound = worker::engines::loader(&program.worker.tensorflow())?;
     telemetry::init(&program.log)?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let (broker, store) = connect(&program.fleet)?;

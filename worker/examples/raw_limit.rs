@@ -15,16 +15,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use common::package::ModelFormat;
-use worker::engine::{Batch, EngineError, Pixels};
-use worker::keras::layers::Layer;
-use worker::tensorflow::{Settings, Spread, TensorflowEngine, Winograd};
+use engine::{Batch, EngineError, Pixels};
+use keras::layers::Layer;
+use tensorflow_engine::{Settings, Spread, TensorflowEngine, Winograd};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(path) = arguments.first() else { bail!("expected MODEL.hdf5 [SIDE] [bfloat16|direct]") };
     let side = arguments.get(1).map_or(Ok(224), |text| text.parse().with_context(|| text.clone()))?;
     let folder = std::env::var_os("TENSORFLOW_DIR").map(PathBuf::from);
-    let mut library = worker::tensorflow::open(&Settings { folder, ..Settings::default() })?;
+    let mut library = tensorflow_engine::open(&Settings { folder, ..Settings::default() })?;
     match arguments.get(2).map(String::as_str) {
         None => {}
         Some("bfloat16") => {
@@ -34,10 +34,10 @@ fn main() -> anyhow::Result<()> {
         Some(other) => bail!("`{other}`: expected bfloat16, direct or nothing"),
     }
     let begin = Instant::now();
-    let model = worker::keras::open(Path::new(path), ModelFormat::Hdf5)?;
+    let model = keras::open(Path::new(path), ModelFormat::Hdf5)?;
     let shape = image_of(&model, side)?;
     let read = begin.elapsed();
-    let engine = worker::tensorflow::engine(&library, model, shape)?;
+    let engine = tensorflow_engine::engine(&library, model, shape)?;
     say(&serde_json::json!({
         "tensorflow": library.version,
         "cores": library.cores,
@@ -51,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn image_of(model: &worker::keras::Model, side: usize) -> anyhow::Result<[usize; 3]> {
+fn image_of(model: &keras::Model, side: usize) -> anyhow::Result<[usize; 3]> {
     let Some(Layer::Input { shape }) = model.nodes.get(model.input).map(|node| &node.layer) else {
         bail!("the model has no input");
     };

@@ -12,12 +12,12 @@ use common::config::{FleetConfig, LogConfig, ModelsConfig, parse_seconds};
 use common::ids::WorkerId;
 use common::program::WrongSetting;
 
-use crate::engine::{batch_size, is_gpu};
 use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
 use crate::pipeline::batch::BatchLimits;
-use crate::pipeline::decode::DecodeLimits;
-use crate::tensorflow::{Messages, Prepared, Settings, Tile, Winograd, prepare};
+use engine::Calls;
+use images::decode::DecodeLimits;
+use tensorflow_engine::{Messages, Prepared, Settings, Tile, Winograd, prepare};
 
 /// How a worker works, in a process of its own or beside the API.
 #[derive(Debug, Clone, Args)]
@@ -160,27 +160,19 @@ impl Config {
         WorkerId::random(&self.worker_host)
     }
 
-    /// Most images in one call of a model on this device.
-    fn batch_size(&self, device: &str) -> usize {
-        batch_size(self.max_batch_size, device)
+    /// Parts taken and not acknowledged at a time, for engines that want to be called so.
+    #[must_use]
+    pub fn prefetch(&self, calls: &Calls) -> u16 {
+        self.prefetch.unwrap_or_else(|| u16::try_from(calls.parts_in_hand).unwrap_or(u16::MAX))
     }
 
-    /// Parts taken and not acknowledged at a time, for a model on this device.
+    /// Sizes of the pipeline, for engines that want to be called so.
     #[must_use]
-    pub fn prefetch(&self, device: &str) -> u16 {
-        // A GPU computes a whole batch while the next one is decoded, and a part may have but one image.
-        let (batch, cores) = (self.batch_size(device), cores());
-        let parts = if is_gpu(device) { batch.saturating_mul(2) } else { batch / 4 + 2 * cores };
-        self.prefetch.unwrap_or_else(|| u16::try_from(parts).unwrap_or(u16::MAX))
-    }
-
-    /// Sizes of the pipeline, for a model on this device.
-    #[must_use]
-    pub fn pipeline_limits(&self, device: &str) -> PipelineLimits {
+    pub fn pipeline_limits(&self, calls: &Calls) -> PipelineLimits {
         let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(cores, NonZeroUsize::get);
         PipelineLimits {
             batch: BatchLimits {
-                max_images: self.batch_size(device),
+                max_images: self.max_batch_size.map_or(calls.batch_size, NonZeroUsize::get),
                 max_delay: Duration::from_micros(self.max_queue_delay_microseconds),
             },
             inference_threads: threads(self.inference_threads),
@@ -289,7 +281,8 @@ mod tests {
         ])
         .unwrap()
         .worker;
-        let limits = config.pipeline_limits("cpu");
+        let calls = Calls { batch_size: 64, parts_in_hand: 128, ..Calls::default() };
+        let limits = config.pipeline_limits(&calls);
         assert_eq!(limits.batch.max_images, 8);
         assert_eq!(limits.batch.max_delay, Duration::from_micros(1500));
         assert_eq!((limits.inference_threads, limits.decode_threads), (3, 5));
@@ -299,19 +292,9 @@ mod tests {
         assert_eq!((library.messages, library.tensor_float_32), (Messages::Nothing, true));
         assert_eq!(library.winograd, Winograd::Never);
         assert_eq!(library.cores.map(NonZeroUsize::get), Some(3));
-        assert_eq!(usize::from(config.prefetch("cpu")), 2 + 2 * cores());
-        assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch("gpu:0"), 7);
-    }
-
-    #[test]
-    fn a_gpu_gets_larger_batches_and_has_two_of_them_in_hand() {
-        let config = program(&[]).unwrap().worker;
-        assert_eq!(config.pipeline_limits("cpu").batch.max_images, 32);
-        assert_eq!(config.pipeline_limits("gpu:0").batch.max_images, 64);
-        assert_eq!(config.prefetch("gpu:0"), 128);
-        let config = program(&["--max-batch-size=8"]).unwrap().worker;
-        assert_eq!(config.pipeline_limits("gpu:0").batch.max_images, 8);
-        assert_eq!(config.prefetch("gpu:0"), 16);
+        assert_eq!(config.prefetch(&calls), 128);
+        assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch(&calls), 7);
+        assert_eq!(program(&[]).unwrap().worker.pipeline_limits(&calls).batch.max_images, 64);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use common::messages::ImageOutcome;
 use common::package::examples::{self, Example};
 use common::package::{Package, config::Postprocessing};
 
-use crate::engine::{Batch, Engine, LoadError};
-use crate::pipeline::decode::DecodeLimits;
 use crate::pipeline::postprocess::postprocess;
 use crate::pipeline::prepare;
+use engine::{Batch, Engine, LoadError};
+use images::decode::DecodeLimits;
 
 /// What came of an example.
 #[derive(Debug, Clone, PartialEq)]

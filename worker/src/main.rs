@@ -10,13 +10,14 @@ use common::program::{
     WRONG_SETTING, connect, exit_code, healthcheck, leave, parse_settings, stop_on_signals,
 };
 use common::telemetry::{self, Role};
+use tensorflow_engine::Prepared;
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use worker::config::Program;
+use worker::engines::loader_with;
 use worker::health::{self, Pages};
 use worker::run::{Parts, RunError, Worker};
-use worker::tensorflow::Prepared;
 
 /// Jobs in hand were left to others.
 const UNFINISHED: u8 = 3;
@@ -78,7 +79,7 @@ async fn work(
     let pages = Pages::new(metrics);
     let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
     // On a thread of its own, so that the pages answer and a signal is heard meanwhile.
-    let opening = spawn_blocking(move || library.loader());
+    let opening = spawn_blocking(move || loader_with(&library));
     let Some(loader) = stop.run_until_cancelled(opening).await else { return Ok(0) };
     let loader = loader?.context("no engine")?;
     let worker = Worker::start(&program.worker, Parts { broker, store, catalog, loader })?;

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use self::meters::Meters;
 use self::shelf::Shelf;
-use crate::engine::{Engine, EngineLoader};
+use engine::{Engine, EngineLoader};
 
 /// The registry of loaded models.
 pub struct Models {
@@ -216,7 +216,7 @@ impl Models {
     /// What the engine loaded last computes on, or the first one will.
     #[must_use]
     pub fn device(&self) -> String {
-        self.state().device.clone().unwrap_or_else(|| self.loader.device().to_owned())
+        self.state().device.clone().unwrap_or_else(|| self.loader.device().name().to_owned())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,9 +4,7 @@
 //! on the batcher's; [`Pipeline`] hands an image from one to the next and never blocks its caller.
 
 pub mod batch;
-pub mod decode;
 pub mod postprocess;
-pub mod preprocess;
 mod turns;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::image_size::{UNDECLARED, declared_pixels};
 use common::messages::{ImageError, ImageOutcome};
 use common::package::Preprocessing;
 use common::telemetry::names;
@@ -22,12 +19,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant as Moment;
 
 use self::batch::{BatchLimits, Batcher, Ticket};
-use self::decode::DecodeLimits;
 pub use self::turns::Owner;
 use self::turns::Turns;
-use crate::engine::{EngineError, Pixels};
 use crate::models::ServedModel;
 use crate::panics;
+use engine::{EngineError, Pixels};
+use images::decode::DecodeLimits;
+use images::preprocess;
 
 /// Sizes of the pipeline.
 #[derive(Debug, Clone)]
@@ -177,22 +175,6 @@ impl Pipeline {
         InFlight { decoded, scored }
     }
 }
-
-impl DecodeLimits {
-    /// Bytes of memory that decoding a file takes at most, as far as its header tells.
-    fn memory_of(&self, bytes: &[u8]) -> u64 {
-        declared_pixels(bytes).map_or(0, |pixels| pixels.min(self.max_pixels) * BYTES_OF_A_PIXEL)
-    }
-
-    /// A file whose picture is larger than its header said was counted for too little.
-    fn as_declared(&self, bytes: &[u8]) -> Self {
-        let declared = declared_pixels(bytes).unwrap_or(0).max(UNDECLARED);
-        Self { max_pixels: self.max_pixels.min(declared), ..self.clone() }
-    }
-}
-
-/// Memory that decoding takes at most for each pixel: see [`DecodeLimits::max_pixels`].
-const BYTES_OF_A_PIXEL: u64 = 16;
 
 /// Decodes and preprocesses an image that is still wanted, and hands it on.
 fn first_half(task: &Task, limits: &DecodeLimits, hand_on: impl FnOnce(Pixels)) -> Decoded {

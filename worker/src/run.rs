@@ -34,9 +34,9 @@ use self::patience::PATIENCE;
 use self::tries::Tries;
 use crate::config::Config;
 use crate::control::{Control, ControlParts, ControlTiming, Throughput};
-use crate::engine::EngineLoader;
 use crate::models::Models;
 use crate::pipeline::Pipeline;
+use engine::EngineLoader;
 
 /// What a worker is put together from.
 pub struct Parts {
@@ -89,7 +89,7 @@ impl Worker {
     /// # Errors
     /// The system gives no threads.
     pub fn start(config: &Config, parts: Parts) -> Result<Self, RunError> {
-        let pipeline = Pipeline::start(config.pipeline_limits(parts.loader.device()))?;
+        let pipeline = Pipeline::start(config.pipeline_limits(&parts.loader.calls()))?;
         Ok(Self::with_pipeline(config, parts, pipeline))
     }
 
@@ -97,7 +97,7 @@ impl Worker {
     #[must_use]
     pub fn with_pipeline(config: &Config, parts: Parts, pipeline: Pipeline) -> Self {
         let Parts { broker, store, catalog, loader } = parts;
-        let prefetch = config.prefetch(loader.device());
+        let prefetch = config.prefetch(&loader.calls());
         let models = Models::new(catalog, loader, config.model_limits());
         let throughput = Arc::new(Throughput::default());
         let id = config.worker_id();

@@ -4,11 +4,12 @@ use anyhow::Context as _;
 use clap::Args;
 use common::config::ModelsConfig;
 use common::package::{ModelFormat, Package, PackageError, examples};
+use engine::{Engine as _, LoadError};
 use serde::Serialize;
+use tensorflow_engine::{Library, open};
 use worker::config::LibraryConfig;
-use worker::engine::{Engine as _, LoadError};
+use worker::engines::load;
 use worker::examples::{Outcome, run as run_examples};
-use worker::tensorflow::{Library, load, open};
 
 use super::inspect::{locate, words};
 use crate::exit::Exit;
@@ -139,7 +140,7 @@ fn checks(library: &Library, package: &Package) -> Result<Vec<Check>, LoadError>
         "model",
         format!("{whole}; takes {height}×{width}×{channels} and has {outputs} outputs, as the config says"),
     ));
-    checks.push(Check::passed("warm-up", format!("finite scores, on {}", engine.device())));
+    checks.push(Check::passed("warm-up", format!("finite scores, on {}", engine.device().name())));
     match examples::open(package) {
         Ok(examples) if examples.is_empty() => checks.push(Check::passed(
             "examples",

@@ -9,12 +9,13 @@ use clap::Args;
 use common::config::ModelsConfig;
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package, PackageError, PreprocessingKind, examples};
+use engine::LoadError;
+use keras::{self, Model};
 use serde_json::{Value, json};
+use tensorflow_engine::{Description, Library, NodeShape, TensorInfo, describe, open, shapes};
 use worker::config::LibraryConfig;
-use worker::engine::LoadError;
+use worker::engines::load;
 use worker::examples::verify;
-use worker::keras::{self, Model};
-use worker::tensorflow::{Description, Library, NodeShape, TensorInfo, describe, load, open, shapes};
 
 use crate::exit::{Exit, UsageError};
 use crate::output;

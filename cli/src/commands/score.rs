@@ -6,10 +6,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use common::config::ModelsConfig;
 use common::package::Package;
+use engine::npy::{self, Array};
+use engine::{Batch, Engine as _};
+use tensorflow_engine::open;
 use worker::config::LibraryConfig;
-use worker::engine::{Batch, Engine as _};
-use worker::npy::{self, Array};
-use worker::tensorflow::{load, open};
+use worker::engines::load;
 
 use crate::exit::Exit;
 use crate::output;

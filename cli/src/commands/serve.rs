@@ -20,10 +20,10 @@ use common::program::stop_on_signals;
 use common::store::Store;
 use common::store::in_memory::InMemoryStore;
 use common::telemetry::{self, Role};
+use tensorflow_engine::Prepared;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use worker::tensorflow::Prepared;
 
 use crate::config::QueueConfig;
 use crate::exit::{Exit, UsageError};
@@ -115,7 +115,7 @@ async fn serve(
     let (broker, store) = (Arc::clone(&start.broker), Arc::clone(&start.store));
     let worker_told = stop_worker.clone();
     let mut work = tokio::spawn(async move {
-        let opening = offload(move || library.loader());
+        let opening = offload(move || worker::engines::loader_with(&library));
         // A library that does not open is not waited for once the process is to stop.
         let Some(loader) = worker_told.run_until_cancelled(opening).await else { return anyhow::Ok(()) };
         let parts = worker::Parts { broker, store, catalog, loader: loader?? };

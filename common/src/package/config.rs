@@ -80,6 +80,14 @@ pub enum PreprocessingKind {
     Resize(Resize),
 }
 
+impl Preprocessing {
+    /// Whether the model's input are pixel values, each divided by one factor.
+    #[must_use]
+    pub fn gives_pixel_values(&self) -> bool {
+        matches!(self.kind, PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro)
+    }
+}
+
 impl PreprocessingKind {
     /// Its name in a config.
     #[must_use]

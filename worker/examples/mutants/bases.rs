@@ -43,7 +43,9 @@ const CONFIGS: [&str; 3] = [
 pub(crate) fn all() -> Result<Bases> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate stands in a repository")?;
     let mut files = Vec::new();
-    for folder in ["worker/tests/fixtures", "models"] {
+    for folder in
+        ["engine/keras/tests/fixtures", "engine/tensorflow/tests/fixtures", "worker/tests/fixtures", "models"]
+    {
         collect(&root.join(folder), &mut files)?;
     }
     files.sort();

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use common::package::ModelFormat;
-use worker::engine::{Batch, Engine as _};
-use worker::keras::layers::Layer;
-use worker::keras::{self, Model};
-use worker::tensorflow::{self, Library, Settings};
+use engine::{Batch, Engine as _};
+use keras::layers::Layer;
+use keras::{self, Model};
+use tensorflow_engine::{Library, Settings};
 
 use crate::bases::{Base, Bases};
 
@@ -24,7 +24,7 @@ pub(crate) struct Graph {
 impl Graph {
     pub(crate) fn open(folder: &Path, bases: &Bases) -> Result<Self> {
         let settings = Settings { folder: Some(folder.to_owned()), ..Settings::default() };
-        let mut graph = Self { library: tensorflow::open(&settings)?, images: HashMap::new() };
+        let mut graph = Self { library: tensorflow_engine::open(&settings)?, images: HashMap::new() };
         for (list, format) in [(&bases.hdf5, ModelFormat::Hdf5), (&bases.archives, ModelFormat::KerasArchive)]
         {
             for base in list {
@@ -57,7 +57,8 @@ impl Graph {
     /// Why it is refused.
     pub(crate) fn run(&self, base: &str, model: Model) -> Result<(), String> {
         let image = self.images.get(base).ok_or("the sound file is no model of images")?;
-        let engine = tensorflow::engine(&self.library, model, *image).map_err(|error| error.to_string())?;
+        let engine =
+            tensorflow_engine::engine(&self.library, model, *image).map_err(|error| error.to_string())?;
         let pixels: Vec<f32> = (0_u8..=255).map(f32::from).cycle().take(image.iter().product()).collect();
         let batch = Batch::new(1, *image, pixels);
         engine.predict(&batch).map(|_| ()).map_err(|error| error.to_string())

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use common::package::ModelConfig;
-use worker::keras::{self, Model};
+use keras::{self, Model};
 
 use crate::bases::{self, Bases};
 use crate::graph::Graph;

@@ -9,8 +9,8 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
 
 use super::{Key, Loaded, Loading, Models, ModelsError, Patience, ServedModel};
-use crate::engine::LoadError;
 use crate::examples;
+use engine::LoadError;
 
 impl Models {
     /// Loads a model for a job, unless that failed a moment ago, and keeps it while there is room.
@@ -88,7 +88,7 @@ impl Models {
             let loaded = loaded.unwrap_or_else(|_| Err(cut_off()));
             let mut state = this.state();
             if let Ok(model) = &loaded {
-                state.device = Some(model.engine.device().to_owned());
+                state.device = Some(model.engine.device().name().to_owned());
                 state.failures.remove(&key);
                 state.shelf.put_wanted(&key, model);
             }
@@ -121,7 +121,7 @@ impl Models {
                 tracing::info!(
                     model = %key.name,
                     version = key.version.short(),
-                    device = engine.device(),
+                    device = engine.device().name(),
                     seconds = started.elapsed().as_secs_f64(),
                     "model loaded"
                 );

@@ -10,7 +10,7 @@ use common::ids::Generation;
 use tokio::time::advance;
 
 use super::*;
-use crate::engine::{Batch, EngineError, LoadError, Scores};
+use engine::{Batch, Device, EngineError, LoadError, Scores};
 
 const CONFIG: &str = r#"{"model_name": "m", "img_preproc_type": "no_prepro", "output_postproc_type":
     "argmax", "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes": ["a"]}}"#;
@@ -32,8 +32,8 @@ impl Engine for DoubleEngine {
         Ok(Scores { classes: 1, values: vec![1.0; batch.images] })
     }
 
-    fn device(&self) -> &str {
-        "double"
+    fn device(&self) -> &Device {
+        &Device::Cpu
     }
 }
 
@@ -122,7 +122,7 @@ async fn a_model_is_loaded_once_for_all_who_wait_for_it() {
         assert_eq!(one.await.unwrap().unwrap().package.version, model.version);
     }
     assert_eq!(bench.loads(), 1);
-    assert_eq!(bench.models.device(), "double");
+    assert_eq!(bench.models.device(), "cpu");
 }
 
 #[tokio::test]

@@ -21,13 +21,9 @@ use tokio::sync::oneshot;
 
 use self::company::Company;
 pub use self::company::Presence;
-use self::lanes::{Arrival, Calls, Formed, Lanes, Next};
-use crate::engine::{Batch, EngineError, Pixels, is_gpu};
+use self::lanes::{Arrival, Formed, Lanes, Next};
 use crate::models::ServedModel;
-
-/// Images that a core computes at once. Two share one reading of the weights; of more, what is between two operations
-/// does not stay in the core's caches, and others wait longer.
-pub const LARGEST_SHARE_OF_A_CORE: usize = 2;
+use engine::{Batch, EngineError, Pixels};
 
 /// How large a batch may become and how long it may be waited for.
 #[derive(Debug, Clone, Copy)]
@@ -75,8 +71,8 @@ impl Batcher {
     /// # Errors
     /// The system gives no thread.
     pub fn start(limits: BatchLimits, threads: usize) -> std::io::Result<Self> {
-        let state = State { lanes: Lanes::new(limits), idle: Vec::new(), closed: false };
         let threads = threads.max(1);
+        let state = State { lanes: Lanes::new(limits, threads), idle: Vec::new(), closed: false };
         let shared = Arc::new(Shared {
             company: Company::default(),
             state: Mutex::new(state),
@@ -112,7 +108,7 @@ impl Batcher {
             return;
         }
         metrics::gauge!(names::BATCH_QUEUE_IMAGES).increment(1.0);
-        let calls = calls(model.engine.device(), self.shared.wakers.len());
+        let calls = model.engine.calls();
         let version = &model.package.version;
         let arrival = Arrival { version, calls, pixels, ticket };
         let mut state = self.shared.state();
@@ -154,7 +150,7 @@ impl Shared {
         }
     }
 
-    /// The next batch, once it is due, and whether it is [alone](crate::engine::Batch::alone); `None` when the batcher
+    /// The next batch, once it is due, and whether it is [alone](engine::Batch::alone); `None` when the batcher
     /// is gone.
     fn next(&self, number: usize) -> Option<(Formed<Ticket>, bool)> {
         let mut state = self.state();
@@ -189,31 +185,8 @@ pub(super) fn run_alone(model: &ServedModel, pixels: Pixels) -> Result<Vec<f32>,
     engine_call::call(model, &Batch::new(1, shape, pixels)).map(|scores| scores.values)
 }
 
-/// How a model on this device is best called.
-fn calls(device: &str, threads: usize) -> Calls {
-    if is_gpu(device) {
-        // It computes one call after the other and gains from large ones: a second keeps it busy while the
-        // first one's answer is fetched, more would only make smaller batches.
-        Calls { at_once: 2, shares: 1, largest_share: usize::MAX }
-    } else {
-        // A core gains nothing from more than a few images at once, and others may be free before it.
-        Calls { at_once: usize::MAX, shares: threads, largest_share: LARGEST_SHARE_OF_A_CORE }
-    }
-}
-
 /// A count as the metrics want it.
 #[expect(clippy::cast_precision_loss, reason = "a count of images is far below 2^52")]
 fn count(images: usize) -> f64 {
     images as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gpu_gets_all_that_waits_and_a_core_its_share() {
-        assert_eq!(calls("gpu:0", 8), Calls { at_once: 2, shares: 1, largest_share: usize::MAX });
-        assert_eq!(calls("cpu", 8), Calls { at_once: usize::MAX, shares: 8, largest_share: 2 });
-    }
 }

@@ -5,21 +5,26 @@ use std::sync::Arc;
 
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package};
+use engine::npy;
+use engine::{Batch, Device, Engine, LoadError, Pixels};
+use keras::layers::{Activation, Dense, Edges, Interpolation, Layer};
+use keras::{Model, Node, Tensor};
 use tempfile::TempDir;
-use worker::engine::{Batch, Engine, LoadError, Pixels};
-use worker::keras::layers::{Activation, Dense, Edges, Interpolation, Layer};
-use worker::keras::{Model, Node, Tensor};
-use worker::npy;
-use worker::tensorflow::{Convolutions, Device, Library, Spread, TensorflowEngine};
+use tensorflow_engine::{Convolutions, Library, Spread, TensorflowEngine};
 
 use crate::parity::fixtures;
-use crate::support::{largest_difference, library};
+use crate::support::library;
+use common::testing::numbers::largest_difference;
 
 #[test]
 fn a_package_loads_and_scores_from_several_threads() {
     let (_folder, package) = package(None, None);
-    let engine = worker::tensorflow::load(library(), &package).unwrap();
-    assert!(engine.device() == "cpu" || engine.device().starts_with("gpu"), "{}", engine.device());
+    let engine = worker::engines::load(library(), &package).unwrap();
+    assert!(
+        *engine.device() == Device::Cpu || engine.device().name().starts_with("gpu"),
+        "{:?}",
+        engine.device()
+    );
 
     let [_, folder] = fixtures("cnn");
     let input = npy::read(&folder.join("input.npy")).unwrap();
@@ -43,9 +48,9 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     let [_, folder] = fixtures("cnn");
     let input = npy::read(&folder.join("input.npy")).unwrap();
     let expected = npy::read(&folder.join("scores.npy")).unwrap();
-    let model = worker::keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
+    let model = keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
     let image = input.shape[1..].try_into().unwrap();
-    let engine = worker::tensorflow::engine(library(), model, image).unwrap();
+    let engine = tensorflow_engine::engine(library(), model, image).unwrap();
     assert!(engine.is_wide() || library().cores == 1 || library().device != Device::Cpu);
     let batch = Batch::new(input.shape[0], image, input.values);
     for spread in [Spread::OneCore, Spread::AllCores] {
@@ -63,8 +68,8 @@ fn runs_for_a_gpu_take_levels_and_are_filled_up() {
     let device = Device::Gpu("gpu:0".to_owned());
     let gpu = Library { device, max_batch_size: 4, ..processor.clone() };
     let [expected, engine] =
-        [&processor, &gpu].map(|library| worker::tensorflow::load(library, &package).unwrap());
-    assert_eq!(engine.device(), "gpu:0");
+        [&processor, &gpu].map(|library| worker::engines::load(library, &package).unwrap());
+    assert_eq!(engine.device().name(), "gpu:0");
     let shape = engine.image();
     let size: usize = shape.iter().product();
     // Of 7 images there are two runs, of 3 one with room for a fourth.
@@ -100,13 +105,13 @@ fn a_damaged_model_is_unservable_and_a_missing_one_unavailable() {
     fs::write(&package.model.path, "not a model").unwrap();
     problems_of(load((folder, package.clone())));
     let _ = fs::remove_file(&package.model.path);
-    let error = worker::tensorflow::load(library(), &package).err().unwrap();
+    let error = worker::engines::load(library(), &package).err().unwrap();
     assert!(matches!(error, LoadError::Unavailable(_)), "{error}");
 }
 
 #[test]
 fn weights_that_are_not_finite_are_found_by_the_warm_up() {
-    let problems = problems_of(worker::tensorflow::engine(library(), classifier(f32::NAN, 2), [2, 2, 3]));
+    let problems = problems_of(tensorflow_engine::engine(library(), classifier(f32::NAN, 2), [2, 2, 3]));
     assert!(problems[0].contains("warm-up"), "{problems:?}");
 }
 
@@ -115,7 +120,7 @@ fn a_model_of_two_outputs_is_refused_with_their_names() {
     let mut model = classifier(0.5, 2);
     model.outputs = vec![1, 2];
     model.output_names = vec!["flat".to_owned(), "scores".to_owned()];
-    let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+    let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
     assert_eq!(
         problems,
         ["the model has 2 outputs (`flat`, `scores`), expected 1 with the scores, or its name in \
@@ -135,7 +140,7 @@ fn every_layer_that_cannot_be_built_is_named() {
     model.nodes.splice(2..2, [bad("first"), bad("second")]);
     model.nodes[4].inputs = vec![3];
     model.outputs = vec![4];
-    let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+    let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert_eq!(problems[0], "layer `first` (Dense): its input has 12 channels, its weights expect 7");
     assert!(problems[1].starts_with("layer `second` (Dense): "), "{problems:?}");
@@ -143,9 +148,9 @@ fn every_layer_that_cannot_be_built_is_named() {
 
 #[test]
 fn nothing_empty_reaches_the_library() {
-    let problems = problems_of(worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 0, 3]));
+    let problems = problems_of(tensorflow_engine::engine(library(), classifier(0.5, 2), [2, 0, 3]));
     assert_eq!(problems.last().unwrap(), "an image of shape [2, 0, 3] is empty");
-    let problems = problems_of(worker::tensorflow::engine(library(), classifier(0.5, 0), [2, 2, 3]));
+    let problems = problems_of(tensorflow_engine::engine(library(), classifier(0.5, 0), [2, 2, 3]));
     assert_eq!(problems, ["layer `scores` (Dense): a weight of shape [12, 0] is empty"]);
 }
 
@@ -166,7 +171,7 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
         model.nodes[2].inputs = vec![1];
         model.nodes[3].inputs = vec![2];
         model.outputs = vec![3];
-        let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+        let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
         assert_eq!(problems, [format!("layer `large` (Large): its {says}")]);
     }
 }
@@ -187,7 +192,7 @@ fn parts_of_an_image_in_the_batch_count_as_its_own() {
     model.nodes[4].inputs = vec![3];
     model.nodes[5].inputs = vec![4];
     model.outputs = vec![5];
-    let problems = problems_of(worker::tensorflow::engine(library(), model, [2, 2, 3]));
+    let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
     assert_eq!(
         problems,
         [
@@ -199,7 +204,7 @@ fn parts_of_an_image_in_the_batch_count_as_its_own() {
 
 #[test]
 fn a_batch_of_another_shape_is_refused() {
-    let engine = worker::tensorflow::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
+    let engine = tensorflow_engine::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
     let refuse = |images, shape, values| {
         engine.predict(&Batch::new(images, shape, vec![0.0; values])).unwrap_err().to_string()
     };
@@ -209,7 +214,7 @@ fn a_batch_of_another_shape_is_refused() {
 }
 
 fn load((_folder, package): (TempDir, Package)) -> Result<TensorflowEngine, LoadError> {
-    worker::tensorflow::load(library(), &package)
+    worker::engines::load(library(), &package)
 }
 
 fn problems_of(result: Result<TensorflowEngine, LoadError>) -> Vec<String> {

@@ -7,18 +7,20 @@ use std::path::PathBuf;
 
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat};
-use worker::engine::{Batch, Engine, LoadError};
-use worker::keras::layers::Layer;
-use worker::keras::{self, ImportError};
-use worker::npy;
+use engine::npy;
+use engine::{Batch, Engine, LoadError};
+use keras::layers::Layer;
+use keras::{self, ImportError};
 
-use crate::support::{largest_difference, library, root};
+use crate::support::library;
+use common::testing::numbers::largest_difference;
+use common::testing::repository;
 
 /// What scores may differ by: sums of another order, over pixel values up to 255.
 const TOLERANCE: f32 = 2e-4;
 
 fn fixture(name: &str) -> PathBuf {
-    root().join("worker/tests/fixtures/others").join(name)
+    repository().join("worker/tests/fixtures/others").join(name)
 }
 
 fn format_of(name: &str) -> ModelFormat {
@@ -35,8 +37,7 @@ fn check_model(name: &str, model: keras::Model, image: [usize; 3]) {
     let (stem, _) = name.rsplit_once('.').unwrap();
     let input = npy::read(&fixture(&format!("{stem}.in.npy"))).unwrap();
     let expected = npy::read(&fixture(&format!("{stem}.out.npy"))).unwrap();
-    let engine =
-        worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let engine = tensorflow_engine::engine(library(), model, image).unwrap_or_else(|e| panic!("{name}: {e}"));
     let scores = engine.predict(&Batch::new(input.shape[0], image, input.values)).unwrap();
     let difference = largest_difference(&scores.values, &expected.values);
     assert!(difference <= TOLERANCE, "{name}: differs by {difference}, expected at most {TOLERANCE}");
@@ -79,7 +80,7 @@ fn images_are_given_with_their_channels_first_to_models_that_take_them_so() {
             last.extend((0..pixels).flat_map(|pixel| (0..channels).map(move |c| image[c * pixels + pixel])));
         }
         let image = [height, width, channels];
-        let engine = worker::tensorflow::engine(library(), model, image).unwrap();
+        let engine = tensorflow_engine::engine(library(), model, image).unwrap();
         let scores = engine.predict(&Batch::new(images, image, last)).unwrap();
         let difference = largest_difference(&scores.values, &expected.values);
         assert!(difference <= TOLERANCE, "{name}: differs by {difference}");
@@ -94,7 +95,7 @@ fn an_input_that_no_image_fits_is_told_with_what_would() {
         ("made2_channels_first.h5", [12, 10, 3], "has shape [3, 10, 12]"),
     ] {
         let model = keras::open(&fixture(name), format_of(name)).unwrap();
-        let Err(LoadError::Unservable(problems)) = worker::tensorflow::engine(library(), model, image) else {
+        let Err(LoadError::Unservable(problems)) = tensorflow_engine::engine(library(), model, image) else {
             panic!("{name} was loaded")
         };
         assert!(problems.len() == 1 && problems[0].contains(says), "{name}: {problems:?}");
@@ -115,7 +116,7 @@ fn a_package_with_a_flat_model_is_served_from_its_config() {
             );
             fs::write(folder.join("m_config.json"), config).unwrap();
             let package = Catalog::new(models.path()).open(&ModelName::parse("m").unwrap()).unwrap();
-            worker::tensorflow::load(library(), &package).unwrap_or_else(|e| panic!("{name}, {shape}: {e}"));
+            worker::engines::load(library(), &package).unwrap_or_else(|e| panic!("{name}, {shape}: {e}"));
         }
     }
 }
@@ -155,7 +156,7 @@ fn refusals_tell_the_next_step() {
 /// Behind a rectifier, which gives 0 for it, the warm-up sees nothing of it.
 #[test]
 fn weights_that_are_not_finite_are_refused_with_the_layers_name() {
-    let path = root().join("models/digits/digits.hdf5");
+    let path = repository().join("models/digits/digits.hdf5");
     let sound = fs::read(&path).unwrap();
     let model = keras::open(&path, ModelFormat::Hdf5).unwrap();
     let (name, kernel) = model

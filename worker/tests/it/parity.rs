@@ -5,11 +5,13 @@ use std::process::Command;
 
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package};
-use worker::engine::{Batch, Engine};
-use worker::npy::{self, Array};
-use worker::tensorflow::{Convolutions, Library};
+use engine::npy::{self, Array};
+use engine::{Batch, Engine};
+use tensorflow_engine::{Convolutions, Library};
 
-use crate::support::{largest, largest_difference, library, root};
+use crate::support::library;
+use common::testing::numbers::{largest, largest_difference};
+use common::testing::repository;
 
 /// Of the largest score.
 const TOLERANCE: f32 = 1e-4;
@@ -78,6 +80,18 @@ fn vgg16_scores_as_in_keras() {
     check_in("vgg16", &[("model.hdf5", ModelFormat::Hdf5)]);
 }
 
+/// Parameters as `keras.applications` counts them for 50 classes.
+#[test]
+fn real_architectures_are_read_whole() {
+    for (name, expected) in [("mobilenet_v2", 2_322_034), ("resnet50", 23_690_162), ("vgg16", 40_093_554)] {
+        for folder in fixtures(name) {
+            let model = keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
+            let parameters: usize = model.summary.iter().map(|row| row.parameters).sum();
+            assert_eq!((parameters, model.outputs.len()), (expected, 1), "{name}");
+        }
+    }
+}
+
 /// Where the processor cannot, the package is served in float32.
 #[test]
 fn a_package_that_asks_for_bfloat16_scores_nearly_as_in_keras() {
@@ -101,7 +115,7 @@ fn check_in_bfloat16(name: &str, library: &Library, bounds: &std::ops::RangeIncl
     let models = tempfile::tempdir().unwrap();
     let shape = [height, width, channels];
     let package = package_in_bfloat16(models.path(), &folder.join("model.hdf5"), shape, expected.shape[1]);
-    let engine = worker::tensorflow::load(library, &package).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let engine = worker::engines::load(library, &package).unwrap_or_else(|e| panic!("{name}: {e}"));
     let scores = engine.predict(&Batch::new(images, shape, input.values)).unwrap();
     let apart: f32 = scores.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs()).sum();
     #[expect(clippy::cast_precision_loss, reason = "some hundred scores")]
@@ -142,10 +156,10 @@ fn check_file(folder: &Path, file: &str, format: ModelFormat) {
     check_that_scores_tell_images_apart(&shown, &expected);
 
     let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
-    let model = worker::keras::open(&folder.join(file), format).unwrap_or_else(|e| panic!("{shown}: {e}"));
+    let model = keras::open(&folder.join(file), format).unwrap_or_else(|e| panic!("{shown}: {e}"));
     let image = [height, width, channels];
     let engine =
-        worker::tensorflow::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
+        tensorflow_engine::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
     let scores = engine.predict(&Batch::new(images, image, input.values)).unwrap();
 
     assert_eq!([images, scores.classes], expected.shape[..], "{shown}");
@@ -183,7 +197,7 @@ fn read(path: &Path) -> Array {
 /// The fixture's folders, one for each Keras, made now if they are missing or older than their script.
 pub(crate) fn fixtures(name: &str) -> [PathBuf; 2] {
     make("tools/parity/make_models.py", &[name]);
-    [2, 3].map(|dialect| root().join(format!(".cache/fixtures/parity/{name}_keras{dialect}")))
+    [2, 3].map(|dialect| repository().join(format!(".cache/fixtures/parity/{name}_keras{dialect}")))
 }
 
 /// Runs a script that makes fixtures which are missing or older than itself.
@@ -195,9 +209,9 @@ fcntl.flock(lock, fcntl.LOCK_EX)
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name='__main__')";
 
-    let fixtures = root().join(".cache/fixtures");
+    let fixtures = repository().join(".cache/fixtures");
     std::fs::create_dir_all(&fixtures).unwrap();
-    let python = root().join(".cache/python/bin/python");
+    let python = repository().join(".cache/python/bin/python");
     assert!(
         python.exists(),
         "there is no `{}`: run `python3 -m venv .cache/python && .cache/python/bin/pip install -r \
@@ -207,7 +221,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')";
     let made = Command::new(python)
         .args(["-c", UNDER_LOCK])
         .arg(fixtures.join("parity.lock"))
-        .arg(root().join(script))
+        .arg(repository().join(script))
         .args(arguments)
         .output()
         .unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::testing::free_port;
 
-use super::support::root;
+use common::testing::repository;
 
 /// Longest time for a program to end that need not wait for anything, on a machine that is busy.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -17,8 +17,8 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 fn start(settings: &[(&str, &str)]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_classifier-worker"));
     command.env_clear();
-    command.env("MODELS_DIR", root().join("models"));
-    command.env("TENSORFLOW_DIR", root().join(".cache/tensorflow"));
+    command.env("MODELS_DIR", repository().join("models"));
+    command.env("TENSORFLOW_DIR", repository().join(".cache/tensorflow"));
     command.env("RABBITMQ_URL", format!("amqp://guest:guest@127.0.0.1:{}/%2f", free_port()));
     command.env("REDIS_URL", format!("redis://127.0.0.1:{}/0", free_port()));
     command.envs(settings.iter().copied());

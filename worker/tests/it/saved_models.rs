@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf};
 
 use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package};
+use engine::npy;
+use engine::{Batch, Engine, LoadError};
+use keras::{self, ImportError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use worker::engine::{Batch, Engine, LoadError};
-use worker::keras::{self, ImportError};
-use worker::npy;
-use worker::tensorflow::{TensorflowEngine, describe};
+use tensorflow_engine::{TensorflowEngine, describe};
 
 use crate::parity::make;
-use crate::support::{largest_difference, library, root};
+use crate::support::library;
+use common::testing::numbers::largest_difference;
+use common::testing::repository;
 
 /// What scores may differ by.
 const TOLERANCE: f32 = 1e-5;
@@ -77,7 +79,7 @@ fn a_saved_model_says_who_wrote_it_and_what_it_takes_and_gives() {
     let said = describe(&fixture("keras2_save").join("model.savedmodel")).unwrap();
     assert_eq!(said.tensorflow_version.as_deref(), Some("2.21.0"));
     assert_eq!(said.signature.name, "serving_default");
-    let shown = |tensors: &[worker::tensorflow::TensorInfo]| {
+    let shown = |tensors: &[tensorflow_engine::TensorInfo]| {
         tensors.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(shown(&said.signature.inputs), ["image: float32 (None, 8, 8, 3)"]);
@@ -129,7 +131,7 @@ fn with_labels(labels: usize) -> impl FnOnce(&mut Value) {
 }
 
 fn load(package: &Package) -> Result<TensorflowEngine, LoadError> {
-    worker::tensorflow::load(library(), package)
+    worker::engines::load(library(), package)
 }
 
 /// The input of a fixture, and what it scores.
@@ -144,7 +146,7 @@ fn batch_of(name: &str, scores: &str) -> (Batch, Vec<f32>) {
 fn fixture(name: &str) -> PathBuf {
     static MADE: std::sync::Once = std::sync::Once::new();
     MADE.call_once(|| make("tools/parity/make_saved_models.py", &[]));
-    root().join(".cache/fixtures/saved_models").join(name)
+    repository().join(".cache/fixtures/saved_models").join(name)
 }
 
 /// A package with a fixture's model and a config for three labels, or as `change` leaves it.

@@ -1,18 +1,26 @@
 //! Who depends on whom, as cargo sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
 
+use super::root;
+
 /// Packages and what each links with, build scripts and tests left out.
-struct Packages(BTreeMap<String, BTreeSet<String>>);
+struct Packages {
+    links: BTreeMap<String, BTreeSet<String>>,
+    /// The workspace's own, by folder.
+    ours: BTreeMap<String, String>,
+}
 
 impl Packages {
     fn of_this_workspace() -> Self {
         let output = Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--locked"])
-            .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")])
+            .arg("--manifest-path")
+            .arg(root().join("Cargo.toml"))
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -35,7 +43,12 @@ impl Packages {
                 }
             }
         }
-        Self(edges)
+        let ours = list(&metadata["packages"]).into_iter().filter_map(|package| {
+            let manifest = text(&package["manifest_path"]);
+            let folder = manifest.strip_prefix(root().to_str()?)?.strip_suffix("/Cargo.toml")?;
+            Some((folder.trim_start_matches('/').to_owned(), text(&package["name"])))
+        });
+        Self { links: edges, ours: ours.collect() }
     }
 
     /// Everything that `package` links with, directly or not.
@@ -43,7 +56,7 @@ impl Packages {
         let mut found = BTreeSet::new();
         let mut open = vec![package];
         while let Some(package) = open.pop() {
-            for dependency in &self.0[package] {
+            for dependency in &self.links[package] {
                 if found.insert(dependency.as_str()) {
                     open.push(dependency);
                 }
@@ -51,64 +64,88 @@ impl Packages {
         }
         found
     }
-
-    /// Which of `unwanted` the package links with.
-    fn links(&self, package: &str, unwanted: &[&'static str]) -> Vec<&'static str> {
-        let below = self.below(package);
-        unwanted.iter().copied().filter(|name| below.contains(name)).collect()
-    }
 }
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-const IMAGES_AND_MODELS: [&str; 5] = ["tensorflow", "hdf5-reader", "zip", "image", "fast_image_resize"];
+/// Outside libraries that are at home in some of our crates, by folder: no other names them as a dependency.
+const HOMES: [(&str, &[&str]); 14] = [
+    ("lapin", &["common"]),
+    ("redis", &["common"]),
+    ("tracing-subscriber", &["common"]),
+    ("metrics-exporter-prometheus", &["common"]),
+    ("image", &["engine/images"]),
+    ("jpeg-decoder", &["engine/images"]),
+    ("tiff", &["engine/images"]),
+    ("zune-jpeg", &["engine/images"]),
+    ("hdf5-reader", &["engine/keras"]),
+    ("zip", &["engine/keras"]),
+    ("tensorflow", &["engine/tensorflow"]),
+    ("axum", &["api", "simulation"]),
+    ("utoipa", &["api"]),
+    ("reqwest", &["cli"]),
+];
 
 #[test]
-fn the_api_links_with_no_tensorflow_hdf5_or_image_decoding() {
-    // A zip reader may come with the readable form of the API's description, which is packed.
-    let unwanted = IMAGES_AND_MODELS.into_iter().filter(|name| *name != "zip").collect::<Vec<_>>();
-    let found = Packages::of_this_workspace().links("classifier-api", &unwanted);
-    assert!(found.is_empty(), "classifier-api links with {found:?}");
-}
-
-#[test]
-fn the_worker_links_with_no_web_framework() {
-    let found = Packages::of_this_workspace().links("classifier-worker", &["axum", "tower-http", "reqwest"]);
-    assert!(found.is_empty(), "classifier-worker links with {found:?}");
-}
-
-#[test]
-fn the_crates_know_each_other_in_one_direction_only() {
+fn outside_libraries_are_named_by_the_crates_that_they_are_at_home_in() {
     let packages = Packages::of_this_workspace();
-    let ours = ["classifier-common", "classifier-api", "classifier-worker", "classifier-cli"];
-    for (package, expected) in [
-        ("classifier-common", vec![]),
-        ("classifier-api", vec!["classifier-common"]),
-        ("classifier-worker", vec!["classifier-common"]),
-        ("classifier-cli", vec!["classifier-common", "classifier-api", "classifier-worker"]),
-    ] {
-        assert_eq!(packages.links(package, &ours), expected, "{package}");
+    for (library, homes) in HOMES {
+        let users = packages.ours.iter().filter(|(_, package)| packages.links[*package].contains(library));
+        let users: Vec<&str> = users.map(|(folder, _)| folder.as_str()).collect();
+        assert_eq!(users, homes, "{library}");
     }
 }
 
 #[test]
-fn common_links_with_neither_models_nor_http() {
-    let mut unwanted = IMAGES_AND_MODELS.to_vec();
-    unwanted.push("axum");
-    let found = Packages::of_this_workspace().links("classifier-common", &unwanted);
-    assert!(found.is_empty(), "classifier-common links with {found:?}");
+fn the_api_links_with_no_models_or_images_and_keras_with_no_tensorflow() {
+    let packages = Packages::of_this_workspace();
+    for (package, unwanted) in [
+        ("classifier-api", vec!["tensorflow", "hdf5-reader", "image"]),
+        ("classifier-common", vec!["tensorflow", "hdf5-reader", "image", "axum"]),
+        ("classifier-images", vec!["tensorflow", "hdf5-reader", "axum"]),
+        ("classifier-keras", vec!["tensorflow", "image", "axum"]),
+        ("classifier-tensorflow", vec!["hdf5-reader", "image", "axum"]),
+        ("classifier-worker", vec!["axum", "tower-http", "reqwest"]),
+    ] {
+        let below = packages.below(package);
+        let found: Vec<&str> = unwanted.into_iter().filter(|name| below.contains(name)).collect();
+        assert!(found.is_empty(), "{package} links with {found:?}");
+    }
+}
+
+/// The map in ARCHITECTURE.md says of each crate which of the others it links with; Cargo says the same.
+#[test]
+fn the_map_of_crates_is_what_cargo_says() {
+    let packages = Packages::of_this_workspace();
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let map = text.split("## Map").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut shown = BTreeMap::new();
+    for row in map.lines().filter(|line| line.starts_with("| `")) {
+        let [_, folder, .., links, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let names =
+            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        shown.insert(names(folder).pop_first().unwrap(), names(links));
+    }
+    let links = |package: &String| {
+        let linked = packages.ours.iter().filter(|(_, other)| packages.links[package].contains(*other));
+        linked.map(|(folder, _)| folder.clone()).collect::<BTreeSet<_>>()
+    };
+    let found: BTreeMap<_, _> =
+        packages.ours.iter().map(|(folder, package)| (folder.clone(), links(package))).collect();
+    assert_eq!(shown, found);
 }
 
 #[test]
 fn what_is_linked_through_others_is_found_and_what_only_tests_use_is_not() {
     let metadata = serde_json::json!({
-        "packages": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}, {"id": "3", "name": "c"}, {"id": "4", "name": "d"}],
+        "packages": [{"id": "1", "name": "a", "manifest_path": "a"}, {"id": "2", "name": "b", "manifest_path": "b"},
+            {"id": "3", "name": "c", "manifest_path": "c"}, {"id": "4", "name": "d", "manifest_path": "d"}],
         "resolve": {"nodes": [
             {"id": "1", "deps": [{"pkg": "2", "dep_kinds": [{"kind": null}]}, {"pkg": "4", "dep_kinds": [{"kind": "dev"}]}]},
             {"id": "2", "deps": [{"pkg": "3", "dep_kinds": [{"kind": "build"}, {"kind": null}]}]},
             {"id": "3", "deps": [{"pkg": "2", "dep_kinds": [{"kind": null}]}]},
             {"id": "4", "deps": []}]}});
-    assert_eq!(Packages::read(&metadata).links("a", &["c", "d"]), ["c"]);
+    assert_eq!(Packages::read(&metadata).below("a"), BTreeSet::from(["b", "c"]));
 }

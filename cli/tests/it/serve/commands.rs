@@ -168,7 +168,7 @@ async fn scores_are_those_of_keras_on_the_same_array() {
     let output =
         server::command(&["score", "digits", &path("images.npy"), &path("scores.npy")]).output().unwrap();
     check(&output, 0, &["40 images scored"]);
-    let read = |name: &str| worker::npy::read(path(name).as_ref()).unwrap();
+    let read = |name: &str| engine::npy::read(path(name).as_ref()).unwrap();
     let (scores, expected) = (read("scores.npy"), read("expected.npy"));
     assert_eq!(scores.shape, expected.shape);
     for (score, expected) in scores.values.iter().zip(&expected.values) {

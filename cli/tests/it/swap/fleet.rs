@@ -15,9 +15,9 @@ use common::messages::{PinnedModel, Timestamp};
 use common::package::{Catalog, Package};
 use common::store::Store;
 use common::store::in_memory::InMemoryStore;
+use engine::{Batch, Device, Engine, EngineError, EngineLoader, LoadError, Scores};
 use tokio::time::{Instant, sleep};
 use worker::control::{Control, ControlParts, ControlTiming, Throughput};
-use worker::engine::{Batch, Engine, EngineError, EngineLoader, LoadError, Scores};
 use worker::models::{ModelLimits, Models};
 
 use super::line::Line;
@@ -64,8 +64,8 @@ impl Engine for DoubleEngine {
         Ok(Scores { classes: 1, values: vec![1.0; batch.images] })
     }
 
-    fn device(&self) -> &str {
-        "double"
+    fn device(&self) -> &Device {
+        &Device::Cpu
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Instant;
 use common::telemetry::names;
 
 use super::{Formed, Ticket, count};
-use crate::engine::{Batch, EngineError, Scores};
 use crate::models::ServedModel;
 use crate::panics;
+use engine::{Batch, EngineError, Scores};
 
 /// Runs a batch and answers every ticket, unless nobody waits for any. When the model fails on several images together, each is
 /// tried once alone. `alone` is [`Batch::alone`].

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use common::ids::ModelVersion;
 
 use super::BatchLimits;
-use crate::engine::Pixels;
+use engine::{Calls, Pixels};
 
 /// How long images wait for others that are being decoded: those of one request come one shortly after the other, and
 /// as long as there are some, the cores have work.
@@ -15,6 +15,8 @@ const GATHERING: Duration = Duration::from_millis(2);
 /// Images that wait, in a lane for each model version, so that no batch mixes two.
 pub(super) struct Lanes<T> {
     limits: BatchLimits,
+    /// Threads that run batches, at least 1.
+    threads: usize,
     /// In order of their turn: a lane that got a batch through goes to the end.
     lanes: VecDeque<Lane<T>>,
 }
@@ -22,6 +24,7 @@ pub(super) struct Lanes<T> {
 struct Lane<T> {
     version: ModelVersion,
     calls: Calls,
+    threads: usize,
     /// Batches that run.
     running: usize,
     /// Images at the front whose delay is over, or that make a full batch: they wait for threads alone.
@@ -36,22 +39,11 @@ struct Waiting<T> {
     ticket: T,
 }
 
-/// How a model is best called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Calls {
-    /// Calls that may run at a time.
-    pub(super) at_once: usize,
-    /// Among how many calls the images that wait are divided, at least 1.
-    pub(super) shares: usize,
-    /// Most images of a share.
-    pub(super) largest_share: usize,
-}
-
 /// An image that comes to wait.
 pub(super) struct Arrival<'a, T> {
     /// Of its model.
     pub(super) version: &'a ModelVersion,
-    /// How its model is called.
+    /// How its model wants to be called.
     pub(super) calls: Calls,
     /// Its preprocessed values, for every image of the version as many.
     pub(super) pixels: Pixels,
@@ -82,17 +74,18 @@ pub(super) struct Formed<T> {
 }
 
 impl<T> Lanes<T> {
-    /// Nothing waits.
-    pub(super) fn new(limits: BatchLimits) -> Self {
-        Self { limits, lanes: VecDeque::new() }
+    /// Nothing waits for so many threads.
+    pub(super) fn new(limits: BatchLimits, threads: usize) -> Self {
+        Self { limits, threads: threads.max(1), lanes: VecDeque::new() }
     }
 
     /// An image arrives.
     pub(super) fn push(&mut self, arrival: Arrival<'_, T>, now: Instant) {
         let Arrival { version, calls, pixels, ticket } = arrival;
         let index = self.lanes.iter().position(|lane| lane.version == *version).unwrap_or_else(|| {
-            let version = version.clone();
-            self.lanes.push_back(Lane { version, calls, running: 0, released: 0, waiting: VecDeque::new() });
+            let (version, threads) = (version.clone(), self.threads);
+            let waiting = VecDeque::new();
+            self.lanes.push_back(Lane { version, calls, threads, running: 0, released: 0, waiting });
             self.lanes.len() - 1
         });
         self.lanes[index].waiting.push_back(Waiting { since: now, pixels, ticket });
@@ -139,8 +132,11 @@ impl<T> Lane<T> {
 
     /// How many of so many images a thread takes.
     fn share(&self, images: usize, limits: BatchLimits) -> usize {
-        let share = images.div_ceil(self.calls.shares.max(1));
-        share.min(self.calls.largest_share).min(limits.max_images).max(1)
+        let share = match self.calls.images_a_thread {
+            Some(most) => images.div_ceil(self.threads).min(most),
+            None => images,
+        };
+        share.min(limits.max_images).max(1)
     }
 
     /// Takes the oldest images out.
@@ -178,7 +174,15 @@ mod tests {
     use super::*;
 
     const LIMITS: BatchLimits = BatchLimits { max_images: 3, max_delay: Duration::from_millis(10) };
-    const ONE_BY_ONE: Calls = Calls { at_once: 2, shares: 1, largest_share: usize::MAX };
+    /// As a GPU wants it.
+    fn whole_batches() -> Calls {
+        Calls { at_once: 2, images_a_thread: None, ..Calls::default() }
+    }
+
+    /// As a processor wants it.
+    fn shares() -> Calls {
+        Calls { images_a_thread: Some(4), ..Calls::default() }
+    }
 
     fn version(number: u8) -> ModelVersion {
         ModelVersion::from_digest([number; 32])
@@ -188,7 +192,7 @@ mod tests {
     fn push(lanes: &mut Lanes<u8>, model: u8, numbers: std::ops::Range<u8>, now: Instant) {
         for number in numbers {
             let (pixels, ticket) = (vec![f32::from(number)].into(), number);
-            lanes.push(Arrival { version: &version(model), calls: ONE_BY_ONE, pixels, ticket }, now);
+            lanes.push(Arrival { version: &version(model), calls: whole_batches(), pixels, ticket }, now);
         }
     }
 
@@ -206,7 +210,7 @@ mod tests {
     #[test]
     fn without_a_delay_whatever_waits_runs_at_once() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
+        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS }, 2);
         assert_eq!(lanes.next(0, now), Next::Idle);
         push(&mut lanes, 1, 0..1, now);
         assert_eq!(tickets(lanes.next(0, now)), [0]);
@@ -216,7 +220,7 @@ mod tests {
     #[test]
     fn what_gathers_while_nothing_is_free_runs_together_up_to_the_limit() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
+        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS }, 2);
         push(&mut lanes, 1, 0..7, now);
         assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
         assert_eq!(tickets(lanes.next(0, now)), [3, 4, 5]);
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn no_more_batches_of_a_model_run_at_once_than_it_wants() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
+        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS }, 2);
         push(&mut lanes, 1, 0..7, now);
         push(&mut lanes, 2, 10..11, now);
         assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
@@ -244,11 +248,11 @@ mod tests {
     #[test]
     fn each_thread_takes_its_share_of_what_waits() {
         let now = Instant::now();
-        let calls = Calls { at_once: usize::MAX, shares: 2, largest_share: 4 };
+        let calls = shares();
         for (waiting, batches) in
             [(1, vec![1]), (2, vec![1, 1]), (7, vec![4, 2, 1]), (9, vec![4, 3, 1, 1]), (20, vec![4; 4])]
         {
-            let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO });
+            let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO }, 2);
             for number in 0..waiting {
                 let (pixels, ticket) = (vec![f32::from(number)].into(), number);
                 lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
@@ -263,8 +267,8 @@ mod tests {
     #[test]
     fn what_is_being_decoded_is_waited_for_a_moment_if_it_makes_a_larger_share() {
         let now = Instant::now();
-        let calls = Calls { at_once: usize::MAX, shares: 2, largest_share: 4 };
-        let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO });
+        let calls = shares();
+        let mut lanes = Lanes::new(BatchLimits { max_images: 8, max_delay: Duration::ZERO }, 2);
         let push = |lanes: &mut Lanes<u8>, number: u8| {
             let (pixels, ticket) = (vec![f32::from(number)].into(), number);
             lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
@@ -283,8 +287,8 @@ mod tests {
     #[test]
     fn a_delay_is_waited_for_once_for_all_shares_of_a_batch() {
         let now = Instant::now();
-        let calls = Calls { at_once: usize::MAX, shares: 2, largest_share: 4 };
-        let mut lanes = Lanes::new(BatchLimits { max_images: 8, ..LIMITS });
+        let calls = shares();
+        let mut lanes = Lanes::new(BatchLimits { max_images: 8, ..LIMITS }, 2);
         let push = |lanes: &mut Lanes<u8>, number: u8, now| {
             let (pixels, ticket) = (vec![f32::from(number)].into(), number);
             lanes.push(Arrival { version: &version(1), calls, pixels, ticket }, now);
@@ -301,7 +305,7 @@ mod tests {
     #[test]
     fn a_batch_that_is_not_full_waits_for_the_delay_of_its_first_image() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(LIMITS);
+        let mut lanes = Lanes::new(LIMITS, 2);
         push(&mut lanes, 1, 0..1, now);
         push(&mut lanes, 1, 1..2, now + Duration::from_millis(9));
         assert_eq!(
@@ -314,7 +318,7 @@ mod tests {
     #[test]
     fn a_full_batch_does_not_wait() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(LIMITS);
+        let mut lanes = Lanes::new(LIMITS, 2);
         push(&mut lanes, 1, 0..4, now);
         assert_eq!(tickets(lanes.next(0, now)), [0, 1, 2]);
         assert_eq!(lanes.next(0, now), Next::WaitUntil(now + Duration::from_millis(10)));
@@ -323,7 +327,7 @@ mod tests {
     #[test]
     fn a_batch_holds_one_version_and_versions_take_turns() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS });
+        let mut lanes = Lanes::new(BatchLimits { max_delay: Duration::ZERO, ..LIMITS }, 2);
         push(&mut lanes, 1, 0..7, now);
         push(&mut lanes, 2, 10..12, now);
         push(&mut lanes, 1, 7..8, now);
@@ -339,7 +343,7 @@ mod tests {
     #[test]
     fn a_lane_that_is_due_is_not_held_up_by_one_that_waits() {
         let now = Instant::now();
-        let mut lanes = Lanes::new(LIMITS);
+        let mut lanes = Lanes::new(LIMITS, 2);
         push(&mut lanes, 1, 0..1, now);
         push(&mut lanes, 2, 10..13, now);
         assert_eq!(tickets(lanes.next(0, now)), [10, 11, 12]);

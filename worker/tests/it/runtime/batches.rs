@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use common::ids::{ModelName, ModelVersion};
 use common::package::{ModelConfig, ModelFile, ModelFormat, Package};
+use engine::{Batch, Device, Engine, EngineError, Scores};
 use tokio::sync::oneshot;
-use worker::engine::{Batch, Engine, EngineError, Scores};
 use worker::models::ServedModel;
 use worker::pipeline::batch::{BatchLimits, Batcher, Presence, Ticket};
 
@@ -88,8 +88,8 @@ impl Engine for Witness {
         Ok(Scores { classes: 1, values: vec![1.0; batch.images] })
     }
 
-    fn device(&self) -> &str {
-        "cpu"
+    fn device(&self) -> &Device {
+        &Device::Cpu
     }
 }
 

@@ -17,12 +17,12 @@ use common::package::Catalog;
 use common::store::in_memory::InMemoryStore;
 use common::store::{Acceptance, Store};
 use image::{ImageFormat, Rgb, RgbImage};
+use images::decode::DecodeLimits;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::config::{Config, Program};
 use worker::control::Control;
 use worker::pipeline::Pipeline;
-use worker::pipeline::decode::DecodeLimits;
 use worker::run::{Parts, RunError, Worker};
 
 use super::engine::{CLASSES, Double, Kind, Loader, SHAPE};

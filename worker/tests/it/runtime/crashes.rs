@@ -7,8 +7,8 @@ use common::fleet::FleetState;
 use common::ids::JobId;
 use common::package::Package;
 use common::store::Store as _;
+use engine::{Engine, EngineLoader, LoadError};
 use tokio::sync::mpsc;
-use worker::engine::{Engine, EngineLoader, LoadError};
 use worker::run::Parts;
 
 use super::bench::{Bench, named, parts, png};

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 
 use common::package::Package;
+use engine::{Batch, Device, Engine, EngineError, EngineLoader, LoadError, Scores};
 use tokio::sync::mpsc;
-use worker::engine::{Batch, Engine, EngineError, EngineLoader, LoadError, Scores};
 
 /// Height, width and channels of its input.
 pub(crate) const SHAPE: [usize; 3] = [2, 2, 3];
@@ -137,8 +137,8 @@ impl Engine for Double {
         Ok(Scores { classes: CLASSES, values })
     }
 
-    fn device(&self) -> &str {
-        "double"
+    fn device(&self) -> &Device {
+        &Device::Cpu
     }
 }
 

@@ -1,0 +1,320 @@
+//! The bytes of an image file become pixels, as the framework that a model was trained with reads them:
+//! `cv2.imdecode(bytes, cv2.IMREAD_COLOR)`, Pillow's `Image.open(file).convert("RGB")` or
+//! `tf.io.decode_image(bytes, channels=3, expand_animations=False)`.
+//!
+//! Models were trained on what their framework reads, so its ways are kept even where others would do
+//! better: alpha is dropped without compositing, 16 bits become 8 in a way that depends on the format.
+//! What a framework refuses is an error that says so. All formats come out equal to the framework's pixels but
+//! for JPEG of 192 pixels and more a side as OpenCV and Pillow read it, where libjpeg rounds the inverse transform and
+//! the chroma otherwise: on photographs six levels of 255 at most, 0.4 on average.
+//!
+//! Nothing here trusts the file. Its size is compared with the limits from the header, before memory
+//! for the pixels is taken; what is read of it in all is counted; a file that stops early is an error, never a
+//! picture with a grey rest; and a panic inside a decoder is that file's error.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use common::image_size::{UNDECLARED, declared_pixels};
+use common::messages::ImageError;
+
+mod bmp;
+mod channels;
+mod directory;
+mod format;
+mod gif;
+mod jpeg;
+mod orientation;
+mod png;
+mod raster;
+mod source;
+mod tiff;
+mod webp;
+
+use self::format::Format;
+use self::source::{Meter, Source};
+
+/// An image, upright unless asked for otherwise, 8 bits a channel.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodedImage {
+    /// Rows, at least 1.
+    pub height: usize,
+    /// Columns, at least 1.
+    pub width: usize,
+    /// `[height, width, 3]`, row-major; blue, green, red.
+    pub pixels: Vec<u8>,
+}
+
+impl fmt::Debug for DecodedImage {
+    /// The size alone: pixels have no place in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecodedImage({}x{})", self.width, self.height)
+    }
+}
+
+/// What is refused before it is decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Largest file, in bytes.
+    pub max_bytes: usize,
+    /// Largest image, in pixels. Decoding takes up to 16 bytes of memory for each.
+    pub max_pixels: u64,
+    /// Largest width and height.
+    pub max_side: u32,
+}
+
+impl Default for DecodeLimits {
+    /// 32 MiB, 64 megapixels, 32,768 pixels a side.
+    fn default() -> Self {
+        Self { max_bytes: 32 << 20, max_pixels: 64_000_000, max_side: 32_768 }
+    }
+}
+
+impl DecodeLimits {
+    /// Bytes of memory that decoding a file takes at most, as far as its header tells.
+    #[must_use]
+    pub fn memory_of(&self, bytes: &[u8]) -> u64 {
+        declared_pixels(bytes).map_or(0, |pixels| pixels.min(self.max_pixels) * BYTES_OF_A_PIXEL)
+    }
+
+    /// The same for one file, whose picture may be no larger than its header says: it was counted by that.
+    #[must_use]
+    pub fn as_declared(&self, bytes: &[u8]) -> Self {
+        let declared = declared_pixels(bytes).unwrap_or(0).max(UNDECLARED);
+        Self { max_pixels: self.max_pixels.min(declared), ..self.clone() }
+    }
+}
+
+/// Memory that decoding takes at most for each pixel: see [`DecodeLimits::max_pixels`].
+const BYTES_OF_A_PIXEL: u64 = 16;
+
+/// Decodes JPEG, PNG, BMP, GIF (first frame), WebP (first frame) or TIFF (first page).
+///
+/// # Errors
+/// `undecodable_image`: not an image, a format or a variant that is not supported, or a file that is
+/// corrupt or truncated. `image_too_large`: over one of the limits.
+pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedImage, ImageError> {
+    decode_as(bytes, limits, &Wanted::default())
+}
+
+/// Whose reading of a file counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// `cv2.imdecode`, in colours.
+    OpenCv,
+    /// `PIL.Image.open`, converted to `RGB`, as Keras's `load_img` does it.
+    Pillow,
+    /// `tf.io.decode_image`, as Keras's `image_dataset_from_directory` calls it.
+    Tensorflow,
+}
+
+impl Reader {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenCv => "OpenCV",
+            Self::Pillow => "Pillow",
+            Self::Tensorflow => "TensorFlow",
+        }
+    }
+
+    /// Of what it does not read.
+    fn refuses(self, what: &str) -> Fault {
+        let name = self.name();
+        Fault::Undecodable(format!("{name}, with which this model's images were read, does not read {what}"))
+    }
+}
+
+/// Whether orientation tags count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turning {
+    /// The image is turned as its tag says.
+    Upright,
+    /// It stays as it is stored, as TensorFlow and Pillow read it.
+    AsStored,
+}
+
+/// How an image is wanted.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// As who reads it.
+    pub reader: Reader,
+    /// Whether only its grey is wanted, which TensorFlow reads otherwise than it would make it of the colours. The
+    /// three channels are equal then, where that makes a difference.
+    pub is_gray: bool,
+    /// Whether it is turned.
+    pub turning: Turning,
+    /// By what both sides of an image of this height and width, as it is then, may be divided: 1, 2, 4 or 8. Only a
+    /// JPEG of brightness alone or with the usual colours is made smaller; it takes less time and memory.
+    pub divisor: &'a dyn Fn(usize, usize) -> usize,
+    /// Asked now and then while a file is read; `false` ends it.
+    pub goes_on: &'a dyn Fn() -> bool,
+}
+
+impl Default for Wanted<'_> {
+    /// As OpenCV reads it, upright and in full.
+    fn default() -> Self {
+        Self {
+            reader: Reader::OpenCv,
+            is_gray: false,
+            turning: Turning::Upright,
+            divisor: &|_, _| 1,
+            goes_on: &|| true,
+        }
+    }
+}
+
+/// One file on its way.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    bytes: &'a [u8],
+    limits: &'a DecodeLimits,
+    wanted: &'a Wanted<'a>,
+    meter: &'a Meter<'a>,
+}
+
+impl<'a> File<'a> {
+    fn source(self) -> Source<'a> {
+        Source::new(self.bytes, self.meter)
+    }
+}
+
+/// As [`decode`], as it is wanted.
+///
+/// # Errors
+/// As [`decode`]. `undecodable_image` too: the framework does not read such a file; `stopped`: it was not to go on.
+pub fn decode_as(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    wanted: &Wanted<'_>,
+) -> Result<DecodedImage, ImageError> {
+    if bytes.len() > limits.max_bytes {
+        let fact = format!("the image has {} bytes, the limit is {}", bytes.len(), limits.max_bytes);
+        return Err(Fault::TooLarge(fact).into());
+    }
+    let format = Format::of(bytes)?;
+    let meter = Meter::new(bytes.len(), wanted.goes_on);
+    let file = File { bytes, limits, wanted, meter: &meter };
+    // A decoder owns all that it touches, so nothing half-changed is left behind by a panic.
+    let outcome = catch_unwind(AssertUnwindSafe(|| format.decode(file)))
+        .unwrap_or_else(|_| Err(Fault::undecodable("corrupt data")));
+    // A decoder that was stopped says only that it could not read on.
+    outcome.map_err(|fault| meter.outcome().err().unwrap_or(fault).told_of(format).into())
+}
+
+/// Why a file gave no pixels.
+#[derive(Debug)]
+enum Fault {
+    /// Over a limit, which is named.
+    TooLarge(String),
+    /// No picture in it: the fact.
+    Undecodable(String),
+    /// Nobody wants it any more.
+    Stopped,
+}
+
+impl Fault {
+    fn undecodable(cause: impl fmt::Display) -> Self {
+        Self::Undecodable(cause.to_string())
+    }
+
+    fn told_of(self, format: Format) -> Self {
+        match self {
+            Self::TooLarge(_) | Self::Stopped => self,
+            Self::Undecodable(fact) => Self::Undecodable(format!("{} file: {fact}", format.name())),
+        }
+    }
+}
+
+impl From<Fault> for ImageError {
+    fn from(fault: Fault) -> Self {
+        let (code, detail) = match fault {
+            Fault::TooLarge(detail) => ("image_too_large", detail),
+            Fault::Undecodable(detail) => ("undecodable_image", detail),
+            Fault::Stopped => {
+                ("stopped", "the image was not wanted any more while it was decoded".to_owned())
+            }
+        };
+        Self { code: code.to_owned(), detail }
+    }
+}
+
+impl DecodeLimits {
+    /// To be called with what the header says, before anything of that size is allocated.
+    fn check(&self, width: usize, height: usize) -> Result<(), Fault> {
+        if width == 0 || height == 0 {
+            return Err(Fault::Undecodable(format!(
+                "the image is {width}x{height} pixels, expected at least 1x1"
+            )));
+        }
+        let (columns, rows) = (width as u64, height as u64);
+        if columns.max(rows) > u64::from(self.max_side) {
+            let limit = self.max_side;
+            return Err(Fault::TooLarge(format!(
+                "the image is {width}x{height} pixels, the limit is {limit} a side"
+            )));
+        }
+        if columns.saturating_mul(rows) > self.max_pixels {
+            let limit = self.max_pixels;
+            return Err(Fault::TooLarge(format!(
+                "the image is {width}x{height} pixels, the limit is {limit} in all"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that the decoder of an image of this size may take: 64 bits a pixel twice over, and room for
+/// tables. What a file hides inside that is larger than itself is refused by it.
+fn memory_for(width: usize, height: usize) -> usize {
+    width.saturating_mul(height).saturating_mul(16).saturating_add(8 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_of(bytes: &[u8], limits: &DecodeLimits) -> (String, String) {
+        let error = decode(bytes, limits).unwrap_err();
+        (error.code, error.detail)
+    }
+
+    #[test]
+    fn bytes_that_are_no_image_are_said_to_be_none() {
+        for bytes in [&b""[..], b"hello, world", b"\x00\x00\x00\x20ftypisom", b"RIFF\x00\x00\x00\x00WAVE"] {
+            let (code, detail) = code_of(bytes, &DecodeLimits::default());
+            assert_eq!(code, "undecodable_image");
+            assert!(detail.ends_with("expected JPEG, PNG, BMP, GIF, WebP or TIFF"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_bare_signature_names_its_format() {
+        for (bytes, name) in [
+            (&b"\xff\xd8\xff"[..], "JPEG"),
+            (b"\x89PNG\r\n\x1a\n", "PNG"),
+            (b"BM", "BMP"),
+            (b"GIF89a", "GIF"),
+            (b"RIFF\x00\x00\x00\x00WEBP", "WebP"),
+            (b"II*\0", "TIFF"),
+        ] {
+            let (code, detail) = code_of(bytes, &DecodeLimits::default());
+            assert_eq!(code, "undecodable_image");
+            assert!(detail.starts_with(&format!("{name} file: ")), "{detail}");
+        }
+    }
+
+    #[test]
+    fn each_limit_has_its_own_sentence() {
+        let limits = DecodeLimits { max_bytes: 10, max_pixels: 100, max_side: 20 };
+        assert_eq!(
+            code_of(&[0; 11], &limits),
+            ("image_too_large".to_owned(), "the image has 11 bytes, the limit is 10".to_owned())
+        );
+        assert!(limits.check(20, 5).is_ok());
+        for (width, height, says) in [(21, 1, "20 a side"), (1, 21, "20 a side"), (11, 10, "100 in all")] {
+            let error = ImageError::from(limits.check(width, height).unwrap_err());
+            assert_eq!(error.code, "image_too_large");
+            assert!(error.detail.ends_with(says), "{}", error.detail);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! An image becomes one model input.
+
+use common::messages::ImageError;
+use common::package::config::{Preprocessing, PreprocessingKind, Resampling};
+
+use super::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
+use engine::Pixels;
+
+mod area;
+mod resample;
+mod resize;
+
+use self::area::AreaResize;
+use self::resize::Sides;
+
+/// The model's input for one image: `[height, width, channels]` of the input shape, row-major, the
+/// channels in the order blue, green, red unless the config says otherwise.
+///
+/// # Errors
+/// `wrong_image_size`: `no_prepro`, and the image has another size than the input.
+pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, ImageError> {
+    let [height, width, channels] = how.input_shape;
+    match how.kind {
+        PreprocessingKind::NormalizeAndPad { normalization_factor } => {
+            let input = Input { height, width, channels };
+            let levels = input.padded(Source::new(image, channels));
+            Ok(Pixels::Levels { levels, factor: normalization_factor })
+        }
+        PreprocessingKind::NoPrepro => {
+            if (image.height, image.width) != (height, width) {
+                let (rows, columns) = (image.height, image.width);
+                return Err(ImageError {
+                    code: "wrong_image_size".to_owned(),
+                    detail: format!(
+                        "the image is {columns}x{rows} pixels, expected {width}x{height} as the model takes it"
+                    ),
+                });
+            }
+            Ok(Pixels::Levels { levels: Source::new(image, channels).samples, factor: 1.0 })
+        }
+        PreprocessingKind::Resize(ref resize) => {
+            let mut values = vec![0.0; height * width * channels];
+            resize::fill(&image, how.input_shape, resize, &mut values);
+            Ok(Pixels::Values(values))
+        }
+    }
+}
+
+/// Decodes an image as it will be preprocessed: as the framework reads it that resizes it, upright or as it is stored,
+/// and as small as the config lets it be. `goes_on` is asked now and then.
+///
+/// # Errors
+/// As [`decode_as`].
+pub fn decode(
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    how: &Preprocessing,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<DecodedImage, ImageError> {
+    let divisor = |height: usize, width: usize| match &how.kind {
+        PreprocessingKind::Resize(resize) => {
+            resize::divisor(Sides { height, width }, how.input_shape, resize)
+        }
+        PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => 1,
+    };
+    let is_gray = how.input_shape[2] == 1;
+    let wanted = Wanted { reader: reader(how), is_gray, turning: turning(how), divisor: &divisor, goes_on };
+    decode_as(bytes, limits, &wanted)
+}
+
+/// Whose reading of a file the model was trained with: who resizes also reads.
+fn reader(how: &Preprocessing) -> Reader {
+    match &how.kind {
+        PreprocessingKind::Resize(resize) => match resize.resampling {
+            Resampling::Tensorflow { .. } => Reader::Tensorflow,
+            Resampling::Pillow(_) => Reader::Pillow,
+            Resampling::OpenCv(_) => Reader::OpenCv,
+        },
+        PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => Reader::OpenCv,
+    }
+}
+
+/// Whether an image is to be turned by its orientation tag when it is decoded.
+fn turning(how: &Preprocessing) -> Turning {
+    match &how.kind {
+        PreprocessingKind::Resize(resize) if !resize.exif_orientation => Turning::AsStored,
+        PreprocessingKind::Resize(_)
+        | PreprocessingKind::NormalizeAndPad { .. }
+        | PreprocessingKind::NoPrepro => Turning::Upright,
+    }
+}
+
+/// The image with as many channels as the model takes.
+struct Source {
+    height: usize,
+    width: usize,
+    channels: usize,
+    samples: Vec<u8>,
+}
+
+impl Source {
+    fn new(image: DecodedImage, channels: usize) -> Self {
+        let DecodedImage { height, width, pixels } = image;
+        let samples = if channels == 1 { pixels.chunks_exact(3).map(luma).collect() } else { pixels };
+        Self { height, width, channels, samples }
+    }
+}
+
+/// OpenCV's `COLOR_BGR2GRAY`: the weights of ITU-R BT.601 with 15 fractional bits, rounded.
+fn luma(pixel: &[u8]) -> u8 {
+    let weighted = 3_735 * u32::from(pixel[0]) + 19_235 * u32::from(pixel[1]) + 9_798 * u32::from(pixel[2]);
+    u8::try_from((weighted + (1 << 14)) >> 15).unwrap_or(u8::MAX)
+}
+
+/// The model's input, and where images lie in it.
+struct Input {
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Input {
+    /// In the centre of a black canvas, the odd pixel going to the bottom and the right.
+    fn padded(&self, source: Source) -> Vec<u8> {
+        if (source.height, source.width) == (self.height, self.width) {
+            return source.samples;
+        }
+        let (height, width) = self.fitted(&source);
+        let (top, left) = ((self.height - height) / 2, (self.width - width) / 2);
+        let stride = self.width * self.channels;
+        let (start, length) = (left * self.channels, width * self.channels);
+        let mut canvas = vec![0; self.height * stride];
+        let mut rows = canvas.chunks_exact_mut(stride).skip(top).map(|row| &mut row[start..start + length]);
+        let mut write = |samples: &[u8]| {
+            if let Some(row) = rows.next() {
+                row.copy_from_slice(samples);
+            }
+        };
+        if (height, width) == (source.height, source.width) {
+            source.samples.chunks_exact(length).for_each(write);
+        } else {
+            AreaResize::new(&source, height, width).for_each_row(&mut write);
+        }
+        canvas
+    }
+
+    /// The image's size in the input: its own, or scaled down where it is larger, keeping proportions
+    /// as far as whole pixels allow.
+    fn fitted(&self, source: &Source) -> (usize, usize) {
+        if source.height <= self.height && source.width <= self.width {
+            return (source.height, source.width);
+        }
+        let ratio = |input: usize, image: usize| input as f64 / image as f64;
+        let scale = f64::min(ratio(self.height, source.height), ratio(self.width, source.width));
+        (scaled(source.height, scale).min(self.height), scaled(source.width, scale).min(self.width))
+    }
+}
+
+/// `max(1, int(side * scale))` of Python.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the fraction is to be cut off, and neither factor is negative"
+)]
+fn scaled(side: usize, scale: f64) -> usize {
+    ((side as f64 * scale) as usize).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_size_than_the_input_is_told_with_both_sizes() {
+        let image = DecodedImage { height: 2, width: 3, pixels: vec![9; 18] };
+        let how = Preprocessing { input_shape: [3, 2, 3], kind: PreprocessingKind::NoPrepro };
+        let error = preprocess(image, &how).unwrap_err();
+        assert_eq!(error.code, "wrong_image_size");
+        assert_eq!(error.detail, "the image is 3x2 pixels, expected 2x3 as the model takes it");
+    }
+
+    #[test]
+    fn no_prepro_keeps_the_levels() {
+        let pixels: Vec<u8> = (0..12).map(|level| level * 20).collect();
+        let image = DecodedImage { height: 2, width: 2, pixels: pixels.clone() };
+        let how = Preprocessing { input_shape: [2, 2, 3], kind: PreprocessingKind::NoPrepro };
+        assert_eq!(preprocess(image, &how).unwrap(), Pixels::Levels { levels: pixels, factor: 1.0 });
+    }
+}

@@ -1,0 +1,286 @@
+//! Which source pixels make each result pixel along one axis, and with what weights.
+//!
+//! Sources: TensorFlow's kernels `resize_bilinear_op.cc`, `resize_bicubic_op.cc`, `resize_area_op.cc` and
+//! `scale_and_translate_op.cc`; Pillow's `Resample.c` and `Geometry.c`; OpenCV's `resize.cpp`.
+
+use std::ops::Range;
+
+/// One axis of a resampling.
+pub(super) struct Axis {
+    /// Result pixels of the whole axis, of which `spans` has those that are wanted.
+    to: usize,
+    spans: Vec<(usize, Range<usize>)>,
+    /// For sums in 32-bit floats.
+    weights: Vec<f32>,
+    /// For sums in whole numbers, which are rounded from these.
+    exact: Vec<f64>,
+}
+
+/// How many pixels an axis becomes, and which of them are wanted. The others cost nothing: an image of one
+/// pixel by 30,000 becomes millions wide before its centre is cut out.
+#[derive(Debug, Clone)]
+pub(in crate::preprocess) struct Target {
+    pub(in crate::preprocess) size: usize,
+    pub(in crate::preprocess) part: Range<usize>,
+}
+
+impl Target {
+    pub(in crate::preprocess) fn whole(size: usize) -> Self {
+        Self { size, part: 0..size }
+    }
+}
+
+/// A filter's shape: how much a pixel at a distance counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kernel {
+    /// All the same within half a pixel.
+    Box,
+    /// Falls to 0 at one pixel.
+    Triangle,
+    /// Of Keys 1981, with -1/2.
+    Cubic,
+    /// A windowed sinc over three pixels.
+    Lanczos,
+}
+
+impl Kernel {
+    fn radius(self) -> f64 {
+        match self {
+            Self::Box => 0.5,
+            Self::Triangle => 1.0,
+            Self::Cubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
+    fn at(self, distance: f64) -> f64 {
+        let x = distance.abs();
+        match self {
+            Self::Box => f64::from(u8::from(distance > -0.5 && distance <= 0.5)),
+            Self::Triangle => (1.0 - x).max(0.0),
+            Self::Cubic => cubic(x, -0.5),
+            Self::Lanczos if x >= 3.0 => 0.0,
+            Self::Lanczos => sinc(x) * sinc(x / 3.0),
+        }
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    let angle = x * std::f64::consts::PI;
+    angle.sin() / angle
+}
+
+/// The cubic convolution of Keys with parameter `a`, at a distance that is not negative.
+fn cubic(x: f64, a: f64) -> f64 {
+    if x < 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * a
+    } else {
+        0.0
+    }
+}
+
+impl Axis {
+    fn new(to: &Target) -> Self {
+        Self { to: to.size, spans: Vec::with_capacity(to.part.len()), weights: Vec::new(), exact: Vec::new() }
+    }
+
+    /// Result pixels of the whole axis, wanted or not.
+    pub(super) fn whole_len(&self) -> usize {
+        self.to
+    }
+
+    /// The source pixels that the wanted result pixels are made of.
+    pub(super) fn sources(&self) -> Range<usize> {
+        let first = self.firsts().min().unwrap_or(0);
+        let end = self.spans().map(|(first, weights)| first + weights.len()).max();
+        first..end.unwrap_or(first)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The first source pixel of each result pixel.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
+        self.spans.iter().map(|(first, _)| *first)
+    }
+
+    /// The first source pixel of each result pixel, and the weights of it and those after it.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        self.spans.iter().map(|(first, range)| (*first, &self.weights[range.clone()]))
+    }
+
+    /// As [`Self::spans`], the weights in 64 bits.
+    pub(super) fn exact_spans(&self) -> impl Iterator<Item = (usize, &[f64])> {
+        self.spans.iter().map(|(first, range)| (*first, &self.exact[range.clone()]))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "images are summed up in 32-bit floats")]
+    fn push(&mut self, first: usize, weights: impl IntoIterator<Item = f64>) {
+        let begin = self.weights.len();
+        self.exact.extend(weights);
+        self.weights.extend(self.exact[begin..].iter().map(|weight| *weight as f32));
+        self.spans.push((first, begin..self.weights.len()));
+    }
+
+    fn pick(from: usize, to: &Target, place: impl Fn(f64) -> f64) -> Self {
+        let mut axis = Self::new(to);
+        for index in to.part.clone() {
+            axis.push(whole(place(index as f64)).min(from - 1), [1.0]);
+        }
+        axis
+    }
+
+    /// The pixel under the centre, as `tf.image.resize` finds it: in 32-bit floats.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as TensorFlow does")]
+    pub(super) fn nearest_half_pixel(from: usize, to: &Target) -> Self {
+        let scale = from as f32 / to.size as f32;
+        Self::pick(from, to, |index| f64::from((index as f32 + 0.5) * scale))
+    }
+
+    /// The pixel under the centre, as Pillow finds it: by adding up steps in 64-bit floats.
+    pub(super) fn nearest_centre(from: usize, to: &Target) -> Self {
+        let step = from as f64 / to.size as f64;
+        let mut axis = Self::new(to);
+        let mut place = step * 0.5;
+        for index in 0..to.part.end {
+            if to.part.contains(&index) {
+                axis.push(whole(place).min(from - 1), [1.0]);
+            }
+            place += step;
+        }
+        axis
+    }
+
+    /// The pixel under the corner, as OpenCV finds it.
+    pub(super) fn nearest_corner(from: usize, to: &Target) -> Self {
+        let step = 1.0 / (to.size as f64 / from as f64);
+        Self::pick(from, to, |index| index * step)
+    }
+
+    /// Between the two nearest centres; the pixels at the edge go on beyond it.
+    pub(super) fn linear(from: usize, to: &Target) -> Self {
+        let scale = from as f64 / to.size as f64;
+        let mut axis = Self::new(to);
+        for index in to.part.clone() {
+            let place = (index as f64 + 0.5) * scale - 0.5;
+            let (lower, share) = (place.floor(), place - place.floor());
+            if lower < 0.0 {
+                axis.push(0, [1.0]);
+            } else if whole(lower) + 1 >= from {
+                axis.push(from - 1, [1.0]);
+            } else {
+                axis.push(whole(lower), [1.0 - share, share]);
+            }
+        }
+        axis
+    }
+
+    /// `tf.image.resize(method="bicubic")`: what lies outside counts nothing. Distances are rounded to
+    /// 1/1024, as TensorFlow's table has them.
+    pub(super) fn tensorflow_cubic(from: usize, to: &Target) -> Self {
+        let scale = from as f64 / to.size as f64;
+        let mut axis = Self::new(to);
+        for index in to.part.clone() {
+            let place = (index as f64 + 0.5) * scale - 0.5;
+            let share = ((place - place.floor()) * 1024.0).round_ties_even() / 1024.0;
+            let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.5));
+            axis.clipped(from, place.floor() - 1.0, &taps, Outside::Nothing);
+        }
+        axis
+    }
+
+    /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: the pixels at the edge go on beyond it.
+    pub(super) fn opencv_cubic(from: usize, to: &Target) -> Self {
+        let scale = 1.0 / (to.size as f64 / from as f64);
+        let mut axis = Self::new(to);
+        for index in to.part.clone() {
+            let place = (index as f64 + 0.5) * scale - 0.5;
+            let share = place - place.floor();
+            let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.75));
+            axis.clipped(from, place.floor() - 1.0, &taps, Outside::Edge);
+        }
+        axis
+    }
+
+    /// Adds taps that begin at `first`, which may lie outside.
+    fn clipped(&mut self, from: usize, first: f64, taps: &[f64], outside: Outside) {
+        let last = from as f64 - 1.0;
+        let inside = |offset: usize| (first + offset as f64).clamp(0.0, last);
+        let begin = whole(inside(0));
+        let end = whole(inside(taps.len() - 1));
+        let mut weights = vec![0.0; end - begin + 1];
+        for (offset, tap) in taps.iter().enumerate() {
+            let place = first + offset as f64;
+            if outside == Outside::Edge || (0.0..=last).contains(&place) {
+                weights[whole(inside(offset)) - begin] += tap;
+            }
+        }
+        let sum: f64 = weights.iter().sum();
+        self.push(begin, weights.into_iter().map(|weight| weight / sum));
+    }
+
+    /// `tf.image.resize(method="area")`: the mean of what a result pixel covers.
+    pub(super) fn tensorflow_area(from: usize, to: &Target) -> Self {
+        let scale = from as f64 / to.size as f64;
+        let mut axis = Self::new(to);
+        for index in to.part.clone() {
+            let (start, end) = (index as f64 * scale, (index as f64 + 1.0) * scale);
+            let first = whole(start).min(from - 1);
+            let last = whole(end.ceil()).clamp(first + 1, from);
+            let covered = |pixel: usize| (end.min(pixel as f64 + 1.0) - start.max(pixel as f64)) / scale;
+            axis.push(first, (first..last).map(covered));
+        }
+        axis
+    }
+
+    /// `tf.image.resize(antialias=True)`.
+    pub(super) fn antialiased(from: usize, to: &Target, kernel: Kernel) -> Self {
+        Self::filtered(from, to, kernel, |centre, support| {
+            ((centre - support - 0.5).ceil(), (centre + support - 0.5).floor() + 1.0)
+        })
+    }
+
+    /// `PIL.Image.resize`.
+    pub(super) fn pillow(from: usize, to: &Target, kernel: Kernel) -> Self {
+        Self::filtered(from, to, kernel, |centre, support| {
+            ((centre - support + 0.5).floor(), (centre + support + 0.5).floor())
+        })
+    }
+
+    /// A filter, widened where the image shrinks. `range` gives the first pixel and the one after the last.
+    fn filtered(from: usize, to: &Target, kernel: Kernel, range: impl Fn(f64, f64) -> (f64, f64)) -> Self {
+        let scale = from as f64 / to.size as f64;
+        let widening = scale.max(1.0);
+        let mut axis = Self::new(to);
+        for index in to.part.clone() {
+            let centre = (index as f64 + 0.5) * scale;
+            let (first, end) = range(centre, kernel.radius() * widening);
+            let first = whole(first.max(0.0)).min(from - 1);
+            let end = whole(end.max(0.0)).clamp(first + 1, from);
+            let weight = |pixel: usize| kernel.at((pixel as f64 + 0.5 - centre) / widening);
+            let weights: Vec<f64> = (first..end).map(weight).collect();
+            let sum: f64 = weights.iter().sum();
+            axis.push(first, weights.into_iter().map(|weight| weight / sum));
+        }
+        axis
+    }
+}
+
+/// What stands beyond the edge of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outside {
+    Nothing,
+    Edge,
+}
+
+/// A number that is not negative, its fraction cut off.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the callers see to it")]
+fn whole(number: f64) -> usize {
+    number as usize
+}

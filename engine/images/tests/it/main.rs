@@ -1,0 +1,5 @@
+//! Pixels against real OpenCV, Pillow and TensorFlow.
+
+// Marked as tests so that helpers, too, may unwrap.
+#[cfg(test)]
+mod pixels;

@@ -1,0 +1,193 @@
+//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization`, `UnitNormalization`; the preprocessing layer
+//! `Normalization` and `GroupNormalization` are in files of their own.
+
+use crate::Tensor;
+use crate::architecture::Dialect;
+use crate::layers::{BatchNorm, Layer};
+use crate::reader::Reader;
+use crate::shapes::{Shape, axes_after_batch, axis_after_batch};
+
+pub(super) mod grouped;
+pub(super) mod measured;
+
+/// [`Layer::LayerNorm`], with the mean, the variance and the mean of the squares of each image.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    /// What is divided by what.
+    pub kind: LayerNormKind,
+    /// The axes that are normalized together, counted from 0 after the batch, ascending.
+    pub axes: Vec<usize>,
+    /// Learnt scale; broadcasts against the input without its batch.
+    pub gamma: Option<Tensor>,
+    /// Learnt offset; broadcasts against the input without its batch.
+    pub beta: Option<Tensor>,
+    /// Added to the variance, or to the mean of the squares.
+    pub epsilon: f32,
+}
+
+/// What [`LayerNorm`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayerNormKind {
+    /// `gamma * (input - mean) / sqrt(variance + epsilon) + beta`.
+    Centred,
+    /// `gamma * input / sqrt(variance + epsilon)`, which Keras 3 calls `rms_scaling`.
+    ByDeviation,
+    /// `gamma * input / sqrt(mean of squares + epsilon)`.
+    ByRootMeanSquare,
+    /// `gamma * (input - mean) / sqrt(max(variance, epsilon)) + beta`.
+    AtLeast,
+}
+
+/// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, least))`.
+#[derive(Debug, Clone)]
+pub struct UnitNorm {
+    /// The axes over which a vector's length is one, counted from 0 after the batch, ascending.
+    pub axes: Vec<usize>,
+    /// Smaller sums of squares count as this.
+    pub least: f32,
+}
+
+pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
+    // How the statistics were gathered does not matter once they are there; renormalization adds weights.
+    reader.ignore(&["momentum", "synchronized", "renorm_clipping", "renorm_momentum", "fused"]);
+    reader.unset("renorm");
+    reader.unset("virtual_batch_size");
+    let axis = match reader.integers("axis").as_deref() {
+        None => -1,
+        Some([axis]) => *axis,
+        Some(axes) => {
+            reader.fault(format!("`axis` is {axes:?}, expected one axis"));
+            -1
+        }
+    };
+    let size = size_of_axis(reader, axis);
+    let scaled = reader.flag_or("scale", true);
+    let centered = reader.flag_or("center", true);
+    Layer::BatchNorm(BatchNorm {
+        axis,
+        gamma: scaled.then(|| reader.weight(&["gamma"], &[size])),
+        beta: centered.then(|| reader.weight(&["beta"], &[size])),
+        mean: reader.statistic(&["moving_mean"], &[size]),
+        variance: reader.statistic(&["moving_variance"], &[size]),
+        epsilon: reader.number_or("epsilon", 1e-3),
+    })
+}
+
+/// Gamma and beta have one value for each element of the normalized axes.
+pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
+    let by_deviation = reader.flag_or("rms_scaling", false);
+    let scaled = reader.flag_or("scale", true) || by_deviation;
+    let centered = reader.flag_or("center", true) && !by_deviation;
+    let epsilon = reader.number_or("epsilon", 1e-3);
+    let Some(Axes { sorted, sizes, spread }) = normalized_axes(reader) else {
+        return Layer::Identity;
+    };
+    let broadcast = |weight: Tensor| Tensor { shape: spread.clone(), values: weight.values };
+    let gamma = scaled.then(|| broadcast(reader.weight(&["gamma"], &sizes)));
+    let beta = centered.then(|| broadcast(reader.weight(&["beta"], &sizes)));
+    let kind = if by_deviation { LayerNormKind::ByDeviation } else { LayerNormKind::Centred };
+    Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta, epsilon })
+}
+
+/// Keras gives the scale no axes between and behind the normalized ones, so that it fits as NumPy broadcasts.
+pub(super) fn rms_normalization(reader: &mut Reader) -> Layer {
+    let epsilon = reader.number_or("epsilon", 1e-6);
+    let Some(Axes { sorted, sizes, .. }) = normalized_axes(reader) else {
+        return Layer::Identity;
+    };
+    let gamma = Some(reader.weight(&["scale"], &sizes));
+    let kind = LayerNormKind::ByRootMeanSquare;
+    Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta: None, epsilon })
+}
+
+pub(super) fn unit_normalization(reader: &mut Reader) -> Layer {
+    let axes = reader.integers("axis").unwrap_or_else(|| vec![-1]);
+    let Some(input) = reader.input() else { return Layer::Identity };
+    let axes = axes_after_batch(&axes, input).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    let least = match reader.dialect {
+        Dialect::Keras2 => 1e-12,
+        // Keras 3 bounds the length and not its square.
+        Dialect::Keras3 => 1e-24,
+    };
+    Layer::UnitNorm(UnitNorm { axes, least })
+}
+
+/// `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
+pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
+    let (usual_axes, square, epsilon) = match class {
+        "tf.math.l2_normalize" | "tf.nn.l2_normalize" | "tf.linalg.l2_normalize" => (None, false, 1e-12),
+        "ops.Normalize" => (Some(-1), true, 1e-7),
+        _ => return None,
+    };
+    reader.subject();
+    let order = reader.integer_or("order", 2);
+    if order != 2 {
+        reader.fault(format!("`order` is {order}, expected 2, by which vectors get the length 1"));
+    }
+    // Keras 3 bounds the length and not its square.
+    let epsilon = reader.number_or("epsilon", epsilon);
+    let least = if square { epsilon * epsilon } else { epsilon };
+    let axes = reader.integers("axis").or(usual_axes.map(|axis| vec![axis]));
+    let Some(input) = reader.input() else { return Some(Layer::Identity) };
+    let axes = axes.ok_or_else(|| "it normalizes the batch too, expected an `axis` after it".to_owned());
+    let axes = axes.and_then(|axes| axes_after_batch(&axes, input)).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    Some(Layer::UnitNorm(UnitNorm { axes, least }))
+}
+
+/// The axes of `axis`.
+struct Axes {
+    /// Counted from 0 after the batch.
+    sorted: Vec<usize>,
+    /// In the order in which the weights have them.
+    sizes: Shape,
+    /// The weights' shape with sizes of 1 for the axes between and behind them.
+    spread: Vec<usize>,
+}
+
+/// The axes that are normalized together; nothing where the input is not known.
+fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
+    let mut given = reader.integers("axis").unwrap_or_else(|| vec![-1]);
+    let Some(input) = reader.input() else {
+        reader.unsure();
+        return None;
+    };
+    // As they are written: negative ones come before the others.
+    if reader.dialect == Dialect::Keras3 {
+        given.sort_unstable();
+    }
+    let sorted = axes_after_batch(&given, input).unwrap_or_else(|problem| {
+        reader.fault(problem);
+        Vec::new()
+    });
+    let sizes: Shape =
+        given.iter().filter_map(|&axis| axis_after_batch(axis, input).ok()).map(|axis| input[axis]).collect();
+    if sizes.contains(&None) {
+        reader.fault("an axis that it normalizes has no fixed size, expected one");
+    }
+    let from = sorted.first().copied().unwrap_or(0);
+    let spread =
+        (from..input.len()).map(|axis| input[axis].filter(|_| sorted.contains(&axis)).unwrap_or(1)).collect();
+    Some(Axes { sorted, sizes, spread })
+}
+
+/// The size of an axis that has to have a fixed one, which the weights' shapes need.
+fn size_of_axis(reader: &mut Reader, axis: i64) -> Option<usize> {
+    let input = reader.input()?;
+    match axis_after_batch(axis, input) {
+        Ok(index) if input[index].is_some() => input[index],
+        Ok(_) => {
+            reader.fault(format!("axis {axis} of its input has no fixed size, expected one"));
+            None
+        }
+        Err(problem) => {
+            reader.fault(problem);
+            None
+        }
+    }
+}

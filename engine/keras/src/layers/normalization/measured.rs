@@ -1,0 +1,91 @@
+//! The preprocessing layer `Normalization`, whose statistics were measured before the training.
+
+use std::sync::Arc;
+
+use crate::Tensor;
+use crate::layers::{Layer, operation};
+use crate::reader::{Reader, plain, shown};
+use crate::shapes::{Shape, axis_after_batch};
+
+/// Statistics come as weights, or as numbers in the config. Either way they are kept with an axis for each
+/// of the input's, of size 1 where they are shared.
+pub(in crate::layers) fn normalization(reader: &mut Reader) -> Layer {
+    let inverted = reader.flag_or("invert", false);
+    let layer = |mean: Tensor, variance: Tensor| match inverted {
+        false => Layer::Normalization { mean, variance },
+        true => Layer::Denormalization { mean, variance },
+    };
+    // Keras 2 may write how the input is to be seen, which says nothing new.
+    reader.ignore(&["input_dim"]);
+    let axes = reader.integers("axis").unwrap_or_default();
+    let mean = numbers(reader, "mean");
+    let variance = numbers(reader, "variance");
+    let Some(input) = reader.input() else {
+        reader.unsure();
+        return Layer::Identity;
+    };
+    let mut kept = Vec::new();
+    for axis in axes {
+        match axis_after_batch(axis, input) {
+            Ok(axis) => kept.push(axis),
+            Err(problem) => reader.fault(problem),
+        }
+    }
+    kept.sort_unstable();
+    let sizes: Shape = kept.iter().map(|&axis| input[axis]).collect();
+    match (mean, variance) {
+        (None, None) => {
+            let mut shared = vec![1; input.len()];
+            for &axis in &kept {
+                shared[axis] = input[axis].unwrap_or(1);
+            }
+            let mean = reader.statistic(&["mean"], &sizes);
+            let variance = reader.statistic(&["variance"], &sizes);
+            reader.unneeded(&["count"], &[]);
+            let spread = |weight: Tensor| Tensor { shape: shared.clone(), values: weight.values };
+            layer(spread(mean), spread(variance))
+        }
+        (Some(mean), Some(variance)) => {
+            let mut spread = |key: &str, numbers: Tensor| {
+                let shape = spread(&numbers.shape, &kept, input).unwrap_or_else(|| {
+                    let found = &numbers.shape;
+                    reader
+                        .fault(format!("`{key}` has shape {found:?}, which does not fit the axes it keeps"));
+                    vec![1; input.len()]
+                });
+                Tensor { shape, values: numbers.values }
+            };
+            layer(spread("mean", mean), spread("variance", variance))
+        }
+        (Some(_), None) | (None, Some(_)) => {
+            reader.fault("only one of `mean` and `variance` is set, expected both or none");
+            Layer::Identity
+        }
+    }
+}
+
+/// A number, or numbers in lists.
+fn numbers(reader: &mut Reader, key: &'static str) -> Option<Tensor> {
+    let value = reader.value(key)?;
+    let (mut shape, mut values) = (Vec::new(), Vec::new());
+    if !operation::flatten(plain(value), 0, &mut shape, &mut values) {
+        reader.fault(format!("`{key}` is {}, expected numbers", shown(value)));
+        return None;
+    }
+    Some(Tensor { shape, values: Arc::from(values) })
+}
+
+/// The shape with an axis for each of the input's, its last axis being the last of the kept ones.
+fn spread(shape: &[usize], kept: &[usize], input: &Shape) -> Option<Vec<usize>> {
+    let mut spread = vec![1; input.len()];
+    // Axes of size 1 that are more than the kept ones say nothing.
+    let more = shape.len().saturating_sub(kept.len());
+    let (before, shape) = shape.split_at(more);
+    for (&size, &axis) in shape.iter().rev().zip(kept.iter().rev()) {
+        if size != 1 && input[axis].is_some_and(|of| of != size) {
+            return None;
+        }
+        spread[axis] = size;
+    }
+    before.iter().all(|&size| size == 1).then_some(spread)
+}

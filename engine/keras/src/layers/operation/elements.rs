@@ -1,0 +1,160 @@
+//! Operations on single values: functions, bounds, comparisons, choices.
+
+use std::sync::Arc;
+
+use super::operand;
+use crate::Tensor;
+use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand};
+use crate::reader::{Reader, number, shown};
+
+/// [`Layer::Function`]: of each value by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Function {
+    /// `sqrt(x)`.
+    SquareRoot,
+    /// `1 / sqrt(x)`.
+    InverseSquareRoot,
+    /// `x²`.
+    Square,
+    /// `|x|`.
+    Absolute,
+    /// `log(x)`.
+    Logarithm,
+    /// `log(1 + x)`.
+    LogarithmOfMore,
+    /// `exp(x) - 1`.
+    ExponentialLess,
+    /// `1 / x`.
+    Reciprocal,
+    /// `sin(x)`.
+    Sine,
+    /// `cos(x)`.
+    Cosine,
+    /// The next whole number below.
+    Floor,
+    /// The next whole number above.
+    Ceiling,
+    /// The nearest whole number; of two the even one.
+    Round,
+    /// -1, 0 or 1.
+    Sign,
+    /// The error function.
+    Erf,
+}
+
+/// [`Layer::Comparison`]: 1 where it is true, else 0. Operands broadcast as in NumPy.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Which comparison.
+    pub kind: ComparisonKind,
+    /// First operand.
+    pub left: Operand,
+    /// Second operand.
+    pub right: Operand,
+}
+
+/// How two values are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComparisonKind {
+    /// Left over right.
+    Greater,
+    /// Left over right or equal.
+    GreaterEqual,
+    /// Left under right.
+    Less,
+    /// Left under right or equal.
+    LessEqual,
+}
+
+/// [`Layer::Choice`]: `yes` where the condition is not 0, else `no`. Operands broadcast as in NumPy.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// What decides.
+    pub condition: Operand,
+    /// Where it is not 0.
+    pub yes: Operand,
+    /// Where it is 0.
+    pub no: Operand,
+}
+
+/// Reads an operation of this kind; `None` where it is none.
+pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
+    if let Some(function) = function(class) {
+        reader.subject();
+        reader.unset("decimals");
+        return Some(Layer::Function(function));
+    }
+    if let Some(kind) = comparison(class) {
+        let (left, right) = (reader.argument(0, &["x", "x1"]), reader.argument(1, &["y", "x2"]));
+        let (left, right) = (operand(reader, left), operand(reader, right));
+        return Some(Layer::Comparison(Comparison { kind, left, right }));
+    }
+    Some(match class {
+        "tf.clip_by_value" => clip(reader, ["clip_value_min", "clip_value_max"]),
+        "ops.Clip" => clip(reader, ["x_min", "x_max"]),
+        "tf.where" | "ops.Where" => choice(reader),
+        _ => return None,
+    })
+}
+
+fn function(class: &str) -> Option<Function> {
+    Some(match class {
+        "tf.math.sqrt" | "tf.sqrt" | "ops.Sqrt" => Function::SquareRoot,
+        "tf.math.rsqrt" | "ops.Rsqrt" => Function::InverseSquareRoot,
+        "tf.math.square" | "tf.square" | "ops.Square" => Function::Square,
+        "tf.math.abs" | "tf.abs" | "ops.Absolute" | "ops.Abs" => Function::Absolute,
+        "tf.math.log" | "ops.Log" => Function::Logarithm,
+        "tf.math.log1p" | "ops.Log1p" => Function::LogarithmOfMore,
+        "tf.math.expm1" | "ops.Expm1" => Function::ExponentialLess,
+        "tf.math.reciprocal" | "ops.Reciprocal" => Function::Reciprocal,
+        "tf.math.sin" | "tf.sin" | "ops.Sin" => Function::Sine,
+        "tf.math.cos" | "tf.cos" | "ops.Cos" => Function::Cosine,
+        "tf.math.floor" | "tf.floor" | "ops.Floor" => Function::Floor,
+        "tf.math.ceil" | "ops.Ceil" => Function::Ceiling,
+        "tf.math.round" | "tf.round" | "ops.Round" => Function::Round,
+        "tf.math.sign" | "tf.sign" | "ops.Sign" => Function::Sign,
+        "tf.math.erf" | "ops.Erf" => Function::Erf,
+        _ => return None,
+    })
+}
+
+fn comparison(class: &str) -> Option<ComparisonKind> {
+    Some(match class {
+        "tf.math.greater" | "ops.Greater" => ComparisonKind::Greater,
+        "tf.math.greater_equal" | "ops.GreaterEqual" => ComparisonKind::GreaterEqual,
+        "tf.math.less" | "ops.Less" => ComparisonKind::Less,
+        "tf.math.less_equal" | "ops.LessEqual" => ComparisonKind::LessEqual,
+        _ => return None,
+    })
+}
+
+/// Between two numbers.
+fn clip(reader: &mut Reader, names: [&'static str; 2]) -> Layer {
+    reader.subject();
+    let [low, high] = [0, 1].map(|index: usize| {
+        let value = reader.argument(index + 1, &[names[index]]);
+        value.and_then(number).unwrap_or_else(|| {
+            let found = value.map_or_else(|| "missing".to_owned(), shown);
+            reader.fault(format!("`{}` is {found}, expected a number", names[index]));
+            0.0
+        })
+    });
+    // Which bound wins where they are the wrong way round depends on who computes.
+    if low > high {
+        reader.fault(format!("it bounds by {low} and {high}, expected the smaller first"));
+    }
+    let bound = |kind, bound: f32| {
+        let bound = Tensor { shape: Vec::new(), values: Arc::from([bound]) };
+        let (left, right) = (Operand::Input(0), Operand::Constant(bound));
+        Layer::Arithmetic(Arithmetic { kind, left, right })
+    };
+    Layer::Chain(vec![bound(ArithmeticKind::Maximum, low), bound(ArithmeticKind::Minimum, high)])
+}
+
+fn choice(reader: &mut Reader) -> Layer {
+    let condition = reader.argument(0, &["condition"]);
+    let (yes, no) = (reader.argument(1, &["x", "x1"]), reader.argument(2, &["y", "x2"]));
+    let condition = operand(reader, condition);
+    let (yes, no) = (operand(reader, yes), operand(reader, no));
+    Layer::Choice(Choice { condition, yes, no })
+}

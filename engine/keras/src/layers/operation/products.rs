@@ -1,0 +1,209 @@
+//! Operations that multiply and sum: matrix products, `einsum`, attention, convolutions with constant kernels.
+
+use serde_json::Value;
+
+use super::operand;
+use crate::Tensor;
+use crate::layers::{
+    Activation, Conv2d, DepthwiseConv2d, HeadsAttention, Layer, Operand, Padding, Pool2d, PoolKind, einsum,
+};
+use crate::reader::{Reader, shown};
+
+/// [`Layer::MatrixProduct`]: of the last two axes, the others broadcast.
+#[derive(Debug, Clone)]
+pub struct MatrixProduct {
+    /// First operand.
+    pub left: Operand,
+    /// Second operand.
+    pub right: Operand,
+    /// Whether the last two axes of each change places before.
+    pub transposed: [bool; 2],
+}
+
+/// Reads an operation of this kind; `None` where it is none.
+pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
+    Some(match class {
+        "tf.linalg.matmul" | "tf.matmul" | "ops.Matmul" => matrix_product(reader),
+        "tf.tensordot" | "ops.Tensordot" => {
+            let axes = reader.value("axes").filter(|axes| **axes != 1);
+            if let Some(axes) = axes {
+                reader.fault(format!("`axes` is {}, expected 1", shown(axes)));
+            }
+            product_with_matrix(reader)
+        }
+        "ops.Dot" => product_with_matrix(reader),
+        "tf.einsum" | "ops.Einsum" => einsum::einsum(reader),
+        "ops.DotProductAttention" => attention(reader),
+        "tf.nn.conv2d" | "tf.compat.v1.nn.conv2d" | "ops.Conv" => conv(reader),
+        "tf.nn.depthwise_conv2d" | "tf.compat.v1.nn.depthwise_conv2d" | "ops.DepthwiseConv" => {
+            depthwise_conv(reader)
+        }
+        "tf.nn.avg_pool2d" | "tf.nn.avg_pool" | "ops.AveragePool" => pool(reader, PoolKind::Average),
+        "tf.nn.max_pool2d" | "tf.nn.max_pool" | "ops.MaxPool" => pool(reader, PoolKind::Max),
+        _ => return None,
+    })
+}
+
+fn matrix_product(reader: &mut Reader) -> Layer {
+    for key in ["adjoint_a", "adjoint_b", "a_is_sparse", "b_is_sparse", "output_type", "grad_a", "grad_b"] {
+        reader.unset(key);
+    }
+    let transposed = [reader.flag_or("transpose_a", false), reader.flag_or("transpose_b", false)];
+    let left = reader.argument(0, &["x1", "a"]);
+    let right = reader.argument(1, &["x2", "b"]);
+    let (left, right) = (operand(reader, left), operand(reader, right));
+    Layer::MatrixProduct(MatrixProduct { left, right, transposed })
+}
+
+/// With a constant of two axes `dot` and `tensordot` are the matrix product.
+fn product_with_matrix(reader: &mut Reader) -> Layer {
+    reader.subject();
+    let right = reader.argument(1, &["x2", "b"]);
+    let right = operand(reader, right);
+    if !matches!(&right, Operand::Constant(matrix) if matrix.shape.len() == 2) {
+        reader.fault("its second operand is no matrix of numbers, expected one");
+    }
+    Layer::MatrixProduct(MatrixProduct { left: Operand::Input(0), right, transposed: [false; 2] })
+}
+
+fn attention(reader: &mut Reader) -> Layer {
+    for key in ["bias", "mask", "is_causal", "attn_logits_soft_cap"] {
+        reader.unset(key);
+    }
+    // How it is computed, not what.
+    reader.ignore(&["flash_attention"]);
+    let names: [&[&'static str]; 3] = [&["query"], &["key"], &["value"]];
+    let inputs = [0, 1, 2].map(|index| {
+        let value = reader.argument(index, names[index]);
+        operand(reader, value)
+    });
+    let inputs = inputs.map(|operand| match operand {
+        Operand::Input(index) => index,
+        Operand::Constant(_) => {
+            reader.fault("it is called on a constant, expected outputs of layers");
+            0
+        }
+    });
+    let scale = reader.optional_number("scale");
+    let size = reader.inputs().get(inputs[1]).and_then(|shape| shape.as_ref()?.last().copied().flatten());
+    #[expect(clippy::cast_precision_loss, reason = "no head has 16 million channels")]
+    let usual = size.map(|size| 1.0 / (size as f32).sqrt());
+    match scale.or(usual) {
+        Some(scale) => Layer::HeadsAttention(HeadsAttention {
+            scale,
+            query: inputs[0],
+            key: inputs[1],
+            value: inputs[2],
+        }),
+        None => {
+            reader.unsure();
+            Layer::Identity
+        }
+    }
+}
+
+fn conv(reader: &mut Reader) -> Layer {
+    reader.subject();
+    // Which library computes, not what.
+    reader.ignore(&["use_cudnn_on_gpu"]);
+    let Some(kernel) = kernel(reader) else { return Layer::Identity };
+    let groups = match reader.input().and_then(|input| input.last().copied().flatten()) {
+        Some(channels) if channels.is_multiple_of(kernel.shape[2]) => channels / kernel.shape[2],
+        Some(_) => {
+            reader.fault(format!("its kernel has shape {:?}, which its input does not fit", kernel.shape));
+            1
+        }
+        None => 1,
+    };
+    if !kernel.shape[3].is_multiple_of(groups) {
+        reader
+            .fault(format!("its kernel has shape {:?}, expected filters for {groups} groups", kernel.shape));
+    }
+    Layer::Conv2d(Conv2d {
+        kernel,
+        bias: None,
+        strides: over_image(reader, &["strides"]),
+        dilation: over_image(reader, &["dilations", "dilation_rate"]),
+        padding: padding(reader),
+        groups,
+        activation: Activation::Linear,
+    })
+}
+
+fn depthwise_conv(reader: &mut Reader) -> Layer {
+    reader.subject();
+    let Some(kernel) = kernel(reader) else { return Layer::Identity };
+    Layer::DepthwiseConv2d(DepthwiseConv2d {
+        kernel,
+        bias: None,
+        strides: over_image(reader, &["strides"]),
+        dilation: over_image(reader, &["rate", "dilations", "dilation_rate"]),
+        padding: padding(reader),
+        activation: Activation::Linear,
+    })
+}
+
+fn kernel(reader: &mut Reader) -> Option<Tensor> {
+    let value = reader.argument(1, &["filter", "filters", "kernel"]);
+    match operand(reader, value) {
+        Operand::Constant(kernel) if kernel.shape.len() == 4 => Some(kernel),
+        Operand::Constant(_) | Operand::Input(_) => {
+            reader.fault("its kernel is not an array of numbers with 4 axes, expected one over an image");
+            None
+        }
+    }
+}
+
+fn pool(reader: &mut Reader, kind: PoolKind) -> Layer {
+    reader.subject();
+    if let Some(input) = reader.input().filter(|input| input.len() != 3) {
+        reader.fault(format!("its input has {} axes after the batch, expected an image", input.len()));
+    }
+    let size = over_image(reader, &["ksize", "pool_size"]);
+    // Keras moves a window by its size where it says nothing else.
+    let strides = reader.value("strides").is_some();
+    let strides = if strides { over_image(reader, &["strides"]) } else { size };
+    Layer::Pool2d(Pool2d { kind, size, strides, padding: padding(reader) })
+}
+
+/// Numbers for height and width: one for both, two, or four with 1 for batch and channels.
+pub(super) fn over_image(reader: &mut Reader, keys: &[&'static str]) -> [usize; 2] {
+    let mut found = None;
+    for key in keys {
+        found = found.or(reader.value(key).map(|value| (*key, value)));
+    }
+    let Some((key, value)) = found else { return [1, 1] };
+    let size = |value: &Value| {
+        value.as_u64().filter(|size| (1..1 << 31).contains(size)).and_then(|size| usize::try_from(size).ok())
+    };
+    let list: Option<Vec<usize>> = match value.as_array() {
+        Some(list) => list.iter().map(size).collect(),
+        None => size(value).map(|all| vec![all]),
+    };
+    match list.as_deref() {
+        Some([all]) => [*all; 2],
+        Some([height, width] | [1, height, width, 1]) => [*height, *width],
+        Some(_) | None => {
+            reader.fault(format!("`{key}` is {}, expected numbers for height and width", shown(value)));
+            [1, 1]
+        }
+    }
+}
+
+/// Either Keras's words, and the channels last.
+pub(super) fn padding(reader: &mut Reader) -> Padding {
+    if let Some(format) =
+        reader.value("data_format").filter(|format| **format != "NHWC" && **format != "channels_last")
+    {
+        reader.fault(format!("`data_format` is {}, expected the channels last", shown(format)));
+    }
+    match reader.value("padding").map(|value| (value, value.as_str().map(str::to_ascii_lowercase))) {
+        None => Padding::Valid,
+        Some((_, Some(word))) if word == "valid" => Padding::Valid,
+        Some((_, Some(word))) if word == "same" => Padding::Same,
+        Some((value, _)) => {
+            reader.fault(format!("`padding` is {}, expected \"valid\" or \"same\"", shown(value)));
+            Padding::Valid
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Layers that give an image another size: `UpSampling2D`, `UpSampling1D`, `Resizing`, `CenterCrop`, `RandomCrop`.
+
+use serde_json::Value;
+
+use crate::architecture::Dialect;
+use crate::layers::{Layer, steps};
+use crate::reader::{Reader, shown};
+use crate::shapes::describe;
+
+/// [`Layer::Resize`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Resize {
+    /// Height and width of the output.
+    pub size: [usize; 2],
+    /// How new pixels come about.
+    pub interpolation: Interpolation,
+    /// Whether, where the image becomes smaller, a pixel is made of all those that it stands for.
+    pub antialias: bool,
+    /// What happens to an image of other proportions.
+    pub fit: Fit,
+}
+
+/// How an image of other proportions than the wanted ones is treated before it is resized.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fit {
+    /// Not at all, so that it is stretched.
+    Stretch,
+    /// The largest part of the wanted proportions is cut out of its middle.
+    Crop,
+    /// It is put into the middle of a larger image.
+    Pad {
+        /// What the rest of that is filled with.
+        value: f32,
+    },
+}
+
+/// How pixels of another grid are filled in. All grids have half-pixel centres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Copies.
+    Nearest,
+    /// Of the 2×2 nearest.
+    Bilinear,
+    /// Of the 4×4 nearest, with Keys's kernel.
+    Bicubic,
+    /// The mean of what a pixel covers.
+    Area,
+    /// Lanczos's window over 6 pixels.
+    Lanczos3,
+    /// Lanczos's window over 10 pixels.
+    Lanczos5,
+    /// A bell.
+    Gaussian,
+    /// Of the 4×4 nearest, with the kernel of Mitchell and Netravali.
+    MitchellCubic,
+}
+
+pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
+    reader.data_format();
+    let interpolation = interpolation(reader, "interpolation", Interpolation::Nearest);
+    Layer::UpSampling2d { factors: reader.pair_or("size", [2, 2]), interpolation }
+}
+
+pub(super) fn up_sampling_of_steps(reader: &mut Reader) -> Layer {
+    let factors = steps::for_image(reader.sizes_or("size", [2]), 1);
+    steps::layer::<1>(Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest })
+}
+
+pub(super) fn resizing(reader: &mut Reader) -> Layer {
+    let size = [reader.size("height"), reader.size("width")];
+    Layer::Resize(Resize { size, ..settings(reader) })
+}
+
+/// All but the size.
+pub(super) fn settings(reader: &mut Reader) -> Resize {
+    for_images_alone(reader);
+    let interpolation = interpolation(reader, "interpolation", Interpolation::Bilinear);
+    let antialias = reader.flag_or("antialias", false);
+    let crop = reader.flag_or("crop_to_aspect_ratio", false);
+    let pad = reader.flag_or("pad_to_aspect_ratio", false);
+    if let Some(mode) = reader.value("fill_mode").filter(|mode| *mode != "constant") {
+        reader.fault(format!("`fill_mode` is {}, expected \"constant\"", shown(mode)));
+    }
+    let value = reader.number_or("fill_value", 0.0);
+    if crop && pad {
+        reader.fault("both `crop_to_aspect_ratio` and `pad_to_aspect_ratio` are true, expected one of them");
+    }
+    let fit = match (crop, pad) {
+        (true, _) => Fit::Crop,
+        (false, true) => Fit::Pad { value },
+        (false, false) => Fit::Stretch,
+    };
+    Resize { size: [1, 1], interpolation, antialias, fit }
+}
+
+pub(super) fn center_crop(reader: &mut Reader) -> Layer {
+    for_images_alone(reader);
+    Layer::CenterCrop { size: [reader.size("height"), reader.size("width")] }
+}
+
+/// At inference Keras 2 resizes what it cuts out of the middle. Keras 3 did that once, and now passes the image on
+/// with a size that it did not announce: both agree only where there is nothing to cut.
+pub(super) fn random_crop(reader: &mut Reader) -> Layer {
+    for_images_alone(reader);
+    reader.ignore(&["seed", "rng_type"]);
+    let size = [reader.size("height"), reader.size("width")];
+    match (reader.dialect, reader.input()) {
+        (Dialect::Keras2, _) => Layer::Resize(Resize {
+            size,
+            interpolation: Interpolation::Bilinear,
+            antialias: false,
+            fit: Fit::Crop,
+        }),
+        (Dialect::Keras3, Some(input)) if input.get(..2) != Some(&size.map(Some)) => {
+            reader.fault(format!(
+                "its input has shape {}, expected its own {} by {}: versions of Keras 3 differ in what else it does",
+                describe(input),
+                size[0],
+                size[1]
+            ));
+            Layer::Identity
+        }
+        (Dialect::Keras3, _) => Layer::Identity,
+    }
+}
+
+/// What layers have that also move boxes and vary images at random.
+fn for_images_alone(reader: &mut Reader) {
+    reader.data_format();
+    reader.ignore(&["bounding_box_format"]);
+    reader.unset("factor");
+}
+
+pub(super) fn interpolation(reader: &mut Reader, key: &'static str, default: Interpolation) -> Interpolation {
+    let Some(value) = reader.value(key) else { return default };
+    let name = value.as_str().map(str::to_lowercase);
+    let found = name.as_deref().and_then(by_name);
+    found.filter(|found| is_known_to(*found, reader.dialect)).unwrap_or_else(|| {
+        reader.fault(format!("`{key}` is {}, expected {}", shown(value), names(reader.dialect)));
+        default
+    })
+}
+
+const ALL: [(&str, Interpolation); 8] = [
+    ("nearest", Interpolation::Nearest),
+    ("bilinear", Interpolation::Bilinear),
+    ("bicubic", Interpolation::Bicubic),
+    ("area", Interpolation::Area),
+    ("lanczos3", Interpolation::Lanczos3),
+    ("lanczos5", Interpolation::Lanczos5),
+    ("gaussian", Interpolation::Gaussian),
+    ("mitchellcubic", Interpolation::MitchellCubic),
+];
+
+fn by_name(name: &str) -> Option<Interpolation> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, interpolation)| *interpolation)
+}
+
+fn is_known_to(interpolation: Interpolation, dialect: Dialect) -> bool {
+    let only_old = matches!(interpolation, Interpolation::Gaussian | Interpolation::MitchellCubic);
+    dialect == Dialect::Keras2 || !only_old
+}
+
+fn names(dialect: Dialect) -> String {
+    let known = ALL.iter().filter(|(_, interpolation)| is_known_to(*interpolation, dialect));
+    let names: Vec<String> = known.map(|(name, _)| Value::from(*name).to_string()).collect();
+    format!("one of {}", names.join(", "))
+}

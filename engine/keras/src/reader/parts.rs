@@ -1,0 +1,86 @@
+//! Layers that hold others: where the weights of those belong, and how a wrapped layer is read.
+
+use serde_json::Value;
+
+use super::{Declared, Reader, channels_last, shown};
+use crate::architecture::class_of;
+use crate::layers::{Layer, catalog};
+use crate::shapes::Shape;
+
+/// Where an archive keeps a weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a folder below the layer's, of which each step has the names that versions of Keras gave it. Without
+    /// steps it is the layer's own.
+    Within(Vec<&'static [&'static str]>),
+    /// Among weights of which inference needs none.
+    AmongUnneeded,
+}
+
+/// The attribute under which a wrapper holds its layer.
+const WRAPPED: &[&str] = &["layer"];
+
+impl<'a> Reader<'a> {
+    /// Weights that `read` declares belong to the layer `owner` inside this one, which an archive keeps in
+    /// `folder`.
+    pub(crate) fn within<T>(
+        &mut self,
+        owner: &'static str,
+        folder: &'static [&'static str],
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.folder.push(folder);
+        let outer = self.owner.replace(owner);
+        let result = read(self);
+        self.owner = outer;
+        self.folder.pop();
+        result
+    }
+
+    /// A weight that inference does not need, of a layer that holds no others by itself.
+    pub(crate) fn unneeded_alone(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) {
+        self.unneeded(names, shape);
+        if let Some(declared) = self.declared.last_mut() {
+            declared.place = Place::AmongUnneeded;
+        }
+    }
+
+    /// The layer that stands under `layer` in a wrapper's config, called on an input of this shape. Its faults
+    /// are this layer's.
+    pub(crate) fn wrapped(&mut self, input: Option<Shape>) -> Layer {
+        let Some(value) = self.value("layer") else {
+            self.fault("its config has no `layer`");
+            return Layer::Identity;
+        };
+        let (Some(class), Some(config)) = (class_of(value), value.get("config").and_then(Value::as_object))
+        else {
+            self.fault(format!("`layer` is {}, expected a layer with its config", shown(value)));
+            return Layer::Identity;
+        };
+        let inputs = channels_last(config, &[input]);
+        let mut inner = Reader::new(self.dialect, config, &inputs, None);
+        inner.given = self.given.clone();
+        let layer = catalog::read(&class, &mut inner);
+        let taken = inner.declared.len();
+        self.unsure |= inner.unsure;
+        let reading = inner.finish();
+        self.given.iter_mut().for_each(|given| *given = given.as_slice()[taken.min(given.len())..].iter());
+        for mut declared in reading.declared.into_iter().flatten() {
+            self.adopt(&mut declared);
+            self.declared.push(declared);
+        }
+        self.problems.extend(reading.problems.into_iter().map(|problem| format!("`{class}`: {problem}")));
+        layer.unwrap_or_else(|| {
+            self.fault(format!("it wraps a `{class}`, which is not supported there"));
+            Layer::Identity
+        })
+    }
+
+    /// A wrapped layer's weight becomes one of this layer's.
+    fn adopt(&self, declared: &mut Declared) {
+        if let Place::Within(inner) = &declared.place {
+            let steps = self.folder.iter().chain([&WRAPPED]).chain(inner).copied();
+            declared.place = Place::Within(steps.collect());
+        }
+    }
+}

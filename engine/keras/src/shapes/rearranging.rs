@@ -1,0 +1,76 @@
+//! Shapes of what only moves values.
+
+use super::{Shape, Window, describe, image, output_shape, times};
+use crate::layers::{Blocks, Gather, Layer, Pad, PadMode, Patches};
+
+pub(super) fn over_each_step(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+    let Some((steps, step)) = input.split_first() else {
+        return Err(format!("its input has shape {}, expected [steps, …]", describe(input)));
+    };
+    let output = output_shape(layer, &[step.to_vec()])?;
+    Ok(std::iter::once(*steps).chain(output).collect())
+}
+
+pub(super) fn gathered(gather: &Gather, input: &Shape) -> Result<Shape, String> {
+    let mut output = input.clone();
+    match output.get_mut(gather.axis) {
+        Some(Some(size)) if gather.places.iter().all(|place| *place < *size) => *size = gather.places.len(),
+        Some(_) | None => {
+            return Err(format!("its input has shape {}, expected a larger one", describe(input)));
+        }
+    }
+    Ok(output)
+}
+
+pub(super) fn padded(pad: &Pad, input: &Shape) -> Result<Shape, String> {
+    if pad.sides.len() != input.len() {
+        return Err(format!("its input has shape {}, expected {} axes", describe(input), pad.sides.len()));
+    }
+    // How much of the input there is to be mirrored.
+    let reach = |size: usize| match pad.mode {
+        PadMode::Constant(_) => usize::MAX,
+        PadMode::Reflect => size.saturating_sub(1),
+        PadMode::Symmetric => size,
+    };
+    let mut output = Shape::new();
+    for (&size, [before, after]) in input.iter().zip(&pad.sides) {
+        if let Some(size) = size.filter(|&size| (*before).max(*after) > reach(size)) {
+            return Err(format!("it mirrors more than there is of an axis of {size}"));
+        }
+        let grown = |size: usize| size.checked_add(*before)?.checked_add(*after);
+        let too_large = || "its output is too large to be computed".to_owned();
+        output.push(size.map(|size| grown(size).ok_or_else(too_large)).transpose()?);
+    }
+    Ok(output)
+}
+
+pub(super) fn patched(patches: &Patches, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let window = |axis: usize| Window {
+        size: patches.size[axis],
+        stride: patches.strides[axis],
+        dilation: patches.dilation[axis],
+        padding: patches.padding,
+    };
+    let channels = times(times(channels, patches.size[0])?, patches.size[1])?;
+    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, channels])
+}
+
+pub(super) fn blocked(blocks: Blocks, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let parts = |size: Option<usize>, by: usize| match size {
+        Some(size) if by == 0 || !size.is_multiple_of(by) => {
+            Err(format!("its input has shape {}, which blocks of {by} do not fill", describe(input)))
+        }
+        size => Ok(size.map(|size| size / by)),
+    };
+    match blocks {
+        Blocks::IntoChannels(side) => {
+            Ok(vec![parts(height, side)?, parts(width, side)?, times(times(channels, side)?, side)?])
+        }
+        Blocks::OutOfChannels(side) => {
+            let of_block = side.saturating_mul(side);
+            Ok(vec![times(height, side)?, times(width, side)?, parts(channels, of_block)?])
+        }
+    }
+}

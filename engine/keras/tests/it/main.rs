@@ -1,0 +1,11 @@
+//! Files of Keras's against what Keras says of them.
+
+// Marked as tests so that helpers, too, may unwrap.
+#[cfg(test)]
+mod archives;
+#[cfg(test)]
+mod bombs;
+#[cfg(test)]
+mod importer;
+#[cfg(test)]
+mod layer_classes;

@@ -1,0 +1,104 @@
+//! Tries whether a convolution is quicker in tiles. That depends on the processor's instructions, on its caches and on
+//! the sizes, and no rule of thumb knows it: it is measured once for each place in the life of a process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tensorflow::{Output, Session, SessionRunArgs, Tensor};
+
+use super::{Tile, Winograd};
+use crate::graph::Target;
+use crate::library::IMAGES_A_CORE;
+use crate::library::Library;
+use crate::opening::{self, failed};
+use crate::ops::fused::Fused;
+use crate::ops::winograd::Place;
+use crate::ops::{Fault, Finished, Ops};
+use crate::session::Spread;
+use engine::EngineError;
+
+/// Tiles have to take less than this part of the time.
+const WORTH_IT: f64 = 0.95;
+
+/// How often both are tried: as often as the time allows.
+const FEWEST_ROUNDS: usize = 3;
+const MOST_ROUNDS: usize = 10;
+const TRIAL_TIME: Duration = Duration::from_millis(40);
+
+/// Of a convolution that takes this long, trials would hold up the model's loading.
+const TOO_LONG: Duration = Duration::from_millis(500);
+
+/// Whether a convolution is quicker in such tiles.
+pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> bool {
+    static KNOWN: Mutex<Option<HashMap<Place, bool>>> = Mutex::new(None);
+    // Held while trying: two trials at a time would measure each other.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    *known.entry(tiles.1).or_insert_with(|| {
+        measure(library, fused, tiles).unwrap_or_else(|EngineError(error)| {
+            tracing::debug!(?tiles, error, "a trial of tiles failed, none are used");
+            false
+        })
+    })
+}
+
+fn measure(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result<bool, EngineError> {
+    let trial = Trial::new(library, fused, tiles)?;
+    if trial.run(&trial.direct)? > TOO_LONG {
+        return Ok(false);
+    }
+    trial.run(&trial.tiled)?;
+    let (mut direct, mut tiled) = (Duration::MAX, Duration::MAX);
+    let began = Instant::now();
+    for round in 0..MOST_ROUNDS {
+        if round >= FEWEST_ROUNDS && began.elapsed() > TRIAL_TIME {
+            break;
+        }
+        // In turn, so that what else the machine does hits both alike.
+        direct = trial.run(&trial.direct)?.min(direct);
+        tiled = trial.run(&trial.tiled)?.min(tiled);
+    }
+    tracing::debug!(?tiles, ?direct, ?tiled, "tried a convolution in tiles");
+    Ok(tiled.as_secs_f64() < WORTH_IT * direct.as_secs_f64())
+}
+
+/// A session that computes one convolution in two ways.
+struct Trial {
+    session: Session,
+    images: Tensor<f32>,
+    input: Output,
+    direct: Output,
+    tiled: Output,
+}
+
+impl Trial {
+    fn new(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result<Self, EngineError> {
+        let faulty = |Fault(fault)| EngineError(fault);
+        let [height, width, channels] = tiles.1.image;
+        let library = Library { winograd: Winograd::Never, ..library.clone() };
+        let mut ops = Ops::new(Target::of(&library), usize::MAX);
+        ops.begin(0, "trial");
+        let input = ops.image(&[height, width, channels].map(Some)).map_err(faulty)?;
+        let alone = Fused { addend: None, steps: &["BiasAdd"], ..*fused };
+        let direct = ops.fused(&alone, &input).map_err(faulty)?;
+        let tiled = ops.fused_in_tiles(&alone, tiles, &input).map_err(faulty)?;
+        let Finished { graph, variables, .. } = ops.finish();
+        let session = opening::open(&graph).map_err(failed)?;
+        opening::assign(&[(&session, Spread::OneCore)], variables)?;
+        let sizes = [IMAGES_A_CORE, height, width, channels].map(|size| size as u64);
+        let mut images = Tensor::<f32>::new(&sizes);
+        images.fill(1.0);
+        Ok(Self { session, images, input, direct, tiled })
+    }
+
+    /// How long a run takes.
+    fn run(&self, output: &Output) -> Result<Duration, EngineError> {
+        let began = Instant::now();
+        let mut arguments = SessionRunArgs::new();
+        arguments.add_feed(&self.input.operation, self.input.index, &self.images);
+        arguments.add_target(&output.operation);
+        self.session.run(&mut arguments).map_err(failed)?;
+        Ok(began.elapsed())
+    }
+}
