@@ -88,8 +88,7 @@ check:
 
 # Everything that bench/ times.
 release: tensorflow
-	@$(STEP) 'build (release)' cargo build --release --locked --workspace --bins --examples \
-		--features classifier-common/testing
+	@$(STEP) 'build (release)' cargo build --release --locked --workspace --bins --examples
 
 dist:
 	@$(STEP) 'build the programs (release)' cargo build --release --locked --bins \
@@ -134,7 +133,7 @@ pixels: python
 # ARGUMENTS='--only page' runs one part: see tools/interfaces/check.py. Without a Chromium the pages are left out, and it
 # says so.
 interfaces: tensorflow servers
-	@$(STEP) 'build' cargo build --workspace --locked --bins --examples --features classifier-common/testing
+	@$(STEP) 'build' cargo build --workspace --locked --bins --examples 
 	@$(STEP) 'Python environment of the tools' tools/python_env.sh tools/interfaces/requirements.txt .cache/interfaces/python
 	@$(STEP) 'what others see' .cache/interfaces/python/bin/python tools/interfaces/check.py $(ARGUMENTS)
 

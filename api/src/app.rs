@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::WorkersAt;
 use crate::answered::Answered;
-use crate::auth::KeyRing;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::predict::answer_size::LabelSizes;
+use crate::keys::KeyRing;
+use crate::label_sizes::LabelSizes;
 use crate::rollout::Coordinator;
 use crate::shares::Shares;
 

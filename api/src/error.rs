@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use self::causes::Seldom;
 pub(crate) use self::causes::without_credentials;
 pub(crate) use self::code::Code;
+use crate::paths::rollout_path;
 use crate::rollout::SwapError;
 
 /// The media type of every error.
@@ -159,7 +160,7 @@ impl From<SwapError> for ApiError {
                 Code::RolloutRunning,
                 format!("rollout {generation} is still running, a new one can begin once it has ended"),
             )
-            .location(&crate::fleet::rollout_path(generation))
+            .location(&rollout_path(generation))
             .retry_after(Duration::from_secs(1)),
             SwapError::NothingToRollBackTo => Self::new(
                 Code::NothingToRollBackTo,

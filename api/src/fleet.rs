@@ -12,7 +12,7 @@ use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use common::fleet::{Phase, Rollout, RolloutFailure};
-use common::ids::{Generation, WorkerId};
+use common::ids::Generation;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -22,8 +22,10 @@ use crate::auth::Admin;
 use crate::error::{ApiError, Code};
 use crate::extract::{Manner, NoQuery, QueryOf, Segment};
 use crate::openapi::Problem;
-use crate::predict::answer::PREFERENCE_APPLIED;
+use crate::paths::rollout_path;
+use crate::rollout::failure_detail;
 use crate::rollout::{Begun, Target};
+use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
 
 /// The fleet answers from the new model.
@@ -66,11 +68,6 @@ pub(crate) struct SwapPending {
 /// How long an order to change the model stands: what is not recorded then is not begun any more, and its caller gets an
 /// error. As long as a call to the store may take by default.
 const ORDER_STANDS: Duration = Duration::from_secs(10);
-
-/// Where a rollout can be asked for.
-pub(crate) fn rollout_path(generation: Generation) -> String {
-    format!("/classifier/prediction-service/rollouts/{generation}")
-}
 
 /// Swaps the model of the whole fleet.
 ///
@@ -199,25 +196,6 @@ fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
         }
     };
     error.location(&rollout_path(rollout.generation)).with("generation", Value::from(rollout.generation.0))
-}
-
-/// Why a rollout was rolled back, as a sentence that names the workers.
-pub(crate) fn failure_detail(rollout: &Rollout, failure: &RolloutFailure) -> String {
-    let what = format!("rollout {} of model `{}` was rolled back", rollout.generation, rollout.target.name);
-    match failure {
-        RolloutFailure::Unservable { worker, problems } => {
-            format!("{what}: worker `{worker}` found that it cannot be served: {}", problems.join("; "))
-        }
-        RolloutFailure::WorkerFailed { worker, reason } => {
-            format!("{what}: worker `{worker}` could not load it: {reason}")
-        }
-        RolloutFailure::TimedOut { waiting_for } => {
-            let names: Vec<&str> = waiting_for.iter().map(WorkerId::as_str).collect();
-            format!("{what}: the time was up before these workers were ready: {}", names.join(", "))
-        }
-        RolloutFailure::CoordinatorLost => format!("{what}: the process that ran it died, try again"),
-        RolloutFailure::Unknown => format!("{what} for a reason that a newer release knows"),
-    }
 }
 
 /// The error of a rollout that was begun and is not known any more.

@@ -10,27 +10,30 @@ mod app;
 mod auth;
 mod body;
 mod budget;
+mod checks;
 pub mod config;
 mod disk;
 mod error;
 mod extract;
 mod fleet;
 mod guard;
+mod keys;
+mod label_sizes;
 mod last_seen;
 mod models;
 mod observe;
 mod openapi;
 mod ops;
+mod paths;
 mod predict;
 mod prefix;
+pub mod process;
 mod queue_delay;
 pub mod rollout;
 mod router;
 mod server;
 mod service;
 mod shares;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod waiting;
 mod wanted;
 
@@ -44,8 +47,8 @@ use common::store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::KeyRing;
 use crate::config::Config;
+use crate::keys::KeyRing;
 use crate::server::ServerLimits;
 use crate::service::Service;
 

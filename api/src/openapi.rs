@@ -17,8 +17,8 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::checks::ChecksView;
 use crate::error::code::Code;
-use crate::ops::ready::ChecksView;
 use crate::prefix::Prefix;
 
 /// An error, as RFC 9457 writes it.

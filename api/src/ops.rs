@@ -16,7 +16,6 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::fleet::overview::state_name;
 
 /// How long broker and store have to answer what is asked here. Orchestrators give up after a second or a few.
 pub(crate) const CHECK_TIME: Duration = Duration::from_secs(2);
@@ -69,7 +68,7 @@ async fn measure(app: &App) -> Vec<WorkerReport> {
     let Ok(Ok(workers)) = workers else { return Vec::new() };
     for state in [WorkerState::Starting, WorkerState::Ready, WorkerState::Stopping] {
         let count = workers.iter().filter(|worker| worker.state == state).count();
-        metrics::gauge!(api_names::WORKERS, "state" => state_name(state)).set(count as f64);
+        metrics::gauge!(api_names::WORKERS, "state" => state.name()).set(count as f64);
     }
     workers
 }

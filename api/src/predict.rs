@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 pub(crate) mod answer_size;
 mod base64;
+mod job_share;
 mod json;
 mod multipart;
 pub(crate) mod pin;
@@ -28,21 +29,19 @@ use common::telemetry::api_names;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use self::answer::{
-    PREFERENCE_APPLIED, PendingAnswer, PredictionAnswer, nothing_classified, results, still_there,
-};
+use self::answer::{PendingAnswer, PredictionAnswer, nothing_classified, results, still_there};
 use self::pin::Asked;
 use self::request::{BodyKind, RequestLimits, fingerprint};
 use self::split::{PartLimits, Pieces, split};
 use self::submit::{Submission, Submitted, submit};
 use crate::app::App;
-use crate::auth::Caller;
 use crate::body::{Received, receive};
 use crate::error::{ApiError, Code};
 use crate::extract::{Manner, NoQuery, QueryOf, Segment, model_name, unknown_prediction};
+use crate::keys::Caller;
 use crate::observe::Trace;
 use crate::openapi::Problem;
-use crate::waiting::{Preference, Waiting};
+use crate::waiting::{PREFERENCE_APPLIED, Preference, Waiting};
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 256;

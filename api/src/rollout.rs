@@ -9,6 +9,7 @@
 mod adopt;
 mod begin;
 mod drive;
+mod failure;
 mod sweep;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::failure::failure_detail;
 use crate::last_seen::LastSeen;
 
 pub use common::rollout::{RolloutTiming, Target};

@@ -11,7 +11,7 @@ use crate::answered::Answered;
 use crate::app::App;
 use crate::budget::Budget;
 use crate::disk::Disk;
-use crate::predict::answer_size::LabelSizes;
+use crate::label_sizes::LabelSizes;
 use crate::rollout::Coordinator;
 use crate::shares::Shares;
 use crate::{Parts, ServeError, key_ring, router};

@@ -7,19 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::ids::{ClientName, JobId};
-use common::messages::Job;
+use common::ids::ClientName;
 use common::telemetry::api_names;
-use tokio::time::{Instant, sleep};
 
-use crate::app::App;
 use crate::error::{ApiError, Code};
-
-/// How often a job that nobody waits for is looked at, beside the news of its end: it may have been deleted.
-const LOOK: Duration = Duration::from_secs(10);
-
-/// Requests with fewer pixels than this are not counted: four megapixels.
-const SMALL: u64 = 4_000_000;
 
 /// What all clients hold.
 pub(crate) struct Shares {
@@ -28,7 +19,7 @@ pub(crate) struct Shares {
 }
 
 /// What one job holds, given back when dropped.
-struct Share {
+pub(crate) struct Share {
     shares: Arc<Shares>,
     client: Option<ClientName>,
     pixels: u64,
@@ -40,7 +31,11 @@ impl Shares {
         Arc::new(Self { most, taken: Mutex::default() })
     }
 
-    fn take(self: &Arc<Self>, client: Option<&ClientName>, pixels: u64) -> Result<Share, ApiError> {
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        client: Option<&ClientName>,
+        pixels: u64,
+    ) -> Result<Share, ApiError> {
         let mut clients = self.taken();
         let taken = clients.entry(client.cloned()).or_default();
         let sum = taken.saturating_add(pixels);
@@ -72,65 +67,6 @@ impl Drop for Share {
             }
         }
     }
-}
-
-/// A job's share for as long as the job has not ended, whether or not its client waits for that.
-pub(crate) struct JobShare {
-    app: Arc<App>,
-    job: JobId,
-    share: Option<Share>,
-}
-
-impl JobShare {
-    /// Takes the share of a job with this many pixels.
-    ///
-    /// # Errors
-    /// Its client has too much already.
-    pub(crate) fn of(
-        app: &Arc<App>,
-        job: JobId,
-        client: Option<&ClientName>,
-        pixels: u64,
-    ) -> Result<Self, ApiError> {
-        let share = (pixels >= SMALL).then(|| app.shares.take(client, pixels)).transpose()?;
-        Ok(Self { app: Arc::clone(app), job, share })
-    }
-
-    /// Gives the share back: there is no such job any more.
-    pub(crate) fn forget(mut self) {
-        self.share = None;
-    }
-
-    /// Gives the share back if the job has ended.
-    pub(crate) fn note(&mut self, found: &Job) {
-        if found.record.id == self.job && found.is_finished() {
-            self.share = None;
-        }
-    }
-}
-
-impl Drop for JobShare {
-    fn drop(&mut self) {
-        if let Some(share) = self.share.take() {
-            self.app.spawn(until_over(Arc::clone(&self.app), self.job, share));
-        }
-    }
-}
-
-/// Holds a share until its job has ended or is gone.
-async fn until_over(app: Arc<App>, job: JobId, share: Share) {
-    let end = Instant::now() + app.config.job_deadline;
-    while Instant::now() < end {
-        match app.store.wait(app.store.watch(job), LOOK).await {
-            Ok(Some(found)) if !found.is_finished() => {}
-            Ok(_) => break,
-            Err(error) => {
-                tracing::debug!(%job, %error, "it is not known whether the job has ended");
-                sleep(LOOK).await;
-            }
-        }
-    }
-    drop(share);
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
+
+/// Which of the client's preferences were followed (RFC 7240).
+pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// What the client said of waiting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use common::fleet::{FleetState, Phase, Rollout};
 use common::ids::ModelName;
 use common::messages::Timestamp;
 
-use crate::fleet::failure_detail;
+use crate::rollout::failure_detail;
 
 /// How it stands with the model of requests that name none.
 #[derive(Debug, Clone, PartialEq, Eq)]

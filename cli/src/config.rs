@@ -7,7 +7,7 @@ use api::config::Keys;
 use clap::Args;
 use common::broker::BrokerLimits;
 
-use crate::exit::UsageError;
+use crate::usage::UsageError;
 
 /// Which server a command talks to. The key comes from the environment alone, so that it stands in no
 /// list of processes and in no shell's history.

@@ -3,9 +3,10 @@
 use std::io;
 use std::process::ExitCode;
 
-use common::program::WrongSetting;
+use common::config::WrongSetting;
 
 use crate::client::ClientError;
+use crate::usage::UsageError;
 
 /// What `--help` says of the exit codes.
 pub const HELP: &str = "Exit codes:
@@ -29,11 +30,6 @@ pub enum Exit {
     /// The server refused the key.
     WrongKey,
 }
-
-/// A command that cannot run as it was called; the message says what to change.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 impl Exit {
     /// The code for an error. A reader that closed the pipe has seen what it wanted.

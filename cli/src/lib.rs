@@ -1,6 +1,6 @@
 //! The command `classifier`: serves, asks and looks after image classifiers.
 //!
-//! Reading order: [`arguments`] is what can be typed, [`commands`] has a file for each command,
+//! Reading order: [`arguments`] is what can be typed, [`commands`] has a file for each command, [`dispatch`] runs one,
 //! [`exit`] says how each can end, [`config`] is what the environment says, [`client`] talks to a
 //! server, [`images`] reads files, [`output`] writes results.
 
@@ -8,9 +8,11 @@ pub mod arguments;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod dispatch;
 pub mod exit;
 pub mod images;
 pub mod output;
+pub mod usage;
 
 use std::process::ExitCode;
 
@@ -21,7 +23,7 @@ use common::program::parse_settings;
 pub fn main() -> ExitCode {
     let command = parse_settings::<arguments::Arguments>().command;
     let serves = matches!(command, arguments::Command::Serve(_));
-    let exit = commands::run(command).unwrap_or_else(|error| {
+    let exit = dispatch::run(command).unwrap_or_else(|error| {
         let exit = exit::Exit::of(&error);
         if exit != exit::Exit::Done {
             output::complain(&error);

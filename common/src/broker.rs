@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClientName, Generation};
 use crate::messages::{Part, PartId};
 
-#[cfg(feature = "testing")]
-pub mod contract;
 pub mod in_process;
 mod newer;
 pub mod rabbitmq;

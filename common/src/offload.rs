@@ -1,29 +1,20 @@
 //! Work that blocks its thread, away from the threads that everything else runs on.
 
-#[cfg(feature = "testing")]
-use std::cell::Cell;
-#[cfg(feature = "testing")]
-use std::time::Duration;
-
 use tokio::task::spawn_blocking;
+
+use crate::simulated;
 
 /// The work did not end: it panicked, or the process is ending.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("work on a thread of its own was cut off: {0}")]
 pub struct CutOff(String);
 
-#[cfg(feature = "testing")]
-thread_local! {
-    static INLINE: Cell<Option<Duration>> = const { Cell::new(None) };
-}
-
 /// Does `work` on a thread that may block, and waits for it. It goes on when nobody waits any more.
 ///
 /// # Errors
 /// [`CutOff`].
 pub async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CutOff> {
-    #[cfg(feature = "testing")]
-    if let Some(span) = INLINE.get() {
+    if let Some(span) = simulated::inline() {
         tokio::time::sleep(span).await;
         return Ok(work());
     }
@@ -32,26 +23,20 @@ pub async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 
 /// Begins `work` on a thread that may block; nobody waits for it.
 pub fn offload_alone(work: impl FnOnce() + Send + 'static) {
-    #[cfg(feature = "testing")]
-    if INLINE.get().is_some() {
+    if simulated::inline().is_some() {
         work();
         return;
     }
     spawn_blocking(work);
 }
 
-/// Makes this thread do such work itself from now on, once this long has passed: for simulations, which do all work
-/// in the order that they choose and whose time is not that of other threads. `None` undoes it.
-#[cfg(feature = "testing")]
-pub fn inline_after(span: Option<Duration>) {
-    INLINE.set(span);
-}
-
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests {
     use std::thread::{ThreadId, current};
+    use std::time::Duration;
 
     use super::*;
+    use crate::simulated::inline_after;
 
     async fn where_it_runs() -> ThreadId {
         offload(|| current().id()).await.expect("it ends")

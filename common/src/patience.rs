@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 pub use outage::{Outage, Over};
 
+use crate::simulated;
+
 mod outage;
 
 /// First pause between two attempts of one call: short beside a server's restart, long beside a refused
@@ -70,23 +72,7 @@ impl Backoff {
 }
 
 fn new_seed() -> u64 {
-    #[cfg(feature = "testing")]
-    if let Some(seed) = SEEDS.get() {
-        SEEDS.set(Some(seed.wrapping_add(1)));
-        return seed;
-    }
-    Uuid::new_v4().as_u64_pair().0
-}
-
-#[cfg(feature = "testing")]
-thread_local! {
-    static SEEDS: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
-}
-
-/// Makes the back-offs that this thread makes from now on the same for the same seed: for simulations.
-#[cfg(feature = "testing")]
-pub fn seed_all(seed: u64) {
-    SEEDS.set(Some(seed));
+    simulated::next_seed().unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0)
 }
 
 /// Makes attempts until one succeeds, fails for good, or `limit` is over. The error is that of the last

@@ -13,5 +13,5 @@ pub use self::healthcheck::healthcheck;
 pub use self::leave::leave;
 pub use self::listen::listen;
 pub use self::open_files::raise_open_files;
-pub use self::settings::{WRONG_SETTING, WrongSetting, exit_code, parse_settings};
+pub use self::settings::{WRONG_SETTING, exit_code, parse_settings};
 pub use self::signals::stop_on_signals;

@@ -9,8 +9,6 @@ use crate::ids::{JobId, Revision, WorkerId};
 use crate::messages::{Job, JobRecord, PartId, PartResult, Timestamp};
 
 mod clock;
-#[cfg(feature = "testing")]
-pub mod contract;
 pub mod in_memory;
 pub mod redis;
 mod watch;

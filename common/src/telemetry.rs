@@ -4,6 +4,7 @@
 //! under the names in [`names`], and rendered as Prometheus text by whoever has an address to show them.
 
 pub mod api_names;
+mod config;
 pub mod names;
 
 use std::io::IsTerminal as _;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{LogConfig, LogFormat};
+pub use self::config::{LogConfig, LogFormat};
 
 /// Upper bounds of the duration histograms, in seconds: from a small image's decoding to a request's
 /// longest wait, three steps to a decade.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::package::ModelFormat;
-use common::testing::time_to_read;
+use testing::time_to_read;
 use tokio::runtime::{Builder, Runtime};
 
 pub mod archive;
@@ -68,7 +68,7 @@ pub fn read_request(content_type: &str, body: &[u8]) {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime without threads starts"));
     let body = Bytes::copy_from_slice(body);
-    match RUNTIME.block_on(api::testing::read_request(Some(content_type), body)) {
+    match RUNTIME.block_on(api::process::read_request(Some(content_type), body)) {
         Ok(images) => assert!(images > 0, "a request without images"),
         Err(error) => assert!(!error.is_empty(), "an error without words"),
     }

@@ -131,7 +131,7 @@ impl ApiProcess {
             declared: None,
             workers: api::WorkersAt::Elsewhere,
         };
-        let router = api::testing::router(parts, &stop).expect("the settings are right");
+        let router = api::process::router(parts, &stop).expect("the settings are right");
         Self { ties, router, stop }
     }
 

@@ -47,8 +47,8 @@ pub fn seed(seed: u64, options: Options) -> Outcome {
 pub fn plan(plan: &Plan, options: Options, written: bool) -> Outcome {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without IO needs nothing of the system");
-    common::offload::inline_after(Some(plan.load));
-    common::patience::seed_all(plan.seed);
+    common::simulated::inline_after(Some(plan.load));
+    common::simulated::seed_all(plan.seed);
     runtime.block_on(live(plan.clone(), options, written))
 }
 

@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::messages::Timestamp;
-
 use crate::broker::server::BrokerServer;
 use crate::link::lock;
 use crate::options::Options;
@@ -48,9 +46,7 @@ impl World {
         let promises = Promises::new(Arc::clone(&plan), Arc::clone(&trace));
         let ahead = Arc::new(AtomicI64::new(0));
         let (hosts, time) = (Arc::clone(&ahead), Arc::clone(&trace));
-        common::testing::clock::tell(move || {
-            Timestamp(time.now().0.saturating_add_signed(hosts.load(Ordering::Relaxed)))
-        });
+        common::simulated::tell(move || time.now().0.saturating_add_signed(hosts.load(Ordering::Relaxed)));
         let world = Arc::new(Self {
             options,
             broker: BrokerServer::new(options, Arc::clone(&trace), plan.max_parts),

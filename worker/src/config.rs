@@ -8,9 +8,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use common::config::{FleetConfig, LogConfig, ModelsConfig, parse_seconds};
+use common::config::{FleetConfig, ModelsConfig, WrongSetting, parse_seconds};
 use common::ids::WorkerId;
-use common::program::WrongSetting;
+use common::telemetry::LogConfig;
 
 use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;

@@ -14,5 +14,6 @@ pub mod models;
 mod panics;
 pub mod pipeline;
 pub mod run;
+pub mod served;
 
 pub use self::run::{Parts, run};

@@ -6,7 +6,6 @@
 //! wait for it, and never under the lock that [`Models::get`] takes.
 
 mod load;
-mod meters;
 mod shelf;
 
 use std::collections::HashMap;
@@ -16,14 +15,15 @@ use std::time::Duration;
 use common::fleet::LoadedModel;
 use common::ids::{ModelName, ModelVersion};
 use common::messages::PinnedModel;
-use common::package::{Catalog, Package};
+use common::package::Catalog;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::meters::Meters;
 use self::shelf::Shelf;
-use engine::{Engine, EngineLoader};
+use engine::EngineLoader;
+
+use crate::served::ServedModel;
 
 /// The registry of loaded models.
 pub struct Models {
@@ -66,31 +66,6 @@ impl Default for ModelLimits {
             give_up_after: Duration::from_secs(60),
             max_slow_loads: 4,
         }
-    }
-}
-
-/// A model that can answer.
-pub struct ServedModel {
-    /// What it was made from.
-    pub package: Package,
-    /// What computes.
-    pub engine: Arc<dyn Engine>,
-    /// What is counted of it.
-    pub(crate) meters: Meters,
-}
-
-impl ServedModel {
-    /// A package and what its model was made of.
-    #[must_use]
-    pub fn new(package: Package, engine: Arc<dyn Engine>) -> Self {
-        let meters = Meters::of(&package);
-        Self { package, engine, meters }
-    }
-}
-
-impl std::fmt::Debug for ServedModel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ServedModel({}@{})", self.package.name, self.package.version.short())
     }
 }
 

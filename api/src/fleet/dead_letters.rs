@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::auth::{Admin, Caller};
+use crate::auth::Admin;
 use crate::error::{ApiError, Code};
 use crate::extract::{NoQuery, QueryOf};
+use crate::keys::Caller;
 use crate::openapi::Problem;
 use crate::queue_delay::until_there_is_room;
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use common::broker::QueueDepth;
-use common::fleet::{LoadedModel, ModelRole, Phase, PreparationState, Rollout, WorkerReport, WorkerState};
+use common::fleet::{LoadedModel, ModelRole, Phase, PreparationState, Rollout, WorkerReport};
 use common::ids::Generation;
 use common::messages::{PinnedModel, Timestamp};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::{failure_detail, unknown_rollout};
+use super::unknown_rollout;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{NoQuery, QueryOf, Segment};
 use crate::openapi::Problem;
 use crate::ops::CHECK_TIME;
+use crate::rollout::failure_detail;
 
 /// How the fleet stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -225,7 +226,7 @@ fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
     WorkerView {
         id: worker.id.to_string(),
         host: worker.host.clone(),
-        state: state_name(worker.state),
+        state: worker.state.name(),
         device: worker.device.clone(),
         generation: worker.generation.map(|generation| generation.0),
         problem: worker.problem.clone(),
@@ -244,16 +245,6 @@ fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
 )]
 fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
-}
-
-/// A worker's state as a word.
-pub(crate) fn state_name(state: WorkerState) -> &'static str {
-    match state {
-        WorkerState::Starting => "starting",
-        WorkerState::Ready => "ready",
-        WorkerState::Stopping => "stopping",
-        WorkerState::Unknown => "unknown",
-    }
 }
 
 fn loaded_view(loaded: &LoadedModel) -> LoadedView {

@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::CHECK_TIME;
 use crate::WorkersAt;
 use crate::app::App;
+use crate::checks::ChecksView;
 use crate::error::{ApiError, Code, without_credentials};
 use crate::extract::QueryOf;
 use crate::openapi::Problem;
@@ -29,19 +30,6 @@ pub(crate) struct ReadyAnswer {
     status: &'static str,
     /// Each check.
     checks: ChecksView,
-}
-
-/// Each check: `ok`, or a sentence that tells what is not so.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ChecksView {
-    /// The broker takes parts.
-    broker: String,
-    /// The store writes.
-    store: String,
-    /// The model that is wanted is active. Nothing is wrong either where none is wanted yet.
-    model: String,
-    /// At least one worker takes jobs. Counts with `strict`, and where API and worker are one process.
-    workers: String,
 }
 
 /// How strict to be.

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
 use crate::prefix::Prefix;
+use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
 
 /// Which job answered.
@@ -28,8 +29,6 @@ const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const MODEL_GENERATION: HeaderName = HeaderName::from_static("x-model-generation");
 /// Where the time went.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// Which of the client's preferences were followed (RFC 7240).
-pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Predictions for every image of a request.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,15 +1,12 @@
 //! How many bytes an answer has: told before the work is queued, and held while it is built and sent.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::Bytes;
-use common::ids::ModelVersion;
 use common::messages::{ImageOutcome, LabelScore, PinnedModel};
 
 use crate::app::App;
 use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
+use crate::label_sizes::text_size;
 
 /// Of an image's entry, beside its labels.
 const ENTRY: usize = 96;
@@ -19,41 +16,6 @@ const SCORE: usize = 36;
 const LONG_LABEL: usize = 64;
 /// Answers up to this size take no room from others.
 pub(crate) const SMALL: usize = 64 << 10;
-/// Models whose labels are remembered.
-const MODELS: usize = 16;
-
-/// Sums of the lengths of a model's longest labels: of one, of two, and so on.
-type Longest = Arc<[usize]>;
-
-/// The lengths of the labels of models, as this process has read them.
-#[derive(Default)]
-pub(crate) struct LabelSizes(Mutex<HashMap<ModelVersion, Longest>>);
-
-impl LabelSizes {
-    fn get(&self, version: &ModelVersion) -> Option<Longest> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()
-    }
-
-    fn remember(&self, version: ModelVersion, labels: &[String]) -> Longest {
-        let mut lengths: Vec<usize> = labels.iter().map(|label| text_size(label)).collect();
-        lengths.sort_unstable_by(|one, other| other.cmp(one));
-        let mut sum = 0;
-        let longest: Longest = lengths
-            .into_iter()
-            .map(|length| {
-                sum += length;
-                sum
-            })
-            .collect();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MODELS {
-            known.clear();
-        }
-        known.insert(version, Arc::clone(&longest));
-        longest
-    }
-}
-
 /// Refuses a request whose answer would be too large, as far as can be told before its images are queued.
 pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: u32) -> Result<(), ApiError> {
     let limit = app.config.max_answer_bytes;
@@ -97,16 +59,6 @@ fn size_of_one(outcome: &ImageOutcome) -> usize {
             }
             ImageOutcome::Rejected(error) => text_size(&error.code) + text_size(&error.detail),
         }
-}
-
-/// Of a text in JSON: quotes, line ends and the like take two bytes, other control characters six.
-fn text_size(text: &str) -> usize {
-    let of = |byte: u8| match byte {
-        b'"' | b'\\' | 8 | 9 | 10 | 12 | 13 => 2,
-        0..=31 => 6,
-        _ => 1,
-    };
-    text.bytes().map(of).sum()
 }
 
 /// Makes room for an answer, which is kept until it is sent.

@@ -13,8 +13,8 @@ use common::messages::PinnedModel;
 use common::store::Revised;
 
 use crate::app::App;
-use crate::auth::Role;
 use crate::error::{ApiError, Code};
+use crate::keys::Role;
 use crate::wanted::{Wanted, wanted};
 
 /// When a client should ask again whose model is still loading.

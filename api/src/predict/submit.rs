@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::job_share::JobShare;
 use super::pin::{Asked, Pin, pin_anew};
 use super::split::Pieces;
 use crate::app::App;
@@ -19,7 +20,6 @@ use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
 use crate::observe::Trace;
 use crate::queue_delay::until_there_is_room;
-use crate::shares::JobShare;
 
 /// How long the first request with an idempotency key is given to get its parts queued, before another
 /// one with the same key finishes its work: longer than any call to broker and store takes.

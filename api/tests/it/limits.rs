@@ -149,7 +149,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 async fn a_large_answer_is_written_beside_other_requests() {
     let (server, _worker) = Server::ready(&[]).await;
     let span = Duration::from_secs(2);
-    common::offload::inline_after(Some(span));
+    common::simulated::inline_after(Some(span));
     let raw = |size| {
         let request = server.post("/classifier/predictions").header("content-type", "image/png");
         request.body("x".repeat(size))
@@ -158,7 +158,7 @@ async fn a_large_answer_is_written_beside_other_requests() {
     // The stand-in's label is as long as the image.
     let answer = Answer::of(raw(100_000)).await;
     let took = began.elapsed();
-    common::offload::inline_after(None);
+    common::simulated::inline_after(None);
     assert_eq!(answer.status, 200);
     assert!(answer.text.len() > 100_000 && took >= span, "{} bytes after {took:?}", answer.text.len());
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::testing::free_port;
+use testing::free_port;
 use tokio::time::sleep;
 
 use crate::harness::{Answer, KEY, body};

@@ -17,8 +17,9 @@ use worker::config::LibraryConfig;
 use worker::engines::load;
 use worker::examples::verify;
 
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::output;
+use crate::usage::UsageError;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:

@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::client::{Client, Method};
 use crate::config::{KeyKind, ServerConfig};
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::images::{self, Numbered};
 use crate::output;
+use crate::usage::UsageError;
 
 pub mod request;
 pub mod tally;

@@ -11,7 +11,7 @@ use api::rollout::{Begun, Coordinator, RolloutTiming, SwapError, Target};
 use clap::Args;
 use common::broker::Broker;
 use common::broker::in_process::InProcessBroker;
-use common::config::{LogConfig, ModelsConfig};
+use common::config::ModelsConfig;
 use common::fleet::{Phase, RolloutFailure, WorkerState};
 use common::ids::ModelName;
 use common::offload::offload;
@@ -19,6 +19,7 @@ use common::package::Catalog;
 use common::program::stop_on_signals;
 use common::store::Store;
 use common::store::in_memory::InMemoryStore;
+use common::telemetry::LogConfig;
 use common::telemetry::{self, Role};
 use tensorflow_engine::Prepared;
 use tokio::runtime::Runtime;
@@ -26,8 +27,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::QueueConfig;
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::output;
+use crate::usage::UsageError;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:

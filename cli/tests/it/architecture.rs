@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use self::source::Source;
 
 /// Folders with Rust sources.
-const FOLDERS: [&str; 6] = ["common", "engine", "api", "worker", "cli", "simulation"];
+const FOLDERS: [&str; 7] = ["common", "engine", "api", "worker", "cli", "simulation", "testing"];
 
 /// Most lines of a file.
 const MAX_LINES: usize = 500;

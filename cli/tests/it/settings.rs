@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use clap::{Arg, Args, Command, CommandFactory as _};
-use common::config::{FleetConfig, LogConfig, ModelsConfig};
+use common::config::{FleetConfig, ModelsConfig};
+use common::telemetry::LogConfig;
 
 const HEAD: &str = "# Settings
 

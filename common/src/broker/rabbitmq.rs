@@ -209,7 +209,6 @@ impl Broker for RabbitMqBroker {
 ///
 /// # Errors
 /// Why it is not a part.
-#[cfg(feature = "testing")]
 pub fn read_message(bytes: &[u8]) -> Result<Part, String> {
     let _ = wire::decode_hint(bytes);
     wire::decode(bytes)

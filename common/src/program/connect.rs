@@ -4,10 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::WrongSetting;
 use crate::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use crate::broker::{Broker as _, BrokerError};
-use crate::config::FleetConfig;
+use crate::config::{FleetConfig, WrongSetting};
 use crate::patience::Backoff;
 use crate::store::Store as _;
 use crate::store::redis::{RedisConfig, RedisStore};

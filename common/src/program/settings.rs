@@ -5,20 +5,11 @@ use std::error::Error;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Command, Parser};
 
+use crate::config::WrongSetting;
 use crate::telemetry::TelemetryError;
 
 /// The exit code of a program with such a setting, which is also that of a command line that cannot be read.
 pub const WRONG_SETTING: u8 = 2;
-
-/// A setting with which the program can never work, however often it is started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {fault}")]
-pub struct WrongSetting {
-    /// The environment variable.
-    pub variable: &'static str,
-    /// What is wrong and what was expected. Never the whole value of one that may hold a password.
-    pub fault: String,
-}
 
 /// Returns the exit code for an error that ended a program: [`WRONG_SETTING`] where a setting is its cause, else
 /// 1.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use common::ids::Revision;
 use common::messages::{ImageError, ImageOutcome, JobRecord, PartEnd, PartId, PartResult};
-use common::store::contract::Bench;
 use common::store::in_memory::InMemoryStore;
 use common::store::{Store, StoreError};
-use common::testing::samples::{record, result};
+use testing::samples::{record, result};
+use testing::store::Bench;
 
 struct OneProcess(Arc<InMemoryStore>);
 
@@ -18,7 +18,7 @@ impl Bench for OneProcess {
     }
 }
 
-common::store_contract!(OneProcess(InMemoryStore::new()));
+testing::store_contract!(OneProcess(InMemoryStore::new()));
 
 /// Ends a job of one part with this many bad images, each bad in its own way.
 async fn end(store: &InMemoryStore, job: &JobRecord, images: u32) -> Result<(), StoreError> {

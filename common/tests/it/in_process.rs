@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::broker::contract::{Bench, MAX_PARTS};
 use common::broker::in_process::InProcessBroker;
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
-use common::testing::samples::part;
+use testing::broker::{Bench, MAX_PARTS};
+use testing::samples::part;
 
 struct OneProcess(Arc<InProcessBroker>);
 
@@ -23,7 +23,7 @@ fn bench() -> OneProcess {
     OneProcess(InProcessBroker::new(limits))
 }
 
-common::broker_contract!(bench());
+testing::broker_contract!(bench());
 
 #[tokio::test]
 async fn parts_in_the_queue_and_in_hand_have_a_bound_of_bytes() {

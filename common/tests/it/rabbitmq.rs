@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::broker::contract::{Bench, MAX_PARTS};
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerLimits};
-use common::testing::{shared_rabbitmq, unique_prefix};
+use testing::broker::{Bench, MAX_PARTS};
+use testing::{shared_rabbitmq, unique_prefix};
 
 mod cluster;
 mod deleted;
@@ -30,4 +30,4 @@ fn config(url: String) -> RabbitMqConfig {
     RabbitMqConfig { url, prefix: unique_prefix(), limits }
 }
 
-common::broker_contract!(Shared(config(shared_rabbitmq().url())));
+testing::broker_contract!(Shared(config(shared_rabbitmq().url())));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::store::Store;
-use common::store::contract::Bench;
 use common::store::redis::{RedisConfig, RedisStore};
-use common::testing::{shared_redis, unique_prefix};
+use testing::store::Bench;
+use testing::{shared_redis, unique_prefix};
 
 mod clock;
 mod documents;
@@ -29,4 +29,4 @@ fn config(url: String) -> RedisConfig {
     RedisConfig { url, prefix: unique_prefix(), call_timeout: Duration::from_secs(10) }
 }
 
-common::store_contract!(Shared(config(shared_redis().url())));
+testing::store_contract!(Shared(config(shared_redis().url())));

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use common::testing::time_to_read;
+use testing::time_to_read;
 
 /// Processor time for one mutant that TensorFlow may run: its own start takes some of it.
 const TIME_WITH_GRAPH: Duration = Duration::from_secs(10);

@@ -8,8 +8,9 @@ use common::package::{Package, PackageError};
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
 
-use super::{Key, Loaded, Loading, Models, ModelsError, Patience, ServedModel};
+use super::{Key, Loaded, Loading, Models, ModelsError, Patience};
 use crate::examples;
+use crate::served::ServedModel;
 use engine::LoadError;
 
 impl Models {

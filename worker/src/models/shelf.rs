@@ -6,7 +6,8 @@ use std::sync::Arc;
 use common::fleet::{LoadedModel, ModelRole};
 use tokio::time::Instant;
 
-use super::{Key, ServedModel};
+use super::Key;
+use crate::served::ServedModel;
 
 /// Loaded models and what the fleet wants, loaded or not.
 #[derive(Default)]

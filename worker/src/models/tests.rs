@@ -10,7 +10,8 @@ use common::ids::Generation;
 use tokio::time::advance;
 
 use super::*;
-use engine::{Batch, Device, EngineError, LoadError, Scores};
+use common::package::Package;
+use engine::{Batch, Device, Engine, EngineError, LoadError, Scores};
 
 const CONFIG: &str = r#"{"model_name": "m", "img_preproc_type": "no_prepro", "output_postproc_type":
     "argmax", "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes": ["a"]}}"#;

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use self::company::Company;
 pub use self::company::Presence;
 use self::lanes::{Arrival, Formed, Lanes, Next};
-use crate::models::ServedModel;
+use crate::served::ServedModel;
 use engine::{Batch, EngineError, Pixels};
 
 /// How large a batch may become and how long it may be waited for.

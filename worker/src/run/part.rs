@@ -22,9 +22,10 @@ use super::settle::{acknowledge, requeue};
 use super::triage::{Triage, triage};
 use super::tries::{Tries, What};
 use crate::control::Throughput;
-use crate::models::{Models, ModelsError, ServedModel};
+use crate::models::{Models, ModelsError};
 use crate::panics;
 use crate::pipeline::{Pipeline, microseconds};
+use crate::served::ServedModel;
 
 /// Workers that were asked in vain after which a part that no worker seems to be able to do gets an error
 /// instead of another worker. With the growing waits before each it takes about half a minute to get there.

@@ -14,7 +14,7 @@ use tensorflow_engine::{Convolutions, Library, Spread, TensorflowEngine};
 
 use crate::parity::fixtures;
 use crate::support::library;
-use common::testing::numbers::largest_difference;
+use testing::numbers::largest_difference;
 
 #[test]
 fn a_package_loads_and_scores_from_several_threads() {

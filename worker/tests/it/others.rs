@@ -13,8 +13,8 @@ use keras::layers::Layer;
 use keras::{self, ImportError};
 
 use crate::support::library;
-use common::testing::numbers::largest_difference;
-use common::testing::repository;
+use testing::numbers::largest_difference;
+use testing::repository;
 
 /// What scores may differ by: sums of another order, over pixel values up to 255.
 const TOLERANCE: f32 = 2e-4;

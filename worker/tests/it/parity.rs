@@ -10,8 +10,8 @@ use engine::{Batch, Engine};
 use tensorflow_engine::{Convolutions, Library};
 
 use crate::support::library;
-use common::testing::numbers::{largest, largest_difference};
-use common::testing::repository;
+use testing::numbers::{largest, largest_difference};
+use testing::repository;
 
 /// Of the largest score.
 const TOLERANCE: f32 = 1e-4;

@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use common::testing::free_port;
+use testing::free_port;
 
-use common::testing::repository;
+use testing::repository;
 
 /// Longest time for a program to end that need not wait for anything, on a machine that is busy.
 const AT_ONCE: Duration = Duration::from_secs(10);

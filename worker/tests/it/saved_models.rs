@@ -17,8 +17,8 @@ use tensorflow_engine::{TensorflowEngine, describe};
 
 use crate::parity::make;
 use crate::support::library;
-use common::testing::numbers::largest_difference;
-use common::testing::repository;
+use testing::numbers::largest_difference;
+use testing::repository;
 
 /// What scores may differ by.
 const TOLERANCE: f32 = 1e-5;

@@ -1,7 +1,7 @@
 //! What a source mentions, tests left out.
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, ExprAsync, ExprAwait, Item, ItemMod, ItemUse, Meta, Path, Signature, UseTree};
+use syn::{Attribute, ExprAsync, ExprAwait, ItemFn, ItemMod, ItemUse, Meta, Path, Signature, UseTree};
 
 /// Everything that rules are about.
 #[derive(Default)]
@@ -48,20 +48,16 @@ impl<'a> Visit<'a> for Source {
         }
     }
 
-    fn visit_item(&mut self, item: &'a Item) {
-        let of_tests = match item {
-            Item::Fn(function) => is_of_tests(&function.attrs),
-            Item::Impl(block) => is_of_tests(&block.attrs),
-            Item::Use(uses) => is_of_tests(&uses.attrs),
-            _ => false,
-        };
-        if !of_tests {
-            visit::visit_item(self, item);
+    fn visit_item_fn(&mut self, function: &'a ItemFn) {
+        if !is_of_tests(&function.attrs) {
+            visit::visit_item_fn(self, function);
         }
     }
 
     fn visit_item_use(&mut self, item: &'a ItemUse) {
-        self.add_use(&[], &item.tree);
+        if !is_of_tests(&item.attrs) {
+            self.add_use(&[], &item.tree);
+        }
     }
 
     fn visit_path(&mut self, path: &'a Path) {

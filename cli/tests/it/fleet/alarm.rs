@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use common::testing::Proxy;
 use reqwest::StatusCode;
+use testing::Proxy;
 
 use super::client::{Client, images};
 use super::programs::{Api, Fleet, Start, eventually};
@@ -21,7 +21,7 @@ fn duration() -> Duration {
 }
 
 /// A fleet that works, with an API process behind proxies.
-async fn working() -> (Fleet, Ways, Api, common::testing::Process, Client) {
+async fn working() -> (Fleet, Ways, Api, testing::Process, Client) {
     let mut fleet = Fleet::new();
     let ways = fleet.ways();
     let api = fleet.api(Start { ways: Some(&ways), ..Start::default() });

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use common::testing::RabbitMqCluster;
 use reqwest::StatusCode;
+use testing::RabbitMqCluster;
 use tokio::task::block_in_place;
 
 use super::client::{Client, images};

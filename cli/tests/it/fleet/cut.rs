@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use common::testing::Traffic;
 use reqwest::StatusCode;
+use testing::Traffic;
 
 use super::client::{Client, images};
 use super::load::{Excuse, Load};

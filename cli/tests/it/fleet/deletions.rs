@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use common::testing::RabbitMqControl;
 use reqwest::StatusCode;
+use testing::RabbitMqControl;
 
 use super::client::Client;
 use super::load::{Excuse, Load};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::testing::{Lair, Process, RabbitMqServer, RedisServer, free_port};
+use testing::{Lair, Process, RabbitMqServer, RedisServer, free_port};
 
 use super::ways::Ways;
 

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::testing::{Process, Traffic, free_port};
 use reqwest::StatusCode;
+use testing::{Process, Traffic, free_port};
 
 use super::client::{Client, images};
 use super::programs::{Api, Fleet, Start, eventually};

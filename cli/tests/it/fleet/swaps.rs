@@ -95,7 +95,7 @@ fn phase(fleet: &Value) -> &str {
 }
 
 /// Two API processes, a quick worker and a slow one, with `blue` active.
-async fn fleet_of_two_apis() -> (Fleet, Api, Api, Vec<common::testing::Process>, Client) {
+async fn fleet_of_two_apis() -> (Fleet, Api, Api, Vec<testing::Process>, Client) {
     let mut fleet = Fleet::new();
     let (coordinator, other) = (fleet.api(&[]), fleet.api(&[]));
     let client = Client::new([other.url()]);

@@ -1,7 +1,7 @@
 //! Rolling upgrades from the release before, and back, while clients ask and the model changes.
 
-use common::testing::Process;
 use reqwest::StatusCode;
+use testing::Process;
 
 use super::client::Client;
 use super::load::{Excuse, Load};

@@ -1,6 +1,6 @@
 //! What lies between one program and its servers.
 
-use common::testing::{Proxy, Traffic};
+use testing::{Proxy, Traffic};
 
 /// A program's own proxies before the two servers.
 pub(super) struct Ways {

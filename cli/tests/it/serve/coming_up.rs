@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::testing::free_port;
 use serde_json::Value;
+use testing::free_port;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 

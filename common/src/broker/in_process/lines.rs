@@ -62,12 +62,12 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::ids::JobId;
-    use crate::testing::samples;
+    use crate::messages::sample_part;
 
     fn line_up(lines: &mut Lines, client: Option<&str>, places: std::ops::Range<u64>) {
         let client = client.map(|name| ClientName::parse(name).unwrap());
         for place in places {
-            let part = Part { client: client.clone(), ..samples::part(JobId::random(), 0) };
+            let part = Part { client: client.clone(), ..sample_part(JobId::random(), 0) };
             lines.push(place, Waiting { part, attempt: 1 });
         }
     }

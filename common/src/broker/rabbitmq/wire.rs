@@ -59,11 +59,11 @@ mod tests {
     use super::*;
     use crate::ids::JobId;
     use crate::messages::Timestamp;
-    use crate::testing::samples::part;
+    use crate::messages::sample_part;
 
     #[test]
     fn a_newer_part_is_known_by_its_header_whatever_else_it_holds() {
-        let sample = part(JobId::random(), 0);
+        let sample = sample_part(JobId::random(), 0);
         let newer = Part { wire: WIRE_VERSION + 1, ..sample.clone() };
         let bytes = rmp_serde::to_vec_named(&newer).unwrap();
         assert!(

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::broker::contract::take;
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
-use common::testing::samples::part;
-use common::testing::{RabbitMqCluster, unique_prefix};
+use testing::broker::take;
+use testing::samples::part;
+use testing::{RabbitMqCluster, unique_prefix};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::broker::contract::{take, until_depth};
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, Consumer, Hint};
 use common::ids::{Generation, JobId};
-use common::testing::samples::part;
-use common::testing::{RabbitMqControl, RabbitMqServer, shared_rabbitmq, unique_prefix};
+use testing::broker::{take, until_depth};
+use testing::samples::part;
+use testing::{RabbitMqControl, RabbitMqServer, shared_rabbitmq, unique_prefix};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::broker::contract::{take, until_depth};
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
 use common::messages::{PartId, Timestamp, WIRE_VERSION};
-use common::testing::samples::part;
-use common::testing::{shared_rabbitmq, unique_prefix};
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use testing::broker::{take, until_depth};
+use testing::samples::part;
+use testing::{shared_rabbitmq, unique_prefix};
 
 async fn channel() -> Channel {
     let url = shared_rabbitmq().url();

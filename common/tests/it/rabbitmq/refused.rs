@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::broker::contract::take;
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
-use common::testing::samples::part;
-use common::testing::{RabbitMqControl, RabbitMqServer, alone, shared_rabbitmq, unique_prefix};
+use testing::broker::take;
+use testing::samples::part;
+use testing::{RabbitMqControl, RabbitMqServer, alone, shared_rabbitmq, unique_prefix};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::broker::contract::take;
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
 use common::messages::PartId;
-use common::testing::samples::part;
-use common::testing::{RabbitMqServer, unique_prefix};
+use testing::broker::take;
+use testing::samples::part;
+use testing::{RabbitMqServer, unique_prefix};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -7,8 +7,8 @@ use common::broker::Broker;
 use common::broker::rabbitmq::RabbitMqBroker;
 use common::ids::{ClientName, JobId};
 use common::messages::Part;
-use common::testing::RabbitMqServer;
-use common::testing::samples::part;
+use testing::RabbitMqServer;
+use testing::samples::part;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use common::messages::Timestamp;
 use common::store::Store;
 use common::store::redis::{RedisConfig, RedisStore};
-use common::testing::{shared_redis, unique_prefix};
+use testing::{shared_redis, unique_prefix};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 

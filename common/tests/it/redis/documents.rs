@@ -7,8 +7,8 @@ use common::ids::{Generation, Revision};
 use common::messages::{JobFailure, JobStatus, PartEnd, PartId, PartResult};
 use common::store::redis::{RedisConfig, RedisStore};
 use common::store::{Acceptance, Store, StoreError};
-use common::testing::samples::{record, report, result};
-use common::testing::{RedisServer, shared_redis, unique_prefix};
+use testing::samples::{record, report, result};
+use testing::{RedisServer, shared_redis, unique_prefix};
 
 struct Bench {
     server: &'static RedisServer,

@@ -6,8 +6,8 @@ use common::ids::Revision;
 use common::messages::PartId;
 use common::store::redis::{RedisConfig, RedisStore};
 use common::store::{Acceptance, Replacement, Store, StoreError, Stored};
-use common::testing::samples::{failed, record, result};
-use common::testing::{Durability, RedisServer, free_port, unique_prefix};
+use testing::samples::{failed, record, result};
+use testing::{Durability, RedisServer, free_port, unique_prefix};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -6,8 +6,8 @@ use common::ids::Revision;
 use common::messages::PartId;
 use common::store::redis::{RedisConfig, RedisStore};
 use common::store::{Acceptance, Store, StoreError, Stored, Wanted};
-use common::testing::samples::{keyed_record, record, result};
-use common::testing::{Durability, RedisServer, unique_prefix};
+use testing::samples::{keyed_record, record, result};
+use testing::{Durability, RedisServer, unique_prefix};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 

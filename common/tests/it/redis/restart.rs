@@ -6,8 +6,8 @@ use common::ids::Revision;
 use common::messages::{JobStatus, PartId};
 use common::store::redis::{RedisConfig, RedisStore};
 use common::store::{Acceptance, Store, StoreError, Stored};
-use common::testing::samples::{record, result};
-use common::testing::{RedisServer, unique_prefix};
+use testing::samples::{record, result};
+use testing::{RedisServer, unique_prefix};
 use tokio::time::{Instant, timeout};
 
 /// A call's limit here, and what the machine may add to it.

@@ -8,8 +8,8 @@ use common::ids::{Generation, Revision};
 use common::messages::{JobFailure, JobStatus, PartId};
 use common::store::redis::{RedisConfig, RedisStore};
 use common::store::{Acceptance, Replacement, Store, Stored, Wanted};
-use common::testing::samples::{failed, record, result};
-use common::testing::{RedisServer, unique_prefix};
+use testing::samples::{failed, record, result};
+use testing::{RedisServer, unique_prefix};
 use tokio::time::timeout;
 
 fn config(server: &RedisServer) -> RedisConfig {

@@ -7,7 +7,7 @@ use std::fs;
 use keras::layers::Verdict;
 use keras::verdict;
 
-use common::testing::repository;
+use testing::repository;
 
 /// By class: in which Kerases it is, and what becomes of it.
 type Table = BTreeMap<String, (String, String)>;

@@ -13,9 +13,9 @@ use tensorflow_engine::{Convolutions, Library};
 
 use crate::support::library;
 use common::package::ModelFormat;
-use common::testing::numbers::{largest, largest_difference};
-use common::testing::repository;
 use keras::open;
+use testing::numbers::{largest, largest_difference};
+use testing::repository;
 
 /// Of the largest value that Keras gives.
 const TOLERANCE: f32 = 1e-5;

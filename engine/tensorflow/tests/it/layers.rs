@@ -13,8 +13,8 @@ use serde_json::Value;
 use tensorflow_engine::{Convolutions, Library, Spread, Tile, Winograd};
 
 use crate::support::library;
-use common::testing::numbers::{largest, largest_difference};
-use common::testing::repository;
+use testing::numbers::{largest, largest_difference};
+use testing::repository;
 
 /// Of the largest value that Keras gives.
 const TOLERANCE: f32 = 1e-5;

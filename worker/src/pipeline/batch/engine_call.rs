@@ -7,8 +7,8 @@ use std::time::Instant;
 use common::telemetry::names;
 
 use super::{Formed, Ticket, count};
-use crate::models::ServedModel;
 use crate::panics;
+use crate::served::ServedModel;
 use engine::{Batch, EngineError, Scores};
 
 /// Runs a batch and answers every ticket, unless nobody waits for any. When the model fails on several images together, each is

@@ -26,9 +26,10 @@ use common::store::{StoreError, Wanted};
 use common::telemetry::names;
 use tokio::time::Instant as Moment;
 
-use super::{Handler, ServedModel, Verdict};
+use super::{Handler, Verdict};
 use crate::pipeline::{self, Answer, Closed, InFlight, Owner, Passed, Task, microseconds};
 use crate::run::tries::What;
+use crate::served::ServedModel;
 
 /// Tries on the careful path that may end a worker before the image is given up.
 const MAX_DEADLY_TRIES: u32 = 2;

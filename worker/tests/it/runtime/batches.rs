@@ -8,8 +8,8 @@ use common::ids::{ModelName, ModelVersion};
 use common::package::{ModelConfig, ModelFile, ModelFormat, Package};
 use engine::{Batch, Device, Engine, EngineError, Scores};
 use tokio::sync::oneshot;
-use worker::models::ServedModel;
 use worker::pipeline::batch::{BatchLimits, Batcher, Presence, Ticket};
+use worker::served::ServedModel;
 
 use super::bench::{Bench, named, package_config, png};
 use super::engine::{Double, Kind, SHAPE};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use common::broker::Broker as _;
-use common::testing::Traffic;
+use testing::Traffic;
 
 use super::blows::{Destruction, WORKERS};
 use super::operator;

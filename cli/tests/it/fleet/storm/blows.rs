@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::testing::{Process, SavedRedis, Traffic, free_port};
 use reqwest::StatusCode;
+use testing::{Process, SavedRedis, Traffic, free_port};
 use tokio::task::block_in_place;
 
 use super::clients::{Swapped, Tally};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker as _, BrokerLimits};
-use common::testing::RabbitMqControl;
+use testing::RabbitMqControl;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 

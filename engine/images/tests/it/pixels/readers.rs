@@ -8,7 +8,7 @@ use images::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode
 use serde::Deserialize;
 
 use super::{npy, read};
-use common::testing::repository;
+use testing::repository;
 
 #[derive(Deserialize)]
 struct ReadCase {

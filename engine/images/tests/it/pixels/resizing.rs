@@ -10,7 +10,7 @@ use images::decode::DecodeLimits;
 use images::preprocess::{decode, preprocess};
 use serde::Deserialize;
 
-use common::testing::repository;
+use testing::repository;
 
 #[derive(Deserialize)]
 struct Case {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::fleet::{WorkerReport, WorkerState};
-use crate::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
-use crate::messages::{
+use common::fleet::{WorkerReport, WorkerState};
+use common::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
+use common::messages::{
     EncodedImage, Idempotency, ImageError, ImageOutcome, JobFailure, JobRecord, LabelScore, Part, PartEnd,
     PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
 };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::testing::process::{free_port, wait_for};
+use crate::process::{free_port, wait_for};
 
 /// The script itself; the one in /usr/sbin changes the user first.
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";

@@ -1,4 +1,4 @@
-//! What fuzzing gives its bytes to, and the API without a listener. Behind the feature `testing`.
+//! The API without a listener, for simulations, and its reader of requests, for fuzzing.
 
 use axum::Router;
 use axum::body::Body;

@@ -1,4 +1,5 @@
-//! Real servers for tests, and the messages that tests send. Behind the feature `testing`.
+//! What tests share: real servers, the messages that tests send, and the suites of behaviours that every [`broker`] and every
+//! [`store`] has.
 //!
 //! A server lives in a folder of its own on a free port, and dies with its handle, or with the process
 //! that started it, however that ends. Starting one takes seconds: tests share a pair with
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use crate::broker::rabbitmq::read_message;
+pub use common::broker::rabbitmq::read_message;
+
 pub use alone::alone;
 pub use process::{Lair, Process, free_port};
 pub use proxy::{Proxy, Traffic};
@@ -22,13 +24,14 @@ pub use rabbitmq::{RabbitMqCluster, RabbitMqControl, RabbitMqServer};
 pub use redis::{Durability, RedisServer, SavedRedis};
 
 mod alone;
-pub mod clock;
+pub mod broker;
 pub mod numbers;
 mod process;
 mod proxy;
 mod rabbitmq;
 mod redis;
 pub mod samples;
+pub mod store;
 
 /// The RabbitMQ that the tests of this process share.
 ///

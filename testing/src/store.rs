@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::ids::JobId;
-use crate::messages::{ImageOutcome, Job, JobFailure, JobRecord, JobStatus, PartId, StageTimes, Timestamp};
-use crate::store::{Acceptance, Store, Stored, Wanted};
-use crate::testing::samples::{failed, keyed_record, record, result};
+use crate::samples::{failed, keyed_record, record, result};
+use common::ids::JobId;
+use common::messages::{ImageOutcome, Job, JobFailure, JobRecord, JobStatus, PartId, StageTimes, Timestamp};
+use common::store::{Acceptance, Store, Stored, Wanted};
 
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(30);
@@ -400,7 +400,7 @@ pub async fn the_stores_clock_goes_on(bench: impl Bench) {
 #[macro_export]
 macro_rules! store_contract {
     ($bench:expr) => {
-        $crate::behaviours! { $crate::store::contract, $bench,
+        $crate::behaviours! { $crate::store, $bench,
             a_job_goes_from_queued_to_done
             the_first_result_of_a_part_stays
             of_racing_results_one_is_first
@@ -421,13 +421,13 @@ macro_rules! store_contract {
             an_unfinished_job_is_kept_past_its_deadline
             the_stores_clock_goes_on
         }
-        $crate::behaviours! { $crate::store::contract::replays, $bench,
+        $crate::behaviours! { $crate::store::replays, $bench,
             tries_are_counted_until_the_result
             a_failed_part_can_be_reopened
             the_index_of_a_reopened_part_is_never_anothers
             an_overdue_job_can_be_reopened
         }
-        $crate::behaviours! { $crate::store::contract::fleet, $bench,
+        $crate::behaviours! { $crate::store::fleet, $bench,
             the_fleets_state_is_replaced_by_who_saw_it
             a_replacement_that_comes_too_late_changes_nothing
             no_revision_is_given_twice

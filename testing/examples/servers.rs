@@ -4,7 +4,7 @@
 
 use std::io::Read as _;
 
-use common::testing::{Durability, RabbitMqServer, RedisServer};
+use testing::{Durability, RabbitMqServer, RedisServer};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

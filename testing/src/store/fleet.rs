@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{Bench, SOON, accept};
-use crate::fleet::FleetState;
-use crate::ids::{Generation, Revision, WorkerId};
-use crate::messages::Timestamp;
-use crate::store::{Acceptance, Replacement, Revised, StoreError};
-use crate::testing::samples::{keyed_record, model, report};
+use crate::samples::{keyed_record, model, report};
+use common::fleet::FleetState;
+use common::ids::{Generation, Revision, WorkerId};
+use common::messages::Timestamp;
+use common::store::{Acceptance, Replacement, Revised, StoreError};
 
 /// The state is the default at no revision, and a replacement has to name the revision it saw.
 pub async fn the_fleets_state_is_replaced_by_who_saw_it(bench: impl Bench) {

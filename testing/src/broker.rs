@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::broker::{Broker, BrokerError, Consumer, Delivery, Hint, MAX_DEAD_LETTER_BYTES, QueueDepth};
-use crate::ids::{Generation, JobId};
-use crate::messages::{EncodedImage, Part, PartId, Timestamp, WIRE_VERSION};
-use crate::testing::samples::part;
+use crate::samples::part;
+use common::broker::{Broker, BrokerError, Consumer, Delivery, Hint, MAX_DEAD_LETTER_BYTES, QueueDepth};
+use common::ids::{Generation, JobId};
+use common::messages::{EncodedImage, Part, PartId, Timestamp, WIRE_VERSION};
 
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(30);
@@ -466,7 +466,7 @@ pub async fn many_may_ask_whether_parts_are_taken(bench: impl Bench) {
 #[macro_export]
 macro_rules! broker_contract {
     ($bench:expr) => {
-        $crate::behaviours! { $crate::broker::contract, $bench,
+        $crate::behaviours! { $crate::broker, $bench,
             parts_arrive_as_they_were_published_and_in_order
             a_waiting_consumer_is_woken
             a_wait_that_is_given_up_loses_no_part

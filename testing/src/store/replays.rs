@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Bench, SOON, accept, id, is_overdue, labels, status, wait};
-use crate::messages::{JobFailure, JobRecord, JobStatus};
-use crate::store::{Stored, Wanted};
-use crate::testing::samples::{failed, record, result};
+use crate::samples::{failed, record, result};
+use common::messages::{JobFailure, JobRecord, JobStatus};
+use common::store::{Stored, Wanted};
 
 /// Tries are counted by image, taken back one by one, and forgotten with the part's result.
 pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
