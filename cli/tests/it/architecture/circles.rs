@@ -8,8 +8,7 @@ use super::{root, sources};
 
 /// The crates whose top modules are looked at. Inside the importer and the TensorFlow engine, a layer's type, its reading and its
 /// shape still need each other.
-const CRATES: [&str; 7] =
-    ["common", "engine/interface", "engine/images", "api", "worker", "cli", "simulation"];
+const CRATES: [&str; 6] = ["common", "engine/interface", "engine/images", "api", "worker", "cli"];
 
 /// Which top modules of a crate mention which.
 type Mentions = BTreeMap<String, BTreeSet<String>>;
