@@ -4,11 +4,14 @@
 //! parts, each small enough for one message and one batch of a worker. Images are numbered by their
 //! *position* in the request, from 0; the client's own `image_id`s stay in the job's record.
 
+mod image_error;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::image_error::{ImageError, ImageErrorCode};
 use crate::ids::{ClientName, Generation, JobId, ModelName, ModelVersion, WorkerId};
 use crate::simulated;
 
@@ -123,28 +126,6 @@ pub struct LabelScore {
     pub label: String,
     /// The model's output for it.
     pub score: f32,
-}
-
-/// The codes of [`ImageError`], as this release knows them.
-pub const IMAGE_ERROR_CODES: [&str; 9] = [
-    "undecodable_image",
-    "image_too_large",
-    "wrong_image_size",
-    "invalid_base64",
-    "not_an_image",
-    "wrong_number_of_scores",
-    "non_finite_scores",
-    "inference_failed",
-    "image_crashed_worker",
-];
-
-/// Why one image has no label. The code is stable and snake_case, the detail is a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageError {
-    /// For programs: one of [`IMAGE_ERROR_CODES`].
-    pub code: String,
-    /// For people.
-    pub detail: String,
 }
 
 /// What became of one image.

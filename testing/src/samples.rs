@@ -7,7 +7,7 @@ use bytes::Bytes;
 use common::fleet::{WorkerReport, WorkerState};
 use common::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
 use common::messages::{
-    EncodedImage, Idempotency, ImageError, ImageOutcome, JobFailure, JobRecord, LabelScore, Part, PartEnd,
+    EncodedImage, Idempotency, ImageError, ImageErrorCode, ImageOutcome, JobFailure, JobRecord, LabelScore, Part, PartEnd,
     PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
 };
 
@@ -73,7 +73,7 @@ pub fn keyed_record(parts: u32, key: &str, request: u8) -> JobRecord {
 pub fn result(index: u32, label: &str) -> PartResult {
     let best = LabelScore { label: label.to_owned(), score: 0.75 };
     let scores = vec![best.clone(), LabelScore { label: "other".to_owned(), score: 0.25 }];
-    let error = ImageError { code: "undecodable_image".to_owned(), detail: "image: no image".to_owned() };
+    let error = ImageError::new(ImageErrorCode::UndecodableImage, "image: no image");
     PartResult {
         end: PartEnd::Done(vec![
             (2 * index, ImageOutcome::Classified { best, scores, labels: None }),

@@ -59,7 +59,7 @@ fn labels(job: &Job) -> Vec<String> {
     let JobStatus::Done { outcomes, .. } = &job.status else { panic!("not done: {job:?}") };
     let label = |outcome: &ImageOutcome| match outcome {
         ImageOutcome::Classified { best, .. } => best.label.clone(),
-        ImageOutcome::Rejected(error) => error.code.clone(),
+        ImageOutcome::Rejected(error) => error.code.to_string(),
     };
     outcomes.iter().map(label).collect()
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::messages::{ImageError, ImageOutcome};
+use common::messages::{ImageError, ImageErrorCode, ImageOutcome};
 use common::package::Preprocessing;
 use common::telemetry::names;
 use tokio::sync::oneshot;
@@ -235,7 +235,7 @@ pub(crate) fn prepare(
     };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         Err(ImageError {
-            code: "undecodable_image".to_owned(),
+            code: ImageErrorCode::UndecodableImage,
             detail: format!("the image could not be processed: {}", panics::text(&*panic)),
         })
     })
@@ -255,7 +255,7 @@ pub fn label(scores: &[f32], model: &ServedModel, top_k: u32) -> ImageOutcome {
 
 fn inference_failed(error: &EngineError) -> ImageError {
     ImageError {
-        code: "inference_failed".to_owned(),
+        code: ImageErrorCode::InferenceFailed,
         detail: format!("the model could not compute this image's scores: {error}"),
     }
 }

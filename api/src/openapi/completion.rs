@@ -2,7 +2,7 @@
 //! understand them, an example for each error, which call goes on with an answer, and the closed list of what may be wrong
 //! with an image.
 
-use common::messages::IMAGE_ERROR_CODES;
+use common::messages::ImageErrorCode;
 use serde_json::{Map, Value, json};
 
 use super::examples;
@@ -14,7 +14,7 @@ const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
 /// Completes a document.
 pub(super) fn complete(document: &mut Value) {
     if let Some(code) = document.pointer_mut("/components/schemas/ImageProblem/properties/code") {
-        code["enum"] = json!(IMAGE_ERROR_CODES);
+        code["enum"] = json!(ImageErrorCode::ALL);
     }
     if let Some(content) = document.pointer_mut("/paths/~1classifier~1predictions/post/requestBody/content") {
         bodies(content);

@@ -228,7 +228,7 @@ pub(super) fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
 
 /// The entry of an image that could not be classified.
 fn rejected(image_id: i64, error: ImageError) -> ImageResult {
-    let error = Some(ImageProblem { code: error.code, detail: error.detail });
+    let error = Some(ImageProblem { code: error.code.into(), detail: error.detail });
     ImageResult { image_id, file_name: None, max_score: None, label: None, labels: None, scores: None, error }
 }
 
@@ -287,6 +287,8 @@ pub(crate) fn still_there(error: ApiError, job: JobId) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use common::messages::ImageErrorCode;
+
     use super::*;
 
     #[test]
@@ -315,7 +317,7 @@ mod tests {
                 r#"{entry},"labels":[{{"label":"dog","score":0.98}}],"scores":[{{"label":"dog","score":0.98}}]}}"#
             )
         );
-        let error = ImageError { code: "c".to_owned(), detail: "d".to_owned() };
+        let error = ImageError::new(ImageErrorCode::Newer("c".to_owned()), "d");
         assert_eq!(
             serde_json::to_string(&rejected(7, error)).unwrap(),
             r#"{"image_id":7,"error":{"code":"c","detail":"d"}}"#

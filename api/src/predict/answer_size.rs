@@ -57,7 +57,7 @@ fn size_of_one(outcome: &ImageOutcome) -> usize {
             ImageOutcome::Classified { best, scores: several, labels } => {
                 text_size(&best.label) + scores(several) + labels.as_deref().map_or(0, scores)
             }
-            ImageOutcome::Rejected(error) => text_size(&error.code) + text_size(&error.detail),
+            ImageOutcome::Rejected(error) => text_size(error.code.as_str()) + text_size(&error.detail),
         }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use common::messages::ImageError;
+use common::messages::{ImageError, ImageErrorCode};
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 
@@ -286,7 +286,7 @@ impl Visitor<'_> for Base64Seed {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         Ok(base64::decode(text)
-            .map_err(|detail| ImageError { code: "invalid_base64".to_owned(), detail })
+            .map_err(|detail| ImageError { code: ImageErrorCode::InvalidBase64, detail })
             .and_then(|bytes| self.0.check(bytes)))
     }
 }

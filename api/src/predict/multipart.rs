@@ -10,7 +10,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use bytes::Bytes;
-use common::messages::ImageError;
+use common::messages::{ImageError, ImageErrorCode};
 use common::offload::offload;
 use futures_util::FutureExt as _;
 
@@ -75,7 +75,7 @@ fn says_that_it_is_an_image(field: &Field<'_>) -> bool {
 fn not_an_image(field: Option<&str>) -> ImageError {
     let name = field.unwrap_or_default();
     ImageError {
-        code: "not_an_image".to_owned(),
+        code: ImageErrorCode::NotAnImage,
         detail: format!(
             "part `{name}` of the form has no file name and does not begin like an image, expected an image file; \
              what is asked for stands in the query"

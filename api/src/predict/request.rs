@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use common::image_size::declared_pixels;
-use common::messages::ImageError;
+use common::messages::{ImageError, ImageErrorCode};
 use common::offload::offload;
 use sha2::{Digest, Sha256};
 
@@ -126,13 +126,13 @@ impl RequestLimits {
     pub(crate) fn check(&self, bytes: Bytes) -> Result<Bytes, ImageError> {
         if bytes.is_empty() {
             return Err(ImageError {
-                code: "undecodable_image".to_owned(),
+                code: ImageErrorCode::UndecodableImage,
                 detail: "the image is empty, expected an encoded image file".to_owned(),
             });
         }
         if bytes.len() > self.max_image_bytes {
             return Err(ImageError {
-                code: Code::ImageTooLarge.row().code.to_owned(),
+                code: ImageErrorCode::ImageTooLarge,
                 detail: format!(
                     "the image has {} bytes, expected at most {}",
                     bytes.len(),
@@ -142,7 +142,7 @@ impl RequestLimits {
         }
         if let Some(pixels) = declared_pixels(&bytes).filter(|pixels| *pixels > self.max_pixels) {
             return Err(ImageError {
-                code: Code::ImageTooLarge.row().code.to_owned(),
+                code: ImageErrorCode::ImageTooLarge,
                 detail: format!(
                     "the image has {pixels} pixels, expected at most {} in a whole request",
                     self.max_pixels

@@ -1,7 +1,7 @@
 //! A request's images become parts, each small enough for one message and one batch of a worker.
 
 use common::image_size::declared_pixels;
-use common::messages::{EncodedImage, ImageError, ImageOutcome};
+use common::messages::{EncodedImage, ImageError, ImageErrorCode, ImageOutcome};
 
 use super::request::RequestedImage;
 
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn rejected_images_keep_their_position_and_travel_nowhere() {
-        let bad = || Err(ImageError { code: "invalid_base64".to_owned(), detail: "x".to_owned() });
+        let bad = || Err(ImageError { code: ImageErrorCode::InvalidBase64, detail: "x".to_owned() });
         let images = vec![
             RequestedImage { id: 9, content: bad(), file_name: None },
             RequestedImage { id: 8, content: Ok(Bytes::from_static(b"a")), file_name: None },

@@ -140,7 +140,7 @@ impl Work {
 
 fn outcome(image: &EncodedImage, top_k: u32) -> ImageOutcome {
     let rejected = |code: &str, detail: &str| {
-        ImageOutcome::Rejected(ImageError { code: code.to_owned(), detail: detail.to_owned() })
+        ImageOutcome::Rejected(ImageError::new(code.to_owned().into(), detail))
     };
     match image.bytes.as_ref() {
         b"bad" => rejected("undecodable_image", "the image is no image"),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+mod input;
 mod labels;
 mod output;
 mod resize;
@@ -119,9 +120,6 @@ const KEYS: [&str; 8] = [
 /// What some editors put before a text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Largest side of a model's input, in pixels.
-const MAX_SIDE: u64 = 8192;
-
 impl ModelConfig {
     /// Reads a config without a package: its labels have to be in it.
     ///
@@ -149,7 +147,7 @@ fn read(json: &[u8], files: LabelFiles<'_>) -> Result<(ModelConfig, Option<Class
         return Err(vec![format!("the config is {}, expected a JSON object", describe(&root))]);
     };
     let mut problems = Problems(Vec::new());
-    let preprocessing = preprocessing(&root, &mut problems);
+    let preprocessing = input::preprocessing(&root, &mut problems);
     let (postprocessing, file) = output::parse(&root, files, &mut problems);
     let precision = precision(&root, &mut problems);
     let text = |key: &str| root.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -180,99 +178,13 @@ fn unknown_keys(root: &Map<String, Value>) -> impl Iterator<Item = String> {
     })
 }
 
-fn preprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Preprocessing> {
-    const KINDS: [&str; 5] = ["normalize_and_pad", "no_prepro", "stretch", "letterbox", "center_crop"];
-    let kind = problems.choice(root, "img_preproc_type", &KINDS);
-    let known = match kind {
-        Some(kind @ ("stretch" | "letterbox" | "center_crop")) => resize::known_keys(kind),
-        Some(_) | None => vec!["input_shape", "normalization_factor"],
-    };
-    let section = problems.section(root, "image_preproc_config", &known)?;
-    let input_shape = input_shape(section, problems);
-    let kind = match kind {
-        Some("normalize_and_pad") => {
-            if !section.contains_key("normalization_factor") {
-                problems.add(
-                    "`image_preproc_config.normalization_factor` is missing, expected a number such as 255",
-                );
-            }
-            let factor = normalization_factor(section, problems);
-            PreprocessingKind::NormalizeAndPad { normalization_factor: factor? }
-        }
-        Some(kind @ ("stretch" | "letterbox" | "center_crop")) => {
-            PreprocessingKind::Resize(resize::parse(kind, section, input_shape, problems)?)
-        }
-        Some(_) => {
-            normalization_factor(section, problems);
-            PreprocessingKind::NoPrepro
-        }
-        None => {
-            normalization_factor(section, problems);
-            return None;
-        }
-    };
-    Some(Preprocessing { input_shape: input_shape?, kind })
-}
-
 fn precision(root: &Map<String, Value>, problems: &mut Problems) -> Precision {
     const KNOWN: [Precision; 2] = [Precision::Float32, Precision::Bfloat16];
     if !root.contains_key("precision") {
         return Precision::default();
     }
-    let name = problems.choice(root, "precision", &KNOWN.map(Precision::name));
-    KNOWN.into_iter().find(|known| Some(known.name()) == name).unwrap_or_default()
-}
-
-fn input_shape(section: &Map<String, Value>, problems: &mut Problems) -> Option<[usize; 3]> {
-    let expected = "expected [height, width, channels] such as [224, 224, 3]";
-    let Some(value) = section.get("input_shape") else {
-        problems.add(format!("`image_preproc_config.input_shape` is missing, {expected}"));
-        return None;
-    };
-    let sizes: Option<Vec<u64>> = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
-    let sizes = sizes.filter(|sizes| sizes.iter().all(|side| (1..=MAX_SIDE).contains(side)));
-    let shape = match sizes.as_deref() {
-        // As Keras writes the input of a model for grey images without an axis of channels.
-        Some(&[height, width]) => [height, width, 1],
-        Some(&[channels @ (1 | 3), height, width]) if !matches!(width, 1 | 3) => {
-            problems.add(format!(
-                "`image_preproc_config.input_shape` is {value}, expected [{height}, {width}, {channels}]: the channels \
-                 come last here, also for a model whose input has them first"
-            ));
-            return None;
-        }
-        Some(&[height, width, channels]) => [height, width, channels],
-        Some(&[values]) => {
-            problems.add(format!(
-                "`image_preproc_config.input_shape` is {value}, expected the image's [height, width, channels], such as \
-                 [28, 28, 1] for 784: a model that takes {values} values in a row gets those of an image of as many"
-            ));
-            return None;
-        }
-        Some(_) | None => {
-            problems.add(format!("`image_preproc_config.input_shape` is {value}, {expected}"));
-            return None;
-        }
-    };
-    if !matches!(shape[2], 1 | 3) {
-        problems
-            .add(format!("`image_preproc_config.input_shape` has {} channels, expected 1 or 3", shape[2]));
-        return None;
-    }
-    let side = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    Some([side(shape[0]), side(shape[1]), side(shape[2])])
-}
-
-fn normalization_factor(section: &Map<String, Value>, problems: &mut Problems) -> Option<f32> {
-    let value = section.get("normalization_factor")?;
-    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
-    let factor = value.as_f64().map(|f| f as f32).filter(|f| f.is_finite() && *f != 0.0);
-    if factor.is_none() {
-        problems.add(format!(
-            "`image_preproc_config.normalization_factor` is {value}, expected a number other than 0"
-        ));
-    }
-    factor
+    let known = KNOWN.map(|precision| (precision.name(), precision));
+    problems.choice(root, "precision", &known).unwrap_or_default()
 }
 
 /// Collects faults, so that all are told at once.
@@ -283,20 +195,21 @@ impl Problems {
         self.0.push(problem.into());
     }
 
-    /// The value of `key`, which has to be one of `known`.
-    fn choice(
+    /// What the value of `key` stands for, which has to be one of `known`.
+    fn choice<T: Copy>(
         &mut self,
         root: &Map<String, Value>,
         key: &str,
-        known: &[&'static str],
-    ) -> Option<&'static str> {
-        let expected = || format!("expected one of `{}`", known.join("`, `"));
+        known: &[(&'static str, T)],
+    ) -> Option<T> {
+        let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("`, `");
+        let expected = || format!("expected one of `{}`", names());
         match root.get(key) {
             None => self.add(format!("`{key}` is missing, {}", expected())),
             Some(value) => {
-                let found = value.as_str().and_then(|text| known.iter().find(|name| **name == text));
-                if found.is_some() {
-                    return found.copied();
+                let found = value.as_str().and_then(|text| known.iter().find(|(name, _)| *name == text));
+                if let Some((_, choice)) = found {
+                    return Some(*choice);
                 }
                 self.add(format!("`{key}` is {value}, {}", expected()));
             }

@@ -25,7 +25,7 @@ async fn end(store: &InMemoryStore, job: &JobRecord, images: u32) -> Result<(), 
     store.put_job(job, Revision::NONE).await?;
     let bad = |position| {
         let error =
-            ImageError { code: "bad".to_owned(), detail: format!("{position} {}", "x".repeat(1_000)) };
+            ImageError::new("bad".to_owned().into(), format!("{position} {}", "x".repeat(1_000)));
         (position, ImageOutcome::Rejected(error))
     };
     let result = PartResult { end: PartEnd::Done((0..images).map(bad).collect()), ..result(0, "dog") };

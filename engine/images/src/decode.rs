@@ -16,7 +16,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use common::image_size::{UNDECLARED, declared_pixels};
-use common::messages::ImageError;
+use common::messages::{ImageError, ImageErrorCode};
 
 mod bmp;
 mod channels;
@@ -225,16 +225,18 @@ impl Fault {
     }
 }
 
+/// The detail of an image that was not wanted any more while it was decoded.
+pub const STOPPED: &str = "decoding was stopped";
+
 impl From<Fault> for ImageError {
     fn from(fault: Fault) -> Self {
         let (code, detail) = match fault {
-            Fault::TooLarge(detail) => ("image_too_large", detail),
-            Fault::Undecodable(detail) => ("undecodable_image", detail),
-            Fault::Stopped => {
-                ("stopped", "the image was not wanted any more while it was decoded".to_owned())
-            }
+            Fault::TooLarge(detail) => (ImageErrorCode::ImageTooLarge, detail),
+            Fault::Undecodable(detail) => (ImageErrorCode::UndecodableImage, detail),
+            // Nobody is told: whoever stopped it knows.
+            Fault::Stopped => (ImageErrorCode::UndecodableImage, STOPPED.to_owned()),
         };
-        Self { code: code.to_owned(), detail }
+        Self { code, detail }
     }
 }
 
@@ -273,7 +275,7 @@ fn memory_for(width: usize, height: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn code_of(bytes: &[u8], limits: &DecodeLimits) -> (String, String) {
+    fn code_of(bytes: &[u8], limits: &DecodeLimits) -> (ImageErrorCode, String) {
         let error = decode(bytes, limits).unwrap_err();
         (error.code, error.detail)
     }
@@ -282,7 +284,7 @@ mod tests {
     fn bytes_that_are_no_image_are_said_to_be_none() {
         for bytes in [&b""[..], b"hello, world", b"\x00\x00\x00\x20ftypisom", b"RIFF\x00\x00\x00\x00WAVE"] {
             let (code, detail) = code_of(bytes, &DecodeLimits::default());
-            assert_eq!(code, "undecodable_image");
+            assert_eq!(code, ImageErrorCode::UndecodableImage);
             assert!(detail.ends_with("expected JPEG, PNG, BMP, GIF, WebP or TIFF"), "{detail}");
         }
     }
@@ -298,7 +300,7 @@ mod tests {
             (b"II*\0", "TIFF"),
         ] {
             let (code, detail) = code_of(bytes, &DecodeLimits::default());
-            assert_eq!(code, "undecodable_image");
+            assert_eq!(code, ImageErrorCode::UndecodableImage);
             assert!(detail.starts_with(&format!("{name} file: ")), "{detail}");
         }
     }
@@ -308,12 +310,12 @@ mod tests {
         let limits = DecodeLimits { max_bytes: 10, max_pixels: 100, max_side: 20 };
         assert_eq!(
             code_of(&[0; 11], &limits),
-            ("image_too_large".to_owned(), "the image has 11 bytes, the limit is 10".to_owned())
+            (ImageErrorCode::ImageTooLarge, "the image has 11 bytes, the limit is 10".to_owned())
         );
         assert!(limits.check(20, 5).is_ok());
         for (width, height, says) in [(21, 1, "20 a side"), (1, 21, "20 a side"), (11, 10, "100 in all")] {
             let error = ImageError::from(limits.check(width, height).unwrap_err());
-            assert_eq!(error.code, "image_too_large");
+            assert_eq!(error.code, ImageErrorCode::ImageTooLarge);
             assert!(error.detail.ends_with(says), "{}", error.detail);
         }
     }

@@ -1,6 +1,6 @@
 //! An image becomes one model input.
 
-use common::messages::ImageError;
+use common::messages::{ImageError, ImageErrorCode};
 use common::package::config::{Preprocessing, PreprocessingKind, Resampling};
 
 use super::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
@@ -30,7 +30,7 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
             if (image.height, image.width) != (height, width) {
                 let (rows, columns) = (image.height, image.width);
                 return Err(ImageError {
-                    code: "wrong_image_size".to_owned(),
+                    code: ImageErrorCode::WrongImageSize,
                     detail: format!(
                         "the image is {columns}x{rows} pixels, expected {width}x{height} as the model takes it"
                     ),
@@ -175,7 +175,7 @@ mod tests {
         let image = DecodedImage { height: 2, width: 3, pixels: vec![9; 18] };
         let how = Preprocessing { input_shape: [3, 2, 3], kind: PreprocessingKind::NoPrepro };
         let error = preprocess(image, &how).unwrap_err();
-        assert_eq!(error.code, "wrong_image_size");
+        assert_eq!(error.code, ImageErrorCode::WrongImageSize);
         assert_eq!(error.detail, "the image is 3x2 pixels, expected 2x3 as the model takes it");
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use common::messages::{ImageError, ImageOutcome, LabelScore};
+use common::messages::{ImageError, ImageErrorCode, ImageOutcome, LabelScore};
 use common::package::config::{LabelRule, OutputActivation, Postprocessing};
 
 /// Names the best class, the best `top_k` of them (0: as many as the package's config says, else none) and,
@@ -78,7 +78,7 @@ fn binary(
 ) -> Result<ImageOutcome, ImageError> {
     let &[second] = scores else {
         let detail = format!("the model gave {} scores, expected 1", scores.len());
-        return Err(ImageError { code: "wrong_number_of_scores".to_owned(), detail });
+        return Err(ImageError { code: ImageErrorCode::WrongNumberOfScores, detail });
     };
     let Ranking { mut listed, .. } = ranked(&[1.0 - second, second], classes, u32::MAX)?;
     let given = usize::from(second >= threshold);
@@ -99,12 +99,12 @@ fn ranked(scores: &[f32], classes: &[String], top_k: u32) -> Result<Ranking, Ima
             scores.len(),
             classes.len()
         );
-        return Err(ImageError { code: "wrong_number_of_scores".to_owned(), detail });
+        return Err(ImageError { code: ImageErrorCode::WrongNumberOfScores, detail });
     }
     if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
         let (label, score) = (&classes[index], scores[index]);
         let detail = format!("the model's score for `{label}` is {score}, expected finite numbers");
-        return Err(ImageError { code: "non_finite_scores".to_owned(), detail });
+        return Err(ImageError { code: ImageErrorCode::NonFiniteScores, detail });
     }
     let entry = |index: usize| LabelScore { label: classes[index].clone(), score: scores[index] };
     // Finite scores always compare; zeros of either sign are equal, as in NumPy.
@@ -222,9 +222,9 @@ mod tests {
         let (best, _, labels) = classified(postprocess(&[-0.1, 0.0, 3.0], &logits, 0));
         assert_eq!((best.label.as_str(), names(&labels.unwrap())), ("bird", vec!["bird", "dog"]));
         let unfit = postprocess(&[0.1, f32::NAN, 0.3], &logits, 0);
-        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == "non_finite_scores"));
+        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == ImageErrorCode::NonFiniteScores));
         let unfit = postprocess(&[0.1], &logits, 0);
-        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == "wrong_number_of_scores"));
+        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == ImageErrorCode::WrongNumberOfScores));
     }
 
     /// The best label and the listed ones.
@@ -233,7 +233,7 @@ mod tests {
         (best.label, scores.into_iter().map(|entry| entry.label).collect())
     }
 
-    fn code(scores: &[f32]) -> (String, String) {
+    fn code(scores: &[f32]) -> (ImageErrorCode, String) {
         match outcome(scores, 0) {
             ImageOutcome::Rejected(error) => (error.code, error.detail),
             ImageOutcome::Classified { best, .. } => panic!("{best:?}"),
@@ -268,14 +268,14 @@ mod tests {
     fn a_score_that_is_no_number_is_the_images_error() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let (code, detail) = code(&[0.1, bad, 0.2, 0.3]);
-            assert_eq!(code, "non_finite_scores");
+            assert_eq!(code, ImageErrorCode::NonFiniteScores);
             assert!(detail.contains("`dog`"), "{detail}");
         }
     }
 
     #[test]
     fn scores_that_do_not_match_the_labels_are_an_error() {
-        assert_eq!(code(&[0.1, 0.2, 0.3]).0, "wrong_number_of_scores");
-        assert_eq!(code(&[]).0, "wrong_number_of_scores");
+        assert_eq!(code(&[0.1, 0.2, 0.3]).0, ImageErrorCode::WrongNumberOfScores);
+        assert_eq!(code(&[]).0, ImageErrorCode::WrongNumberOfScores);
     }
 }

@@ -288,7 +288,7 @@ impl Handler {
         for (_, outcome) in outcomes {
             let code = match outcome {
                 ImageOutcome::Classified { .. } => "classified".to_owned(),
-                ImageOutcome::Rejected(error) => error.code.clone(),
+                ImageOutcome::Rejected(error) => error.code.to_string(),
             };
             let labels = [model.clone(), version.clone(), (names::OUTCOME, code)];
             metrics::counter!(names::IMAGES_TOTAL, &labels).increment(1);

@@ -52,7 +52,21 @@ pub enum OutputActivation {
 }
 
 /// The rules' names in a config.
-const KINDS: [&str; 4] = ["argmax", "top_k", "multi_label", "binary"];
+const KINDS: [(&str, Kind); 4] = [
+    ("argmax", Kind::Argmax),
+    ("top_k", Kind::TopK),
+    ("multi_label", Kind::MultiLabel),
+    ("binary", Kind::Binary),
+];
+
+/// The values of `output_postproc_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Argmax,
+    TopK,
+    MultiLabel,
+    Binary,
+}
 
 /// Where a threshold is not said.
 const HALF: f32 = 0.5;
@@ -95,9 +109,9 @@ pub(super) fn parse(
 ) -> (Option<Postprocessing>, Option<ClassesFile>) {
     let kind = problems.choice(root, "output_postproc_type", &KINDS);
     let own = match kind {
-        Some("top_k") => Some("k"),
-        Some("multi_label" | "binary") => Some("threshold"),
-        Some(_) | None => None,
+        Some(Kind::TopK) => Some("k"),
+        Some(Kind::MultiLabel | Kind::Binary) => Some("threshold"),
+        Some(Kind::Argmax) | None => None,
     };
     let known: Vec<&str> = ["output_classes", "output_classes_file", "activation", "output_name"]
         .into_iter()
@@ -109,10 +123,10 @@ pub(super) fn parse(
     let (classes, file) = classes(section, files, problems);
     let labels = classes.as_ref().map(Vec::len);
     let rule = kind.and_then(|kind| match kind {
-        "top_k" => top_k(section, labels, problems),
-        "multi_label" => thresholds(section, labels, problems),
-        "binary" => binary(section, labels, activation, problems),
-        _ => Some(LabelRule::Argmax),
+        Kind::TopK => top_k(section, labels, problems),
+        Kind::MultiLabel => thresholds(section, labels, problems),
+        Kind::Binary => binary(section, labels, activation, problems),
+        Kind::Argmax => Some(LabelRule::Argmax),
     });
     let postprocessing = classes
         .zip(activation)
@@ -136,11 +150,12 @@ fn activation(section: &Map<String, Value>, problems: &mut Problems) -> Option<O
     if !section.contains_key("activation") {
         return Some(OutputActivation::None);
     }
-    problems.choice(section, "activation", &["none", "softmax", "sigmoid"]).map(|name| match name {
-        "softmax" => OutputActivation::Softmax,
-        "sigmoid" => OutputActivation::Sigmoid,
-        _ => OutputActivation::None,
-    })
+    let known = [
+        ("none", OutputActivation::None),
+        ("softmax", OutputActivation::Softmax),
+        ("sigmoid", OutputActivation::Sigmoid),
+    ];
+    problems.choice(section, "activation", &known)
 }
 
 /// The labels, from the config or from the file that it names.

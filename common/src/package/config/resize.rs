@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Problems;
+use super::input::{FitKind, MAX_SIDE, normalization_factor};
 
 /// `stretch`, `letterbox` and `center_crop`: an image of any size becomes the model's input.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,23 +149,20 @@ impl Resampling {
 }
 
 /// Keras's `preprocess_input` modes: the order of channels and the numbers.
-fn mode(name: &str) -> Option<(ChannelOrder, Normalization)> {
-    match name {
-        "tf" => {
-            let normalization = Normalization { factor: 127.5, mean: [1.0; 3], std: [1.0; 3] };
-            Some((ChannelOrder::Rgb, normalization))
-        }
-        "caffe" => {
-            let mean = [103.939, 116.779, 123.68];
-            Some((ChannelOrder::Bgr, Normalization { factor: 1.0, mean, std: [1.0; 3] }))
-        }
-        "torch" => {
-            let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-            Some((ChannelOrder::Rgb, Normalization { factor: 255.0, mean, std }))
-        }
-        _ => None,
-    }
-}
+const MODES: [(&str, (ChannelOrder, Normalization)); 3] = [
+    ("tf", (ChannelOrder::Rgb, Normalization { factor: 127.5, mean: [1.0; 3], std: [1.0; 3] })),
+    (
+        "caffe",
+        (ChannelOrder::Bgr, Normalization { factor: 1.0, mean: [103.939, 116.779, 123.68], std: [1.0; 3] }),
+    ),
+    (
+        "torch",
+        (
+            ChannelOrder::Rgb,
+            Normalization { factor: 255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+        ),
+    ),
+];
 
 /// Keys of every kind here.
 const COMMON: [&str; 9] = [
@@ -180,34 +178,32 @@ const COMMON: [&str; 9] = [
 ];
 
 /// The keys that a kind knows.
-pub(super) fn known_keys(kind: &str) -> Vec<&'static str> {
+pub(super) fn known_keys(kind: FitKind) -> Vec<&'static str> {
     let own = match kind {
-        "letterbox" => Some("padding_value"),
-        "center_crop" => Some("resize_shorter_side"),
-        _ => None,
+        FitKind::Letterbox => Some("padding_value"),
+        FitKind::CenterCrop => Some("resize_shorter_side"),
+        FitKind::Stretch => None,
     };
     COMMON.into_iter().chain(own).collect()
 }
 
 /// Reads the settings of one of the kinds. Faults are noted.
 pub(super) fn parse(
-    kind: &str,
+    kind: FitKind,
     section: &Map<String, Value>,
     input_shape: Option<[usize; 3]>,
     problems: &mut Problems,
 ) -> Option<Resize> {
-    let names = RESAMPLINGS.map(|(name, _)| name);
-    let resampling = problems.choice(section, "resampling", &names).and_then(|name| {
-        RESAMPLINGS.iter().find(|(known, _)| *known == name).map(|(_, resampling)| *resampling)
-    });
+    let resampling = problems.choice(section, "resampling", &RESAMPLINGS);
     let fit = fit(kind, section, input_shape, problems);
     let numbers = numbers(section, input_shape, problems);
     let ordered = match section.get("channel_order") {
         None => None,
-        Some(_) => problems.choice(section, "channel_order", &["rgb", "bgr"]).map(|name| match name {
-            "bgr" => ChannelOrder::Bgr,
-            _ => ChannelOrder::Rgb,
-        }),
+        Some(_) => problems.choice(
+            section,
+            "channel_order",
+            &[("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)],
+        ),
     };
     let exif = match section.get("exif_orientation") {
         None => None,
@@ -250,13 +246,13 @@ pub(super) fn parse(
 }
 
 fn fit(
-    kind: &str,
+    kind: FitKind,
     section: &Map<String, Value>,
     input_shape: Option<[usize; 3]>,
     problems: &mut Problems,
 ) -> Option<Fit> {
     match kind {
-        "letterbox" => match section.get("padding_value").map(Value::as_f64) {
+        FitKind::Letterbox => match section.get("padding_value").map(Value::as_f64) {
             None => Some(Fit::Letterbox { fill: 0.0 }),
             #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
             Some(Some(level)) if (0.0..=255.0).contains(&level) => {
@@ -267,9 +263,9 @@ fn fit(
                 None
             }
         },
-        "center_crop" => match section.get("resize_shorter_side").map(Value::as_u64) {
+        FitKind::CenterCrop => match section.get("resize_shorter_side").map(Value::as_u64) {
             None => Some(Fit::CropThenResize),
-            Some(Some(side)) if (1..=super::MAX_SIDE).contains(&side) => {
+            Some(Some(side)) if (1..=MAX_SIDE).contains(&side) => {
                 let shorter_side = usize::try_from(side).unwrap_or(usize::MAX);
                 if let Some([height, width, _]) = input_shape
                     && shorter_side < height.max(width)
@@ -287,7 +283,7 @@ fn fit(
                 None
             }
         },
-        _ => Some(Fit::Stretch),
+        FitKind::Stretch => Some(Fit::Stretch),
     }
 }
 
@@ -298,7 +294,7 @@ fn numbers(
     problems: &mut Problems,
 ) -> Option<(Option<ChannelOrder>, Normalization)> {
     if section.contains_key("preprocess_input") {
-        let name = problems.choice(section, "preprocess_input", &["tf", "caffe", "torch"])?;
+        let (order, numbers) = problems.choice(section, "preprocess_input", &MODES)?;
         for key in
             ["normalization_factor", "mean", "std"].into_iter().filter(|key| section.contains_key(*key))
         {
@@ -309,10 +305,10 @@ fn numbers(
         if input_shape.is_some_and(|shape| shape[2] != 3) {
             problems.add("`image_preproc_config.preprocess_input` is for inputs of 3 channels");
         }
-        return mode(name).map(|(order, numbers)| (Some(order), numbers));
+        return Some((Some(order), numbers));
     }
     let factor = match section.contains_key("normalization_factor") {
-        true => super::normalization_factor(section, problems)?,
+        true => normalization_factor(section, problems)?,
         false => 1.0,
     };
     let channels = input_shape.map_or(3, |shape| shape[2]);

@@ -84,20 +84,20 @@ fn bytes_of(outcome: &ImageOutcome) -> usize {
             ImageOutcome::Classified { best, scores, labels: reached } => {
                 TEXT + best.label.len() + labels(scores) + reached.as_deref().map_or(0, labels)
             }
-            ImageOutcome::Rejected(error) => 2 * TEXT + error.code.len() + error.detail.len(),
+            ImageOutcome::Rejected(error) => 2 * TEXT + error.code.as_str().len() + error.detail.len(),
         }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::{ImageError, LabelScore};
+    use crate::messages::{ImageError, ImageErrorCode, LabelScore};
 
     #[test]
     fn a_result_comes_back_as_it_was_and_the_same_errors_take_the_room_of_one() {
         let error = |detail: &str| {
             let detail = detail.repeat(20);
-            ImageOutcome::Rejected(ImageError { code: "undecodable_image".to_owned(), detail })
+            ImageOutcome::Rejected(ImageError { code: ImageErrorCode::UndecodableImage, detail })
         };
         let best = LabelScore { label: "dog".to_owned(), score: 0.5 };
         let dog = ImageOutcome::Classified { best, scores: Vec::new(), labels: None };

@@ -21,7 +21,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::messages::{EncodedImage, ImageError, ImageOutcome, JobFailure, Part, PartEnd, StageTimes};
+use common::messages::{EncodedImage, ImageError, ImageErrorCode, ImageOutcome, JobFailure, Part, PartEnd, StageTimes};
 use common::store::{StoreError, Wanted};
 use common::telemetry::names;
 use tokio::time::Instant as Moment;
@@ -184,7 +184,7 @@ impl Cut {
 
 fn crashed_worker() -> ImageOutcome {
     ImageOutcome::Rejected(ImageError {
-        code: "image_crashed_worker".to_owned(),
+        code: ImageErrorCode::ImageCrashedWorker,
         detail: format!(
             "the image ended the worker that tried it {} times and was given up",
             MAX_DEADLY_TRIES + 1

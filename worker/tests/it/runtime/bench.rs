@@ -189,7 +189,7 @@ impl Bench {
                 .into_iter()
                 .map(|outcome| match outcome {
                     ImageOutcome::Classified { best, .. } => best.label,
-                    ImageOutcome::Rejected(error) => error.code,
+                    ImageOutcome::Rejected(error) => error.code.to_string(),
                 })
                 .collect(),
             other @ (JobStatus::Queued | JobStatus::Processing | JobStatus::Failed { .. }) => {
