@@ -5,7 +5,9 @@
 
 pub mod api_names;
 mod config;
+mod metric;
 pub mod names;
+pub mod shared_names;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 
 pub use self::config::{LogConfig, LogFormat};
+pub use self::metric::{Kind, Metric};
 
 /// Upper bounds of the duration histograms, in seconds: from a small image's decoding to a request's
 /// longest wait, three steps to a decade.
@@ -39,6 +42,17 @@ pub enum Role {
     Api,
     /// It classifies images.
     Worker,
+}
+
+impl Role {
+    /// Its own metrics; all programs have [`shared_names::ALL`] as well.
+    #[must_use]
+    pub fn metrics(self) -> &'static [Metric] {
+        match self {
+            Self::Api => api_names::ALL,
+            Self::Worker => names::ALL,
+        }
+    }
 }
 
 /// Why logs or metrics were not set up.
@@ -127,15 +141,18 @@ pub fn install_metrics(roles: &[Role]) -> Result<RenderMetrics, TelemetryError> 
 
 /// Tells the recorder what each metric means, and begins the counters of these roles.
 fn describe(roles: &[Role]) {
-    names::describe_all();
-    api_names::describe_all();
+    for metric in [shared_names::ALL, api_names::ALL, names::ALL].into_iter().flatten() {
+        metric.describe();
+    }
+    shared_names::ALL.iter().for_each(Metric::begin);
     for role in roles {
+        role.metrics().iter().for_each(Metric::begin);
         match role {
-            Role::Api => api_names::begin(),
-            Role::Worker => names::begin(),
+            Role::Api => api_names::begin_closed(),
+            Role::Worker => {}
         }
     }
-    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!(shared_names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
 fn recorder() -> Result<PrometheusBuilder, BuildError> {
@@ -146,6 +163,8 @@ fn recorder() -> Result<PrometheusBuilder, BuildError> {
 
 #[cfg(test)]
 mod tests {
+    use metrics::Unit;
+
     use super::*;
 
     #[test]
@@ -153,7 +172,7 @@ mod tests {
         let recorder = recorder().unwrap().build_recorder();
         let handle = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
-            names::describe_all();
+            names::ALL.iter().for_each(Metric::describe);
             metrics::histogram!(names::INFERENCE_SECONDS).record(0.003);
             metrics::histogram!(names::BATCH_IMAGES).record(7.0);
             metrics::counter!(names::IMAGES_TOTAL, names::OUTCOME => "classified").increment(7);
@@ -174,44 +193,25 @@ mod tests {
         }
     }
 
-    /// An alert on a rate needs the value before the first event.
     #[test]
-    fn every_counter_of_a_role_is_there_from_the_start() {
+    fn counters_of_a_role_are_there_from_the_start_and_those_of_others_are_not() {
         let render = |roles: &[Role]| {
             let recorder = recorder().unwrap().build_recorder();
             let handle = recorder.handle();
             metrics::with_local_recorder(&recorder, || describe(roles));
             handle.render()
         };
-        let counters = |source: &str| -> Vec<String> {
-            let values = source.lines().filter_map(|line| line.split("= \"").nth(1));
-            let names = values.map(|value| value.trim_end_matches("\";").to_owned());
-            names.filter(|name| name.starts_with("classifier_") && name.ends_with("_total")).collect()
-        };
-        let (worker, api) = (include_str!("telemetry/names.rs"), include_str!("telemetry/api_names.rs"));
-        for (role, source) in [(Role::Worker, worker), (Role::Api, api)] {
-            let text = render(&[role]);
-            let names = counters(source);
-            assert!(names.len() > 4, "{names:?}");
-            for name in names.iter().filter(|name| !WITH_OPEN_LABELS.contains(&name.as_str())) {
-                let begun = text.lines().any(|line| line.starts_with(name.as_str()) && line.ends_with(" 0"));
-                assert!(begun, "{name} is not there at 0:\n{text}");
-            }
+        let (worker, api) = (render(&[Role::Worker]), render(&[Role::Api]));
+        for (text, own, others) in [
+            (&worker, "classifier_redeliveries_total 0", "classifier_api_images_rejected_total"),
+            (&api, "classifier_api_images_rejected_total 0", "classifier_redeliveries_total"),
+        ] {
+            assert!(text.contains(own) && !text.contains(others), "{text}");
+            assert!(text.contains("classifier_unreadable_reports_total 0"), "{text}");
             assert!(text.contains("classifier_build_info{version=\""), "{text}");
         }
-        assert!(!render(&[Role::Api]).contains("classifier_redeliveries_total 0"));
+        assert!(api.contains("classifier_api_requests_shed_total{reason=\"queue\"} 0"), "{api}");
     }
-
-    /// Counters whose labels are known only when something happens: requests by their answer's status, what was done
-    /// by its model.
-    const WITH_OPEN_LABELS: [&str; 6] = [
-        names::ENGINE_FAILURES_TOTAL,
-        names::PARTS_TOTAL,
-        names::IMAGES_TOTAL,
-        api_names::HTTP_REQUESTS,
-        api_names::IMAGES_ACCEPTED,
-        api_names::JOBS_ACCEPTED,
-    ];
 
     #[test]
     fn the_client_of_rabbitmq_is_silent_unless_it_is_named() {
@@ -220,28 +220,24 @@ mod tests {
         assert!(filter("info,=").is_err());
     }
 
-    #[test]
-    fn every_metric_is_in_the_documentation() {
-        let documented = include_str!("../../docs/metrics.md");
-        let sources = [include_str!("telemetry/names.rs"), include_str!("telemetry/api_names.rs")];
-        let names = sources
-            .iter()
-            .flat_map(|source| source.lines())
-            .filter_map(|line| line.split("= \"classifier_").nth(1).map(|rest| rest.trim_end_matches("\";")));
-        let missing: Vec<&str> =
-            names.filter(|name| !documented.contains(&format!("`classifier_{name}`"))).collect();
-        assert!(missing.is_empty(), "{missing:?}");
-    }
-
+    /// Prometheus's rules: base units in the name, `_total` for counters and for nothing else.
     #[test]
     fn every_metric_follows_the_naming_rules() {
-        let source = include_str!("telemetry/names.rs");
-        let names: Vec<&str> = source.lines().filter_map(|line| line.split("\"classifier_").nth(1)).collect();
-        assert!(names.len() > 10, "found {names:?}");
-        for name in names {
-            let name = name.trim_end_matches("\";");
+        let all: Vec<&Metric> = [shared_names::ALL, api_names::ALL, names::ALL].into_iter().flatten().collect();
+        for Metric { name, kind, unit, labels, help } in &all {
+            assert!(name.starts_with("classifier_"), "{name}");
             assert!(name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'), "{name}");
-            assert!(!name.contains("milli") && !name.contains("_ms"), "{name} is not in base units");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            match unit {
+                Unit::Seconds => assert!(name.ends_with("_seconds"), "{name}"),
+                Unit::Bytes => assert!(name.contains("_bytes"), "{name}"),
+                other => assert_eq!(*other, Unit::Count, "{name} is not in base units"),
+            }
+            assert!(!help.ends_with('.') && help.len() > 5 && labels.len() <= 3, "{name}");
         }
+        let mut names: Vec<&str> = all.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all.len(), "two metrics have one name");
     }
 }

@@ -13,6 +13,8 @@ mod fleet;
 #[cfg(test)]
 mod library;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod notebook;
 #[cfg(test)]
 mod package_tool;

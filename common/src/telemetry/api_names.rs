@@ -1,77 +1,47 @@
-//! Metrics of the API. Times are seconds, sizes are bytes.
+//! Metrics of the API.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use super::metric::metrics_table;
+use super::names::{MODEL, VERSION, WORKER};
 
-/// Requests answered, by `route`, `method` and `status`.
-pub const HTTP_REQUESTS: &str = "classifier_http_requests_total";
-/// Time from the first byte of a request's head to its answer, by `route` and `method`.
-pub const HTTP_REQUEST_SECONDS: &str = "classifier_http_request_duration_seconds";
-/// Images in accepted requests, by [`MODEL`](super::names::MODEL) and [`VERSION`](super::names::VERSION).
-pub const IMAGES_ACCEPTED: &str = "classifier_api_images_total";
-/// Images that were rejected before they were queued.
-pub const IMAGES_REJECTED: &str = "classifier_api_images_rejected_total";
-/// Jobs accepted, by [`MODEL`](super::names::MODEL) and [`VERSION`](super::names::VERSION).
-pub const JOBS_ACCEPTED: &str = "classifier_api_jobs_total";
-/// Requests refused because something was full; label `reason` is one of [`SHED_REASONS`].
-pub const REQUESTS_SHED: &str = "classifier_api_requests_shed_total";
-/// Request bytes held in memory now.
-pub const BYTES_IN_FLIGHT: &str = "classifier_api_bytes_in_flight";
-/// Open connections.
-pub const CONNECTIONS: &str = "classifier_api_connections";
-/// Parts that wait in the queue.
-pub const QUEUE_PARTS: &str = "classifier_queue_parts";
-/// Parts that were put aside.
-pub const DEAD_LETTERS: &str = "classifier_dead_letter_parts";
-/// The fleet's active generation.
-pub const ACTIVE_GENERATION: &str = "classifier_active_generation";
-/// The generation each worker answers from, by `worker`.
-pub const WORKER_GENERATION: &str = "classifier_worker_generation";
-/// Images a second of each worker, by `worker`.
-pub const WORKER_IMAGES_PER_SECOND: &str = "classifier_worker_images_per_second";
-/// Each check of the readiness, by `check`: 1 where nothing is wrong.
-pub const CHECKS: &str = "classifier_api_check";
-/// Workers, by `state`.
-pub const WORKERS: &str = "classifier_workers";
-
-/// What was full, where a request was refused for it.
+/// What was full, where a request was refused for it: the values of the label `reason`.
 pub const SHED_REASONS: [&str; 3] = ["memory", "pixels", "queue"];
 
-/// Begins the API's counters at 0. Those with a model begin with its first request.
-pub(super) fn begin() {
-    metrics::counter!(IMAGES_REJECTED).absolute(0);
-    metrics::counter!(super::names::UNREADABLE_REPORTS_TOTAL).absolute(0);
-    for reason in SHED_REASONS {
-        metrics::counter!(REQUESTS_SHED, "reason" => reason).absolute(0);
-    }
+metrics_table! {
+    HTTP_REQUESTS: Counter in Count = "classifier_http_requests_total", ["route", "method", "status"],
+        "Requests answered";
+    HTTP_REQUEST_SECONDS: Histogram in Seconds = "classifier_http_request_duration_seconds", ["route", "method"],
+        "From the first byte of a request's head to its answer";
+    JOBS_ACCEPTED: Counter in Count = "classifier_api_jobs_total", [MODEL, VERSION],
+        "Jobs accepted";
+    IMAGES_ACCEPTED: Counter in Count = "classifier_api_images_total", [MODEL, VERSION],
+        "Images in accepted requests";
+    IMAGES_REJECTED: Counter in Count = "classifier_api_images_rejected_total", [],
+        "Images rejected before they were queued";
+    REQUESTS_SHED: Counter in Count = "classifier_api_requests_shed_total", ["reason"],
+        "Requests refused because something was full";
+    BYTES_IN_FLIGHT: Gauge in Bytes = "classifier_api_bytes_in_flight", [],
+        "Request bytes held in memory now";
+    CONNECTIONS: Gauge in Count = "classifier_api_connections", [],
+        "Open connections";
+    CHECKS: Gauge in Count = "classifier_api_check", ["check"],
+        "Each check of `/health/ready`: 1 where nothing is wrong";
+    QUEUE_PARTS: Gauge in Count = "classifier_queue_parts", [],
+        "Parts that wait in the queue";
+    DEAD_LETTERS: Gauge in Count = "classifier_dead_letter_parts", [],
+        "Parts put aside";
+    ACTIVE_GENERATION: Gauge in Count = "classifier_active_generation", [],
+        "The fleet's active generation";
+    WORKERS: Gauge in Count = "classifier_workers", ["state"],
+        "Workers";
+    WORKER_GENERATION: Gauge in Count = "classifier_worker_generation", [WORKER],
+        "The generation each worker answers from";
+    WORKER_IMAGES_PER_SECOND: Gauge in Count = "classifier_worker_images_per_second", [WORKER],
+        "Images a second over the last ten seconds";
 }
 
-/// Tells the recorder what each metric means, for the `# HELP` lines. Call it once the recorder is in.
-pub fn describe_all() {
-    describe_histogram!(
-        HTTP_REQUEST_SECONDS,
-        Unit::Seconds,
-        "From the first byte of a request's head to its answer, by route and method"
-    );
-    let counters = [
-        (HTTP_REQUESTS, "Requests answered, by route, method and status"),
-        (IMAGES_ACCEPTED, "Images in accepted requests"),
-        (IMAGES_REJECTED, "Images that were rejected before they were queued"),
-        (JOBS_ACCEPTED, "Jobs accepted"),
-        (REQUESTS_SHED, "Requests refused because something was full, by reason"),
-    ];
-    for (name, help) in counters {
-        describe_counter!(name, Unit::Count, help);
-    }
-    describe_gauge!(BYTES_IN_FLIGHT, Unit::Bytes, "Request bytes held in memory now");
-    let gauges = [
-        (CONNECTIONS, "Open connections"),
-        (QUEUE_PARTS, "Parts that wait in the queue"),
-        (DEAD_LETTERS, "Parts that were put aside"),
-        (ACTIVE_GENERATION, "The fleet's active generation"),
-        (CHECKS, "Each check of the readiness, by name: 1 where nothing is wrong"),
-        (WORKERS, "Workers, by state"),
-    ];
-    for (name, help) in gauges {
-        describe_gauge!(name, Unit::Count, help);
+/// Begins the counters whose labels have a closed list of values.
+pub(super) fn begin_closed() {
+    for reason in SHED_REASONS {
+        metrics::counter!(REQUESTS_SHED, "reason" => reason).absolute(0);
     }
 }

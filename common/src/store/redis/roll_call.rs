@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::documents;
 use crate::fleet::WorkerReport;
-use crate::telemetry::names::UNREADABLE_REPORTS_TOTAL;
+use crate::telemetry::shared_names::UNREADABLE_REPORTS_TOTAL;
 
 /// Whose reports cannot be read, as far as that was logged.
 #[derive(Default)]
