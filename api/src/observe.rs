@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use common::telemetry::api_names;
+use common::trace::TraceContext;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -54,23 +55,10 @@ fn is_sound_id(id: &str) -> bool {
 /// A trace context with a new span: in the client's trace if it sent a valid one, else in a new trace.
 fn continued(client: Option<&str>) -> String {
     let span = &Uuid::new_v4().simple().to_string()[..16];
-    match client.and_then(trace_and_flags) {
-        Some((trace, flags)) => format!("00-{trace}-{span}-{flags}"),
+    match client.and_then(TraceContext::parse) {
+        Some(TraceContext { trace_id, flags }) => format!("00-{trace_id}-{span}-{flags}"),
         None => format!("00-{}-{span}-01", Uuid::new_v4().simple()),
     }
-}
-
-/// The trace id and the flags of a valid `traceparent`.
-fn trace_and_flags(header: &str) -> Option<(&str, &str)> {
-    let mut fields = header.trim().split('-');
-    let mut field = |length: usize| {
-        let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        fields.next().filter(|text| text.len() == length && text.bytes().all(lower_hex))
-    };
-    let (version, trace, parent, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
-    let zero = |text: &str| text.bytes().all(|b| b == b'0');
-    let complete = version != "00" || fields.next().is_none();
-    (version != "ff" && !zero(trace) && !zero(parent) && complete).then_some((trace, flags))
 }
 
 /// Gives every request its [`Trace`], logs it and counts it.
@@ -149,7 +137,7 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
         ] {
             let ours = continued(Some(bad));
-            assert!(trace_and_flags(&ours).is_some(), "{ours}");
+            assert!(TraceContext::parse(&ours).is_some(), "{ours}");
             assert!(!ours.contains("0af7651916cd43dd8448eb211c80319c"), "{bad}");
         }
     }

@@ -3,7 +3,7 @@
 //! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
 //! served, [`image_size`] what an image will cost, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
 //! all workers together and [`rollout`] changes it, [`config`], [`program`] and [`patience`] are what the
-//! programs share, [`offload`] keeps what blocks apart, [`telemetry`] makes all of it visible. [`simulated`]
+//! programs share, [`offload`] keeps what blocks apart, [`telemetry`] and [`trace`] make all of it visible. [`simulated`]
 //! is what a simulation sets.
 //!
 //! # The delivery guarantee
@@ -27,3 +27,4 @@ pub mod rollout;
 pub mod simulated;
 pub mod store;
 pub mod telemetry;
+pub mod trace;

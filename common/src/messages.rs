@@ -6,6 +6,7 @@
 
 mod image_error;
 
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -84,6 +85,24 @@ impl std::fmt::Display for PartId {
         write!(f, "{}/{}", self.job, self.index)
     }
 }
+
+impl FromStr for PartId {
+    type Err = InvalidPartId;
+
+    /// Reads what [`Display`](std::fmt::Display) writes: the job, a slash, the index.
+    fn from_str(text: &str) -> Result<Self, InvalidPartId> {
+        let parse = |text: &str| {
+            let (job, index) = text.split_once('/')?;
+            Some(Self { job: job.parse().ok()?, index: index.parse().ok()? })
+        };
+        parse(text).ok_or(InvalidPartId)
+    }
+}
+
+/// A text that names no part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the id of a part is not valid, expected the job's id, a slash and a number")]
+pub struct InvalidPartId;
 
 /// One message of work: some images of one request, for one model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -365,6 +384,15 @@ pub(crate) fn sample_part(job: JobId, index: u32) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_of_a_part_is_read_as_it_is_written() {
+        let id = PartId { job: JobId::random(), index: 7 };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in ["", "/", "x/1", &format!("{}/", id.job), &format!("{}/-1", id.job), &id.job.to_string()] {
+            assert_eq!(wrong.parse::<PartId>(), Err(InvalidPartId), "{wrong}");
+        }
+    }
 
     /// What the release before 0.2 knows of a record and of a part.
     #[derive(Serialize, Deserialize)]

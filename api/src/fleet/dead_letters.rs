@@ -166,7 +166,7 @@ async fn exhume(app: &App, caller: &Caller, query: WhichQuery) -> Result<Vec<Exh
     let shown: String = query.id.iter().flat_map(|text| text.chars()).take(64).collect();
     let unknown = || ApiError::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
     let which = match &query.id {
-        Some(text) => Some(parse_id(text).ok_or_else(unknown)?),
+        Some(text) => Some(text.parse().map_err(|_| unknown())?),
         None => None,
     };
     let exhumed = app.broker.exhume(which).await?;
@@ -179,11 +179,6 @@ async fn exhume(app: &App, caller: &Caller, query: WhichQuery) -> Result<Vec<Exh
 /// What cannot be read is everybody's: nobody knows whose it was.
 fn looks_after(caller: &Caller, letter: &DeadLetter) -> bool {
     !letter.is_readable() || caller.looks_after(letter.client.as_ref())
-}
-
-fn parse_id(text: &str) -> Option<PartId> {
-    let (job, index) = text.split_once('/')?;
-    Some(PartId { job: job.parse().ok()?, index: index.parse().ok()? })
 }
 
 async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount, ApiError> {

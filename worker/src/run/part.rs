@@ -11,6 +11,7 @@ use common::ids::WorkerId;
 use common::messages::{ImageOutcome, JobFailure, Part, PartEnd, PartResult, StageTimes};
 use common::store::{Store, StoreError, Stored, Wanted};
 use common::telemetry::names;
+use common::trace::TraceContext;
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -97,13 +98,14 @@ impl Handler {
     /// Handles a delivery to its end. Dropped before that, the delivery comes back to a worker.
     pub(super) async fn handle(&self, delivery: Delivery) {
         let Delivery { part, attempt, acknowledge: hand } = delivery;
+        let trace = part.traceparent.as_deref().and_then(TraceContext::parse);
         let span = tracing::info_span!(
             "part",
             part = %part.id,
             attempt,
             model = %part.model.name,
             request_id = part.request_id.as_deref(),
-            trace_id = part.traceparent.as_deref().and_then(trace_id),
+            trace_id = trace.map(|context| context.trace_id),
         );
         let _held = InFlight::begin();
         let started = Instant::now();
@@ -304,12 +306,6 @@ impl Handler {
         }
         requeue(hand).await;
     }
-}
-
-/// The trace id of a W3C `traceparent`: `version-traceid-parentid-flags`.
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let id = traceparent.split('-').nth(1)?;
-    (id.len() == 32 && id.bytes().all(|c| c.is_ascii_hexdigit())).then_some(id)
 }
 
 /// Counts a part in this worker's hands for as long as it lives.

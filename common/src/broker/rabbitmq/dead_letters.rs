@@ -99,7 +99,7 @@ fn describe(received: &Received, part: Option<&Part>) -> DeadLetter {
     match part {
         Some(part) => DeadLetter::of(part, &reason),
         None => DeadLetter {
-            id: parse_id(&message_id(received)).unwrap_or_else(nobody),
+            id: message_id(received).parse().unwrap_or_else(|_| nobody()),
             positions: Vec::new(),
             image_bytes: received.data.len() as u64,
             model: DeadLetter::UNREADABLE.to_owned(),
@@ -133,9 +133,4 @@ fn text(table: &FieldTable, name: &str) -> Option<String> {
 fn nobody() -> PartId {
     let job = "00000000-0000-0000-0000-000000000000".parse().expect("it is a UUID");
     PartId { job, index: 0 }
-}
-
-fn parse_id(text: &str) -> Option<PartId> {
-    let (job, index) = text.split_once('/')?;
-    Some(PartId { job: job.parse().ok()?, index: index.parse().ok()? })
 }
