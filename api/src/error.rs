@@ -91,6 +91,15 @@ impl ApiError {
     }
 }
 
+/// The error for a prediction that is not known.
+pub(crate) fn unknown_prediction(id: impl std::fmt::Display) -> ApiError {
+    let id: String = id.to_string().chars().take(64).collect();
+    ApiError::new(
+        Code::UnknownPrediction,
+        format!("prediction `{id}` is not known: it never was, was deleted, or is past its retention"),
+    )
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let row = self.code.row();

@@ -9,7 +9,7 @@ use common::ids::{JobId, ModelName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, Code};
+use crate::error::{ApiError, Code, unknown_prediction};
 use crate::prefix::Prefix;
 use crate::waiting::Preference;
 
@@ -103,13 +103,4 @@ impl Segment {
 /// The name of a model.
 pub(crate) fn model_name(text: &str) -> Result<ModelName, ApiError> {
     ModelName::parse(text).map_err(|error| ApiError::new(Code::InvalidModelName, error.to_string()))
-}
-
-/// The error for a prediction that is not known.
-pub(crate) fn unknown_prediction(id: impl std::fmt::Display) -> ApiError {
-    let id: String = id.to_string().chars().take(64).collect();
-    ApiError::new(
-        Code::UnknownPrediction,
-        format!("prediction `{id}` is not known: it never was, was deleted, or is past its retention"),
-    )
 }

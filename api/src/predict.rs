@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 pub(crate) mod answer_size;
 mod base64;
+mod classify;
 mod job_share;
 mod json;
 mod multipart;
@@ -22,22 +23,17 @@ use axum::extract::{Extension, Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use common::ids::{ClientName, JobId};
-use common::messages::{Idempotency, ImageOutcome, Job};
-use common::store::Watch;
-use common::telemetry::api_names;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use self::answer::{PendingAnswer, PredictionAnswer, nothing_classified, results, still_there};
 use self::pin::Asked;
-use self::request::{BodyKind, RequestLimits, fingerprint};
-use self::split::{PartLimits, Pieces, split};
-use self::submit::{Submission, Submitted, submit};
+use self::classify::{Classified, Failed, Order, Untried, classify, own, wait_for};
+use self::request::{BodyKind, RequestLimits};
 use crate::app::App;
 use crate::body::{Received, receive};
-use crate::error::{ApiError, Code};
-use crate::extract::{Manner, NoQuery, QueryOf, Segment, model_name, unknown_prediction};
+use crate::error::{ApiError, Code, unknown_prediction};
+use crate::extract::{Manner, NoQuery, QueryOf, Segment, model_name};
 use crate::keys::Caller;
 use crate::observe::Trace;
 use crate::openapi::Problem;
@@ -147,9 +143,9 @@ pub(crate) async fn create(
     let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let kind = BodyKind::of(content_type)?;
     refuse_encoded(&parts.headers)?;
-    let key = idempotency_key(&parts.headers)?.map(|key| key_of_client(&key, caller.client.as_ref()));
+    let key = idempotency_key(&parts.headers)?;
     let asked = query.model.as_deref().map(model_name).transpose()?;
-    let asked = asked.map(|model| Asked { model, role: caller.role });
+    let model = asked.map(|model| Asked { model, role: caller.role });
     let Received { bytes, reserved } = receive(&app, &parts.headers, body).await?;
     let limits = RequestLimits {
         max_images: app.config.max_images,
@@ -157,29 +153,18 @@ pub(crate) async fn create(
         max_pixels: app.config.max_request_pixels,
     };
     let images = request::parse(kind, content_type, bytes, limits).await?;
-    let idempotency = key
-        .map(|key| Idempotency { key, request: fingerprint(&images, query.top_k, query.model.as_deref()) });
-    let part_limits =
-        PartLimits { max_images: app.config.part_max_images, max_bytes: app.config.part_max_bytes };
-    let pieces = split(images, part_limits);
-    count_rejected(&pieces);
-    let pin = pin::pin(&app, asked.as_ref()).await?;
-    if let Some(errors) = pieces.hopeless() {
-        let outcomes = errors.into_iter().map(ImageOutcome::Rejected);
-        return Err(nothing_classified(results(&pieces.image_ids, pieces.file_names.as_deref(), outcomes)));
-    }
-    answer_size::check(&app, &pin.model, pieces.image_ids.len(), query.top_k).await?;
-    let (top_k, client) = (query.top_k, caller.client);
-    let submission = Submission { pieces, asked, pin, top_k, idempotency, client, trace, reserved };
-    let Submitted { watch, mut share } = submit(&app, submission).await?;
-    let job = watch.job();
     let Manner { preference, prefix } = Manner::of(&parts);
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
-    let found = wait_for(&app, watch, &waiting).await.map_err(|error| still_there(error, job))?;
-    app.answered.note(&found);
-    if let Some(share) = &mut share {
-        share.note(&found);
-    }
+    let (top_k, patience) = (query.top_k, waiting.limit);
+    let order = Order { images, top_k, model, key, caller, trace, patience, reserved };
+    let found = match classify(&app, order).await {
+        Ok(Classified::Job(found)) => found,
+        Ok(Classified::Nothing(Untried { image_ids, file_names, outcomes })) => {
+            return Err(nothing_classified(results(&image_ids, file_names.as_deref(), outcomes)));
+        }
+        Err(Failed { error, job: Some(job) }) => return Err(still_there(error, job)),
+        Err(Failed { error, job: None }) => return Err(error),
+    };
     let mut response = answer::answer(&app, found, &waiting, &prefix).await;
     if preference != Preference::default()
         && let Ok(value) = HeaderValue::from_str(&waiting.applied)
@@ -216,7 +201,7 @@ pub(crate) async fn read(
     let watch = app.store.watch(job);
     let mut found = own(&app, job, &caller).await?;
     if !waiting.limit.is_zero() && !found.is_finished() {
-        found = wait_for(&app, watch, &waiting).await?;
+        found = wait_for(&app, watch, waiting.limit).await?;
     }
     Ok(answer::answer(&app, found, &waiting, &prefix).await)
 }
@@ -239,26 +224,6 @@ pub(crate) async fn delete(
     let job = id.job_id()?;
     own(&app, job, &caller).await?;
     if app.store.cancel_job(job).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_prediction(job)) }
-}
-
-/// A job as it stands now, if the caller's client made it. To everybody else it is not known.
-async fn own(app: &App, job: JobId, caller: &Caller) -> Result<Job, ApiError> {
-    let found = app.store.job(job).await?.filter(|found| found.record.client == caller.client);
-    found.ok_or_else(|| unknown_prediction(job))
-}
-
-/// Waits for a job, and looks how it stands then.
-async fn wait_for(app: &App, watch: Watch, waiting: &Waiting) -> Result<Job, ApiError> {
-    let job = watch.job();
-    let found = if waiting.limit.is_zero() {
-        app.store.job(job).await?
-    } else {
-        match app.patiently(app.store.wait(watch, waiting.limit)).await {
-            Some(found) => found?,
-            None => app.store.job(job).await?,
-        }
-    };
-    found.ok_or_else(|| unknown_prediction(job))
 }
 
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -286,16 +251,5 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
                 "the Idempotency-Key is empty, too long or not ASCII, expected 1 to {MAX_KEY} characters"
             ),
         )),
-    }
-}
-
-/// A key as the store knows it. No header holds a line break, so that no client's key is another's.
-fn key_of_client(key: &str, client: Option<&ClientName>) -> String {
-    client.map_or_else(|| key.to_owned(), |client| format!("{client}\n{key}"))
-}
-
-fn count_rejected(pieces: &Pieces) {
-    if !pieces.rejected.is_empty() {
-        metrics::counter!(api_names::IMAGES_REJECTED).increment(pieces.rejected.len() as u64);
     }
 }
