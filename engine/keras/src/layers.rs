@@ -5,10 +5,11 @@ pub(super) mod activation;
 mod attention;
 pub(super) mod catalog;
 mod contrast;
+mod conv_transpose;
 mod convolution;
+mod cropping;
 mod dense;
 mod einsum;
-mod framing;
 mod inert;
 pub(super) mod input;
 mod lambda;
@@ -22,17 +23,17 @@ mod refusals;
 mod reshaping;
 mod resizing;
 mod scaling;
+mod sequence;
 mod slicing;
-mod steps;
-mod transposed;
 mod wrapping;
 
 pub use self::activation::Activation;
 pub use self::attention::{Attention, AttentionScore, HeadsAttention, MultiHeadAttention, Projection};
+pub use self::conv_transpose::ConvTranspose2d;
 pub use self::einsum::{Einsum, Equation};
 pub use self::locally_connected::LocallyConnected2d;
 pub use self::merging::Dot;
-pub use self::normalization::grouped::GroupNorm;
+pub use self::normalization::group::GroupNorm;
 pub use self::normalization::{LayerNorm, LayerNormKind, UnitNorm};
 pub use self::operation::{
     Blocks, Choice, Comparison, ComparisonKind, Function, Gather, MatrixProduct, Pad, PadMode, Patches,
@@ -40,7 +41,6 @@ pub use self::operation::{
 pub use self::pooling::AdaptivePool2d;
 pub use self::resizing::{Fit, Interpolation, Resize};
 pub use self::slicing::Part;
-pub use self::transposed::ConvTranspose2d;
 use super::Tensor;
 use super::architecture::Dialect;
 

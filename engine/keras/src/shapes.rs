@@ -5,13 +5,15 @@ use super::layers::{
     MergeKind, Padding, Pool2d, Resize, SeparableConv2d, UnitNorm,
 };
 
+mod activation;
+mod arithmetic;
 mod attention;
-mod functions;
 mod merging;
-mod operations;
 mod products;
 mod rearranging;
 mod sizes;
+mod slicing;
+mod wrapping;
 
 /// Sizes after the batch, `None` where any size goes.
 pub(super) type Shape = Vec<Option<usize>>;
@@ -47,10 +49,10 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
         Layer::Merge(_) => merging::merged(inputs),
         Layer::Concatenate { axis } => merging::concatenated(*axis, inputs),
         Layer::Dot(dot) => merging::dot(dot, inputs),
-        Layer::Stack { axis } => operations::stacked(*axis, inputs),
-        Layer::Arithmetic(by) => operations::combined(&[&by.left, &by.right], inputs),
-        Layer::Comparison(by) => operations::combined(&[&by.left, &by.right], inputs),
-        Layer::Choice(by) => operations::combined(&[&by.condition, &by.yes, &by.no], inputs),
+        Layer::Stack { axis } => slicing::stacked(*axis, inputs),
+        Layer::Arithmetic(by) => arithmetic::combined(&[&by.left, &by.right], inputs),
+        Layer::Comparison(by) => arithmetic::combined(&[&by.left, &by.right], inputs),
+        Layer::Choice(by) => arithmetic::combined(&[&by.condition, &by.yes, &by.no], inputs),
         Layer::MultiHeadAttention(layer) => attention::by_heads(layer, inputs),
         Layer::HeadsAttention(layer) => attention::of_heads(layer, inputs),
         Layer::Attention(layer) => attention::plain(layer, inputs),
@@ -117,8 +119,8 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
 fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     let output = before_its_function(layer, input)?;
     sizes::check(&output)?;
-    match functions::own(layer) {
-        Some(function) => functions::applied(function, &output),
+    match activation::own(layer) {
+        Some(function) => activation::applied(function, &output),
         None => Ok(output),
     }
 }
@@ -132,18 +134,18 @@ fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         Layer::Chain(layers) => {
             layers.iter().try_fold(input.clone(), |shape, layer| output_shape(layer, &[shape]))
         }
-        Layer::OverEachStep(layer) => rearranging::over_each_step(layer, input),
+        Layer::OverEachStep(layer) => wrapping::over_each_step(layer, input),
         Layer::Gather(gather) => rearranging::gathered(gather, input).and_then(bounded),
         Layer::Pad(pad) => rearranging::padded(pad, input).and_then(bounded),
         Layer::Patches(patches) => rearranging::patched(patches, input).and_then(bounded),
         Layer::Blocks(blocks) => rearranging::blocked(*blocks, input),
-        Layer::OverSteps(layer) => over_steps(layer, input),
-        Layer::ChannelsFirst(layer) => channels_first(layer, input),
+        Layer::OverSteps(layer) => wrapping::over_steps(layer, input),
+        Layer::ChannelsFirst(layer) => wrapping::channels_first(layer, input),
         Layer::Dense(dense) => densely(dense, input),
         Layer::BatchNorm(norm) => normalized(norm, input),
         Layer::LayerNorm(norm) => normalized_by_image(norm, input),
-        Layer::Reduction(reduction) => operations::reduced(reduction, input),
-        Layer::Slice { parts } => operations::sliced(parts, input),
+        Layer::Reduction(reduction) => arithmetic::reduced(reduction, input),
+        Layer::Slice { parts } => slicing::sliced(parts, input),
         Layer::Prelu { alpha } => broadcast_into(&alpha.shape, input),
         Layer::Normalization { mean, variance } | Layer::Denormalization { mean, variance } => {
             broadcast_into(&mean.shape, input)?;
@@ -257,27 +259,6 @@ fn convolved_backwards(conv: &ConvTranspose2d, input: &Shape) -> Result<Shape, S
     }
     let size = |axis: usize, input: Option<usize>| input.map(|size| conv.output_size(axis, size)).transpose();
     Ok(vec![size(0, height)?, size(1, width)?, Some(kernel[2])])
-}
-
-fn over_steps(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let [steps, channels] = input[..] else {
-        return Err(format!("its input has shape {}, expected [steps, channels]", describe(input)));
-    };
-    let mut output = output_of_one(layer, &vec![Some(1), steps, channels])?;
-    output.remove(0);
-    Ok(output)
-}
-
-fn channels_first(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let mut turned = input.clone();
-    if !turned.is_empty() {
-        turned.rotate_left(1);
-    }
-    let mut output = output_of_one(layer, &turned)?;
-    if output.len() == input.len() && !output.is_empty() {
-        output.rotate_right(1);
-    }
-    Ok(output)
 }
 
 fn densely(dense: &Dense, input: &Shape) -> Result<Shape, String> {

@@ -5,8 +5,8 @@ use serde_json::Map;
 use crate::architecture::Dialect;
 use crate::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::layers::{
-    activation, attention, contrast, convolution, dense, einsum, framing, inert, input, lambda,
-    locally_connected, merging, normalization, operation, pooling, reshaping, resizing, scaling, transposed,
+    activation, attention, contrast, conv_transpose, convolution, cropping, dense, einsum, inert, input,
+    lambda, locally_connected, merging, normalization, operation, pooling, reshaping, resizing, scaling,
     wrapping,
 };
 use crate::reader::Reader;
@@ -28,8 +28,8 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "DepthwiseConv1D" => convolution::depthwise_conv::<1>(reader),
         "SeparableConv2D" | "SeparableConvolution2D" => convolution::separable_conv::<2>(reader),
         "SeparableConv1D" | "SeparableConvolution1D" => convolution::separable_conv::<1>(reader),
-        "Conv2DTranspose" | "Convolution2DTranspose" => transposed::conv_transpose::<2>(reader),
-        "Conv1DTranspose" | "Convolution1DTranspose" => transposed::conv_transpose::<1>(reader),
+        "Conv2DTranspose" | "Convolution2DTranspose" => conv_transpose::conv_transpose::<2>(reader),
+        "Conv1DTranspose" | "Convolution1DTranspose" => conv_transpose::conv_transpose::<1>(reader),
         "LocallyConnected2D" => locally_connected::locally_connected::<2>(reader),
         "LocallyConnected1D" => locally_connected::locally_connected::<1>(reader),
         "Dense" => dense::dense(reader),
@@ -60,10 +60,10 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "AdaptiveAveragePooling2D" => pooling::adaptive_pooling::<2>(reader, PoolKind::Average),
         "AdaptiveAveragePooling1D" => pooling::adaptive_pooling::<1>(reader, PoolKind::Average),
 
-        "ZeroPadding2D" => framing::zero_padding::<2>(reader),
-        "ZeroPadding1D" => framing::zero_padding::<1>(reader),
-        "Cropping2D" => framing::cropping::<2>(reader),
-        "Cropping1D" => framing::cropping::<1>(reader),
+        "ZeroPadding2D" => cropping::zero_padding::<2>(reader),
+        "ZeroPadding1D" => cropping::zero_padding::<1>(reader),
+        "Cropping2D" => cropping::cropping::<2>(reader),
+        "Cropping1D" => cropping::cropping::<1>(reader),
         "UpSampling2D" => resizing::up_sampling(reader),
         "UpSampling1D" => resizing::up_sampling_of_steps(reader),
         "Resizing" => resizing::resizing(reader),
@@ -85,11 +85,11 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
 
         "Rescaling" => scaling::rescaling(reader),
         "AutoContrast" => contrast::auto_contrast(reader),
-        "Normalization" => normalization::measured::normalization(reader),
+        "Normalization" => normalization::preprocessing::normalization(reader),
         "LayerNormalization" => normalization::layer_normalization(reader),
         "RMSNormalization" => normalization::rms_normalization(reader),
         "UnitNormalization" => normalization::unit_normalization(reader),
-        "GroupNormalization" => normalization::grouped::group_normalization(reader),
+        "GroupNormalization" => normalization::group::group_normalization(reader),
         // Layers of Keras's own applications.
         "LayerScale" | "Keras>LayerScale" | "Custom>LayerScale" => scaling::layer_scale(reader),
         "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),

@@ -1,6 +1,6 @@
 //! `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, and the same over steps: `Conv1D` and its kin.
 
-use crate::layers::{Conv2d, DepthwiseConv2d, Layer, Padding, SeparableConv2d, steps};
+use crate::layers::{Conv2d, DepthwiseConv2d, Layer, Padding, SeparableConv2d, sequence};
 use crate::reader::Reader;
 use crate::shapes::Shape;
 
@@ -17,7 +17,7 @@ pub(super) fn conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let window = window(reader, size);
     let kernel = reader.weight(&["kernel"], &weight_shape(size, [channels, Some(filters)]));
     window.placed::<AXES>(Layer::Conv2d(Conv2d {
-        kernel: steps::kernel::<AXES>(kernel),
+        kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
         strides: window.strides,
         dilation: window.dilation,
@@ -40,7 +40,7 @@ pub(super) fn depthwise_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let shape = weight_shape(size, [channels, Some(multiplier)]);
     let kernel = reader.weight(&["kernel", "depthwise_kernel"], &shape);
     window.placed::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
-        kernel: steps::kernel::<AXES>(kernel),
+        kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[outputs])),
         strides: window.strides,
         dilation: window.dilation,
@@ -63,8 +63,8 @@ pub(super) fn separable_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let depthwise = reader.weight(&["depthwise_kernel"], &depthwise);
     let pointwise = reader.weight(&["pointwise_kernel"], &pointwise);
     window.placed::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
-        depthwise: steps::kernel::<AXES>(depthwise),
-        pointwise: steps::kernel::<AXES>(pointwise),
+        depthwise: sequence::kernel::<AXES>(depthwise),
+        pointwise: sequence::kernel::<AXES>(pointwise),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
         strides: window.strides,
         dilation: window.dilation,
@@ -85,9 +85,9 @@ struct Window {
 
 impl Window {
     fn placed<const AXES: usize>(self, layer: Layer) -> Layer {
-        steps::layer::<AXES>(match self.zeros_before {
+        sequence::layer::<AXES>(match self.zeros_before {
             0 => layer,
-            zeros => steps::after_zeros(zeros, layer),
+            zeros => sequence::after_zeros(zeros, layer),
         })
     }
 }
@@ -99,8 +99,8 @@ fn window<const AXES: usize>(reader: &mut Reader, size: [usize; AXES]) -> Window
     let causal = AXES == 1 && reader.value("padding").is_some_and(|padding| padding == "causal");
     let reach = size.iter().zip(dilation).map(|(size, by)| (size - 1).saturating_mul(by)).next();
     Window {
-        strides: steps::for_image(strides, 1),
-        dilation: steps::for_image(dilation, 1),
+        strides: sequence::for_image(strides, 1),
+        dilation: sequence::for_image(dilation, 1),
         padding: if causal { Padding::Valid } else { reader.padding() },
         zeros_before: reach.filter(|_| causal).unwrap_or(0),
     }

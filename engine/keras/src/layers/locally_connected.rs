@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Tensor;
-use crate::layers::{Activation, Layer, Padding, steps};
+use crate::layers::{Activation, Layer, Padding, sequence};
 use crate::reader::Reader;
 
 /// Largest size of an image on one axis, and of a window.
@@ -35,8 +35,8 @@ pub struct LocallyConnected2d {
 
 pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer {
     let filters = reader.size("filters");
-    let size = steps::for_image(reader.sizes::<AXES>("kernel_size"), 1);
-    let strides = steps::for_image(reader.sizes_or("strides", [1; AXES]), 1);
+    let size = sequence::for_image(reader.sizes::<AXES>("kernel_size"), 1);
+    let strides = sequence::for_image(reader.sizes_or("strides", [1; AXES]), 1);
     let padding = reader.padding();
     let implementation = reader.integer_or("implementation", 1);
     let has_bias = reader.flag_or("use_bias", true);
@@ -81,7 +81,7 @@ pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer
     let output = [place.rows.output, place.columns.output];
     let bias_shape: Vec<usize> = output[2 - AXES..].iter().copied().chain([filters]).collect();
     let bias = has_bias.then(|| reader.weight(&["bias"], &sized(&bias_shape)));
-    steps::layer::<AXES>(Layer::LocallyConnected2d(LocallyConnected2d {
+    sequence::layer::<AXES>(Layer::LocallyConnected2d(LocallyConnected2d {
         kernel,
         bias: bias.map(|bias| Tensor { shape: vec![output[0], output[1], filters], values: bias.values }),
         size,

@@ -7,8 +7,8 @@ use crate::layers::{BatchNorm, Layer};
 use crate::reader::Reader;
 use crate::shapes::{Shape, axes_after_batch, axis_after_batch};
 
-pub(super) mod grouped;
-pub(super) mod measured;
+pub(super) mod group;
+pub(super) mod preprocessing;
 
 /// [`Layer::LayerNorm`], with the mean, the variance and the mean of the squares of each image.
 #[derive(Debug, Clone)]

@@ -14,15 +14,15 @@ use crate::layers::{normalization, slicing};
 use crate::reader::{Reader, input_number, number, plain, shown};
 use crate::shapes::axis_after_batch;
 
-mod axes;
-mod elements;
+mod elementwise;
 mod images;
 mod products;
+mod rearranging;
 
-pub use self::axes::{Gather, Pad, PadMode};
-pub use self::elements::{Choice, Comparison, ComparisonKind, Function};
+pub use self::elementwise::{Choice, Comparison, ComparisonKind, Function};
 pub use self::images::{Blocks, Patches};
 pub use self::products::MatrixProduct;
+pub use self::rearranging::{Gather, Pad, PadMode};
 
 /// Reads an operation; `None` where it is not supported.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
@@ -34,10 +34,10 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
 
 fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     if class == CONSTANT_CLASS {
-        return Some(axes::constant(reader));
+        return Some(rearranging::constant(reader));
     }
-    let elsewhere = axes::operation(class, reader)
-        .or_else(|| elements::operation(class, reader))
+    let elsewhere = rearranging::operation(class, reader)
+        .or_else(|| elementwise::operation(class, reader))
         .or_else(|| products::operation(class, reader))
         .or_else(|| images::operation(class, reader))
         .or_else(|| normalization::normalized(class, reader));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::architecture::Dialect;
-use crate::layers::{Layer, steps};
+use crate::layers::{Layer, sequence};
 use crate::reader::{Reader, shown};
 use crate::shapes::describe;
 
@@ -62,8 +62,8 @@ pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
 }
 
 pub(super) fn up_sampling_of_steps(reader: &mut Reader) -> Layer {
-    let factors = steps::for_image(reader.sizes_or("size", [2]), 1);
-    steps::layer::<1>(Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest })
+    let factors = sequence::for_image(reader.sizes_or("size", [2]), 1);
+    sequence::layer::<1>(Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest })
 }
 
 pub(super) fn resizing(reader: &mut Reader) -> Layer {

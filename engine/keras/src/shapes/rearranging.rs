@@ -1,15 +1,7 @@
 //! Shapes of what only moves values.
 
-use super::{Shape, Window, describe, image, output_shape, times};
-use crate::layers::{Blocks, Gather, Layer, Pad, PadMode, Patches};
-
-pub(super) fn over_each_step(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let Some((steps, step)) = input.split_first() else {
-        return Err(format!("its input has shape {}, expected [steps, …]", describe(input)));
-    };
-    let output = output_shape(layer, &[step.to_vec()])?;
-    Ok(std::iter::once(*steps).chain(output).collect())
-}
+use super::{Shape, Window, describe, image, times};
+use crate::layers::{Blocks, Gather, Pad, PadMode, Patches};
 
 pub(super) fn gathered(gather: &Gather, input: &Shape) -> Result<Shape, String> {
     let mut output = input.clone();

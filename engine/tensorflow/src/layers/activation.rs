@@ -7,7 +7,7 @@ use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::Tensor;
 use keras::layers::Activation;
 
-mod pieces;
+mod piecewise;
 
 pub(super) fn activation(ops: &mut Ops, function: Activation, x: &Output) -> Result<Output, Fault> {
     match function {
@@ -54,12 +54,12 @@ pub(super) fn activation(ops: &mut Ops, function: Activation, x: &Output) -> Res
             let bent = ops.unary("Tanh", x)?;
             ops.binary("Sub", x, &bent)
         }
-        Activation::HardTanh => pieces::clip(ops, x, -1.0, 1.0),
-        Activation::HardShrink { threshold } => pieces::hard_shrink(ops, x, threshold),
-        Activation::SoftShrink { threshold } => pieces::soft_shrink(ops, x, threshold),
-        Activation::Threshold { threshold, otherwise } => pieces::threshold(ops, x, threshold, otherwise),
-        Activation::SparsePlus => pieces::sparse_plus(ops, x),
-        Activation::SparseSigmoid => pieces::sparse_sigmoid(ops, x),
+        Activation::HardTanh => piecewise::clip(ops, x, -1.0, 1.0),
+        Activation::HardShrink { threshold } => piecewise::hard_shrink(ops, x, threshold),
+        Activation::SoftShrink { threshold } => piecewise::soft_shrink(ops, x, threshold),
+        Activation::Threshold { threshold, otherwise } => piecewise::threshold(ops, x, threshold, otherwise),
+        Activation::SparsePlus => piecewise::sparse_plus(ops, x),
+        Activation::SparseSigmoid => piecewise::sparse_sigmoid(ops, x),
     }
 }
 
@@ -85,9 +85,9 @@ fn relu(ops: &mut Ops, x: &Output, by: Rectifier) -> Result<Output, Fault> {
         }
         Rectifier { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu6", x),
         Rectifier { max_value, negative_slope, threshold } => {
-            let above = pieces::threshold(ops, x, threshold, 0.0)?;
+            let above = piecewise::threshold(ops, x, threshold, 0.0)?;
             let kept = match max_value {
-                Some(most) => pieces::clip(ops, &above, 0.0, most)?,
+                Some(most) => piecewise::clip(ops, &above, 0.0, most)?,
                 None => above,
             };
             if negative_slope == 0.0 {
@@ -234,5 +234,5 @@ fn halve_and_gate(ops: &mut Ops, x: &Output, bell: &Output) -> Result<Output, Fa
 fn hard_sigmoid(ops: &mut Ops, x: &Output, slope: f32) -> Result<Output, Fault> {
     let line = ops.with_scalar("Mul", x, slope)?;
     let line = ops.with_scalar("AddV2", &line, 0.5)?;
-    pieces::clip(ops, &line, 0.0, 1.0)
+    piecewise::clip(ops, &line, 0.0, 1.0)
 }

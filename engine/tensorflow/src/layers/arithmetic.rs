@@ -30,14 +30,6 @@ pub(super) fn operand(ops: &mut Ops, operand: &Operand, inputs: &[Output]) -> Re
     }
 }
 
-pub(super) fn scaled_add(ops: &mut Ops, scale: f32, inputs: &[Output]) -> Result<Output, Fault> {
-    let [first, second] = inputs else {
-        return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
-    };
-    let scaled = ops.with_scalar("Mul", second, scale)?;
-    ops.binary("AddV2", first, &scaled)
-}
-
 pub(super) fn reduction(ops: &mut Ops, by: &Reduction, input: &Output) -> Result<Output, Fault> {
     if by.axes.is_empty() {
         return Ok(input.clone());

@@ -3,7 +3,7 @@
 use tensorflow::Output;
 
 use super::dense::dense;
-use super::shape;
+use super::reshaping;
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::{Activation, Attention, AttentionScore, HeadsAttention, MultiHeadAttention, Projection};
 
@@ -56,9 +56,9 @@ pub(super) fn attention_of_heads(
     let of = |index: usize| inputs.get(index).ok_or_else(|| Fault(format!("it has no input {index}")));
     let (query, key, value) = (of(layer.query)?, of(layer.key)?, of(layer.value)?);
     let query = ops.with_scalar("Mul", query, layer.scale)?;
-    let [query, key, value] = [&query, key, value].map(|input| shape::permute(ops, &[2, 1, 3], input));
+    let [query, key, value] = [&query, key, value].map(|input| reshaping::permute(ops, &[2, 1, 3], input));
     let seen = attend(ops, &query?, &key?, &value?)?;
-    shape::permute(ops, &[2, 1, 3], &seen)
+    reshaping::permute(ops, &[2, 1, 3], &seen)
 }
 
 pub(super) fn attention(ops: &mut Ops, layer: &Attention, inputs: &[Output]) -> Result<Output, Fault> {
@@ -105,7 +105,7 @@ fn heads(ops: &mut Ops, by: &Projection, axes: &[usize], input: &Output) -> Resu
     let projected = dense(ops, &by.as_dense(1, Activation::Linear), input)?;
     let split: Vec<Option<usize>> = places.iter().copied().chain([Some(heads), Some(size)]).collect();
     let split = ops.reshape(&projected, &with_one_open(&split)?)?;
-    let turned = shape::permute(ops, &order(places.len(), axes), &split)?;
+    let turned = reshaping::permute(ops, &order(places.len(), axes), &split)?;
     if let [_] = axes {
         return Ok(turned);
     }
@@ -135,7 +135,7 @@ fn together_again(
     let order = order(places.len(), axes);
     let back: Vec<usize> =
         (1..=order.len()).filter_map(|axis| Some(order.iter().position(|&from| from == axis)? + 1)).collect();
-    let turned = shape::permute(ops, &back, &seen)?;
+    let turned = reshaping::permute(ops, &back, &seen)?;
     let target: Vec<Option<usize>> = places.iter().copied().chain([Some(heads * size)]).collect();
     ops.reshape(&turned, &with_one_open(&target)?)
 }

@@ -2,7 +2,7 @@
 
 use tensorflow::Output;
 
-use super::conv::finish;
+use super::convolution::finish;
 use super::expect_last_axis;
 use crate::ops::{Fault, Ops};
 use keras::layers::Dense;

@@ -2,7 +2,7 @@
 
 use tensorflow::Output;
 
-use super::{fixed_image, shape};
+use super::{cropping, fixed_image};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::{Edges, Fit, Interpolation, Resize};
 
@@ -34,11 +34,11 @@ pub(super) fn resize(ops: &mut Ops, by: &Resize, input: &Output) -> Result<Outpu
         Fit::Stretch => input.clone(),
         Fit::Crop => {
             let edges = cut(fixed_image(ops, input)?, by.size);
-            shape::cropping2d(ops, edges, input)?
+            cropping::cropping2d(ops, edges, input)?
         }
         Fit::Pad { value } => {
             let edges = filled(fixed_image(ops, input)?, by.size);
-            shape::padding2d(ops, edges, value, input)?
+            cropping::padding2d(ops, edges, value, input)?
         }
     };
     let size = ops.integers(&[2], &[to_i32(by.size[0])?, to_i32(by.size[1])?])?;
@@ -61,7 +61,7 @@ pub(super) fn center_crop(ops: &mut Ops, size: [usize; 2], input: &Output) -> Re
         return resize(ops, &Resize { size, interpolation, antialias: false, fit: Fit::Crop }, input);
     };
     let (top, left) = (rows / 2, columns / 2);
-    shape::cropping2d(ops, Edges { top, bottom: rows - top, left, right: columns - left }, input)
+    cropping::cropping2d(ops, Edges { top, bottom: rows - top, left, right: columns - left }, input)
 }
 
 /// How many pixels of an axis have the wanted proportion to those of the other, rounded as Keras does it.

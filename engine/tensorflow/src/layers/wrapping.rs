@@ -2,7 +2,7 @@
 
 use tensorflow::Output;
 
-use super::{add, shape};
+use super::{add, reshaping};
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::Layer;
 
@@ -22,13 +22,13 @@ pub(super) fn over_steps(ops: &mut Ops, layer: &Layer, input: &Output) -> Result
 pub(super) fn channels_first(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
     let axes = ops.sizes(input)?.len();
     let channels_last: Vec<usize> = (2..axes).chain([1]).collect();
-    let turned = shape::permute(ops, &channels_last, input)?;
+    let turned = reshaping::permute(ops, &channels_last, input)?;
     let output = add(ops, layer, &[turned])?;
     if ops.sizes(&output)?.len() != axes {
         return Ok(output);
     }
     let channels_first: Vec<usize> = [axes - 1].into_iter().chain(1..axes - 1).collect();
-    shape::permute(ops, &channels_first, &output)
+    reshaping::permute(ops, &channels_first, &output)
 }
 
 /// The steps of all images become a batch of their own, and come apart again behind the layer.

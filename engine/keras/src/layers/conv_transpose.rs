@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::Tensor;
-use crate::layers::{Activation, Layer, Padding, convolution, steps};
+use crate::layers::{Activation, Layer, Padding, convolution, sequence};
 use crate::reader::{Reader, shown};
 use crate::shapes::Shape;
 
@@ -67,13 +67,13 @@ pub(super) fn conv_transpose<const AXES: usize>(reader: &mut Reader) -> Layer {
     let shape: Shape = size.into_iter().map(Some).chain([Some(filters), channels]).collect();
     let kernel = reader.weight(&["kernel"], &shape);
     let output_padding = output_padding::<AXES>(reader);
-    steps::layer::<AXES>(Layer::ConvTranspose2d(ConvTranspose2d {
-        kernel: steps::kernel::<AXES>(kernel),
+    sequence::layer::<AXES>(Layer::ConvTranspose2d(ConvTranspose2d {
+        kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
-        strides: steps::for_image(reader.sizes_or("strides", [1; AXES]), 1),
-        dilation: steps::for_image(reader.sizes_or("dilation_rate", [1; AXES]), 1),
+        strides: sequence::for_image(reader.sizes_or("strides", [1; AXES]), 1),
+        dilation: sequence::for_image(reader.sizes_or("dilation_rate", [1; AXES]), 1),
         padding: reader.padding(),
-        output_padding: output_padding.map(|more| steps::for_image(more, 0)),
+        output_padding: output_padding.map(|more| sequence::for_image(more, 0)),
         activation: reader.activation(),
     }))
 }

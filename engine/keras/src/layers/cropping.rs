@@ -3,18 +3,18 @@
 
 use serde_json::Value;
 
-use crate::layers::{Edges, Layer, steps};
+use crate::layers::{Edges, Layer, sequence};
 use crate::reader::{MAX_SIZE, Reader, shown};
 
 pub(super) fn zero_padding<const AXES: usize>(reader: &mut Reader) -> Layer {
     reader.data_format();
-    steps::layer::<AXES>(Layer::ZeroPadding2d(edges::<AXES>(reader, "padding", 1)))
+    sequence::layer::<AXES>(Layer::ZeroPadding2d(edges::<AXES>(reader, "padding", 1)))
 }
 
 pub(super) fn cropping<const AXES: usize>(reader: &mut Reader) -> Layer {
     reader.data_format();
     let default = if AXES == 1 { 1 } else { 0 };
-    steps::layer::<AXES>(Layer::Cropping2d(edges::<AXES>(reader, "cropping", default)))
+    sequence::layer::<AXES>(Layer::Cropping2d(edges::<AXES>(reader, "cropping", default)))
 }
 
 /// Over images one number for all edges, two for vertical and horizontal, or two pairs; over steps one number for

@@ -6,8 +6,8 @@ use crate::ops::{Attribute, Fault, Ops};
 use keras::Tensor;
 use keras::layers::BatchNorm;
 
-pub(super) mod by_image;
-pub(super) mod grouped;
+pub(super) mod group;
+pub(super) mod layer;
 
 /// Keras's floor under the standard deviation of a Normalization layer.
 const SMALLEST_DEVIATION: f32 = 1e-7;
@@ -69,28 +69,6 @@ fn weights_or(
     match tensor {
         Some(tensor) => ops.weights(tensor),
         None => ops.constant(&[features], &vec![default; features]),
-    }
-}
-
-pub(super) fn rescaling(
-    ops: &mut Ops,
-    scale: &[f32],
-    offset: &[f32],
-    input: &Output,
-) -> Result<Output, Fault> {
-    let scale = one_or_many(ops, scale)?;
-    let scaled = ops.binary("Mul", input, &scale)?;
-    if offset.iter().all(|value| *value == 0.0) {
-        return Ok(scaled);
-    }
-    let offset = one_or_many(ops, offset)?;
-    ops.binary("AddV2", &scaled, &offset)
-}
-
-fn one_or_many(ops: &mut Ops, values: &[f32]) -> Result<Output, Fault> {
-    match values {
-        [only] => ops.constant(&[], &[*only]),
-        many => ops.constant(&[many.len()], many),
     }
 }
 

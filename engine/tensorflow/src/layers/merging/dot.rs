@@ -2,14 +2,14 @@
 
 use tensorflow::Output;
 
-use super::norm::by_image::of_length_one;
-use super::shape;
+use crate::layers::normalization::layer::of_length_one;
+use crate::layers::reshaping;
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::Dot;
 
 /// A matrix product for each image: the summed axis is the last of the first input and the first of the second,
 /// and their other axes are one each.
-pub(super) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Result<Output, Fault> {
+pub(in crate::layers) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Result<Output, Fault> {
     let [left, right] = inputs else {
         return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
     };
@@ -62,7 +62,7 @@ impl Side {
         } else {
             std::iter::once(axis).chain(others).collect()
         };
-        let input = shape::permute(ops, &order, &input)?;
+        let input = reshaping::permute(ops, &order, &input)?;
         let summed = sizes.remove(axis);
         sizes.remove(0);
         Ok(Self { input, summed, others: sizes })

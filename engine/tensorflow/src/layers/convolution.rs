@@ -8,7 +8,7 @@ use tensorflow::{DataType, Output};
 
 use self::fused::{Whole, fused};
 use super::activation::activation;
-use super::{expect_last_axis, merge, over_image, padding};
+use super::{expect_last_axis, merging, over_image, padding};
 use crate::ops::fused::Kind;
 use crate::ops::{Attribute, Fault, Ops};
 use keras::Tensor;
@@ -53,7 +53,7 @@ pub(super) fn conv2d_add(ops: &mut Ops, conv: &Conv2d, inputs: &[Output]) -> Res
     let convolved = conv2d(ops, &Conv2d { activation: Activation::Linear, ..conv.clone() }, input)?;
     let convolved = ops.cast(&convolved, DataType::Float)?;
     let addend = ops.cast(addend, DataType::Float)?;
-    let sum = merge::merge(ops, MergeKind::Add, &[convolved, addend])?;
+    let sum = merging::merge(ops, MergeKind::Add, &[convolved, addend])?;
     activation(ops, conv.activation, &sum)
 }
 

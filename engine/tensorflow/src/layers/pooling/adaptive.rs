@@ -2,7 +2,7 @@
 
 use tensorflow::Output;
 
-use super::fixed_image;
+use crate::layers::fixed_image;
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::{AdaptivePool2d, PoolKind};
 
@@ -10,7 +10,11 @@ use keras::layers::{AdaptivePool2d, PoolKind};
 const MAX_LENGTH: usize = 1 << 20;
 
 /// One axis after the other: the mean of means over equally many pixels is the mean of all.
-pub(super) fn adaptive_pool2d(ops: &mut Ops, pool: &AdaptivePool2d, input: &Output) -> Result<Output, Fault> {
+pub(in crate::layers) fn adaptive_pool2d(
+    ops: &mut Ops,
+    pool: &AdaptivePool2d,
+    input: &Output,
+) -> Result<Output, Fault> {
     let image = fixed_image(ops, input)?;
     let mut output = input.clone();
     for (axis, (length, count)) in image.into_iter().zip(pool.size).enumerate() {

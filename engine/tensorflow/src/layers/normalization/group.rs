@@ -2,8 +2,8 @@
 
 use tensorflow::Output;
 
-use super::by_image::centred;
-use crate::layers::shape;
+use super::layer::centred;
+use crate::layers::reshaping;
 use crate::ops::{Fault, Ops, to_i32};
 use keras::Tensor;
 use keras::layers::GroupNorm;
@@ -21,7 +21,7 @@ pub(in crate::layers) fn group_norm(
     };
     let each = size / norm.groups;
     let to_last: Vec<usize> = (1..axes).filter(|other| *other != axis).chain([axis]).collect();
-    let turned = if axis + 1 == axes { input.clone() } else { shape::permute(ops, &to_last, input)? };
+    let turned = if axis + 1 == axes { input.clone() } else { reshaping::permute(ops, &to_last, input)? };
     let grouped = ops.reshape(&turned, &[-1, to_i32(norm.groups)?, to_i32(each)?])?;
 
     let over = ops.integers(&[2], &[1, 3])?;
@@ -42,5 +42,5 @@ pub(in crate::layers) fn group_norm(
         return Ok(output);
     }
     let back: Vec<usize> = (1..axis).chain([axes - 1]).chain(axis..axes - 1).collect();
-    shape::permute(ops, &back, &output)
+    reshaping::permute(ops, &back, &output)
 }

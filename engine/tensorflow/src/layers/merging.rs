@@ -5,6 +5,8 @@ use tensorflow::Output;
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::MergeKind;
 
+pub(super) mod dot;
+
 pub(super) fn merge(ops: &mut Ops, kind: MergeKind, inputs: &[Output]) -> Result<Output, Fault> {
     let inputs = align(ops, inputs)?;
     let operation = match kind {

@@ -2,7 +2,7 @@
 
 use tensorflow::Output;
 
-use super::conv::{dilate, finish, image_kernel};
+use super::convolution::{dilate, finish, image_kernel};
 use super::{expect_last_axis, over_image, padding};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::ConvTranspose2d;

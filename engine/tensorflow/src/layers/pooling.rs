@@ -6,6 +6,8 @@ use super::{over_image, padding};
 use crate::ops::{Attribute, Fault, Ops};
 use keras::layers::{Pool2d, PoolKind};
 
+pub(super) mod adaptive;
+
 /// TensorFlow's mean, too, counts only what lies within the image.
 pub(super) fn pool2d(ops: &mut Ops, pool: &Pool2d, input: &Output) -> Result<Output, Fault> {
     let kind = match pool.kind {
