@@ -159,7 +159,7 @@ impl Draft<'_> {
 
 /// What computes each of a layer's outputs.
 fn parts(layer: &Layer) -> &[Layer] {
-    if let Layer::Several(parts) = layer { parts } else { std::slice::from_ref(layer) }
+    if let Layer::MultiOutput(parts) = layer { parts } else { std::slice::from_ref(layer) }
 }
 
 /// What flows between calls.

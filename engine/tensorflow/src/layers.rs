@@ -1,5 +1,5 @@
-//! One file a family: each turns a layer of a Keras model into TensorFlow operations that compute the
-//! same numbers.
+//! One file per family of layers. Each adds the TensorFlow operations that compute what a layer of a Keras model
+//! computes.
 
 mod activation;
 mod arithmetic;
@@ -39,24 +39,25 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
         Layer::DepthwiseConv2d(conv) => convolution::depthwise_conv2d(ops, conv, only(inputs)?),
         Layer::SeparableConv2d(conv) => convolution::separable_conv2d(ops, conv, only(inputs)?),
         Layer::ConvTranspose2d(conv) => conv_transpose::conv_transpose2d(ops, conv, only(inputs)?),
-        Layer::Chain(layers) => wrapping::chain(ops, layers, only(inputs)?),
-        Layer::Several(_) => Err(Fault("it has several outputs, expected one".to_owned())),
-        Layer::OverEachStep(layer) => wrapping::over_each_step(ops, layer, only(inputs)?),
+        Layer::Sequential(layers) => wrapping::sequential(ops, layers, only(inputs)?),
+        Layer::MultiOutput(_) => Err(Fault("it has several outputs, expected one".to_owned())),
+        Layer::TimeDistributed(layer) => wrapping::time_distributed(ops, layer, only(inputs)?),
         Layer::Constant(tensor) => ops.weights(tensor),
         Layer::MultiHeadAttention(layer) => attention::multi_head_attention(ops, layer, inputs),
-        Layer::HeadsAttention(layer) => attention::attention_of_heads(ops, layer, inputs),
+        Layer::DotProductAttention(layer) => attention::dot_product_attention(ops, layer, inputs),
         Layer::Attention(layer) => attention::attention(ops, layer, inputs),
         Layer::Einsum(einsum) => products::einsum(ops, einsum, inputs),
         Layer::MatrixProduct(product) => products::matrix_product(ops, product, inputs),
         Layer::Function(function) => elementwise::function(ops, *function, only(inputs)?),
         Layer::Comparison(comparison) => elementwise::comparison(ops, comparison, inputs),
-        Layer::Choice(choice) => elementwise::choice(ops, choice, inputs),
-        Layer::Fill { value } => elementwise::fill(ops, *value, only(inputs)?),
+        Layer::Select(select) => elementwise::select(ops, select, inputs),
+        Layer::FullLike { value } => elementwise::full_like(ops, *value, only(inputs)?),
         Layer::Gather(gather) => rearranging::gather(ops, gather, only(inputs)?),
         Layer::Pad(pad) => rearranging::pad(ops, pad, only(inputs)?),
         Layer::Patches(patches) => rearranging::patches(ops, patches, only(inputs)?),
-        Layer::Blocks(blocks) => rearranging::blocks(ops, *blocks, only(inputs)?),
-        Layer::OverSteps(layer) => wrapping::over_steps(ops, layer, only(inputs)?),
+        Layer::SpaceToDepth { block_size } => rearranging::space_to_depth(ops, *block_size, only(inputs)?),
+        Layer::DepthToSpace { block_size } => rearranging::depth_to_space(ops, *block_size, only(inputs)?),
+        Layer::OverSequence(layer) => wrapping::over_sequence(ops, layer, only(inputs)?),
         Layer::ChannelsFirst(layer) => wrapping::channels_first(ops, layer, only(inputs)?),
         Layer::Dense(dense) => dense::dense(ops, dense, only(inputs)?),
         Layer::BatchNorm(norm) => normalization::batch_norm(ops, norm, only(inputs)?),

@@ -160,7 +160,7 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
     let enlarged = Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest };
     // What is cut off again was there for a moment.
     let edges = Edges { top: 5_000, bottom: 0, left: 5_000, right: 0 };
-    let padded = Layer::Chain(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
+    let padded = Layer::Sequential(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
     for (layer, says) in [
         (enlarged, "ResizeNearestNeighbor gives 201326592 values for an image, expected at most 16777216"),
         (padded, "Pad gives 75060012 values for an image, expected at most 16777216"),

@@ -83,10 +83,10 @@ pub enum AttentionScore {
     Additive,
 }
 
-/// [`Layer::HeadsAttention`]: `softmax(scale * query · key) value` in each head, of inputs `[batch, places, heads,
+/// [`Layer::DotProductAttention`]: `softmax(scale * query · key) value` in each head, of inputs `[batch, places, heads,
 /// channels]`.
 #[derive(Debug, Clone)]
-pub struct HeadsAttention {
+pub struct DotProductAttention {
     /// Factor of the products.
     pub scale: f32,
     /// Which input.

@@ -65,7 +65,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "Cropping2D" => cropping::cropping::<2>(reader),
         "Cropping1D" => cropping::cropping::<1>(reader),
         "UpSampling2D" => resizing::up_sampling(reader),
-        "UpSampling1D" => resizing::up_sampling_of_steps(reader),
+        "UpSampling1D" => resizing::up_sampling_1d(reader),
         "Resizing" => resizing::resizing(reader),
         "CenterCrop" => resizing::center_crop(reader),
         "RandomCrop" => resizing::random_crop(reader),

@@ -199,7 +199,7 @@ pub(super) fn einsum_dense(reader: &mut Reader) -> Layer {
         chain.push(Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right }));
     }
     chain.push(Layer::Activation(activation));
-    Layer::Chain(chain)
+    Layer::Sequential(chain)
 }
 
 /// With dots behind letters Keras 3 computes something else than what the convention says.

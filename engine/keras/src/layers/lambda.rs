@@ -117,17 +117,18 @@ fn of_application(module: &str) -> Option<Layer> {
         | "inception_resnet_v2"
         | "xception"
         | "nasnet"
-        | "resnet_v2" => {
-            Layer::Chain(vec![by(ArithmeticKind::Divide, &[127.5]), by(ArithmeticKind::Subtract, &[1.0])])
-        }
+        | "resnet_v2" => Layer::Sequential(vec![
+            by(ArithmeticKind::Divide, &[127.5]),
+            by(ArithmeticKind::Subtract, &[1.0]),
+        ]),
         "resnet" | "resnet50" | "vgg16" | "vgg19" => {
             let backwards = Part::Range { start: None, stop: None, step: -1 };
-            Layer::Chain(vec![
+            Layer::Sequential(vec![
                 Layer::Slice { parts: vec![Part::WHOLE, Part::WHOLE, backwards] },
                 by(ArithmeticKind::Subtract, &[103.939, 116.779, 123.68]),
             ])
         }
-        "densenet" => Layer::Chain(vec![
+        "densenet" => Layer::Sequential(vec![
             by(ArithmeticKind::Divide, &[255.0]),
             by(ArithmeticKind::Subtract, &[0.485, 0.456, 0.406]),
             by(ArithmeticKind::Divide, &[0.229, 0.224, 0.225]),

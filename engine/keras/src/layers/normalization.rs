@@ -10,10 +10,10 @@ use crate::shapes::{Shape, axes_after_batch, axis_after_batch};
 pub(super) mod group;
 pub(super) mod preprocessing;
 
-/// [`Layer::LayerNorm`], with the mean, the variance and the mean of the squares of each image.
+/// [`Layer::LayerNorm`]. Mean, variance and mean square are those of each image.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
-    /// What is divided by what.
+    /// Which formula.
     pub kind: LayerNormKind,
     /// The axes that are normalized together, counted from 0 after the batch, ascending.
     pub axes: Vec<usize>,
@@ -25,26 +25,26 @@ pub struct LayerNorm {
     pub epsilon: f32,
 }
 
-/// What [`LayerNorm`] computes.
+/// The kinds of [`LayerNorm`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerNormKind {
     /// `gamma * (input - mean) / sqrt(variance + epsilon) + beta`.
-    Centred,
+    Standard,
     /// `gamma * input / sqrt(variance + epsilon)`, which Keras 3 calls `rms_scaling`.
-    ByDeviation,
+    RmsScaling,
     /// `gamma * input / sqrt(mean of squares + epsilon)`.
-    ByRootMeanSquare,
+    Rms,
     /// `gamma * (input - mean) / sqrt(max(variance, epsilon)) + beta`.
-    AtLeast,
+    VarianceFloor,
 }
 
-/// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, least))`.
+/// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, epsilon))`.
 #[derive(Debug, Clone)]
 pub struct UnitNorm {
-    /// The axes over which a vector's length is one, counted from 0 after the batch, ascending.
+    /// The axes along which vectors get length one, counted from 0 after the batch, ascending.
     pub axes: Vec<usize>,
-    /// Smaller sums of squares count as this.
-    pub least: f32,
+    /// The lower bound of the sum of squares.
+    pub epsilon: f32,
 }
 
 pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
@@ -75,9 +75,9 @@ pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
 
 /// Gamma and beta have one value for each element of the normalized axes.
 pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
-    let by_deviation = reader.flag_or("rms_scaling", false);
-    let scaled = reader.flag_or("scale", true) || by_deviation;
-    let centered = reader.flag_or("center", true) && !by_deviation;
+    let rms_scaling = reader.flag_or("rms_scaling", false);
+    let scaled = reader.flag_or("scale", true) || rms_scaling;
+    let centered = reader.flag_or("center", true) && !rms_scaling;
     let epsilon = reader.number_or("epsilon", 1e-3);
     let Some(Axes { sorted, sizes, spread }) = normalized_axes(reader) else {
         return Layer::Identity;
@@ -85,7 +85,7 @@ pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
     let broadcast = |weight: Tensor| Tensor { shape: spread.clone(), values: weight.values };
     let gamma = scaled.then(|| broadcast(reader.weight(&["gamma"], &sizes)));
     let beta = centered.then(|| broadcast(reader.weight(&["beta"], &sizes)));
-    let kind = if by_deviation { LayerNormKind::ByDeviation } else { LayerNormKind::Centred };
+    let kind = if rms_scaling { LayerNormKind::RmsScaling } else { LayerNormKind::Standard };
     Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta, epsilon })
 }
 
@@ -96,7 +96,7 @@ pub(super) fn rms_normalization(reader: &mut Reader) -> Layer {
         return Layer::Identity;
     };
     let gamma = Some(reader.weight(&["scale"], &sizes));
-    let kind = LayerNormKind::ByRootMeanSquare;
+    let kind = LayerNormKind::Rms;
     Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta: None, epsilon })
 }
 
@@ -107,12 +107,12 @@ pub(super) fn unit_normalization(reader: &mut Reader) -> Layer {
         reader.fault(problem);
         Vec::new()
     });
-    let least = match reader.dialect {
+    let epsilon = match reader.dialect {
         Dialect::Keras2 => 1e-12,
         // Keras 3 bounds the length and not its square.
         Dialect::Keras3 => 1e-24,
     };
-    Layer::UnitNorm(UnitNorm { axes, least })
+    Layer::UnitNorm(UnitNorm { axes, epsilon })
 }
 
 /// `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
@@ -129,7 +129,7 @@ pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
     }
     // Keras 3 bounds the length and not its square.
     let epsilon = reader.number_or("epsilon", epsilon);
-    let least = if square { epsilon * epsilon } else { epsilon };
+    let epsilon = if square { epsilon * epsilon } else { epsilon };
     let axes = reader.integers("axis").or(usual_axes.map(|axis| vec![axis]));
     let Some(input) = reader.input() else { return Some(Layer::Identity) };
     let axes = axes.ok_or_else(|| "it normalizes the batch too, expected an `axis` after it".to_owned());
@@ -137,7 +137,7 @@ pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
         reader.fault(problem);
         Vec::new()
     });
-    Some(Layer::UnitNorm(UnitNorm { axes, least }))
+    Some(Layer::UnitNorm(UnitNorm { axes, epsilon }))
 }
 
 /// The axes of `axis`.

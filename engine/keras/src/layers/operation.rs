@@ -19,8 +19,8 @@ mod images;
 mod products;
 mod rearranging;
 
-pub use self::elementwise::{Choice, Comparison, ComparisonKind, Function};
-pub use self::images::{Blocks, Patches};
+pub use self::elementwise::{Comparison, ComparisonKind, Function, Select};
+pub use self::images::Patches;
 pub use self::products::MatrixProduct;
 pub use self::rearranging::{Gather, Pad, PadMode};
 
@@ -64,9 +64,9 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "tf.math.reduce_min" | "ops.Min" | "ops.Amin" => reduction(reader, ReductionKind::Min),
         "tf.math.reduce_prod" | "ops.Prod" => reduction(reader, ReductionKind::Product),
         "tf.math.reduce_variance" | "ops.Var" => reduction(reader, ReductionKind::Variance),
-        "tf.math.reduce_std" | "ops.Std" => reduction(reader, ReductionKind::Deviation),
+        "tf.math.reduce_std" | "ops.Std" => reduction(reader, ReductionKind::Std),
         "tf.math.reduce_logsumexp" | "ops.Logsumexp" => reduction(reader, ReductionKind::LogSumExp),
-        "tf.math.reduce_euclidean_norm" => reduction(reader, ReductionKind::Length),
+        "tf.math.reduce_euclidean_norm" => reduction(reader, ReductionKind::EuclideanNorm),
         "tf.nn.moments" | "ops.Moments" => moments(reader),
 
         "tf.__operators__.getitem" | "ops.GetItem" => {
@@ -186,7 +186,9 @@ fn moments(reader: &mut Reader) -> Layer {
     for key in ["shift", "synchronized"] {
         reader.unset(key);
     }
-    Layer::Several([ReductionKind::Mean, ReductionKind::Variance].map(|kind| reduction(reader, kind)).into())
+    Layer::MultiOutput(
+        [ReductionKind::Mean, ReductionKind::Variance].map(|kind| reduction(reader, kind)).into(),
+    )
 }
 
 fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {

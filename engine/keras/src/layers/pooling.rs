@@ -36,7 +36,7 @@ pub(super) fn global_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolK
     }
     // The step that is left goes by itself, since behind the pooling there must be an image of one row.
     let pooled = sequence::layer::<AXES>(Layer::GlobalPool2d { kind, keep_dims: true });
-    if keep_dims { pooled } else { Layer::Chain(vec![pooled, Layer::Flatten]) }
+    if keep_dims { pooled } else { Layer::Sequential(vec![pooled, Layer::Flatten]) }
 }
 
 pub(super) fn adaptive_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolKind) -> Layer {

@@ -34,5 +34,5 @@ pub(super) fn repeat_vector(reader: &mut Reader) -> Layer {
         reader.fault(format!("its input has shape {}, expected [channels]", describe(input)));
     }
     let repeat = Layer::UpSampling2d { factors: [1, count], interpolation: Interpolation::Nearest };
-    Layer::Chain(vec![Layer::Reshape { target: vec![1, -1] }, Layer::OverSteps(Box::new(repeat))])
+    Layer::Sequential(vec![Layer::Reshape { target: vec![1, -1] }, Layer::OverSequence(Box::new(repeat))])
 }

@@ -61,7 +61,7 @@ pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
     Layer::UpSampling2d { factors: reader.pair_or("size", [2, 2]), interpolation }
 }
 
-pub(super) fn up_sampling_of_steps(reader: &mut Reader) -> Layer {
+pub(super) fn up_sampling_1d(reader: &mut Reader) -> Layer {
     let factors = sequence::for_image(reader.sizes_or("size", [2]), 1);
     sequence::layer::<1>(Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest })
 }

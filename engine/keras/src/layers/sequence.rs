@@ -23,11 +23,11 @@ pub(super) fn kernel<const AXES: usize>(kernel: Tensor) -> Tensor {
 
 /// The layer over a layer's own axes from the one over images.
 pub(super) fn layer<const AXES: usize>(layer: Layer) -> Layer {
-    if AXES == 1 { Layer::OverSteps(Box::new(layer)) } else { layer }
+    if AXES == 1 { Layer::OverSequence(Box::new(layer)) } else { layer }
 }
 
 /// The layer with zeros before the first step.
 pub(super) fn after_zeros(zeros: usize, layer: Layer) -> Layer {
     let edges = Edges { top: 0, bottom: 0, left: zeros, right: 0 };
-    Layer::Chain(vec![Layer::ZeroPadding2d(edges), layer])
+    Layer::Sequential(vec![Layer::ZeroPadding2d(edges), layer])
 }

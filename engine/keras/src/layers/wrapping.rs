@@ -15,7 +15,7 @@ pub(super) fn time_distributed(reader: &mut Reader) -> Layer {
         reader.fault(format!("its input has shape {}, expected [steps, …]", describe(input)));
     }
     let step: Shape = input.iter().skip(1).copied().collect();
-    Layer::OverEachStep(Box::new(reader.wrapped(Some(step))))
+    Layer::TimeDistributed(Box::new(reader.wrapped(Some(step))))
 }
 
 /// Training divides the kernel by its largest singular value and keeps what comes out, so that inference has

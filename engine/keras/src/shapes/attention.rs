@@ -1,10 +1,10 @@
 //! Shapes of what layers of attention compute.
 
 use super::{Shape, describe, wrong_channels};
-use crate::layers::{Attention, AttentionScore, HeadsAttention, MultiHeadAttention};
+use crate::layers::{Attention, AttentionScore, DotProductAttention, MultiHeadAttention};
 
 /// The query's places with the output's channels.
-pub(super) fn by_heads(layer: &MultiHeadAttention, inputs: &[Shape]) -> Result<Shape, String> {
+pub(super) fn multi_head_attention(layer: &MultiHeadAttention, inputs: &[Shape]) -> Result<Shape, String> {
     let [query, value, key] = inputs else {
         return Err(format!("it is called on {} inputs, expected query, value and key", inputs.len()));
     };
@@ -34,7 +34,7 @@ pub(super) fn by_heads(layer: &MultiHeadAttention, inputs: &[Shape]) -> Result<S
 }
 
 /// The query's places with the value's channels.
-pub(super) fn plain(layer: &Attention, inputs: &[Shape]) -> Result<Shape, String> {
+pub(super) fn attention(layer: &Attention, inputs: &[Shape]) -> Result<Shape, String> {
     let (query, value, key) = match inputs {
         [query, value] => (query, value, value),
         [query, value, key] => (query, value, key),
@@ -60,7 +60,7 @@ pub(super) fn plain(layer: &Attention, inputs: &[Shape]) -> Result<Shape, String
 }
 
 /// `[places, heads, channels]` of each.
-pub(super) fn of_heads(layer: &HeadsAttention, inputs: &[Shape]) -> Result<Shape, String> {
+pub(super) fn dot_product_attention(layer: &DotProductAttention, inputs: &[Shape]) -> Result<Shape, String> {
     let of = |index: usize| inputs.get(index).ok_or("it is called on too few inputs");
     let (query, key, value) = (of(layer.query)?, of(layer.key)?, of(layer.value)?);
     let ([places, heads, size], [keys, key_heads, key_size], [sources, value_heads, outputs]) =

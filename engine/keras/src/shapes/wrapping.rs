@@ -3,7 +3,7 @@
 use super::{Shape, describe, output_of_one, output_shape};
 use crate::layers::Layer;
 
-pub(super) fn over_steps(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+pub(super) fn over_sequence(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     let [steps, channels] = input[..] else {
         return Err(format!("its input has shape {}, expected [steps, channels]", describe(input)));
     };
@@ -24,7 +24,7 @@ pub(super) fn channels_first(layer: &Layer, input: &Shape) -> Result<Shape, Stri
     Ok(output)
 }
 
-pub(super) fn over_each_step(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+pub(super) fn time_distributed(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     let Some((steps, step)) = input.split_first() else {
         return Err(format!("its input has shape {}, expected [steps, …]", describe(input)));
     };

@@ -131,8 +131,10 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         Layer::ConvTranspose2d(conv) => {
             [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
         }
-        Layer::Chain(layers) => layers.iter().flat_map(weights).collect(),
-        Layer::OverSteps(layer) | Layer::ChannelsFirst(layer) | Layer::OverEachStep(layer) => weights(layer),
+        Layer::Sequential(layers) => layers.iter().flat_map(weights).collect(),
+        Layer::OverSequence(layer) | Layer::ChannelsFirst(layer) | Layer::TimeDistributed(layer) => {
+            weights(layer)
+        }
         Layer::MultiHeadAttention(layer) => {
             let all = [
                 Some(&layer.query),
@@ -173,19 +175,20 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         | Layer::CenterCrop { .. }
         | Layer::AutoContrast { .. }
         | Layer::Dot(_)
-        | Layer::Several(_)
+        | Layer::MultiOutput(_)
         | Layer::Constant(_)
-        | Layer::HeadsAttention(_)
+        | Layer::DotProductAttention(_)
         | Layer::Einsum(_)
         | Layer::MatrixProduct(_)
         | Layer::Function(_)
         | Layer::Comparison(_)
-        | Layer::Choice(_)
-        | Layer::Fill { .. }
+        | Layer::Select(_)
+        | Layer::FullLike { .. }
         | Layer::Gather(_)
         | Layer::Pad(_)
         | Layer::Patches(_)
-        | Layer::Blocks(_)
+        | Layer::SpaceToDepth { .. }
+        | Layer::DepthToSpace { .. }
         | Layer::Rescaling { .. } => Vec::new(),
     }
 }

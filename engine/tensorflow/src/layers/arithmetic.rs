@@ -43,11 +43,11 @@ pub(super) fn reduction(ops: &mut Ops, by: &Reduction, input: &Output) -> Result
         ReductionKind::Min => over.reduced(ops, "Min", input),
         ReductionKind::Product => over.reduced(ops, "Prod", input),
         ReductionKind::Variance => over.variance(ops, input),
-        ReductionKind::Deviation => {
+        ReductionKind::Std => {
             let variance = over.variance(ops, input)?;
             ops.unary("Sqrt", &variance)
         }
-        ReductionKind::Length => {
+        ReductionKind::EuclideanNorm => {
             let squares = ops.unary("Square", input)?;
             let sum = over.reduced(ops, "Sum", &squares)?;
             ops.unary("Sqrt", &sum)

@@ -5,7 +5,9 @@ use tensorflow::Output;
 use super::dense::dense;
 use super::reshaping;
 use crate::ops::{Attribute, Fault, Ops, to_i32};
-use keras::layers::{Activation, Attention, AttentionScore, HeadsAttention, MultiHeadAttention, Projection};
+use keras::layers::{
+    Activation, Attention, AttentionScore, DotProductAttention, MultiHeadAttention, Projection,
+};
 
 /// Heads go before the places that look at each other, which become one axis: then two batched matrix products
 /// are all of it, whatever axes there are.
@@ -48,9 +50,9 @@ pub(super) fn multi_head_attention(
 }
 
 /// Queries, keys and values `[batch, places, heads, channels]`.
-pub(super) fn attention_of_heads(
+pub(super) fn dot_product_attention(
     ops: &mut Ops,
-    layer: &HeadsAttention,
+    layer: &DotProductAttention,
     inputs: &[Output],
 ) -> Result<Output, Fault> {
     let of = |index: usize| inputs.get(index).ok_or_else(|| Fault(format!("it has no input {index}")));

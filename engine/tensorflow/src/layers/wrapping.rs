@@ -6,12 +6,12 @@ use super::{add, reshaping};
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::Layer;
 
-pub(super) fn chain(ops: &mut Ops, layers: &[Layer], input: &Output) -> Result<Output, Fault> {
+pub(super) fn sequential(ops: &mut Ops, layers: &[Layer], input: &Output) -> Result<Output, Fault> {
     layers.iter().try_fold(input.clone(), |output, layer| add(ops, layer, &[output]))
 }
 
 /// The steps become an image of one row, whose row goes in the end.
-pub(super) fn over_steps(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
+pub(super) fn over_sequence(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
     let row = ops.integers(&[], &[1])?;
     let image = ops.binary("ExpandDims", input, &row)?;
     let output = add(ops, layer, &[image])?;
@@ -32,7 +32,7 @@ pub(super) fn channels_first(ops: &mut Ops, layer: &Layer, input: &Output) -> Re
 }
 
 /// The steps of all images become a batch of their own, and come apart again behind the layer.
-pub(super) fn over_each_step(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
+pub(super) fn time_distributed(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
     let steps = ops.sizes(input)?.get(1).copied().flatten();
     let folded = folded(ops, input)?;
     let before = ops.with_rows(ops.rows().saturating_mul(steps.unwrap_or(1)));

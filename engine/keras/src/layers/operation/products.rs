@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::operand;
 use crate::Tensor;
 use crate::layers::{
-    Activation, Conv2d, DepthwiseConv2d, HeadsAttention, Layer, Operand, Padding, Pool2d, PoolKind, einsum,
+    Activation, Conv2d, DepthwiseConv2d, DotProductAttention, Layer, Operand, Padding, Pool2d, PoolKind,
+    einsum,
 };
 use crate::reader::{Reader, shown};
 
@@ -89,7 +90,7 @@ fn attention(reader: &mut Reader) -> Layer {
     #[expect(clippy::cast_precision_loss, reason = "no head has 16 million channels")]
     let usual = size.map(|size| 1.0 / (size as f32).sqrt());
     match scale.or(usual) {
-        Some(scale) => Layer::HeadsAttention(HeadsAttention {
+        Some(scale) => Layer::DotProductAttention(DotProductAttention {
             scale,
             query: inputs[0],
             key: inputs[1],

@@ -61,11 +61,11 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
         "tf.pad" | "tf.compat.v1.pad" | "ops.Pad" => pad,
         "tf.slice" => slice,
         "ops.Ravel" => |_, _| Err("it flattens the batch too, expected one that keeps it".to_owned()),
-        "tf.zeros_like" | "ops.ZerosLike" => |reader, _| Ok(fill(reader, 0.0)),
-        "tf.ones_like" | "ops.OnesLike" => |reader, _| Ok(fill(reader, 1.0)),
+        "tf.zeros_like" | "ops.ZerosLike" => |reader, _| Ok(full_like(reader, 0.0)),
+        "tf.ones_like" | "ops.OnesLike" => |reader, _| Ok(full_like(reader, 1.0)),
         "ops.FullLike" => |reader, _| {
             let value = reader.argument(1, &["fill_value"]).and_then(number);
-            Ok(fill(reader, value.ok_or("its value is not a number")?))
+            Ok(full_like(reader, value.ok_or("its value is not a number")?))
         },
         "tf.image.flip_left_right" => |_, input| flipped(&[2], input),
         "tf.image.flip_up_down" => |_, input| flipped(&[1], input),
@@ -196,7 +196,7 @@ fn split(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
         let bound = |place: usize| i64::try_from(bounds[place]).ok();
         with_part(axis, input, Part::Range { start: bound(0), stop: bound(1), step: 1 })
     };
-    Ok(Layer::Several(bounds.windows(2).map(part).collect()))
+    Ok(Layer::MultiOutput(bounds.windows(2).map(part).collect()))
 }
 
 fn unstack(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -209,7 +209,7 @@ fn unstack(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
         ));
     }
     let part = |place: usize| i64::try_from(place).ok().map(|place| with_part(axis, input, Part::At(place)));
-    Ok(Layer::Several((0..size).filter_map(part).collect()))
+    Ok(Layer::MultiOutput((0..size).filter_map(part).collect()))
 }
 
 fn with_part(axis: usize, input: &Shape, part: Part) -> Layer {
@@ -237,7 +237,7 @@ fn tile(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
         let places = limited(size, times)?;
         chain.push(Layer::Gather(Gather { axis, places: (0..places).map(|place| place % size).collect() }));
     }
-    Ok(Layer::Chain(chain))
+    Ok(Layer::Sequential(chain))
 }
 
 fn repeat(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -267,7 +267,7 @@ fn roll(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
             places: (0..size).map(|place| (place + first) % size).collect(),
         }));
     }
-    Ok(Layer::Chain(chain))
+    Ok(Layer::Sequential(chain))
 }
 
 fn take(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -354,10 +354,10 @@ fn slice(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Slice { parts })
 }
 
-fn fill(reader: &mut Reader, value: f32) -> Layer {
+fn full_like(reader: &mut Reader, value: f32) -> Layer {
     // Values are floats here, whatever they are there.
     reader.ignore(&["dtype"]);
-    Layer::Fill { value }
+    Layer::FullLike { value }
 }
 
 fn fixed(axis: usize, input: &Shape) -> Result<usize, String> {

@@ -49,10 +49,10 @@ impl Side {
             return Err(Fault("it sums over the batch, expected an axis after it".to_owned()));
         }
         let mut sizes = ops.sizes(input)?;
-        let input = match by.least {
-            Some(least) => {
+        let input = match by.epsilon {
+            Some(epsilon) => {
                 let along = ops.integers(&[1], &[to_i32(axis)?])?;
-                of_length_one(ops, input, &along, least)?
+                of_length_one(ops, input, &along, epsilon)?
             }
             None => input.clone(),
         };
