@@ -14,8 +14,8 @@ use crate::reader::Reader;
 /// Reads a layer of `class`; `None` where the class is not supported. Faults are noted in the reader.
 pub(crate) fn read(class: &str, reader: &mut Reader) -> Option<Layer> {
     let layer = by_class(class, reader)?;
-    let turned = reader.is_channels_first() && !matches!(layer, Layer::Identity);
-    Some(if turned { Layer::ChannelsFirst(Box::new(layer)) } else { layer })
+    let transposed = reader.is_channels_first() && !matches!(layer, Layer::Identity);
+    Some(if transposed { Layer::ChannelsFirst(Box::new(layer)) } else { layer })
 }
 
 fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {

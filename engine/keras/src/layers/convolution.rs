@@ -1,4 +1,4 @@
-//! `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, and the same over steps: `Conv1D` and its kin.
+//! `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D` and their 1D forms.
 
 use crate::layers::{Conv2d, DepthwiseConv2d, Layer, Padding, SeparableConv2d, sequence};
 use crate::reader::Reader;
@@ -16,7 +16,7 @@ pub(super) fn conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     reader.data_format();
     let window = window(reader, size);
     let kernel = reader.weight(&["kernel"], &weight_shape(size, [channels, Some(filters)]));
-    window.placed::<AXES>(Layer::Conv2d(Conv2d {
+    window.apply::<AXES>(Layer::Conv2d(Conv2d {
         kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
         strides: window.strides,
@@ -39,7 +39,7 @@ pub(super) fn depthwise_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let window = window(reader, size);
     let shape = weight_shape(size, [channels, Some(multiplier)]);
     let kernel = reader.weight(&["kernel", "depthwise_kernel"], &shape);
-    window.placed::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
+    window.apply::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
         kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[outputs])),
         strides: window.strides,
@@ -62,7 +62,7 @@ pub(super) fn separable_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let pointwise = weight_shape([1; AXES], [between, Some(filters)]);
     let depthwise = reader.weight(&["depthwise_kernel"], &depthwise);
     let pointwise = reader.weight(&["pointwise_kernel"], &pointwise);
-    window.placed::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
+    window.apply::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
         depthwise: sequence::kernel::<AXES>(depthwise),
         pointwise: sequence::kernel::<AXES>(pointwise),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
@@ -73,18 +73,18 @@ pub(super) fn separable_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     }))
 }
 
-/// How a kernel moves over an image.
+/// How a kernel moves over its input.
 #[derive(Clone, Copy)]
 struct Window {
     strides: [usize; 2],
     dilation: [usize; 2],
     padding: Padding,
-    /// Zeros before the first step, so that no output sees a step that comes after it.
+    /// Zeros before the first position of a sequence, for causal padding: no output depends on a later input.
     zeros_before: usize,
 }
 
 impl Window {
-    fn placed<const AXES: usize>(self, layer: Layer) -> Layer {
+    fn apply<const AXES: usize>(self, layer: Layer) -> Layer {
         sequence::layer::<AXES>(match self.zeros_before {
             0 => layer,
             zeros => sequence::after_zeros(zeros, layer),
@@ -92,7 +92,7 @@ impl Window {
     }
 }
 
-/// Over steps `padding` may be "causal", too.
+/// Over a sequence `padding` may be "causal", too.
 fn window<const AXES: usize>(reader: &mut Reader, size: [usize; AXES]) -> Window {
     let strides = reader.sizes_or("strides", [1; AXES]);
     let dilation = reader.sizes_or("dilation_rate", [1; AXES]);

@@ -193,13 +193,13 @@ pub(super) fn einsum_dense(reader: &mut Reader) -> Layer {
     if !equation.keeps_batch(&operands) {
         reader.fault(format!("its equation {equation} does not keep the batch as the first axis"));
     }
-    let mut chain = vec![Layer::Einsum(Einsum { equation, operands })];
+    let mut layers = vec![Layer::Einsum(Einsum { equation, operands })];
     if let Some(bias) = bias {
         let (left, right) = (Operand::Input(0), Operand::Constant(bias));
-        chain.push(Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right }));
+        layers.push(Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right }));
     }
-    chain.push(Layer::Activation(activation));
-    Layer::Sequential(chain)
+    layers.push(Layer::Activation(activation));
+    Layer::Sequential(layers)
 }
 
 /// With dots behind letters Keras 3 computes something else than what the convention says.

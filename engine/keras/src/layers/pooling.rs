@@ -1,9 +1,9 @@
-//! `MaxPooling2D`, `AveragePooling2D`, their global and adaptive forms, and the same over steps.
+//! `MaxPooling2D`, `AveragePooling2D`, their global and adaptive forms, and their 1D forms.
 
 use crate::layers::{Layer, Pool2d, PoolKind, sequence};
 use crate::reader::Reader;
 
-/// Most windows on an axis that an adaptive pooling may ask for.
+/// Most windows per axis of an adaptive pooling.
 const MAX_WINDOWS: usize = 1 << 16;
 
 /// [`Layer::AdaptivePool2d`]: on an axis of `n` pixels the window `i` of `size` begins at `floor(i * n / size)` and
@@ -34,7 +34,7 @@ pub(super) fn global_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolK
     if AXES == 2 {
         return Layer::GlobalPool2d { kind, keep_dims };
     }
-    // The step that is left goes by itself, since behind the pooling there must be an image of one row.
+    // `Flatten` drops the one position that is left: the 2D layer has to give an image of one row.
     let pooled = sequence::layer::<AXES>(Layer::GlobalPool2d { kind, keep_dims: true });
     if keep_dims { pooled } else { Layer::Sequential(vec![pooled, Layer::Flatten]) }
 }

@@ -27,7 +27,7 @@ pub(super) fn permute(reader: &mut Reader) -> Layer {
     Layer::Permute { axes: axes.unwrap_or_default() }
 }
 
-/// A vector becomes the same step several times.
+/// Repeats a vector along a new sequence axis.
 pub(super) fn repeat_vector(reader: &mut Reader) -> Layer {
     let count = reader.size("n");
     if let Some(input) = reader.input().filter(|input| input.len() != 1) {

@@ -1,4 +1,4 @@
-//! Shapes of what only moves values.
+//! Shapes of operations that move values without computing any.
 
 use super::{Shape, Window, describe, image, times};
 use crate::layers::{Gather, Pad, PadMode, Patches};
@@ -6,7 +6,7 @@ use crate::layers::{Gather, Pad, PadMode, Patches};
 pub(super) fn gathered(gather: &Gather, input: &Shape) -> Result<Shape, String> {
     let mut output = input.clone();
     match output.get_mut(gather.axis) {
-        Some(Some(size)) if gather.places.iter().all(|place| *place < *size) => *size = gather.places.len(),
+        Some(Some(size)) if gather.indices.iter().all(|index| *index < *size) => *size = gather.indices.len(),
         Some(_) | None => {
             return Err(format!("its input has shape {}, expected a larger one", describe(input)));
         }

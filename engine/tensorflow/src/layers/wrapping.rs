@@ -10,7 +10,7 @@ pub(super) fn sequential(ops: &mut Ops, layers: &[Layer], input: &Output) -> Res
     layers.iter().try_fold(input.clone(), |output, layer| add(ops, layer, &[output]))
 }
 
-/// The steps become an image of one row, whose row goes in the end.
+/// Makes the sequence an image of one row, and drops that axis at the end.
 pub(super) fn over_sequence(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
     let row = ops.integers(&[], &[1])?;
     let image = ops.binary("ExpandDims", input, &row)?;
@@ -18,12 +18,12 @@ pub(super) fn over_sequence(ops: &mut Ops, layer: &Layer, input: &Output) -> Res
     ops.squeeze(&output, &[1])
 }
 
-/// Turned before the layer, and back behind it where there still is an image.
+/// Transposes to channels last before the layer, and back after it where the output has as many axes.
 pub(super) fn channels_first(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
     let axes = ops.sizes(input)?.len();
     let channels_last: Vec<usize> = (2..axes).chain([1]).collect();
-    let turned = reshaping::permute(ops, &channels_last, input)?;
-    let output = add(ops, layer, &[turned])?;
+    let transposed = reshaping::permute(ops, &channels_last, input)?;
+    let output = add(ops, layer, &[transposed])?;
     if ops.sizes(&output)?.len() != axes {
         return Ok(output);
     }
@@ -31,24 +31,24 @@ pub(super) fn channels_first(ops: &mut Ops, layer: &Layer, input: &Output) -> Re
     reshaping::permute(ops, &channels_first, &output)
 }
 
-/// The steps of all images become a batch of their own, and come apart again behind the layer.
+/// Folds the sequence into the batch before the layer, and unfolds it after the layer.
 pub(super) fn time_distributed(ops: &mut Ops, layer: &Layer, input: &Output) -> Result<Output, Fault> {
-    let steps = ops.sizes(input)?.get(1).copied().flatten();
+    let length = ops.sizes(input)?.get(1).copied().flatten();
     let folded = folded(ops, input)?;
-    let before = ops.with_rows(ops.rows().saturating_mul(steps.unwrap_or(1)));
+    let before = ops.with_rows(ops.rows().saturating_mul(length.unwrap_or(1)));
     let output = add(ops, layer, &[folded]);
     ops.with_rows(before);
     let output = output?;
     let sizes: Option<Vec<usize>> =
-        std::iter::once(steps).chain(ops.sizes(&output)?.into_iter().skip(1)).collect();
+        std::iter::once(length).chain(ops.sizes(&output)?.into_iter().skip(1)).collect();
     if let Some(sizes) = sizes {
         let target = sizes.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
         return ops.reshape(&output, &target);
     }
     let axes = to_i32(ops.sizes(&output)?.len())?;
-    let batch_and_steps = ops.running_sizes(input, 0, 2)?;
+    let batch_and_length = ops.running_sizes(input, 0, 2)?;
     let rest = ops.running_sizes(&output, 1, axes)?;
-    let shape = ops.concatenate(&[batch_and_steps, rest], 0)?;
+    let shape = ops.concatenate(&[batch_and_length, rest], 0)?;
     ops.binary("Reshape", &output, &shape)
 }
 

@@ -10,14 +10,14 @@ use crate::layers::{
 };
 use crate::reader::{Reader, shown};
 
-/// [`Layer::MatrixProduct`]: of the last two axes, the others broadcast.
+/// [`Layer::MatrixProduct`]: a product over the last two axes. The others broadcast.
 #[derive(Debug, Clone)]
 pub struct MatrixProduct {
     /// First operand.
     pub left: Operand,
     /// Second operand.
     pub right: Operand,
-    /// Whether the last two axes of each change places before.
+    /// Whether the last two axes of each operand are transposed first.
     pub transposed: [bool; 2],
 }
 
