@@ -26,15 +26,15 @@ const MAX_GROWTH: usize = 256;
 pub(super) struct Target<'a> {
     pub(super) library: &'a Library,
     pub(super) convolutions: Convolutions,
-    /// Whether the graph can also be given levels in place of the model's numbers.
-    pub(super) takes_levels: bool,
+    /// Whether the graph takes uint8 pixel values, besides the float32 values that the model takes.
+    pub(super) takes_uint8: bool,
 }
 
 impl<'a> Target<'a> {
-    /// What is best on this machine, without loss. A GPU is sent a quarter of the bytes where images are levels; on a
-    /// CPU nothing has to be sent.
+    /// What is best on this machine, without loss of accuracy. A GPU is sent a quarter of the bytes where images are
+    /// uint8. On a CPU nothing has to be sent.
     pub(super) fn of(library: &'a Library) -> Self {
-        Self { library, convolutions: library.convolutions, takes_levels: library.device != Device::Cpu }
+        Self { library, convolutions: library.convolutions, takes_uint8: library.device != Device::Cpu }
     }
 }
 
@@ -76,8 +76,8 @@ pub(super) fn build(
     } else {
         scores.clone()
     };
-    let Finished { graph, variables, levels } = ops.finish();
-    let inputs = Inputs { numbers: input, levels };
+    let Finished { graph, variables, uint8 } = ops.finish();
+    let inputs = Inputs { float32: input, uint8 };
     Ok(BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, shapes })
 }
 

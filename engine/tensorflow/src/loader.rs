@@ -52,7 +52,7 @@ pub fn load(library: &Library, config: &ModelConfig, model: Model) -> Result<Ten
 fn target<'a>(library: &'a Library, config: &ModelConfig) -> Target<'a> {
     let usual = Target::of(library);
     let usual =
-        Target { takes_levels: usual.takes_levels && config.preprocessing.gives_pixel_values(), ..usual };
+        Target { takes_uint8: usual.takes_uint8 && config.preprocessing.gives_pixel_values(), ..usual };
     match (config.precision, library.bfloat16) {
         (Precision::Bfloat16, Some(convolutions)) => Target { convolutions, ..usual },
         (Precision::Bfloat16, None) => {
@@ -66,11 +66,11 @@ fn target<'a>(library: &'a Library, config: &ModelConfig) -> Target<'a> {
 /// The node whose values are the scores.
 fn output(model: &Model, wanted: Option<&str>) -> Result<usize, String> {
     let names: Vec<&str> = model.output_names.iter().map(String::as_str).collect();
-    let place = match (&model.outputs[..], wanted) {
+    let index = match (&model.outputs[..], wanted) {
         ([_], None) => 0,
         _ => outputs::choose(&names, wanted)?,
     };
-    let node = model.outputs.get(place).copied().filter(|node| *node < model.nodes.len());
+    let node = model.outputs.get(index).copied().filter(|node| *node < model.nodes.len());
     node.ok_or_else(|| "the model's output is never computed".to_owned())
 }
 

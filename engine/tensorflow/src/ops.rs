@@ -19,8 +19,8 @@ pub(super) mod winograd;
 /// Longest part of a layer's name that is kept in the names of its operations.
 const MAX_SCOPE: usize = 60;
 
-/// Of a byte.
-pub(super) const LEVELS: u64 = 256;
+/// How many values a uint8 has.
+pub(super) const UINT8_VALUES: u64 = 256;
 
 /// Elements from which a matrix is a variable: 16 MiB.
 const LARGE: usize = 4 << 20;
@@ -66,22 +66,22 @@ pub(super) struct Variable {
     read: Output,
 }
 
-/// Takes a batch as levels: the place of each value in a table of the numbers that the model takes. No number is
-/// computed, so that they are the same as on a CPU.
+/// The input of a batch of uint8 pixel values. They are indices into a table of the float32 values that the model takes.
+/// No value is computed, so that all are the same as on a CPU.
 #[derive(Debug, Clone)]
-pub(super) struct Levels {
+pub(super) struct Uint8Input {
     /// uint8, `[batch, height, width, channels]`.
-    pub(super) levels: Output,
-    /// float32, a number for each of the 256 levels.
+    pub(super) values: Output,
+    /// float32, a value for each of the 256 pixel values.
     pub(super) table: Output,
 }
 
-/// What came of it.
+/// A finished graph.
 pub(super) struct Finished {
     pub(super) graph: Graph,
     pub(super) variables: Vec<Variable>,
-    /// In place of the model's input.
-    pub(super) levels: Option<Levels>,
+    /// Takes the images in place of the model's float32 input.
+    pub(super) uint8: Option<Uint8Input>,
 }
 
 /// A graph that grows, one layer after the other.
@@ -99,8 +99,8 @@ pub(super) struct Ops {
     spread: Spread,
     /// Whether a convolution was added in tiles.
     tiled: bool,
-    takes_levels: bool,
-    levels: Option<Levels>,
+    takes_uint8: bool,
+    uint8: Option<Uint8Input>,
     /// Most values that an operation may give for one image.
     most: usize,
     /// How many rows of the batch an image has in operations from here on.
@@ -115,8 +115,8 @@ impl Ops {
             library: target.library.clone(),
             spread: Spread::OneCore,
             tiled: false,
-            takes_levels: target.takes_levels,
-            levels: None,
+            takes_uint8: target.takes_uint8,
+            uint8: None,
             graph: Graph::new(),
             variables: Vec::new(),
             weights: Vec::new(),
@@ -158,7 +158,7 @@ impl Ops {
     }
 
     pub(super) fn finish(self) -> Finished {
-        Finished { graph: self.graph, variables: self.variables, levels: self.levels }
+        Finished { graph: self.graph, variables: self.variables, uint8: self.uint8 }
     }
 
     fn next_name(&mut self, kind: &str) -> String {
@@ -234,16 +234,16 @@ impl Ops {
     pub(super) fn image(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
         let batch = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
         let batch = Shape::new(Some(batch));
-        if !self.takes_levels {
+        if !self.takes_uint8 {
             return self.placeholder(DataType::Float, &batch);
         }
-        let levels = self.placeholder(DataType::UInt8, &batch)?;
-        let table = self.placeholder(DataType::Float, &Shape::new(Some(vec![Some(LEVELS as i64)])))?;
-        let places = self.cast(&levels, DataType::Int32)?;
+        let values = self.placeholder(DataType::UInt8, &batch)?;
+        let table = self.placeholder(DataType::Float, &Shape::new(Some(vec![Some(UINT8_VALUES as i64)])))?;
+        let indices = self.cast(&values, DataType::Int32)?;
         let axis = self.integers(&[], &[0])?;
-        let numbers = self.op("GatherV2", &[&table, &places, &axis], &[])?;
-        self.levels = Some(Levels { levels, table });
-        Ok(numbers)
+        let image = self.op("GatherV2", &[&table, &indices, &axis], &[])?;
+        self.uint8 = Some(Uint8Input { values, table });
+        Ok(image)
     }
 
     fn placeholder(&mut self, data_type: DataType, shape: &Shape) -> Result<Output, Fault> {

@@ -3,7 +3,7 @@
 use super::graph::show_batched;
 use keras::{Model, Node};
 
-/// The place of the output of this name among `names`; without a name, of the only one.
+/// The index in `names` of the output of this name, or without a name of the only output.
 ///
 /// # Errors
 /// There is no such output, or no only one.
@@ -52,22 +52,22 @@ pub(super) fn only(model: Model, output: usize) -> Model {
             node.inputs.iter().for_each(|input| needed[*input] = true);
         }
     }
-    let places: Vec<usize> = needed
+    let indices: Vec<usize> = needed
         .iter()
         .scan(0, |next, needed| {
-            let place = *next;
+            let index = *next;
             *next += usize::from(*needed);
-            Some(place)
+            Some(index)
         })
         .collect();
     let moved = |(node, _): (Node, &bool)| Node {
-        inputs: node.inputs.iter().map(|input| places[*input]).collect(),
+        inputs: node.inputs.iter().map(|input| indices[*input]).collect(),
         ..node
     };
     Model {
         nodes: model.nodes.into_iter().zip(&needed).filter(|(_, needed)| **needed).map(moved).collect(),
-        input: places[model.input],
-        outputs: vec![places[output]],
+        input: indices[model.input],
+        outputs: vec![indices[output]],
         output_names: Vec::new(),
         summary: Vec::new(),
         name: model.name,

@@ -100,10 +100,10 @@ impl<'a> Fields<'a> {
     fn varint(&mut self) -> Result<u64, Malformed> {
         const MOST_BYTES: usize = 10;
         let mut value = 0;
-        for place in 0..MOST_BYTES {
+        for index in 0..MOST_BYTES {
             let [byte] = *self.take(1)? else { return Err(Malformed) };
             // What a tenth byte says beyond 64 bits is dropped, as the protobuf library does.
-            value |= u64::from(byte & 0x7f) << (7 * place);
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
                 return Ok(value);
             }

@@ -25,7 +25,7 @@ use tensorflow::{Graph, ImportGraphDefOptions, Output, Session, SessionRunArgs, 
 
 use self::meta_graph::{Asset, MetaGraph};
 use self::operations::{Kinds, objection};
-use self::signature::place;
+use self::signature::parse_tensor;
 pub use self::signature::{Element, Signature, TensorInfo};
 use super::inputs::Inputs;
 use super::library::Library;
@@ -90,7 +90,7 @@ pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, Lo
     if !problems.is_empty() {
         return Err(LoadError::Unservable(problems));
     }
-    let opened = open(folder, &meta, [&input.place, &output.place]);
+    let opened = open(folder, &meta, [&input.tensor, &output.tensor]);
     drop(bytes);
     let (image, classes) = (config.preprocessing.input_shape, config.postprocessing.outputs());
     opened
@@ -135,7 +135,7 @@ fn faults_of_graph(
     meta: &MetaGraph<'_>,
     signature: &Signature,
 ) -> Vec<String> {
-    let outputs = signature.outputs.iter().map(|output| output.place.0.as_str());
+    let outputs = signature.outputs.iter().map(|output| output.tensor.0.as_str());
     let restore = meta.saver.map(|saver| saver.restore);
     let ends: Vec<&str> = outputs.chain(meta.init).chain(restore).collect();
     let Ok(kinds) = operations::run_for(&meta.graph, &ends) else {
@@ -209,7 +209,7 @@ fn open(
     prepare(&session, &graph, folder, meta)?;
     finite::ask(&session, &questions)?;
     // Another session would hold its own copy of the variables.
-    let inputs = Inputs { numbers: input, levels: None };
+    let inputs = Inputs { float32: input, uint8: None };
     Ok(Computation { narrow: Fetch { session, scores }, wide: None, graph, inputs })
 }
 
@@ -232,7 +232,7 @@ fn prepare(session: &Session, graph: &Graph, folder: &Path, meta: &MetaGraph<'_>
         .assets
         .iter()
         .map(|Asset { path: tensor_name, file }| {
-            Ok((tensor(graph, &place(tensor_name))?, path(&format!("assets/{file}"))?))
+            Ok((tensor(graph, &parse_tensor(tensor_name))?, path(&format!("assets/{file}"))?))
         })
         .collect::<Result<_, Refused>>()?;
     let run = |operation: &str, path: Option<(Output, Tensor<String>)>| -> Result<(), Refused> {
@@ -246,7 +246,7 @@ fn prepare(session: &Session, graph: &Graph, folder: &Path, meta: &MetaGraph<'_>
         Ok(session.run(&mut arguments)?)
     };
     if let Some(saver) = meta.saver.filter(|_| has_values(folder)) {
-        let feed = tensor(graph, &place(saver.path))?;
+        let feed = tensor(graph, &parse_tensor(saver.path))?;
         run(saver.restore, Some((feed, path(VARIABLES)?)))?;
     }
     match meta.init {

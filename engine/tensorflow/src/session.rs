@@ -42,7 +42,7 @@ const MOST_ROUNDS: usize = 3;
 /// alone shares its operations among all cores, where that was measured to be quicker. That takes a session of its own,
 /// but the weights are there once: both sessions' variables share them.
 ///
-/// On a GPU a batch is one run, filled up to one of a few sizes, and images go there as levels.
+/// On a GPU a batch is one run, filled up to one of a few sizes, and images are sent as uint8.
 pub struct TensorflowEngine {
     narrow: Fetch,
     /// Shares each operation among all cores.
@@ -301,7 +301,7 @@ impl TensorflowEngine {
         self.threads.side_by_side(threads, work)
     }
 
-    /// Computes the scores of some images in one run: of as many as there are places for, from the given one on.
+    /// Computes the scores of some images in one run: of as many as `values` has room for, from the given one on.
     fn run(&self, images: (&Pixels, usize), values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
         match (&self.wide, spread) {
             (Some(wide), Spread::AllCores) => {

@@ -22,9 +22,9 @@ const FEWEST_TILES: usize = 64;
 /// next, and take memory in each run: 32 MiB for so many, several times.
 const MOST_VALUES: usize = 8 << 20;
 
-/// What such a convolution is over.
+/// The sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct Geometry {
     /// Height, width and channels.
     pub(crate) image: [usize; 3],
     /// Channels out.
@@ -32,7 +32,7 @@ pub(crate) struct Place {
     pub(crate) zeros: Edges,
 }
 
-impl Place {
+impl Geometry {
     /// Where the convolution can be computed in tiles.
     pub(super) fn of(ops: &Ops, fused: &Fused<'_>, input: &Output) -> Result<Option<Self>, Fault> {
         let [KERNEL, KERNEL, channels_in, channels] = fused.kernel.shape[..] else { return Ok(None) };
@@ -43,10 +43,10 @@ impl Place {
             Zeros::Exactly(edges) => edges,
         };
         let few = [zeros.top, zeros.bottom, zeros.left, zeros.right].iter().all(|zeros| *zeros < KERNEL);
-        let place = Self { image: [height, width, channels_in], channels, zeros };
-        let [tall, wide] = place.result();
+        let geometry = Self { image: [height, width, channels_in], channels, zeros };
+        let [tall, wide] = geometry.result();
         let fits = fused.kind == Kind::Full && fused.strides == [1; 4] && few && tall > 0 && wide > 0;
-        Ok(fits.then_some(place))
+        Ok(fits.then_some(geometry))
     }
 
     /// The largest tiles that are worth a trial.
@@ -76,25 +76,25 @@ impl Place {
 
 impl Ops {
     /// The tiles in which to compute the convolution, if that is better.
-    pub(super) fn tile(&self, fused: &Fused<'_>, input: &Output) -> Result<Option<(Tile, Place)>, Fault> {
-        let place =
-            if self.convolutions == Convolutions::Fused { Place::of(self, fused, input)? } else { None };
-        let Some(place) = place else { return Ok(None) };
+    pub(super) fn tile(&self, fused: &Fused<'_>, input: &Output) -> Result<Option<(Tile, Geometry)>, Fault> {
+        let geometry =
+            if self.convolutions == Convolutions::Fused { Geometry::of(self, fused, input)? } else { None };
+        let Some(geometry) = geometry else { return Ok(None) };
         let tile = match self.library.winograd {
             Winograd::Never => None,
             Winograd::Always(tile) => Some(tile),
             Winograd::WhereQuicker => {
-                place.promising().filter(|tile| trial::is_quicker(&self.library, fused, (*tile, place)))
+                geometry.promising().filter(|tile| trial::is_quicker(&self.library, fused, (*tile, geometry)))
             }
         };
-        Ok(tile.map(|tile| (tile, place)))
+        Ok(tile.map(|tile| (tile, geometry)))
     }
 
     /// Adds the convolution in tiles, then what follows it.
     pub(crate) fn fused_in_tiles(
         &mut self,
         fused: &Fused<'_>,
-        tiles: (Tile, Place),
+        tiles: (Tile, Geometry),
         input: &Output,
     ) -> Result<Output, Fault> {
         let output = self.in_tiles(fused.kernel, tiles, input)?;
@@ -104,16 +104,16 @@ impl Ops {
     fn in_tiles(
         &mut self,
         kernel: &Tensor,
-        (tile, place): (Tile, Place),
+        (tile, geometry): (Tile, Geometry),
         input: &Output,
     ) -> Result<Output, Fault> {
-        let [height, width, channels] = place.image;
-        let [tall, wide] = place.result();
+        let [height, width, channels] = geometry.image;
+        let [tall, wide] = geometry.result();
         let (edge, points) = (tile.edge(), tile.taps().pow(2));
-        let [down, across] = place.tiles(tile);
+        let [down, across] = geometry.tiles(tile);
 
         // Blocks of the size of a tile's outputs: a tile takes one, and the first rows and columns of the next ones.
-        let Edges { top, left, .. } = place.zeros;
+        let Edges { top, left, .. } = geometry.zeros;
         let bottom = (down + 1) * edge - height - top;
         let right = (across + 1) * edge - width - left;
         let padded = self.pad(input, Edges { top, bottom, left, right })?;
@@ -126,8 +126,8 @@ impl Ops {
         let mut parts = Vec::with_capacity(4);
         for next in [[0, 0], [0, 1], [1, 0], [1, 1]] {
             let [rows, columns] = next.map(|next| if next == 0 { edge } else { KERNEL - 1 });
-            let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-            order.extend(places.map(|(row, column)| (next[0] * edge + row, next[1] * edge + column)));
+            let positions = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            order.extend(positions.map(|(row, column)| (next[0] * edge + row, next[1] * edge + column)));
             let begin = self.sizes_constant(&[0, 0, 0, next[0], next[1], 0].map(Some))?;
             let size = [Some(rows), Some(columns), None, Some(down), Some(across), Some(channels)];
             let size = self.sizes_constant(&size)?;
@@ -145,7 +145,7 @@ impl Ops {
         let basis = self.constant(&[edge * edge, points], &tile.outputs_of_points())?;
         let outputs = self.binary("MatMul", &basis, &products)?;
 
-        let channels = place.channels;
+        let channels = geometry.channels;
         let outputs =
             self.shaped(&outputs, &[Some(edge), Some(edge), None, Some(down), Some(across), Some(channels)])?;
         let outputs = self.transposed(&outputs, &[2, 3, 0, 4, 1, 5])?;

@@ -34,8 +34,8 @@ pub struct TensorInfo {
     pub element: Element,
     /// Sizes, the batch first, `None` where any will do; nothing where even their number is open.
     pub shape: Option<Vec<Option<usize>>>,
-    /// The operation of the graph, and which of its outputs.
-    pub(super) place: (String, usize),
+    /// The operation of the graph, and the index of its output.
+    pub(super) tensor: (String, usize),
 }
 
 /// The type of a tensor's values: its number in `types.proto`.
@@ -121,8 +121,8 @@ impl Signature {
     /// # Errors
     /// There is none, or several and none of that name.
     pub(super) fn choose(mut signatures: Vec<Self>) -> Result<Self, String> {
-        if let Some(place) = signatures.iter().position(|signature| signature.name == DEFAULT) {
-            return Ok(signatures.swap_remove(place));
+        if let Some(index) = signatures.iter().position(|signature| signature.name == DEFAULT) {
+            return Ok(signatures.swap_remove(index));
         }
         if signatures.len() == 1 {
             return Ok(signatures.swap_remove(0));
@@ -188,8 +188,8 @@ impl Signature {
     /// Everything about it that does not fit the config.
     pub(super) fn output(&self, config: &ModelConfig) -> Result<&TensorInfo, Vec<String>> {
         let names: Vec<&str> = self.outputs.iter().map(|output| output.name.as_str()).collect();
-        let place = outputs::choose(&names, config.postprocessing.output_name.as_deref());
-        let output = &self.outputs[place.map_err(|problem| vec![problem])?];
+        let index = outputs::choose(&names, config.postprocessing.output_name.as_deref());
+        let output = &self.outputs[index.map_err(|problem| vec![problem])?];
         let mut problems = Vec::new();
         if !Element::FLOATS.contains(&output.element) {
             problems.push(format!(
@@ -219,8 +219,8 @@ impl TensorInfo {
             }
         }
         let shape = if has_shape { read_shape(&message.message(3)?)? } else { None };
-        let place = message.text(1)?.map(place).unwrap_or_default();
-        Ok(Self { name: name.to_owned(), element, shape, place })
+        let tensor = message.text(1)?.map(parse_tensor).unwrap_or_default();
+        Ok(Self { name: name.to_owned(), element, shape, tensor })
     }
 }
 
@@ -250,9 +250,9 @@ fn read_shape(message: &Parts<'_>) -> Result<Option<Vec<Option<usize>>>, Malform
     Ok((!open).then_some(sizes))
 }
 
-/// The operation in a tensor's name, and which of its outputs: `dense/Softmax:0`.
-pub(super) fn place(tensor: &str) -> (String, usize) {
-    let split = tensor.rsplit_once(':').and_then(|(name, index)| Some((name, index.parse().ok()?)));
-    let (name, index) = split.unwrap_or((tensor, 0));
+/// Splits a tensor's name, `dense/Softmax:0`, into the operation and the index of its output.
+pub(super) fn parse_tensor(name: &str) -> (String, usize) {
+    let split = name.rsplit_once(':').and_then(|(name, index)| Some((name, index.parse().ok()?)));
+    let (name, index) = split.unwrap_or((name, 0));
     (name.to_owned(), index)
 }

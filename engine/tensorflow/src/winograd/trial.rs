@@ -13,7 +13,7 @@ use crate::library::IMAGES_A_CORE;
 use crate::library::Library;
 use crate::opening::{self, failed};
 use crate::ops::fused::Fused;
-use crate::ops::winograd::Place;
+use crate::ops::winograd::Geometry;
 use crate::ops::{Fault, Finished, Ops};
 use crate::session::Spread;
 use engine::EngineError;
@@ -30,8 +30,8 @@ const TRIAL_TIME: Duration = Duration::from_millis(40);
 const TOO_LONG: Duration = Duration::from_millis(500);
 
 /// Whether a convolution is quicker in such tiles.
-pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> bool {
-    static KNOWN: Mutex<Option<HashMap<Place, bool>>> = Mutex::new(None);
+pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Geometry)) -> bool {
+    static KNOWN: Mutex<Option<HashMap<Geometry, bool>>> = Mutex::new(None);
     // Held while trying: two trials at a time would measure each other.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
@@ -43,7 +43,7 @@ pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Pla
     })
 }
 
-fn measure(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result<bool, EngineError> {
+fn measure(library: &Library, fused: &Fused<'_>, tiles: (Tile, Geometry)) -> Result<bool, EngineError> {
     let trial = Trial::new(library, fused, tiles)?;
     if trial.run(&trial.direct)? > TOO_LONG {
         return Ok(false);
@@ -73,7 +73,7 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result<Self, EngineError> {
+    fn new(library: &Library, fused: &Fused<'_>, tiles: (Tile, Geometry)) -> Result<Self, EngineError> {
         let faulty = |Fault(fault)| EngineError(fault);
         let [height, width, channels] = tiles.1.image;
         let library = Library { winograd: Winograd::Never, ..library.clone() };
