@@ -64,7 +64,7 @@ fn open_archive(path: &Path) -> Result<Model, ImportError> {
     let archive = archive::open(path)?;
     let dialect = dialect(&archive.version)?;
     let architecture = architecture::parse(&archive.config, dialect).map_err(ImportError::faulty)?;
-    assembly::assemble(&architecture, dialect, &Store::ByPlace(archive.weights))
+    assembly::assemble(&architecture, dialect, &Store::ByClass(archive.weights))
 }
 
 /// Which Keras saved the file, by the version it left.

@@ -1,4 +1,4 @@
-//! Which array of the file is which weight of which layer. An archive's are found by place, see [`tree`];
+//! Which array of the file is which weight of which layer. An archive's are found by class and index, see [`tree`];
 //! those of an .hdf5 file by name:
 //!
 //! ```text
@@ -36,8 +36,8 @@ pub(super) struct Bound {
 pub(super) enum Store {
     /// The root of an .hdf5 file: by the names of layers and weights.
     ByName(Folder),
-    /// The root of `model.weights.h5` in an archive: by class and place.
-    ByPlace(Folder),
+    /// The root of `model.weights.h5` in an archive: by class and index.
+    ByClass(Folder),
 }
 
 /// One weight of one layer, before its array is known.
@@ -67,7 +67,7 @@ pub(super) fn bind(
     let mut bound = Bound { arrays, problems: Vec::new() };
     let file = match store {
         Store::ByName(file) => file,
-        Store::ByPlace(file) => {
+        Store::ByClass(file) => {
             tree::bind(root, declared, file, &mut bound)?;
             return Ok(bound);
         }

@@ -72,7 +72,7 @@ impl Tile {
     /// After A. Toom and S. Cook: an output is the sum over the points of what the two polynomials' product is there.
     fn bases(self) -> Bases {
         let (points, edge, taps) = (self.points(), self.edge(), self.taps());
-        let others = |own: usize| points.iter().enumerate().filter(move |(place, _)| *place != own);
+        let others = |own: usize| points.iter().enumerate().filter(move |(index, _)| *index != own);
         let powers = |point: f64, count: usize| (0..count).map(|power| point.powi(power as i32)).collect();
         let mut kernel: Vec<Vec<f64>> = Vec::with_capacity(taps);
         let mut input = Vec::with_capacity(taps);
@@ -177,11 +177,11 @@ mod tests {
     fn a_tile_gives_the_sums_of_products_that_a_convolution_is() {
         for (tile, bound) in [(Tile::Two, 1e-6), (Tile::Four, 1e-5)] {
             let (edge, taps) = (tile.edge(), tile.taps());
-            let value = |place: usize| ((place * 37 + 11) % 23) as f32 / 11.0 - 1.0;
+            let value = |index: usize| ((index * 37 + 11) % 23) as f32 / 11.0 - 1.0;
             let input: Vec<f32> = (0..taps * taps).map(value).collect();
             let kernel = Tensor { shape: vec![3, 3, 1, 1], values: (50..59).map(value).collect() };
             let order: Vec<(usize, usize)> =
-                (0..taps * taps).map(|place| (place / taps, place % taps)).collect();
+                (0..taps * taps).map(|index| (index / taps, index % taps)).collect();
             let times = |matrix: &[f32], vector: &[f32]| -> Vec<f32> {
                 let rows = matrix.chunks(vector.len());
                 rows.map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum()).collect()
@@ -190,12 +190,12 @@ mod tests {
             let products: Vec<f32> =
                 points.iter().zip(&*tile.points_of_kernel(&kernel).values).map(|(a, b)| a * b).collect();
             let outputs = times(&tile.outputs_of_points(), &products);
-            for (place, output) in outputs.iter().enumerate() {
-                let (row, column) = (place / edge, place % edge);
+            for (index, output) in outputs.iter().enumerate() {
+                let (row, column) = (index / edge, index % edge);
                 let expected: f32 = (0..9)
                     .map(|tap| kernel.values[tap] * input[(row + tap / 3) * taps + column + tap % 3])
                     .sum();
-                assert!((output - expected).abs() < bound, "{tile:?} at {place}: {output}, {expected}");
+                assert!((output - expected).abs() < bound, "{tile:?} at {index}: {output}, {expected}");
             }
         }
     }

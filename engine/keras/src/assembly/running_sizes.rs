@@ -82,17 +82,17 @@ fn taken_out(layer: &LayerSpec, inputs: &[Input]) -> Result<Sizes, String> {
         Some([only]) => only,
         _ => spec,
     };
-    let place = |place: i64| {
-        let from_front = if place < 0 { place + i64::try_from(list.len()).ok()? } else { place };
+    let index_of = |index: i64| {
+        let from_front = if index < 0 { index + i64::try_from(list.len()).ok()? } else { index };
         usize::try_from(from_front).ok()
     };
     if let Some(index) = spec.as_i64() {
-        let found = place(index).and_then(|index| list.get(index));
+        let found = index_of(index).and_then(|index| list.get(index));
         return found.map(|size| Sizes::One(*size)).ok_or_else(misfit);
     }
     let bound = |key: &str, default: usize| match spec.get(key) {
         None | Some(Value::Null) => Some(default),
-        Some(value) => place(value.as_i64()?).map(|bound| bound.min(list.len())),
+        Some(value) => index_of(value.as_i64()?).map(|bound| bound.min(list.len())),
     };
     let plain_step = spec.get("step").is_none_or(|step| step.is_null() || *step == 1);
     let range = bound("start", 0).zip(bound("stop", list.len())).filter(|_| spec.is_object() && plain_step);

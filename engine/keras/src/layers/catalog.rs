@@ -1,4 +1,4 @@
-//! Which class is read by which function.
+//! Maps each class to the function that reads it.
 
 use serde_json::Map;
 
@@ -11,7 +11,7 @@ use crate::layers::{
 };
 use crate::reader::Reader;
 
-/// Reads a layer of `class`; `None` where the class is not supported. Faults are noted in the reader.
+/// Reads a layer of `class`. Returns `None` where the class is not supported. The reader collects the faults.
 pub(crate) fn read(class: &str, reader: &mut Reader) -> Option<Layer> {
     let layer = by_class(class, reader)?;
     let transposed = reader.is_channels_first() && !matches!(layer, Layer::Identity);
@@ -96,7 +96,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
 
         "MultiHeadAttention" => attention::multi_head_attention(reader),
-        // An archive has its public name, an .hdf5 file that of its class.
+        // An archive has its public name, an .hdf5 file the name of its class.
         "GroupedQueryAttention" | "GroupQueryAttention" => attention::grouped_query_attention(reader),
         "Attention" => attention::plain_attention(reader),
         "AdditiveAttention" => attention::additive_attention(reader),
@@ -125,13 +125,13 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     })
 }
 
-/// Whether layers of a class do nothing at inference.
+/// Returns whether layers of a class do nothing at inference.
 pub(crate) fn is_inert(class: &str) -> bool {
     inert::reason(class).is_some()
 }
 
-/// What becomes of layers of a class. A layer without settings or inputs tells: one that is refused whatever its
-/// settings are has faults although none of them is looked at.
+/// Returns how layers of a class are treated. It reads a layer without settings or inputs: a class that is refused
+/// whatever its settings are has faults even so.
 pub(crate) fn verdict(class: &str) -> Verdict {
     if is_inert(class) {
         return Verdict::Inert;
@@ -139,7 +139,7 @@ pub(crate) fn verdict(class: &str) -> Verdict {
     let settings = Map::new();
     let mut reader = Reader::new(Dialect::Keras3, &settings, &[], None);
     match by_class(class, &mut reader) {
-        Some(_) if !reader.is_hopeless() => Verdict::Supported,
+        Some(_) if !reader.is_unsupported() => Verdict::Supported,
         Some(_) | None => Verdict::Refused,
     }
 }
