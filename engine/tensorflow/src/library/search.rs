@@ -1,4 +1,4 @@
-//! Where the TensorFlow library is looked for.
+//! Finds the TensorFlow library.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::symlink;

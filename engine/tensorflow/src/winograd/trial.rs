@@ -80,7 +80,7 @@ impl Trial {
         let mut ops = Ops::new(Target::of(&library), usize::MAX);
         ops.begin(0, "trial");
         let input = ops.image(&[height, width, channels].map(Some)).map_err(faulty)?;
-        let alone = Fused { addend: None, steps: &["BiasAdd"], ..*fused };
+        let alone = Fused { addend: None, fused_ops: &["BiasAdd"], ..*fused };
         let direct = ops.fused(&alone, &input).map_err(faulty)?;
         let tiled = ops.fused_in_tiles(&alone, tiles, &input).map_err(faulty)?;
         let Finished { graph, variables, .. } = ops.finish();

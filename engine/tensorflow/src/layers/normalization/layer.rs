@@ -1,4 +1,4 @@
-//! Normalizations over some axes of each image by itself.
+//! Layer normalization and unit normalization: over some axes of each image by itself.
 
 use tensorflow::Output;
 
@@ -34,7 +34,7 @@ pub(in crate::layers) fn layer_norm(
     }
 }
 
-/// The input without its mean, and its variance.
+/// Returns the input minus its mean, and its variance.
 pub(super) fn centred(ops: &mut Ops, input: &Output, axes: &Output) -> Result<(Output, Output), Fault> {
     let mean = ops.op("Mean", &[input, axes], &[("keep_dims", Attribute::Bool(true))])?;
     let centred = ops.binary("Sub", input, &mean)?;
