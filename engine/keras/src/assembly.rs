@@ -15,11 +15,11 @@ use super::{ImportError, Model, Node, Tensor};
 
 mod folding;
 mod order;
-mod running_sizes;
+mod dynamic_sizes;
 mod summary;
 
 use self::order::{Order, bytes_of_members};
-use self::running_sizes::{Input, Sizes};
+use self::dynamic_sizes::{Input, Sizes};
 use self::summary::summary;
 
 /// Models with more calls than this, of layers and of models, are refused: a few nested models, each calling the
@@ -381,7 +381,7 @@ impl<'a> Survey<'a> {
             .iter()
             .map(|wire| Input { sizes: wire.sizes.as_ref(), shape: wire.shape.as_ref(), rows: wire.rows })
             .collect();
-        if let Some(sizes) = running_sizes::of(layer, &asked) {
+        if let Some(sizes) = dynamic_sizes::of(layer, &asked) {
             self.leaves[layer.id].get_or_insert_with(Leaf::without_weights);
             let sizes = sizes.unwrap_or_else(|problem| {
                 self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
@@ -393,7 +393,7 @@ impl<'a> Survey<'a> {
             return None;
         }
         let sizes: Vec<Option<&Sizes>> = inputs.iter().map(|wire| wire.sizes.as_ref()).collect();
-        let config = running_sizes::settled(&layer.config, &sizes).into_owned();
+        let config = dynamic_sizes::settled(&layer.config, &sizes).into_owned();
         let before = self.settled.get(&layer.id).filter(|before| **before != config);
         if before.is_some() || !layer.is_operation() || inputs.iter().all(given) {
             self.problems.push(format!(

@@ -109,7 +109,7 @@ fn only(inputs: &[Output]) -> Result<&Output, Fault> {
     }
 }
 
-/// TensorFlow's word for a padding.
+/// TensorFlow's name of a padding.
 fn padding(padding: Padding) -> &'static str {
     match padding {
         Padding::Valid => "VALID",
@@ -117,18 +117,18 @@ fn padding(padding: Padding) -> &'static str {
     }
 }
 
-/// Vertical and horizontal numbers as attributes of operations over `[batch, height, width, channels]`.
+/// Numbers for height and width as an attribute of operations over `[batch, height, width, channels]`.
 fn over_image(pair: [usize; 2]) -> [i64; 4] {
     [1, pair[0] as i64, pair[1] as i64, 1]
 }
 
-/// Axes that are counted from 0 after the batch, as a constant that counts the batch.
+/// Converts axes counted from 0 after the batch to a constant that counts the batch.
 fn axes_with_batch(ops: &mut Ops, axes: &[usize]) -> Result<Output, Fault> {
     let axes = axes.iter().map(|axis| to_i32(axis + 1)).collect::<Result<Vec<i32>, _>>()?;
     ops.integers(&[axes.len()], &axes)
 }
 
-/// Height and width, of which a layer needs to know both before a run.
+/// Height and width, for a layer that needs both before a run.
 fn fixed_image(ops: &Ops, input: &Output) -> Result<[usize; 2], Fault> {
     match ops.sizes(input)?[..] {
         [_, Some(height), Some(width), _] => Ok([height, width]),

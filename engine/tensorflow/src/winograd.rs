@@ -1,8 +1,8 @@
-//! Winograd's minimal filtering: what a 3×3 kernel makes of a tile of outputs, with fewer multiplications.
+//! Winograd's minimal filtering: computes 3×3 convolutions with fewer multiplications.
 //!
-//! An image is cut into tiles. Each tile's inputs are taken as values of a polynomial, so that the convolution becomes
-//! one multiplication for each point at which two polynomials are evaluated, between two changes of basis: with `m`
-//! outputs along an edge `(m + 2)²` multiplications in place of `9 m²`. After S. Winograd, "Arithmetic Complexity of
+//! An image is split into tiles. A transform evaluates the polynomials of a tile and of the kernel at some points. The
+//! convolution is then one multiplication per point, and a second transform gives the outputs. With `m` outputs along an
+//! edge that takes `(m + 2)²` multiplications in place of `9 m²`. After S. Winograd, "Arithmetic Complexity of
 //! Computations" (1980), and A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), who
 //! apply it over both axes and all channels.
 
@@ -12,7 +12,7 @@ use keras::Tensor;
 
 pub(super) mod trial;
 
-/// Height and width of the kernels that this is for.
+/// Height and width of the kernels.
 pub(super) const KERNEL: usize = 3;
 
 /// When convolutions are computed in tiles.
@@ -20,14 +20,14 @@ pub(super) const KERNEL: usize = 3;
 pub enum Winograd {
     /// Never.
     Never,
-    /// Wherever it can be done.
+    /// Wherever it is possible.
     Always(Tile),
-    /// Where it was measured to be quicker, on this machine and for images and a kernel of these sizes.
+    /// Where it was measured to be quicker on this machine, for images and a kernel of these sizes.
     #[default]
     WhereQuicker,
 }
 
-/// How many outputs are computed together.
+/// The outputs that are computed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tile {
     /// 2×2, with 4 of 9 multiplications. As exact as the convolution itself.
@@ -36,7 +36,7 @@ pub enum Tile {
     Four,
 }
 
-/// The three changes of basis, each a matrix in rows.
+/// The three transforms, each a matrix of rows.
 struct Bases {
     /// From a tile's inputs to the points, `[taps, taps]`.
     input: Vec<Vec<f64>>,
@@ -60,8 +60,8 @@ impl Tile {
         self.edge() + KERNEL - 1
     }
 
-    /// Where the polynomials are evaluated, besides at infinity. The four around zero are those with the smallest error of
-    /// those tried; with 1, -1, 2 and -2 it is three times as large.
+    /// The points at which the polynomials are evaluated, besides infinity. The four around zero gave the smallest error of
+    /// those that were tried. With 1, -1, 2 and -2 it is three times as large.
     fn points(self) -> &'static [f64] {
         match self {
             Self::Two => &[0.0, 1.0, -1.0],
@@ -69,7 +69,7 @@ impl Tile {
         }
     }
 
-    /// After A. Toom and S. Cook: an output is the sum over the points of what the two polynomials' product is there.
+    /// The transforms after A. Toom and S. Cook: an output is a sum over the points of the product of the two polynomials.
     fn bases(self) -> Bases {
         let (points, edge, taps) = (self.points(), self.edge(), self.taps());
         let others = |own: usize| points.iter().enumerate().filter(move |(index, _)| *index != own);
@@ -93,7 +93,7 @@ impl Tile {
         Bases { input, kernel, output: (0..edge).map(output).collect() }
     }
 
-    /// From a tile's inputs, in this order of rows and columns, to its points, `[taps², taps²]`.
+    /// The transform of a tile's inputs, in this order of rows and columns, to its points, `[taps², taps²]`.
     pub(super) fn points_of_inputs(self, order: &[(usize, usize)]) -> Vec<f32> {
         let Bases { input, .. } = self.bases();
         let rows = over_both_axes(&input, &input);
@@ -103,7 +103,7 @@ impl Tile {
         .collect()
     }
 
-    /// From a tile's points to its outputs, row after row, `[edge², taps²]`.
+    /// The transform of a tile's points to its outputs, row after row, `[edge², taps²]`.
     pub(super) fn outputs_of_points(self) -> Vec<f32> {
         let Bases { output, .. } = self.bases();
         let rows = over_both_axes(&output, &output);
@@ -113,8 +113,8 @@ impl Tile {
         .collect()
     }
 
-    /// A kernel `[3, 3, channels in, channels out]` at the points: `[taps², channels in, channels out]`. Computed in
-    /// double precision and rounded once.
+    /// Transforms a kernel `[3, 3, channels in, channels out]` to `[taps², channels in, channels out]`. Computes in double
+    /// precision and rounds once.
     pub(super) fn points_of_kernel(self, kernel: &Tensor) -> Tensor {
         let Bases { kernel: basis, .. } = self.bases();
         let size: usize = kernel.shape[2..].iter().product();

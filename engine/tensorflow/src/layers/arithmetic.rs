@@ -1,4 +1,4 @@
-//! Operations that models compute without a layer, element by element or over axes.
+//! Elementwise arithmetic with two operands, and reductions.
 
 use tensorflow::Output;
 
@@ -56,7 +56,7 @@ pub(super) fn reduction(ops: &mut Ops, by: &Reduction, input: &Output) -> Result
     }
 }
 
-/// The axes that go.
+/// The axes that are reduced.
 struct Over {
     axes: Output,
     keep_dims: bool,
@@ -77,7 +77,7 @@ impl Over {
         self.reduced(ops, "Mean", &squares)
     }
 
-    /// With the largest value taken out before and put back behind, so that no exponential is infinite.
+    /// Subtracts the maximum first and adds it back at the end, so that no exponential overflows.
     fn log_sum_exp(&self, ops: &mut Ops, input: &Output) -> Result<Output, Fault> {
         let largest = self.with_axes_kept().reduced(ops, "Max", input)?;
         let lowered = ops.binary("Sub", input, &largest)?;

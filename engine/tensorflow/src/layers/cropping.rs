@@ -27,7 +27,7 @@ pub(super) fn cropping2d(ops: &mut Ops, edges: Edges, input: &Output) -> Result<
     let begin = ops.integers(&[4], &[0, to_i32(top)?, to_i32(left)?, 0])?;
     let end = ops.integers(&[4], &[0, -to_i32(bottom)?, -to_i32(right)?, 0])?;
     let step = ops.integers(&[4], &[1, 1, 1, 1])?;
-    // Bit i of the mask: axis i goes to its end. An end of -0 would be the axis's beginning.
+    // Bit i of the mask: the slice takes axis i to its end. An end of -0 would mean its beginning.
     let whole = |cut: usize, axis: i64| i64::from(cut == 0) << axis;
     let end_mask = 0b1001 | whole(bottom, 1) | whole(right, 2);
     ops.op("StridedSlice", &[input, &begin, &end, &step], &[("end_mask", Attribute::Integer(end_mask))])

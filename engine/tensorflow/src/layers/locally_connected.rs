@@ -7,7 +7,7 @@ use super::{fixed_image, over_image};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::{Edges, LocallyConnected2d};
 
-/// The pixels of each window side by side, and a matrix product for each window.
+/// Extracts a patch for each output position, and multiplies each by a kernel of its own.
 pub(super) fn locally_connected2d(
     ops: &mut Ops,
     layer: &LocallyConnected2d,
@@ -20,7 +20,7 @@ pub(super) fn locally_connected2d(
     if image != layer.input {
         return Err(Fault(format!("its input is {image:?}, its weights are for {:?}", layer.input)));
     }
-    // Zeros up to the end of the last window.
+    // Padding up to the end of the last window.
     let after = |axis: usize| {
         let end = (layer.output[axis] - 1) * layer.strides[axis] + layer.size[axis];
         end.saturating_sub(layer.before[axis] + image[axis])

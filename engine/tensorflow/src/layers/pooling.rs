@@ -8,7 +8,7 @@ use keras::layers::{Pool2d, PoolKind};
 
 pub(super) mod adaptive;
 
-/// TensorFlow's mean, too, counts only what lies within the image.
+/// TensorFlow's average, like Keras's, excludes the padding.
 pub(super) fn pool2d(ops: &mut Ops, pool: &Pool2d, input: &Output) -> Result<Output, Fault> {
     let kind = match pool.kind {
         PoolKind::Average => "AvgPool",

@@ -21,12 +21,12 @@ pub(super) fn reshape(ops: &mut Ops, target: &[i64], input: &Output) -> Result<O
         .iter()
         .map(|size| match (usize::try_from(*size), &sizes) {
             (Ok(size), _) => to_i32(size),
-            // What -1 stands for, so that the layers after this one know their shapes.
+            // Resolves -1, so that the layers after this one know their shapes.
             (Err(_), Some(sizes)) => to_i32(sizes.iter().product::<usize>() / given.max(1)),
             (Err(_), None) => Ok(-1),
         })
         .collect::<Result<Vec<_>, _>>()?;
-    // Without a -1 the importer has made sure that no two images become one; some may be folded into the batch.
+    // Without a -1 the importer has made sure that no row joins two images. Parts of an image may be folded into the batch.
     if let Some(sizes) = sizes.filter(|_| is_open) {
         let elements: usize = sizes.iter().product();
         if target.iter().map(|size| i64::from(*size)).product::<i64>() != elements as i64 {

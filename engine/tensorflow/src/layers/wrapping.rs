@@ -46,8 +46,8 @@ pub(super) fn time_distributed(ops: &mut Ops, layer: &Layer, input: &Output) -> 
         return ops.reshape(&output, &target);
     }
     let axes = to_i32(ops.sizes(&output)?.len())?;
-    let batch_and_length = ops.running_sizes(input, 0, 2)?;
-    let rest = ops.running_sizes(&output, 1, axes)?;
+    let batch_and_length = ops.dynamic_sizes(input, 0, 2)?;
+    let rest = ops.dynamic_sizes(&output, 1, axes)?;
     let shape = ops.concatenate(&[batch_and_length, rest], 0)?;
     ops.binary("Reshape", &output, &shape)
 }
@@ -60,7 +60,7 @@ fn folded(ops: &mut Ops, input: &Output) -> Result<Output, Fault> {
     }
     let axes = to_i32(ops.sizes(input)?.len())?;
     let all = ops.integers(&[1], &[-1])?;
-    let rest = ops.running_sizes(input, 2, axes)?;
+    let rest = ops.dynamic_sizes(input, 2, axes)?;
     let shape = ops.concatenate(&[all, rest], 0)?;
     ops.binary("Reshape", input, &shape)
 }

@@ -1,4 +1,4 @@
-//! Products of two inputs, summed over an axis of each.
+//! Dot product of two inputs over an axis of each.
 
 use tensorflow::Output;
 
@@ -7,8 +7,8 @@ use crate::layers::reshaping;
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::Dot;
 
-/// A matrix product for each image: the summed axis is the last of the first input and the first of the second,
-/// and their other axes are one each.
+/// Computes a matrix product for each image. The contracted axis is transposed to the end of the first input and to the
+/// front of the second. The other axes of each are flattened.
 pub(in crate::layers) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Result<Output, Fault> {
     let [left, right] = inputs else {
         return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
@@ -34,11 +34,11 @@ pub(in crate::layers) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Resu
     ops.reshape(&products, &target)
 }
 
-/// An input whose summed axis stands where the product sums.
+/// An input with its contracted axis where the matrix product sums.
 struct Side {
     input: Output,
     summed: Option<usize>,
-    /// Sizes of the axes between the batch and it, or behind it.
+    /// Sizes of the other axes, without the batch.
     others: Vec<Option<usize>>,
 }
 
@@ -69,7 +69,7 @@ impl Side {
     }
 }
 
-/// All these axes as one; -1 where its size is not known.
+/// The size of these axes flattened; -1 where it is unknown.
 fn one_size(sizes: &[Option<usize>]) -> Result<i32, Fault> {
     match sizes.iter().copied().collect::<Option<Vec<usize>>>() {
         Some(sizes) => to_i32(sizes.into_iter().product()),
