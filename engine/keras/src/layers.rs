@@ -1,5 +1,4 @@
-//! What each layer computes, with its attributes and weights. All images are `[batch, height, width,
-//! channels]`.
+//! What each layer computes, with its attributes and weights. Images are `[batch, height, width, channels]`.
 
 pub(super) mod activation;
 mod attention;
@@ -52,7 +51,7 @@ pub enum Layer {
         /// Height, width, channels for an image.
         shape: Vec<Option<usize>>,
     },
-    /// Passes its input on.
+    /// Returns its input.
     Identity,
     /// Layers of one input each, one after the other.
     Sequential(Vec<Layer>),
@@ -214,7 +213,7 @@ pub enum Layer {
     UnitNorm(UnitNorm),
     /// Softmax over several axes jointly.
     SoftmaxOver {
-        /// Which, counted from 0 after the batch, ascending.
+        /// The axes, counted from 0 after the batch, ascending.
         axes: Vec<usize>,
     },
     /// Adaptive pooling: into a fixed number of windows.
@@ -226,12 +225,12 @@ pub enum Layer {
         /// Height and width.
         size: [usize; 2],
     },
-    /// Colours stretched so that each channel of each image reaches from one end of the range to the other.
+    /// The contrast stretched so that each channel of each image covers the whole range.
     AutoContrast {
         /// Smallest and largest value.
         range: [f32; 2],
     },
-    /// Products of two inputs, summed over an axis of each.
+    /// The dot product of two inputs over an axis of each.
     Dot(Dot),
     /// A convolution with a kernel of its own at each position.
     LocallyConnected2d(LocallyConnected2d),
@@ -240,11 +239,11 @@ pub enum Layer {
 /// What the importer does with layers of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Reads them, and computes what Keras computes.
+    /// It reads them, and computes what Keras computes.
     Supported,
-    /// Passes their input on, since that is all they do at inference.
+    /// It passes their input on, since they do nothing at inference.
     Inert,
-    /// Says that it does not know them, or why it does not read them.
+    /// It refuses them, and says why.
     Refused,
 }
 

@@ -4,7 +4,7 @@ use crate::architecture::Dialect;
 use crate::layers::Layer;
 use crate::reader::Reader;
 
-/// [`Layer::Dot`]: products of two inputs, summed over an axis of each.
+/// [`Layer::Dot`]: the dot product of two inputs over an axis of each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dot {
     /// The axis of each, counted with the batch; may be negative.
@@ -28,7 +28,7 @@ pub(super) fn dot(reader: &mut Reader) -> Layer {
     };
     let epsilon = match reader.dialect {
         Dialect::Keras2 => 1e-12,
-        // Keras 3 bounds the length, by 1e-7, and not its square.
+        // Keras 3 bounds the length, by 1e-7, instead of its square.
         Dialect::Keras3 => 1e-14,
     };
     Layer::Dot(Dot { axes, epsilon: reader.flag_or("normalize", false).then_some(epsilon) })

@@ -1,5 +1,5 @@
-//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization`, `UnitNormalization`; the preprocessing layer
-//! `Normalization` and `GroupNormalization` are in files of their own.
+//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization` and `UnitNormalization`. `GroupNormalization` and the
+//! preprocessing layer `Normalization` have files of their own.
 
 use crate::Tensor;
 use crate::architecture::Dialect;
@@ -48,7 +48,7 @@ pub struct UnitNorm {
 }
 
 pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
-    // How the statistics were gathered does not matter once they are there; renormalization adds weights.
+    // How training computes the statistics does not matter for inference. Renormalization adds weights.
     reader.ignore(&["momentum", "synchronized", "renorm_clipping", "renorm_momentum", "fused"]);
     reader.unset("renorm");
     reader.unset("virtual_batch_size");
@@ -89,7 +89,7 @@ pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
     Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta, epsilon })
 }
 
-/// Keras gives the scale no axes between and behind the normalized ones, so that it fits as NumPy broadcasts.
+/// The scale has no axes between and after the normalized ones, as in Keras. It broadcasts as in NumPy.
 pub(super) fn rms_normalization(reader: &mut Reader) -> Layer {
     let epsilon = reader.number_or("epsilon", 1e-6);
     let Some(Axes { sorted, sizes, .. }) = normalized_axes(reader) else {
@@ -109,13 +109,13 @@ pub(super) fn unit_normalization(reader: &mut Reader) -> Layer {
     });
     let epsilon = match reader.dialect {
         Dialect::Keras2 => 1e-12,
-        // Keras 3 bounds the length and not its square.
+        // Keras 3 bounds the length instead of its square.
         Dialect::Keras3 => 1e-24,
     };
     Layer::UnitNorm(UnitNorm { axes, epsilon })
 }
 
-/// `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
+/// Reads `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
 pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
     let (usual_axes, square, epsilon) = match class {
         "tf.math.l2_normalize" | "tf.nn.l2_normalize" | "tf.linalg.l2_normalize" => (None, false, 1e-12),
@@ -127,7 +127,7 @@ pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
     if order != 2 {
         reader.fault(format!("`order` is {order}, expected 2, by which vectors get the length 1"));
     }
-    // Keras 3 bounds the length and not its square.
+    // Keras 3 bounds the length instead of its square.
     let epsilon = reader.number_or("epsilon", epsilon);
     let epsilon = if square { epsilon * epsilon } else { epsilon };
     let axes = reader.integers("axis").or(usual_axes.map(|axis| vec![axis]));
@@ -140,24 +140,24 @@ pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(Layer::UnitNorm(UnitNorm { axes, epsilon }))
 }
 
-/// The axes of `axis`.
+/// The axes that are normalized together.
 struct Axes {
     /// Counted from 0 after the batch.
     sorted: Vec<usize>,
-    /// In the order in which the weights have them.
+    /// Sizes of the axes, in the order of the weights' axes.
     sizes: Shape,
-    /// The weights' shape with sizes of 1 for the axes between and behind them.
+    /// The weights' shape, with size 1 for the axes between and after them.
     spread: Vec<usize>,
 }
 
-/// The axes that are normalized together; nothing where the input is not known.
+/// Reads the axes that are normalized together. Returns `None` where the input is unknown.
 fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
     let mut given = reader.integers("axis").unwrap_or_else(|| vec![-1]);
     let Some(input) = reader.input() else {
         reader.unsure();
         return None;
     };
-    // As they are written: negative ones come before the others.
+    // Keras 3 sorts them as written: negative ones come before the others.
     if reader.dialect == Dialect::Keras3 {
         given.sort_unstable();
     }
@@ -176,7 +176,7 @@ fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
     Some(Axes { sorted, sizes, spread })
 }
 
-/// The size of an axis that has to have a fixed one, which the weights' shapes need.
+/// The size of an axis, which the weights' shapes need. It has to be fixed.
 fn size_of_axis(reader: &mut Reader, axis: i64) -> Option<usize> {
     let input = reader.input()?;
     match axis_after_batch(axis, input) {

@@ -1,4 +1,4 @@
-//! What is not understood is a fault that says so, whatever the config holds.
+//! Whatever the importer does not support is a fault that says so.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::architecture::Dialect;
 use crate::reader::Reader;
 use crate::shapes::{Shape, output_shape};
 
-/// Everything that is wrong with a layer called on inputs of these shapes.
+/// All faults of a layer called on inputs of these shapes.
 fn faults(class: &str, config: &Value, inputs: &[&[usize]]) -> Vec<String> {
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
     let shape = |sizes: &&[usize]| -> Shape { sizes.iter().map(|&size| Some(size)).collect() };

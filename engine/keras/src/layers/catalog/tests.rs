@@ -5,7 +5,7 @@ use crate::architecture::Dialect;
 use crate::reader::{Reader, channels_last};
 use crate::shapes::{Shape, output_shape};
 
-/// The faults of a layer that stands alone, or of what it makes of its inputs.
+/// The faults of a layer, or else of its output shape.
 fn faults(dialect: Dialect, class: &str, settings: &Value, inputs: &[Shape]) -> Vec<String> {
     let settings = settings.as_object().unwrap();
     let shapes: Vec<Option<Shape>> = inputs.iter().cloned().map(Some).collect();

@@ -77,7 +77,7 @@ pub struct Select {
     pub x2: Operand,
 }
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     if let Some(function) = function(class) {
         reader.subject();

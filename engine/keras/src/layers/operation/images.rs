@@ -27,7 +27,7 @@ pub struct Patches {
     pub padding: Padding,
 }
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(match class {
         "tf.image.extract_patches" | "ops.ExtractPatches" => patches(reader),

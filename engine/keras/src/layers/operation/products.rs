@@ -1,4 +1,4 @@
-//! Operations that multiply and sum: matrix products, `einsum`, attention, convolutions with constant kernels.
+//! Matrix products, `einsum`, attention, pooling, and convolutions with constant kernels.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub struct MatrixProduct {
     pub transposed: [bool; 2],
 }
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(match class {
         "tf.linalg.matmul" | "tf.matmul" | "ops.Matmul" => matrix_product(reader),
@@ -56,7 +56,7 @@ fn matrix_product(reader: &mut Reader) -> Layer {
     Layer::MatrixProduct(MatrixProduct { left, right, transposed })
 }
 
-/// With a constant of two axes `dot` and `tensordot` are the matrix product.
+/// Reads `dot` and `tensordot` with a constant matrix, which are matrix products.
 fn product_with_matrix(reader: &mut Reader) -> Layer {
     reader.subject();
     let right = reader.argument(1, &["x2", "b"]);
@@ -161,13 +161,13 @@ fn pool(reader: &mut Reader, kind: PoolKind) -> Layer {
         reader.fault(format!("its input has {} axes after the batch, expected an image", input.len()));
     }
     let size = over_image(reader, &["ksize", "pool_size"]);
-    // Keras moves a window by its size where it says nothing else.
+    // The default stride is the size of the window.
     let strides = reader.value("strides").is_some();
     let strides = if strides { over_image(reader, &["strides"]) } else { size };
     Layer::Pool2d(Pool2d { kind, size, strides, padding: padding(reader) })
 }
 
-/// Numbers for height and width: one for both, two, or four with 1 for batch and channels.
+/// Reads numbers for height and width: one for both, two, or four with 1 for batch and channels.
 pub(super) fn over_image(reader: &mut Reader, keys: &[&'static str]) -> [usize; 2] {
     let mut found = None;
     for key in keys {
@@ -191,7 +191,7 @@ pub(super) fn over_image(reader: &mut Reader, keys: &[&'static str]) -> [usize; 
     }
 }
 
-/// Either Keras's words, and the channels last.
+/// Reads `padding` in either version's spelling, and refuses channels first.
 pub(super) fn padding(reader: &mut Reader) -> Padding {
     if let Some(format) =
         reader.value("data_format").filter(|format| **format != "NHWC" && **format != "channels_last")

@@ -43,7 +43,7 @@ const MAX_INDICES: usize = 1 << 20;
 /// Most outputs of one operation.
 const MAX_OUTPUTS: usize = 1 << 12;
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     let read: fn(&mut Reader, &Shape) -> Result<Layer, String> = match class {
         "tf.expand_dims" | "ops.ExpandDims" => expand_dims,
