@@ -1,4 +1,4 @@
-//! What shape each layer makes of the shapes it gets. A model that passes here fits together.
+//! Shape inference: the output shape of each layer. The layers of a model that passes fit together.
 
 use super::layers::{
     AdaptivePool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm,
@@ -15,20 +15,20 @@ mod sizes;
 mod slicing;
 mod wrapping;
 
-/// Sizes after the batch, `None` where any size goes.
+/// Sizes after the batch, `None` for an unknown size.
 pub(super) type Shape = Vec<Option<usize>>;
 
-/// Most axes of a shape. TensorFlow takes a few more, images have three.
+/// Most axes of a shape. TensorFlow supports a few more. Images have three.
 const MAX_AXES: usize = 16;
 
-/// A shape as an error shows it: `[224, 224, 3]`, with `?` for any size.
+/// Formats a shape for errors: `[224, 224, 3]`, with `?` for an unknown size.
 pub(super) fn describe(shape: &[Option<usize>]) -> String {
     let sizes: Vec<String> =
         shape.iter().map(|size| size.map_or_else(|| "?".to_owned(), |size| size.to_string())).collect();
     format!("[{}]", sizes.join(", "))
 }
 
-/// The shape of a layer's output.
+/// Returns the shape of a layer's output.
 ///
 /// # Errors
 /// The layer cannot take these inputs; says why.
@@ -293,7 +293,7 @@ fn layer_norm(norm: &LayerNorm, input: &Shape) -> Result<Shape, String> {
     Ok(input.clone())
 }
 
-/// The axis after the batch that Keras's `axis` means, which counts the batch and may be negative.
+/// Converts Keras's `axis`, which counts the batch and may be negative, to an axis counted from 0 after the batch.
 pub(super) fn axis_after_batch(axis: i64, input: &Shape) -> Result<usize, String> {
     let rank = i64::try_from(input.len()).unwrap_or(i64::MAX);
     let found = if axis < 0 { axis + rank } else { axis - 1 };
@@ -302,7 +302,7 @@ pub(super) fn axis_after_batch(axis: i64, input: &Shape) -> Result<usize, String
     })
 }
 
-/// The axes after the batch that Keras's `axis` means, ascending.
+/// Converts Keras's `axis` with several axes like [`axis_after_batch`], ascending.
 pub(super) fn axes_after_batch(axes: &[i64], input: &Shape) -> Result<Vec<usize>, String> {
     let found: Result<Vec<usize>, String> = axes.iter().map(|&axis| axis_after_batch(axis, input)).collect();
     let mut found = found?;
@@ -359,7 +359,7 @@ fn reshape(target: &[i64], input: &Shape) -> Result<Shape, String> {
     Ok(target.iter().map(|&size| usize::try_from(size).ok().or(rest)).collect())
 }
 
-/// Checks that an array broadcasts against the input without changing its shape.
+/// Checks that an array broadcasts against the input without changing the input's shape.
 fn broadcast_into(array: &[usize], input: &Shape) -> Result<Shape, String> {
     let fits = array.len() <= input.len()
         && array
@@ -387,7 +387,7 @@ fn times(size: Option<usize>, factor: usize) -> Result<Option<usize>, String> {
     size.map(|size| size.checked_mul(factor).ok_or_else(too_large)).transpose()
 }
 
-/// Refuses what no memory holds, before anybody tries.
+/// Refuses an output too large for memory, before it is computed.
 fn bounded(shape: Shape) -> Result<Shape, String> {
     const MAX_ELEMENTS: usize = 1 << 31;
     let known = shape.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));

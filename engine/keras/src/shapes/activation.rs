@@ -1,9 +1,9 @@
-//! What activation functions make of shapes. Most leave them as they are.
+//! Shapes of activation functions. Most keep the shape.
 
 use super::{Shape, axis_after_batch, describe};
 use crate::layers::{Activation, Layer};
 
-/// The function that a layer applies to its result.
+/// The activation function of a layer.
 pub(super) fn of(layer: &Layer) -> Option<Activation> {
     match layer {
         Layer::Activation(function) => Some(*function),

@@ -3,7 +3,7 @@
 use super::{Shape, describe};
 use crate::layers::{Operand, Reduction};
 
-/// All operands broadcast as in NumPy; none may change the batch.
+/// The broadcast shape of operands, as in NumPy. No constant may change the batch.
 pub(super) fn combined(operands: &[&Operand], inputs: &[Shape]) -> Result<Shape, String> {
     let operand = |operand: &&Operand| -> Result<Vec<Option<usize>>, String> {
         match operand {
@@ -19,7 +19,7 @@ pub(super) fn combined(operands: &[&Operand], inputs: &[Shape]) -> Result<Shape,
         let shapes: Vec<String> = shapes.iter().map(|shape| describe(shape)).collect();
         format!("its operands have shapes {}, which do not fit", shapes.join(" and "))
     };
-    // The batch is the first axis of every input, so that these have equally many.
+    // All inputs need equally many axes, since the batch is the first axis of each.
     let axes = inputs.iter().map(|input| input.len() + 1).max().unwrap_or(0);
     let fits = |(operand, shape): (&&Operand, &Vec<Option<usize>>)| match operand {
         Operand::Input(_) => shape.len() == axes,
@@ -33,7 +33,7 @@ pub(super) fn combined(operands: &[&Operand], inputs: &[Shape]) -> Result<Shape,
         for (axis, &size) in shape.iter().enumerate() {
             let axis = axis + axes - shape.len();
             result[axis] = match (result[axis], size) {
-                // Only an input's batch is unknown on axis 0, and no constant knows it.
+                // The batch is unknown, and a constant has to broadcast over it.
                 (_, size) if axis == 0 && matches!(operand, Operand::Constant(_)) && size != Some(1) => {
                     return Err(misfit());
                 }

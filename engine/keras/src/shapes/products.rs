@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Shape, describe};
 use crate::layers::{Einsum, MatrixProduct, Operand};
 
-/// Equal letters are equal sizes.
+/// Equal subscripts have equal sizes.
 pub(super) fn einsum(einsum: &Einsum, inputs: &[Shape]) -> Result<Shape, String> {
     let mut sizes: HashMap<char, Option<usize>> = HashMap::new();
     for (operand, letters) in einsum.operands.iter().zip(&einsum.equation.operands) {
@@ -42,7 +42,7 @@ pub(super) fn of_matrices(product: &MatrixProduct, inputs: &[Shape]) -> Result<S
     if inner.zip(*other_inner).is_some_and(|(inner, other)| inner != other) {
         return Err(misfit());
     }
-    // The batch is the first axis of an input, and has to be that of the product.
+    // The batch is the first axis of an input, and has to be the first axis of the product.
     let keeps_batch = match (&product.left, &product.right) {
         (Operand::Input(_), Operand::Input(_)) => left.len() == right.len() && left.len() >= 3,
         (Operand::Input(_), Operand::Constant(_)) => {

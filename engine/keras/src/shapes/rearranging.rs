@@ -18,7 +18,7 @@ pub(super) fn padded(pad: &Pad, input: &Shape) -> Result<Shape, String> {
     if pad.sides.len() != input.len() {
         return Err(format!("its input has shape {}, expected {} axes", describe(input), pad.sides.len()));
     }
-    // How much of the input there is to be mirrored.
+    // How much of an axis can be mirrored.
     let reach = |size: usize| match pad.mode {
         PadMode::Constant(_) => usize::MAX,
         PadMode::Reflect => size.saturating_sub(1),

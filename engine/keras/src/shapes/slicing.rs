@@ -29,7 +29,7 @@ pub(super) fn sliced(parts: &[Part], input: &Shape) -> Result<Shape, String> {
                 if length == Some(0) {
                     return Err(format!("it takes nothing out of an axis of {}", describe(input)));
                 }
-                // What is taken of an axis of any size has any size.
+                // A slice of an axis of unknown size has an unknown size.
                 result.push(length);
             }
             Part::NewAxis => {}
@@ -41,7 +41,7 @@ pub(super) fn sliced(parts: &[Part], input: &Shape) -> Result<Shape, String> {
     Ok(result)
 }
 
-/// How many elements `start:stop:step` takes, with Python's rules.
+/// The number of elements of `start:stop:step`, with Python's rules.
 fn range_length(size: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> usize {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     let (lowest, highest) = if step > 0 { (0, size) } else { (-1, size - 1) };
@@ -55,7 +55,7 @@ fn range_length(size: usize, start: Option<i64>, stop: Option<i64>, step: i64) -
     usize::try_from(distance).map_or(0, |distance| distance.div_ceil(step))
 }
 
-/// Equal shapes, and a new axis between two of theirs.
+/// The shape of the inputs, which are equal, with a new axis.
 pub(super) fn stacked(axis: i64, inputs: &[Shape]) -> Result<Shape, String> {
     let Some((first, others)) = inputs.split_first() else {
         return Err("it is called on no inputs, expected at least 1".to_owned());
