@@ -1,5 +1,5 @@
-//! Reads the config of one layer. The code asks for every key by name and declares every weight. A key that nobody
-//! asked for is a fault, so no key that changes what a layer computes goes unnoticed.
+//! Reads the config of one layer. The code asks for every key by name and declares every weight. A key that it did
+//! not ask for is a fault, so no key that changes what a layer computes goes unnoticed.
 //!
 //! The same code reads a layer twice. The first pass finds the names and shapes of its weights. The second pass has their
 //! values.

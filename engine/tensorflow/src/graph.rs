@@ -21,7 +21,7 @@ const MAX_VALUES: usize = 1 << 24;
 /// largest of any network.
 const MAX_GROWTH: usize = 256;
 
-/// What a graph is built for.
+/// The library and the options that a graph is built for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) library: &'a Library,
@@ -31,7 +31,7 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// What is best on this machine, without loss of accuracy. A GPU is sent a quarter of the bytes where images are
+    /// The best target on this machine, without loss of accuracy. A GPU is sent a quarter of the bytes where images are
     /// uint8. On a CPU nothing has to be sent.
     pub(super) fn of(library: &'a Library) -> Self {
         Self { library, convolutions: library.convolutions, takes_uint8: library.device != Device::Cpu }
@@ -41,7 +41,7 @@ impl<'a> Target<'a> {
 /// A graph that computes a model's outputs from a batch of images.
 pub(super) struct BuiltGraph {
     pub(super) graph: Graph,
-    /// Take `[batch, height, width, channels]`.
+    /// Its inputs, `[batch, height, width, channels]`.
     pub(super) inputs: Inputs,
     /// The model's first output.
     pub(super) scores: Output,
@@ -137,7 +137,7 @@ fn add_layers(
     });
     let (input, last) = ends.ok_or_else(|| vec!["the model has no input or no output".to_owned()])?;
     ops.with_rows(1);
-    // A name of its own, since TensorFlow cannot fetch what it was fed.
+    // An operation of its own, since TensorFlow cannot fetch a tensor that is fed.
     ops.begin(model.nodes.len(), "scores");
     let scores = ops
         .cast(&last, DataType::Float)
@@ -168,14 +168,14 @@ fn with_sizes(layer: &Layer, image: Option<[usize; 3]>) -> Option<Layer> {
     }
 }
 
-/// The sizes of an image or another single thing: `[224, any, 3]`.
+/// Formats sizes without a batch: `[224, any, 3]`.
 pub(super) fn show(sizes: &[Option<usize>]) -> String {
     let sizes: Vec<String> =
         sizes.iter().map(|size| size.map_or_else(|| "any".to_owned(), |n| n.to_string())).collect();
     format!("[{}]", sizes.join(", "))
 }
 
-/// The sizes of a batch: `[batch, 10]`.
+/// Formats sizes with a batch: `[batch, 10]`.
 pub(super) fn show_batched(shape: &[Option<usize>]) -> String {
     match shape.split_first() {
         Some((None, rest)) if !rest.is_empty() => format!("[batch, {}", &show(rest)[1..]),

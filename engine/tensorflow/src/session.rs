@@ -70,7 +70,7 @@ pub(super) struct Computation {
     /// Another one for the same graph, which shares each operation among all cores.
     pub(super) wide: Option<Fetch>,
     pub(super) graph: Graph,
-    /// Take `[batch, height, width, channels]`.
+    /// Its inputs, `[batch, height, width, channels]`.
     pub(super) inputs: Inputs,
 }
 

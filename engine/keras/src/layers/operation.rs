@@ -130,7 +130,7 @@ fn function(class: &str) -> Option<&'static str> {
 }
 
 fn arithmetic(reader: &mut Reader, kind: ArithmeticKind) -> Layer {
-    // The second operand stands by position, or as `y`, or as `x2`.
+    // The second operand is given by position, or as `y` or `x2`.
     let left = reader.argument(0, &["x", "x1"]);
     let right = reader.argument(1, &["y", "x2"]);
     Layer::Arithmetic(Arithmetic { kind, left: operand(reader, left), right: operand(reader, right) })

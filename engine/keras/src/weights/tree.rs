@@ -48,8 +48,8 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// `path` is where the model stands among the layers, `folder` where its weights are in the file; both
-    /// empty for the outermost.
+    /// `path` is the model's path among the layers, `folder` the folder of its weights in the file. Both are empty for the
+    /// outermost model.
     fn model(&mut self, model: &ModelSpec, path: &str, folder: &str) -> Result<(), Fault> {
         let mut members = numbered(model);
         let layers = self.layers_folder(&members, folder)?;
@@ -234,7 +234,7 @@ fn numbered(model: &ModelSpec) -> Vec<(&Member, String)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut named = Vec::new();
     for member in &model.members {
-        // A `Sequential` does not count its input among its layers, and nobody counts operations of Keras 3.
+        // A `Sequential` does not store its input among its layers, and no model stores operations of Keras 3.
         let is_hidden = model.kind == ModelKind::Sequential && class_of(member) == "InputLayer";
         if is_hidden || class_of(member).starts_with("ops.") {
             continue;
