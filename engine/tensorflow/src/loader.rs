@@ -9,7 +9,7 @@ use super::graph::{self, BuiltGraph, NodeShape, Target};
 use super::image_input::with_image_input;
 use super::library::Library;
 use super::outputs;
-use super::session::{TensorflowEngine, Wide};
+use super::session::{AllCoresSession, TensorflowEngine};
 use super::winograd::Winograd;
 
 /// Checks a model against its package's config and makes its engine.
@@ -41,7 +41,7 @@ pub fn load(library: &Library, config: &ModelConfig, model: Model) -> Result<Ten
         Some(built) if problems.is_empty() => {
             drop(model);
             let classes = config.postprocessing.outputs();
-            TensorflowEngine::new(library, built, image, classes, Wide::IfQuicker)
+            TensorflowEngine::new(library, built, image, classes, AllCoresSession::IfQuicker)
                 .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
         }
         _ => Err(LoadError::Unservable(problems)),
@@ -103,7 +103,7 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
         LoadError::Unservable(vec!["the size of the model's output is not known before a run".to_owned()])
     })?;
     drop(model);
-    TensorflowEngine::new(library, built, image, classes, Wide::Always)
+    TensorflowEngine::new(library, built, image, classes, AllCoresSession::Always)
         .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
 }
 

@@ -7,7 +7,7 @@ use tensorflow::{Graph, Status};
 use super::graph::{self, Target};
 use super::library::{Convolutions, Library};
 use super::opening;
-use super::session::{Spread, TensorflowEngine, Wide};
+use super::session::{AllCoresSession, Spread, TensorflowEngine};
 use engine::Device;
 use engine::{Batch, EngineError};
 use keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
@@ -67,7 +67,7 @@ fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, Engin
     let target = Target { convolutions, ..Target::of(library) };
     let built = graph::build(&three_convolutions(), Some(image), target)
         .map_err(|faults| EngineError(faults.join("; ")))?;
-    let engine = TensorflowEngine::new(library, built, image, 1, Wide::IfQuicker)?;
+    let engine = TensorflowEngine::new(library, built, image, 1, AllCoresSession::IfQuicker)?;
     let scores = engine.run_bare(&Batch::new(1, image, vec![2.0]), Spread::OneCore)?;
     Ok(scores.values == [4.0])
 }

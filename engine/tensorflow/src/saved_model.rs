@@ -29,7 +29,7 @@ pub use self::signature::{Element, Signature, TensorInfo};
 use super::inputs::Inputs;
 use super::library::Library;
 use super::opening;
-use super::session::{Computation, Fetch, TensorflowEngine, Wide};
+use super::session::{AllCoresSession, Computation, Fetch, TensorflowEngine};
 use engine::LoadError;
 
 /// The file in the folder.
@@ -95,7 +95,7 @@ pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, Lo
     opened
         .map_err(|Refused(reason)| reason)
         .and_then(|computation| {
-            TensorflowEngine::over(library, computation, image, classes, Wide::IfQuicker)
+            TensorflowEngine::over(library, computation, image, classes, AllCoresSession::IfQuicker)
                 .map_err(|error| error.to_string())
         })
         .map_err(unservable)
@@ -209,7 +209,7 @@ fn open(
     finite::ask(&session, &questions)?;
     // A second session would have its own copy of the variables.
     let inputs = Inputs { float32: input, uint8: None };
-    Ok(Computation { narrow: Fetch { session, scores }, wide: None, graph, inputs })
+    Ok(Computation { one_core: Fetch { session, scores }, all_cores: None, graph, inputs })
 }
 
 /// An output of an operation of the graph.

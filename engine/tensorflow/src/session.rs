@@ -43,9 +43,10 @@ const MOST_ROUNDS: usize = 3;
 ///
 /// On a GPU a batch is one run, padded to one of a few sizes, and images are sent as uint8.
 pub struct TensorflowEngine {
-    narrow: Fetch,
-    /// Shares each operation among all cores.
-    wide: Option<Fetch>,
+    /// For runs that stay on one core.
+    one_core: Fetch,
+    /// For runs that split each operation among all cores.
+    all_cores: Option<Fetch>,
     inputs: Inputs,
     /// Sizes of an image.
     image: [usize; 3],
@@ -66,9 +67,10 @@ pub struct TensorflowEngine {
 
 /// A session that is ready to run its graph, and what a run needs.
 pub(super) struct Computation {
-    pub(super) narrow: Fetch,
-    /// Another one for the same graph, which shares each operation among all cores.
-    pub(super) wide: Option<Fetch>,
+    /// For runs that stay on one core.
+    pub(super) one_core: Fetch,
+    /// For runs of the same graph that split each operation among all cores.
+    pub(super) all_cores: Option<Fetch>,
     pub(super) graph: Graph,
     /// Its inputs, `[batch, height, width, channels]`.
     pub(super) inputs: Inputs,
@@ -83,7 +85,7 @@ pub(super) struct Fetch {
 
 /// When an engine has a session for runs over all cores, which takes as much memory as the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wide {
+pub(super) enum AllCoresSession {
     /// Wherever there are several cores.
     Always,
     /// Where it was measured to be quicker for one image.
@@ -95,7 +97,7 @@ pub(super) enum Wide {
 pub enum Spread {
     /// It stays on the calling thread.
     OneCore,
-    /// Each operation is shared among all cores.
+    /// Each operation is split among all cores.
     AllCores,
 }
 
@@ -109,21 +111,21 @@ impl TensorflowEngine {
         built: BuiltGraph,
         image: [usize; 3],
         classes: usize,
-        kept: Wide,
+        kept: AllCoresSession,
     ) -> Result<Self, EngineError> {
         let BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, .. } = built;
-        let narrow = Fetch { session: open(&graph).map_err(failed)?, scores };
-        let wide = match library.device {
+        let one_core = Fetch { session: open(&graph).map_err(failed)?, scores };
+        let all_cores = match library.device {
             Device::Cpu if library.cores > 1 => {
                 let session = open_for(&graph, library.cores).map_err(failed)?;
                 Some(Fetch { session, scores: scores_over_all_cores })
             }
             Device::Cpu | Device::Gpu(_) => None,
         };
-        let mut sessions = vec![(&narrow.session, Spread::OneCore)];
-        sessions.extend(wide.as_ref().map(|wide| (&wide.session, Spread::AllCores)));
+        let mut sessions = vec![(&one_core.session, Spread::OneCore)];
+        sessions.extend(all_cores.as_ref().map(|all_cores| (&all_cores.session, Spread::AllCores)));
         assign(&sessions, variables)?;
-        let computation = Computation { narrow, wide, graph, inputs };
+        let computation = Computation { one_core, all_cores, graph, inputs };
         Self::over(library, computation, image, classes, kept)
     }
 
@@ -136,17 +138,17 @@ impl TensorflowEngine {
         computation: Computation,
         image: [usize; 3],
         classes: usize,
-        kept: Wide,
+        kept: AllCoresSession,
     ) -> Result<Self, EngineError> {
-        let Computation { narrow, wide, graph, inputs } = computation;
+        let Computation { one_core, all_cores, graph, inputs } = computation;
         let (turns, sizes) = match library.device {
             Device::Cpu => (library.cores, RunSizes::any()),
             // One run computes while the next one's images are on their way.
             Device::Gpu(_) => (RUNS_ON_A_GPU, RunSizes::few(library.max_batch_size)),
         };
         let mut engine = Self {
-            narrow,
-            wide,
+            one_core,
+            all_cores,
             inputs,
             image,
             classes,
@@ -164,13 +166,13 @@ impl TensorflowEngine {
         let mut scores = vec![0.0; classes];
         engine.warm_up(&pixels, &mut scores)?;
         engine.try_sizes(&pixels);
-        if kept == Wide::IfQuicker && engine.all_cores_ratio >= WORTH_ALL_CORES {
-            engine.wide = None;
+        if kept == AllCoresSession::IfQuicker && engine.all_cores_ratio >= WORTH_ALL_CORES {
+            engine.all_cores = None;
         }
         memory::give_back();
         // The pages that a run needs are faulted in again now, and not by the first request.
         engine.run((&pixels, 0), &mut scores, Spread::OneCore)?;
-        if engine.is_wide() {
+        if engine.has_all_cores_session() {
             engine.run((&pixels, 0), &mut scores, Spread::AllCores)?;
         }
         Ok(engine)
@@ -183,7 +185,7 @@ impl TensorflowEngine {
                 "the warm-up run gave the score {score}, expected finite numbers: the model's weights are damaged"
             )));
         }
-        if self.wide.is_some() {
+        if self.all_cores.is_some() {
             // So the peaks of the two sessions' memory do not add up.
             memory::give_back();
             self.all_cores_ratio = self.measure_all_cores(pixels, scores)?;
@@ -250,8 +252,8 @@ impl TensorflowEngine {
 
     /// Returns whether runs over all cores differ from those on one.
     #[must_use]
-    pub fn is_wide(&self) -> bool {
-        self.wide.is_some()
+    pub fn has_all_cores_session(&self) -> bool {
+        self.all_cores.is_some()
     }
 
     /// Computes one run, neither split nor queued behind others: the bare speed of the library.
@@ -301,11 +303,11 @@ impl TensorflowEngine {
 
     /// Computes the scores of some images in one run: of as many as `values` has room for, from the given one on.
     fn run(&self, images: (&Pixels, usize), values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
-        match (&self.wide, spread) {
-            (Some(wide), Spread::AllCores) => {
-                self.threads.over_all_cores(|| self.run_in(wide, images, values))
+        match (&self.all_cores, spread) {
+            (Some(all_cores), Spread::AllCores) => {
+                self.threads.over_all_cores(|| self.run_in(all_cores, images, values))
             }
-            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.narrow, images, values),
+            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.one_core, images, values),
         }
     }
 

@@ -51,7 +51,7 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     let model = keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
     let image = input.shape[1..].try_into().unwrap();
     let engine = tensorflow_engine::engine(library(), model, image).unwrap();
-    assert!(engine.is_wide() || library().cores == 1 || library().device != Device::Cpu);
+    assert!(engine.has_all_cores_session() || library().cores == 1 || library().device != Device::Cpu);
     let batch = Batch::new(input.shape[0], image, input.values);
     for spread in [Spread::OneCore, Spread::AllCores] {
         let scores = engine.run_bare(&batch, spread).unwrap();
