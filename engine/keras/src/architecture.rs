@@ -1,6 +1,6 @@
-//! The JSON under `model_config`, or in an archive's `config.json`, becomes a tree of models and layers, and which is called on what.
+//! Parses the JSON under `model_config`, or in an archive's `config.json`, to a tree of models and layers with their calls.
 //!
-//! Both dialects and both kinds of model come out alike: a `Sequential` is a chain of calls.
+//! Both dialects and both kinds of models give the same tree. A `Sequential` becomes a chain of calls.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ mod operations;
 use self::inbound::{Given, Reference};
 pub(super) use self::operations::{ARGUMENTS, CONSTANT_CLASS, INPUT};
 
-/// Which Keras wrote the file. They differ in the numbering of calls, the order of weights and a constant.
+/// The version of Keras that wrote the file. The two differ in the numbering of calls, the order of weights and a constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Up to 2.x, `tf.keras` and `tf_keras`.
@@ -30,10 +30,10 @@ pub(super) struct ModelSpec {
     pub(super) name: String,
     pub(super) kind: ModelKind,
     pub(super) members: Vec<Member>,
-    /// The members that stand for its inputs, in order.
+    /// The members that are its inputs, in order.
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<Source>,
-    /// What its outputs are called, in the same order.
+    /// The names of its outputs, in the same order.
     pub(super) output_names: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) trainable: bool,
     pub(super) body: Body,
-    /// What each call of it is given.
+    /// The inputs of each call.
     pub(super) calls: Vec<Vec<Source>>,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Body {
 /// A layer's class and settings, as in the file.
 #[derive(Debug)]
 pub(super) struct LayerSpec {
-    /// Counts all layers of the file, from 0.
+    /// Index among all layers of the file.
     pub(super) id: usize,
     pub(super) class: String,
     pub(super) config: Map<String, Value>,
@@ -77,30 +77,29 @@ pub(super) struct Source {
     pub(super) output: usize,
 }
 
-/// What the JSON holds.
+/// The parsed JSON.
 #[derive(Debug)]
 pub(super) struct Architecture {
     pub(super) root: ModelSpec,
-    /// How many layers there are.
+    /// Number of layers.
     pub(super) layers: usize,
     /// Faults; where there are any, calls may be missing.
     pub(super) problems: Vec<String>,
 }
 
-/// Most bytes that the JSON's values may take in memory. Those of the largest of Keras's own models, 2 MB of text,
-/// take 40 MB.
+/// Most bytes of the JSON's values in memory. The largest of Keras's own models has 2 MB of text, which take 40 MB.
 const MAX_VALUES: usize = 96 << 20;
 
-/// Longest name of a layer with those of the models around it, in bytes: every layer within repeats it.
+/// Longest path of a layer, in bytes: its name and those of the models around it. Every layer within a model repeats it.
 const MAX_PATH: usize = 1024;
 
-/// Keys under which a model itself may say what it takes: Keras 3, and Keras 2 of a model within a model.
+/// Keys of a model's own input shape: in Keras 3, and in Keras 2 for a nested model.
 const SHAPES_OF_A_MODEL: [&str; 3] = ["build_input_shape", "batch_input_shape", "batch_shape"];
 
-/// Reads the JSON.
+/// Parses the JSON.
 ///
 /// # Errors
-/// There is no model in it; says why.
+/// It holds no model; says why.
 pub(super) fn parse(json: &str, dialect: Dialect) -> Result<Architecture, String> {
     let bytes = bytes_in_memory(json);
     if bytes > MAX_VALUES {
@@ -120,7 +119,7 @@ pub(super) fn parse(json: &str, dialect: Dialect) -> Result<Architecture, String
     Ok(Architecture { root, layers: parser.layers, problems: parser.problems })
 }
 
-/// What a text takes as values, at most: an object has room for eleven entries, a list for four.
+/// Most bytes that the values of a text take. An object has room for eleven entries, a list for four.
 fn bytes_in_memory(json: &str) -> usize {
     let bytes = |byte| match byte {
         b'{' => 768,
@@ -137,7 +136,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// `path` is where the model stands, empty for the outermost, else ending with `/`.
+    /// `path` is the model's path: empty for the outermost, else ending with `/`.
     fn model(&mut self, kind: ModelKind, config: &Value, path: &str) -> Option<ModelSpec> {
         // Early Keras 2 wrote a `Sequential` as the bare list.
         let layers = config.as_array().or_else(|| config.get("layers")?.as_array())?;
@@ -209,7 +208,7 @@ impl Parser {
             let own = || SHAPES_OF_A_MODEL.iter().find_map(|key| config.get(key)).cloned();
             let shape = members.first().and_then(input_shape).or_else(own);
             let mut settings = Map::new();
-            // A nested model without a shape takes whatever it is given.
+            // A nested model without a shape takes inputs of any shape.
             settings.insert("batch_shape".to_owned(), shape.unwrap_or(Value::Null));
             let body = Body::Layer(self.layer("InputLayer".to_owned(), settings));
             let input = Member { name: format!("{name}_input"), trainable: true, body, calls: Vec::new() };
@@ -259,7 +258,7 @@ impl Parser {
         let mut resolve = |numbering: &Numbering, references: &[Reference]| -> Vec<Source> {
             let found = references.iter().filter_map(|reference| {
                 let source = numbering.resolve(reference);
-                // Why a layer has no calls at all has been told.
+                // A layer without any calls has a fault already.
                 if source.is_none() && !numbering.has_no_calls(&reference.layer) {
                     unknown.insert(format!("call {} of `{}`", reference.node, reference.layer));
                 }
@@ -326,7 +325,7 @@ impl Parser {
                 Vec::new()
             }));
         }
-        // A constant becomes a member that reads nothing.
+        // A constant becomes a member without inputs.
         for (name, value) in constants {
             let config = Map::from_iter([("value".to_owned(), value)]);
             let body = Body::Layer(self.layer(CONSTANT_CLASS.to_owned(), config));
@@ -338,14 +337,14 @@ impl Parser {
 }
 
 impl LayerSpec {
-    /// Whether it is an operation and no layer of Keras's.
+    /// Returns whether it is an operation and not a layer of Keras.
     pub(super) fn is_operation(&self) -> bool {
         self.class.starts_with("tf.") || self.class.starts_with("ops.")
     }
 }
 
 impl Member {
-    /// The class as Keras writes it now.
+    /// The class, as current versions of Keras write it.
     pub(super) fn class(&self) -> &str {
         match &self.body {
             Body::Layer(layer) => &layer.class,
@@ -357,11 +356,10 @@ impl Member {
     }
 }
 
-/// From the numbers of calls in the file to ours, which count from 0.
+/// Converts the numbers of calls in the file to indices from 0.
 ///
-/// A model that was made with an input has, for Keras, been called once before anyone used it, and whether
-/// its numbers count that call depends on the version. The numbers that are used tell: 0 occurs only without
-/// it, and the last only with it.
+/// Keras calls a model with an input once when it is made. Whether the numbers of its calls count this one depends on the
+/// version. The numbers in use show it: 0 occurs only if they do not, and the last number only if they do.
 struct Numbering {
     members: HashMap<String, (usize, usize, usize)>,
 }
@@ -407,7 +405,7 @@ fn is_input(member: &Member) -> bool {
     matches!(&member.body, Body::Layer(layer) if layer.class == "InputLayer")
 }
 
-/// The shape that the first member of a `Sequential` says it takes, with the batch.
+/// The input shape of the first member of a `Sequential`, with the batch.
 fn input_shape(member: &Member) -> Option<Value> {
     match &member.body {
         Body::Layer(layer) => {
@@ -420,14 +418,14 @@ fn input_shape(member: &Member) -> Option<Value> {
 
 fn model_kind(class: &str) -> Option<ModelKind> {
     match class {
-        // `Model` is what Keras up to 2.3 called it.
+        // Keras up to 2.3 called it `Model`.
         "Functional" | "Model" => Some(ModelKind::Functional),
         "Sequential" => Some(ModelKind::Sequential),
         _ => None,
     }
 }
 
-/// The class of a serialized object; for one of the author's own with the names that show it.
+/// The class of a serialized object. A custom class has its package before it.
 pub(super) fn class_of(value: &Value) -> Option<String> {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let class = text("class_name")?;

@@ -17,13 +17,13 @@ use zip::result::ZipError;
 use super::ImportError;
 use super::hdf5::{self, Allowance, Fault, Folder};
 
-/// Most bytes of `metadata.json`, which says little.
+/// Most bytes of `metadata.json`.
 const MAX_METADATA: u64 = 1 << 20;
 
-/// Most bytes of `config.json`; that of the largest of Keras's own models has 2 MB.
+/// Most bytes of `config.json`. The largest of Keras's own models has 2 MB.
 const MAX_CONFIG: u64 = 16 << 20;
 
-/// What the archive holds.
+/// The contents of an archive.
 pub(super) struct Archive {
     /// The version of Keras that wrote it; empty where it does not say.
     pub(super) version: String,
@@ -33,7 +33,7 @@ pub(super) struct Archive {
     pub(super) weights: Folder,
 }
 
-/// Opens an archive and reads what is in it.
+/// Opens an archive and reads its contents.
 ///
 /// # Errors
 /// The file cannot be read, or is not an archive of Keras's.
@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path) -> Result<Archive, ImportError> {
     let version = entries.version()?;
     let config = String::from_utf8(entries.read("config.json", MAX_CONFIG)?)
         .map_err(|_| ImportError::faulty("`config.json` is not UTF-8"))?;
-    // Keras does not compress the weights, and who does gains little.
+    // Keras does not compress the weights, and they hardly compress.
     let allowance = Allowance::of_a_file(entries.length);
     let weights = entries.read("model.weights.h5", allowance.left())?;
     let weights = hdf5::open_bytes(weights, allowance).map_err(|fault| match fault {
@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path) -> Result<Archive, ImportError> {
     Ok(Archive { version, config, weights })
 }
 
-/// The version of Keras that wrote the archive; empty where it does not say.
+/// Returns the version of Keras that wrote the archive; empty where it does not say.
 ///
 /// # Errors
 /// The file cannot be read, or is not an archive of Keras's.
@@ -91,7 +91,7 @@ impl Entries {
         Ok(metadata.get("keras_version").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
-    /// The bytes of an entry, of which there are at most `limit`.
+    /// Reads an entry of at most `limit` bytes.
     fn read(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, ImportError> {
         let shown = &self.shown;
         let Some(index) = self.archive.index_for_name(name) else {
@@ -114,7 +114,7 @@ impl Entries {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        // The size is what the archive says; what it holds may be more.
+        // The entry may be larger than the size that the archive declares.
         entry.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(|error| {
             ImportError::faulty(format!("`{name}` in `{shown}` is damaged or cut off: {error}"))
         })?;

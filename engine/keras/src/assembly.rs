@@ -1,5 +1,5 @@
-//! Puts a [`Model`] together: the tree of models becomes one flat list of layer calls, every layer gets its
-//! weights, and every fault of the whole is gathered on the way.
+//! Assembles a [`Model`]: flattens the tree of models to a list of layer calls, attaches the weights, and collects every
+//! fault.
 
 use std::collections::HashMap;
 
@@ -13,23 +13,22 @@ use super::shapes::{Shape, output_shape};
 use super::weights::{self, Bound, Store};
 use super::{ImportError, Model, Node, Tensor};
 
+mod dynamic_sizes;
 mod folding;
 mod order;
-mod running_sizes;
 mod summary;
 
+use self::dynamic_sizes::{Input, Sizes};
 use self::order::{Order, bytes_of_members};
-use self::running_sizes::{Input, Sizes};
 use self::summary::summary;
 
-/// Models with more calls than this, of layers and of models, are refused: a few nested models, each calling the
-/// next twice, would otherwise make any number.
+/// Most calls of layers and models. A few nested models that each call the next one twice make any number.
 const MAX_CALLS: usize = 50_000;
 
-/// Most bytes that the calls take together. Each repeats names, shapes and settings that may be long.
+/// Most bytes of all calls. Each repeats names, shapes and settings, which may be long.
 const MAX_BYTES: usize = 64 << 20;
 
-/// Makes the model.
+/// Assembles the model.
 ///
 /// # Errors
 /// All faults found in architecture and weights, or that the file cannot be read.
@@ -42,7 +41,7 @@ pub(super) fn assemble(
     let mut survey = Survey::new(dialect, architecture.layers);
     survey.problems.clone_from(&architecture.problems);
     let ends = if architecture.problems.is_empty() { survey.root(root) } else { None };
-    survey.read_what_was_not_reached(root, "");
+    survey.read_unreached(root, "");
 
     let declared: Vec<Option<Vec<Declared>>> =
         survey.leaves.iter().map(|leaf| leaf.as_ref().and_then(|leaf| leaf.declared.clone())).collect();
@@ -103,7 +102,7 @@ pub(super) fn assemble(
     })
 }
 
-/// What is wrong with weights that are no numbers: behind a rectifier they would look like zeros.
+/// Describes weights that are not finite. A ReLU would turn NaN into zeros.
 fn not_finite(values: &[f32]) -> Option<String> {
     let first = values.iter().find(|value| !value.is_finite())?;
     let (count, all) = (values.iter().filter(|value| !value.is_finite()).count(), values.len());
@@ -113,7 +112,7 @@ fn not_finite(values: &[f32]) -> Option<String> {
     ))
 }
 
-/// Where the outermost model begins and ends.
+/// The input and the outputs of the outermost model.
 struct Ends {
     input: usize,
     outputs: Vec<usize>,
@@ -121,7 +120,7 @@ struct Ends {
     members: Vec<Option<usize>>,
 }
 
-/// A layer after its first reading.
+/// A layer after its first pass.
 struct Leaf {
     /// Its weights; `None` where the class is not supported.
     declared: Option<Vec<Declared>>,
@@ -129,68 +128,68 @@ struct Leaf {
     layer: Option<Layer>,
     /// Shapes of the inputs of its first call.
     inputs: Vec<Option<Shape>>,
-    /// Bytes that its settings take at most.
+    /// Most bytes of its settings.
     size: usize,
 }
 
 impl Leaf {
-    /// Of what computes nothing.
+    /// A layer that computes nothing.
     fn without_weights() -> Self {
         Self { declared: Some(Vec::new()), layer: None, inputs: Vec::new(), size: 0 }
     }
 }
 
-/// A node to be.
+/// A node without its weights.
 struct Draft<'a> {
     name: String,
     path: String,
     layer: &'a LayerSpec,
-    /// Which of the layer's outputs.
+    /// The index of the layer's output.
     output: usize,
     inputs: Vec<usize>,
 }
 
 impl Draft<'_> {
-    /// The part of the layer that computes this node's output.
+    /// The layer that computes this node's output.
     fn part_of<'b>(&self, layer: &'b Layer) -> Option<&'b Layer> {
         parts(layer).get(self.output)
     }
 }
 
-/// What computes each of a layer's outputs.
+/// The layers that compute the outputs of a layer, one for each.
 fn parts(layer: &Layer) -> &[Layer] {
-    if let Layer::Several(parts) = layer { parts } else { std::slice::from_ref(layer) }
+    if let Layer::MultiOutput(parts) = layer { parts } else { std::slice::from_ref(layer) }
 }
 
-/// What flows between calls.
+/// The output of a call.
 #[derive(Debug, Clone)]
 struct Wire {
-    /// Of sizes none: no node computes them.
+    /// The node that computes it; none where it is sizes.
     node: usize,
-    /// `None` behind a layer with faults.
+    /// `None` after a layer with faults.
     shape: Option<Shape>,
-    /// How many rows of the batch an image has.
+    /// Rows of the batch per image.
     rows: usize,
-    /// Sizes of something else, which are no values.
+    /// The sizes of another output, where this one is sizes and not values.
     sizes: Option<Sizes>,
 }
 
 impl Wire {
-    /// The node of values.
+    /// The node, where it computes values.
     fn computed(&self) -> Option<usize> {
         self.sizes.is_none().then_some(self.node)
     }
 }
 
-/// The walk through the tree.
+/// The traversal of the tree.
 struct Survey<'a> {
     dialect: Dialect,
     leaves: Vec<Option<Leaf>>,
-    /// Configs of operations that were called on sizes, with these in them; by the layer's id.
+    /// Configs of operations that were called on sizes, with the sizes filled in; by the layer's id.
     settled: HashMap<usize, Map<String, Value>>,
     nodes: Vec<Draft<'a>>,
     calls: HashMap<usize, usize>,
-    /// Of layers and of models, and what they take.
+    /// Calls of layers and models so far, and their bytes.
     made: usize,
     bytes: usize,
     problems: Vec<String>,
@@ -210,7 +209,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Counts a call that takes so many bytes; `None` where that is too much.
+    /// Counts a call of so many bytes. Returns `None` where that is too much.
     fn count(&mut self, bytes: usize) -> Option<()> {
         self.made += 1;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -261,7 +260,7 @@ impl<'a> Survey<'a> {
         Some(Ends { input, outputs, members: (0..root.members.len()).map(node).collect() })
     }
 
-    /// Makes all calls inside a model, each after those it needs; `None` where there are too many.
+    /// Makes all calls inside a model, each after those it depends on. Returns `None` where there are too many.
     fn model(&mut self, model: &'a ModelSpec, path: &str, given: &[Wire]) -> Option<HashMap<Source, Wire>> {
         let mut known: HashMap<Source, Wire> = HashMap::new();
         for (&member, wire) in model.inputs.iter().zip(given) {
@@ -274,13 +273,13 @@ impl<'a> Survey<'a> {
             }
             let target = &model.members[member];
             let wire = |source: &Source| {
-                // Of a layer with faults nobody knows how many outputs it has.
+                // The number of outputs of a layer with faults is unknown.
                 let faulty =
                     || known.get(&Source { output: 0, ..*source }).filter(|wire| wire.shape.is_none());
                 known.get(source).or_else(faulty).cloned()
             };
             let inputs: Option<Vec<Wire>> = target.calls[call].iter().map(wire).collect();
-            // An output that does not exist has been told of where it was missing.
+            // An output that a call does not have is a fault.
             let Some(inputs) = inputs else {
                 self.problems.push(format!(
                     "{}: it is called on an output that does not exist",
@@ -324,7 +323,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Calls a layer; `None` where there are too many calls.
+    /// Calls a layer. Returns `None` where there are too many calls.
     fn layer(&mut self, layer: &'a LayerSpec, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
         if let Some(wires) = self.sizes(layer, path, inputs) {
             self.count(2 * path.len() + 512)?;
@@ -374,14 +373,14 @@ impl<'a> Survey<'a> {
         Some(wires)
     }
 
-    /// What an operation on sizes gives; for one that has sizes for arguments, notes them.
+    /// Returns the output of an operation on sizes. Where sizes are only arguments of an operation, fills them in.
     fn sizes(&mut self, layer: &LayerSpec, path: &str, inputs: &[Wire]) -> Option<Vec<Wire>> {
         let given = |wire: &Wire| wire.sizes.is_some();
         let asked: Vec<Input> = inputs
             .iter()
             .map(|wire| Input { sizes: wire.sizes.as_ref(), shape: wire.shape.as_ref(), rows: wire.rows })
             .collect();
-        if let Some(sizes) = running_sizes::of(layer, &asked) {
+        if let Some(sizes) = dynamic_sizes::of(layer, &asked) {
             self.leaves[layer.id].get_or_insert_with(Leaf::without_weights);
             let sizes = sizes.unwrap_or_else(|problem| {
                 self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
@@ -393,7 +392,7 @@ impl<'a> Survey<'a> {
             return None;
         }
         let sizes: Vec<Option<&Sizes>> = inputs.iter().map(|wire| wire.sizes.as_ref()).collect();
-        let config = running_sizes::settled(&layer.config, &sizes).into_owned();
+        let config = dynamic_sizes::settled(&layer.config, &sizes).into_owned();
         let before = self.settled.get(&layer.id).filter(|before| **before != config);
         if before.is_some() || !layer.is_operation() || inputs.iter().all(given) {
             self.problems.push(format!(
@@ -405,18 +404,18 @@ impl<'a> Survey<'a> {
         None
     }
 
-    /// The layer's config, with the sizes that it is called on.
+    /// The layer's config, with the sizes that it is called on filled in.
     fn config_of<'b>(&'b self, layer: &'b LayerSpec) -> &'b Map<String, Value> {
         self.settled.get(&layer.id).unwrap_or(&layer.config)
     }
 
-    /// The first reading of a layer.
+    /// Reads a layer, the first pass.
     fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<Shape>>) {
         let config = self.config_of(layer).clone();
         let shapes = channels_last(&config, &inputs);
         let mut reader = Reader::new(self.dialect, &config, &shapes, None);
         let computed = catalog::read(&layer.class, &mut reader);
-        // A number of two characters, with its comma, becomes eight bytes.
+        // A number takes at least two characters, with its comma, and eight bytes in memory.
         let size = 4 * serde_json::to_string(&config).map_or(0, |text| text.len());
         let leaf = match computed {
             None => {
@@ -430,7 +429,7 @@ impl<'a> Survey<'a> {
                 for problem in reading.problems {
                     self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
                 }
-                // With a fault in the config, what shape the weights should have is not sure either.
+                // A fault in the config makes the shapes of the weights uncertain.
                 let declared = reading.declared.filter(|_| sound);
                 Leaf { declared, layer: Some(computed).filter(|_| sound), inputs, size }
             }
@@ -438,8 +437,8 @@ impl<'a> Survey<'a> {
         self.leaves[layer.id] = Some(leaf);
     }
 
-    /// Layers that no call led to still tell their faults.
-    fn read_what_was_not_reached(&mut self, model: &ModelSpec, path: &str) {
+    /// Reads the layers that no call reached, for their faults.
+    fn read_unreached(&mut self, model: &ModelSpec, path: &str) {
         for (index, member) in model.members.iter().enumerate() {
             let path = format!("{path}{}", member.name);
             match &member.body {
@@ -452,7 +451,7 @@ impl<'a> Survey<'a> {
                         self.read(layer, &path, vec![None]);
                     }
                 }
-                Body::Model(inner) => self.read_what_was_not_reached(inner, &format!("{path}/")),
+                Body::Model(inner) => self.read_unreached(inner, &format!("{path}/")),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What a file is, by how it begins. Names promise one format and hold another: `model.save("m.keras")` of Keras 2.11
-//! and older wrote HDF5, and converters name archives `.h5`.
+//! Detects a file's format by its first bytes, since the name may be wrong: `model.save("m.keras")` of Keras 2.11 and older
+//! wrote HDF5, and converters name archives `.h5`.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,10 +9,10 @@ use common::package::{ModelFormat, in_place_of_a_model};
 
 use super::ImportError;
 
-/// As long as the longest beginning that is looked for.
+/// The length of the longest signature.
 const LENGTH: u64 = 64;
 
-/// The format in which a file is written; the one that its name promises where the bytes say nothing.
+/// Returns the format of a file, or the one of its name where the bytes do not show it.
 ///
 /// # Errors
 /// The file cannot be read, or it holds something else in place of a model.

@@ -1,8 +1,8 @@
-//! HDF5 files, as far as Keras uses them: groups found by name, attributes that are texts, arrays of floats.
+//! HDF5 files, as far as Keras uses them: groups found by name, attributes that are strings, arrays of floats.
 //!
-//! Nothing is ever listed or walked: a file whose links form a cycle is harmless to who only follows names.
-//! What is read, in all, is as large as the file and a little more where it is compressed, so that an array
-//! under many names, or a text behind many references, cannot make gigabytes of some kilobytes.
+//! Groups are never listed or traversed, so a cycle of links is harmless. All that is read together is at most a little
+//! larger than the file, in case it is compressed. So an array with many names, or a string with many references, cannot
+//! turn kilobytes into gigabytes.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -19,25 +19,25 @@ mod text;
 
 pub(super) use self::allowance::Allowance;
 
-/// Largest header of a group or an array, in bytes. Writers keep up to eight attributes of 64 KB in it.
+/// Largest header of a group or an array, in bytes. It holds up to eight attributes of 64 KB.
 const MAX_HEADER: usize = 1 << 20;
 
-/// Numbered attribute chunks (`weight_names0`, …) beyond this many are refused.
+/// Most numbered chunks of an attribute (`weight_names0`, …).
 const MAX_CHUNKS: usize = 10_000;
 
-/// Why something could not be had from the file.
+/// Why something could not be read from the file.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// The system did not let us read; says why.
+    /// The system refused to read; says why.
     Unreadable(String),
-    /// The bytes are not what they should be; says what.
+    /// The bytes are not valid; says why.
     Damaged(String),
 }
 
 /// A group.
 pub(super) struct Folder {
     group: hdf5_reader::group::Group,
-    /// As they are stored: only those that are asked for are followed to their texts.
+    /// As they are stored. Their strings are read on request.
     attributes: Vec<AttributeMessage>,
     allowance: Allowance,
 }
@@ -49,7 +49,7 @@ pub(super) struct Array {
     allowance: Allowance,
 }
 
-/// Opens a file and gives its root group.
+/// Opens a file and returns its root group.
 ///
 /// # Errors
 /// The file cannot be read, or is not HDF5.
@@ -72,7 +72,7 @@ pub(super) fn open(path: &Path) -> Result<Folder, ImportError> {
     })
 }
 
-/// Opens a file that is in memory and gives its root group.
+/// Opens a file in memory and returns its root group.
 ///
 /// # Errors
 /// It is not HDF5.
@@ -107,18 +107,18 @@ impl Folder {
         Ok(Self { group, attributes, allowance })
     }
 
-    /// The group at `path` below this one, names joined by `/`.
+    /// Returns the group at `path` below this one, with names joined by `/`.
     pub(super) fn folder(&self, path: &str) -> Result<Option<Self>, Fault> {
         let group = self.descend(path.split('/'))?;
         group.map(|group| Self::new(group, self.allowance.clone())).transpose()
     }
 
-    /// Whether there is a group at `path` below this one.
+    /// Returns whether there is a group at `path` below this one.
     pub(super) fn has_folder(&self, path: &str) -> Result<bool, Fault> {
         Ok(self.descend(path.split('/'))?.is_some())
     }
 
-    /// The array at `path` below this group.
+    /// Returns the array at `path` below this group.
     pub(super) fn array(&self, path: &str) -> Result<Option<Array>, Fault> {
         let (parents, name) = path.rsplit_once('/').map_or((None, path), |(p, n)| (Some(p), n));
         let Some(group) = self.descend(parents.into_iter().flat_map(|p| p.split('/')))? else {
@@ -130,7 +130,7 @@ impl Folder {
         Ok(Some(Array { dataset, shape, allowance: self.allowance.clone() }))
     }
 
-    /// A text attribute.
+    /// Returns a string attribute.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Fault> {
         let Some(attribute) = self.attribute(name) else { return Ok(None) };
         let mut texts = self.texts_of(attribute)?;
@@ -140,7 +140,7 @@ impl Folder {
         }
     }
 
-    /// A list of texts, whole or in numbered chunks; `None` where there is neither.
+    /// Returns a list of strings, whole or in numbered chunks; `None` where there is neither.
     pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Fault> {
         if let Some(attribute) = self.attribute(name) {
             return self.texts_of(attribute).map(Some);
@@ -178,7 +178,7 @@ impl Array {
         &self.shape
     }
 
-    /// Its values as float32. The caller has compared the shape with what it expects.
+    /// Reads the values as float32. The caller has checked the shape.
     pub(super) fn read(&self) -> Result<Arc<[f32]>, Fault> {
         let datatype = self.dataset.dtype();
         let Datatype::FloatingPoint { size, .. } = *datatype else {
@@ -202,7 +202,7 @@ impl Array {
         Ok(values)
     }
 
-    /// The library reads any floats of 2, 4 and 8 bytes as IEEE ones; bfloat16, for one, is not.
+    /// The library reads all floats of 2, 4 and 8 bytes as IEEE 754. Others, such as bfloat16, are refused.
     fn check_that_floats_are_ieee(&self, size: u8) -> Result<(), Fault> {
         // Class and size, 8 bytes; then bit offset and precision, 2 each, position and width of exponent and
         // mantissa, 1 each, exponent bias, 4 (HDF5 specification, datatype message, class 1).

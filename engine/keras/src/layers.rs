@@ -1,14 +1,14 @@
-//! What each layer computes, with its attributes and weights. All images are `[batch, height, width,
-//! channels]`.
+//! What each layer computes, with its attributes and weights. Images are `[batch, height, width, channels]`.
 
 pub(super) mod activation;
 mod attention;
 pub(super) mod catalog;
 mod contrast;
+mod conv_transpose;
 mod convolution;
+mod cropping;
 mod dense;
 mod einsum;
-mod framing;
 mod inert;
 pub(super) mod input;
 mod lambda;
@@ -22,25 +22,24 @@ mod refusals;
 mod reshaping;
 mod resizing;
 mod scaling;
+mod sequence;
 mod slicing;
-mod steps;
-mod transposed;
 mod wrapping;
 
 pub use self::activation::Activation;
-pub use self::attention::{Attention, AttentionScore, HeadsAttention, MultiHeadAttention, Projection};
+pub use self::attention::{Attention, AttentionScore, DotProductAttention, MultiHeadAttention, Projection};
+pub use self::conv_transpose::ConvTranspose2d;
 pub use self::einsum::{Einsum, Equation};
 pub use self::locally_connected::LocallyConnected2d;
 pub use self::merging::Dot;
-pub use self::normalization::grouped::GroupNorm;
+pub use self::normalization::group::GroupNorm;
 pub use self::normalization::{LayerNorm, LayerNormKind, UnitNorm};
 pub use self::operation::{
-    Blocks, Choice, Comparison, ComparisonKind, Function, Gather, MatrixProduct, Pad, PadMode, Patches,
+    Comparison, ComparisonKind, Function, Gather, MatrixProduct, Pad, PadMode, Patches, Select,
 };
 pub use self::pooling::AdaptivePool2d;
 pub use self::resizing::{Fit, Interpolation, Resize};
 pub use self::slicing::Part;
-pub use self::transposed::ConvTranspose2d;
 use super::Tensor;
 use super::architecture::Dialect;
 
@@ -52,76 +51,84 @@ pub enum Layer {
         /// Height, width, channels for an image.
         shape: Vec<Option<usize>>,
     },
-    /// Passes its input on.
+    /// Returns its input.
     Identity,
     /// Layers of one input each, one after the other.
-    Chain(Vec<Layer>),
-    /// A layer over `[batch, steps, channels]`, which it takes for an image of one row.
-    OverSteps(Box<Layer>),
-    /// A layer whose input has its channels right behind the batch: computed with the channels last, and turned
-    /// back where the output has as many axes as the input.
+    Sequential(Vec<Layer>),
+    /// A layer for images, applied to `[batch, sequence, channels]` as to an image of one row: the 1D form of the layer.
+    OverSequence(Box<Layer>),
+    /// A layer whose input has its channels on the first axis after the batch. It is computed with the channels last, and
+    /// the output is transposed back where it has as many axes as the input.
     ChannelsFirst(Box<Layer>),
-    /// Several outputs, each computed by a layer of its own from all inputs. A model has these as nodes of their
-    /// own.
-    Several(Vec<Layer>),
-    /// A layer over each step of `[batch, steps, …]` by itself.
-    OverEachStep(Box<Layer>),
-    /// The same for all images; the first of its sizes is 1.
+    /// An operation with several outputs. Each is computed by a layer of its own from all inputs, which becomes a node
+    /// of the model.
+    MultiOutput(Vec<Layer>),
+    /// A layer applied to each position of `[batch, sequence, …]` by itself.
+    TimeDistributed(Box<Layer>),
+    /// A constant, the same for all images; the first of its sizes is 1.
     Constant(Tensor),
-    /// Attention in several heads between projections.
+    /// Multi-head attention with its projections.
     MultiHeadAttention(Box<MultiHeadAttention>),
-    /// Attention in several heads by itself.
-    HeadsAttention(HeadsAttention),
-    /// Attention without heads.
+    /// Scaled dot-product attention in several heads, without projections.
+    DotProductAttention(DotProductAttention),
+    /// Attention with a single head, without projections.
     Attention(Attention),
-    /// Products summed by Einstein's convention.
+    /// A sum of products in Einstein notation.
     Einsum(Einsum),
     /// A product of matrices.
     MatrixProduct(MatrixProduct),
-    /// A function of each value.
+    /// A function of each element.
     Function(Function),
-    /// Two values compared.
+    /// A comparison of two operands, element by element.
     Comparison(Comparison),
-    /// One of two values.
-    Choice(Choice),
+    /// Elements of one of two operands, chosen by a condition.
+    Select(Select),
     /// One value everywhere, in the shape of the input.
-    Fill {
-        /// Which.
+    FullLike {
+        /// The value.
         value: f32,
     },
-    /// Places of an axis in another order, perhaps several times or not at all.
+    /// Elements of an axis by their indices.
     Gather(Gather),
-    /// Something around the input.
+    /// Padding around the input.
     Pad(Pad),
-    /// Windows of an image, each as one pixel.
+    /// Patches of an image, each as one pixel.
     Patches(Patches),
-    /// Blocks of pixels from or into channels.
-    Blocks(Blocks),
+    /// Each block of pixels becomes one pixel with more channels.
+    SpaceToDepth {
+        /// Rows and columns of a block.
+        block_size: usize,
+    },
+    /// Each pixel becomes a block of pixels with fewer channels.
+    DepthToSpace {
+        /// Rows and columns of a block.
+        block_size: usize,
+    },
     /// Convolution.
     Conv2d(Conv2d),
-    /// Convolution of the first input, to whose result the second is added before the activation. In no file: two
-    /// layers that became one.
+    /// Convolution of the first input, to whose result the second is added before the activation. No file has it: it is
+    /// a convolution and a sum that were fused.
     Conv2dAdd(Conv2d),
-    /// Convolution of each channel by itself.
+    /// Depthwise convolution: of each channel by itself.
     DepthwiseConv2d(DepthwiseConv2d),
-    /// A depthwise convolution followed by a 1×1 one.
+    /// A depthwise convolution followed by a pointwise one.
     SeparableConv2d(SeparableConv2d),
-    /// Convolution backwards: from its result's size to its input's.
+    /// Transposed convolution.
     ConvTranspose2d(ConvTranspose2d),
-    /// Matrix product over the last axis.
+    /// Fully connected layer: a matrix product over the last axis.
     Dense(Dense),
     /// Batch normalization with its moving statistics.
     BatchNorm(BatchNorm),
     /// An activation by itself.
     Activation(Activation),
-    /// Leaky rectifier with a learnt slope; `alpha` broadcasts against the input without its batch.
+    /// Leaky ReLU with a learnt slope; `alpha` broadcasts against the input without its batch.
     Prelu {
         /// The slopes.
         alpha: Tensor,
     },
     /// Pooling over windows.
     Pool2d(Pool2d),
-    /// Pooling over the whole image: `[batch, channels]`, or `[batch, 1, 1, channels]`.
+    /// Global pooling: `[batch, channels]`, or `[batch, 1, 1, channels]`.
     GlobalPool2d {
         /// Mean or maximum.
         kind: PoolKind,
@@ -130,23 +137,23 @@ pub enum Layer {
     },
     /// Zeros around the image.
     ZeroPadding2d(Edges),
-    /// Rows and columns cut off.
+    /// Rows and columns cropped at the edges.
     Cropping2d(Edges),
-    /// Each pixel several times, or new ones between them.
+    /// Upsampling by whole factors.
     UpSampling2d {
-        /// Times in height and width.
+        /// For height and width.
         factors: [usize; 2],
-        /// How new pixels come about.
+        /// How new pixels are computed.
         interpolation: Interpolation,
     },
-    /// All axes after the batch become one.
+    /// All axes after the batch flattened into one.
     Flatten,
-    /// Another shape with as many elements; the batch stays.
+    /// Another shape with as many elements. The batch stays.
     Reshape {
         /// Sizes after the batch; at most one is -1.
         target: Vec<i64>,
     },
-    /// Axes in another order; the batch stays.
+    /// The axes transposed. The batch stays.
     Permute {
         /// 1-based, as in Keras.
         axes: Vec<usize>,
@@ -160,30 +167,30 @@ pub enum Layer {
     },
     /// An operation on two operands, element by element.
     Arithmetic(Arithmetic),
-    /// Some axes become one value each.
+    /// A reduction over some axes.
     Reduction(Reduction),
-    /// Parts of the axes after the batch.
+    /// A slice of the axes after the batch.
     Slice {
         /// One for each axis, and one for each new axis.
         parts: Vec<Part>,
     },
-    /// Several inputs one after the other along a new axis.
+    /// Inputs stacked along a new axis.
     Stack {
         /// May be negative; counts the batch and the new axis.
         axis: i64,
     },
-    /// Several inputs become one, element by element, with broadcasting.
+    /// Inputs combined element by element, with broadcasting.
     Merge(MergeKind),
-    /// Several inputs one after the other.
+    /// Inputs concatenated along an axis.
     Concatenate {
         /// May be negative; counts the batch.
         axis: i64,
     },
     /// `input * scale + offset`.
     Rescaling {
-        /// One value, or one a channel.
+        /// One value, or one per channel.
         scale: Vec<f32>,
-        /// One value, or one a channel.
+        /// One value, or one per channel.
         offset: Vec<f32>,
     },
     /// `(input - mean) / max(sqrt(variance), 1e-7)`; both broadcast against the input.
@@ -202,45 +209,45 @@ pub enum Layer {
     },
     /// Group normalization.
     GroupNorm(GroupNorm),
-    /// Vectors of length one.
+    /// Vectors scaled to length one.
     UnitNorm(UnitNorm),
-    /// Softmax over several axes together.
+    /// Softmax over several axes jointly.
     SoftmaxOver {
-        /// Which, counted from 0 after the batch, ascending.
+        /// The axes, counted from 0 after the batch, ascending.
         axes: Vec<usize>,
     },
-    /// Pooling into a fixed number of windows.
+    /// Adaptive pooling: into a fixed number of windows.
     AdaptivePool2d(AdaptivePool2d),
-    /// An image of another size.
+    /// An image resized.
     Resize(Resize),
-    /// The middle of the image; of one that is too small the middle of the same proportions, resized.
+    /// The centre of the image. Of an image that is too small, the centre of the same aspect ratio, resized.
     CenterCrop {
         /// Height and width.
         size: [usize; 2],
     },
-    /// Colours stretched so that each channel of each image reaches from one end of the range to the other.
+    /// The contrast stretched so that each channel of each image covers the whole range.
     AutoContrast {
         /// Smallest and largest value.
         range: [f32; 2],
     },
-    /// Products of two inputs, summed over an axis of each.
+    /// The dot product of two inputs over an axis of each.
     Dot(Dot),
-    /// A convolution with a kernel of its own at each place.
+    /// A convolution with a kernel of its own at each position.
     LocallyConnected2d(LocallyConnected2d),
 }
 
 /// What the importer does with layers of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Reads them, and computes what Keras computes.
+    /// It reads them, and computes what Keras computes.
     Supported,
-    /// Passes their input on, since that is all they do at inference.
+    /// It passes their input on, since they do nothing at inference.
     Inert,
-    /// Says that it does not know them, or why it does not read them.
+    /// It refuses them, and says why.
     Refused,
 }
 
-/// How a window meets the image's edge.
+/// How a window is padded at the image's edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
     /// Only whole windows.
@@ -260,9 +267,9 @@ pub struct Conv2d {
     pub strides: [usize; 2],
     /// Vertical, horizontal.
     pub dilation: [usize; 2],
-    /// At the edges.
+    /// Padding at the edges.
     pub padding: Padding,
-    /// Divides both numbers of channels.
+    /// Number of groups, a divisor of both numbers of channels.
     pub groups: usize,
     /// Applied to the result.
     pub activation: Activation,
@@ -279,7 +286,7 @@ pub struct DepthwiseConv2d {
     pub strides: [usize; 2],
     /// Vertical, horizontal.
     pub dilation: [usize; 2],
-    /// At the edges.
+    /// Padding at the edges.
     pub padding: Padding,
     /// Applied to the result.
     pub activation: Activation,
@@ -298,7 +305,7 @@ pub struct SeparableConv2d {
     pub strides: [usize; 2],
     /// Vertical, horizontal.
     pub dilation: [usize; 2],
-    /// At the edges.
+    /// Padding at the edges.
     pub padding: Padding,
     /// Applied to the result.
     pub activation: Activation,
@@ -352,7 +359,7 @@ pub enum ArithmeticKind {
     Subtract,
     /// Product.
     Multiply,
-    /// Left by right.
+    /// Left divided by right.
     Divide,
     /// Left to the power of right.
     Power,
@@ -364,7 +371,7 @@ pub enum ArithmeticKind {
     SquaredDifference,
 }
 
-/// What an operation computes from.
+/// An operand of an operation.
 #[derive(Debug, Clone)]
 pub enum Operand {
     /// One of the node's inputs, by its number.
@@ -376,15 +383,15 @@ pub enum Operand {
 /// [`Layer::Reduction`].
 #[derive(Debug, Clone)]
 pub struct Reduction {
-    /// What becomes of the values.
+    /// Which reduction.
     pub kind: ReductionKind,
-    /// Which axes, counted from 0 after the batch, ascending.
+    /// The axes reduced, counted from 0 after the batch, ascending.
     pub axes: Vec<usize>,
-    /// Whether they stay, with size 1.
+    /// Whether these axes stay, with size 1.
     pub keep_dims: bool,
 }
 
-/// How several values become one.
+/// The kinds of reductions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReductionKind {
     /// Their mean.
@@ -397,12 +404,12 @@ pub enum ReductionKind {
     Min,
     /// Their product.
     Product,
-    /// The mean square of their distance from their mean.
+    /// Their variance.
     Variance,
-    /// Its square root.
-    Deviation,
+    /// Their standard deviation.
+    Std,
     /// The square root of the sum of their squares.
-    Length,
+    EuclideanNorm,
     /// The logarithm of the sum of their exponentials.
     LogSumExp,
 }
@@ -416,11 +423,11 @@ pub struct Pool2d {
     pub size: [usize; 2],
     /// Vertical, horizontal.
     pub strides: [usize; 2],
-    /// At the edges.
+    /// Padding at the edges.
     pub padding: Padding,
 }
 
-/// What a pooling keeps of its window.
+/// The kinds of pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolKind {
     /// The mean.

@@ -1,6 +1,6 @@
-//! A Keras model file becomes a [`Model`]: a flat list of typed layers with their weights.
+//! Reads a Keras model file to a [`Model`]: a flat list of typed layers with their weights.
 //!
-//! Nothing here knows TensorFlow; the graph is built from [`Model`] alone.
+//! This crate does not depend on TensorFlow. The graph is built from [`Model`] alone.
 
 use std::fmt;
 use std::path::Path;
@@ -23,8 +23,7 @@ use self::hdf5::Fault;
 use self::layers::{Layer, Verdict, catalog};
 use self::weights::Store;
 
-/// Reads a model file, in whichever of Keras's formats it is written: `format` says what its name promises. Blocks
-/// on disk.
+/// Reads a model file in any of Keras's formats. `format` is the format that its name implies. Blocks on disk.
 ///
 /// # Errors
 /// [`ImportError`]; for a file with faults, all of them.
@@ -32,7 +31,7 @@ pub fn open(path: &Path, format: ModelFormat) -> Result<Model, ImportError> {
     match first_bytes::format(path, format)? {
         ModelFormat::Hdf5 => open_hdf5(path),
         ModelFormat::KerasArchive => open_archive(path),
-        // It holds TensorFlow's own graph, and of Keras only a trace.
+        // It holds a graph of TensorFlow and not the layers of Keras.
         ModelFormat::SavedModel => Err(ImportError::faulty(format!(
             "`{}` is a SavedModel folder, expected a model saved as .keras, .h5 or .hdf5",
             path.display()
@@ -64,10 +63,10 @@ fn open_archive(path: &Path) -> Result<Model, ImportError> {
     let archive = archive::open(path)?;
     let dialect = dialect(&archive.version)?;
     let architecture = architecture::parse(&archive.config, dialect).map_err(ImportError::faulty)?;
-    assembly::assemble(&architecture, dialect, &Store::ByPlace(archive.weights))
+    assembly::assemble(&architecture, dialect, &Store::ByClass(archive.weights))
 }
 
-/// Which Keras saved the file, by the version it left.
+/// The dialect of the version of Keras that saved the file.
 fn dialect(version: &str) -> Result<Dialect, ImportError> {
     match version.split('.').next() {
         Some("2") => Ok(Dialect::Keras2),
@@ -78,13 +77,13 @@ fn dialect(version: &str) -> Result<Dialect, ImportError> {
     }
 }
 
-/// What becomes of layers of a class, as Keras writes it. `docs/layers.md` shows it for all of them.
+/// Returns how layers of a class are treated. `docs/layers.md` lists all classes.
 #[must_use]
 pub fn verdict(class: &str) -> Verdict {
     catalog::verdict(class)
 }
 
-/// The version of Keras that wrote a model file, where the file can be read and says so. Blocks on disk.
+/// Returns the version of Keras that wrote a model file, where the file can be read and says so. Blocks on disk.
 #[must_use]
 pub fn written_by(path: &Path, format: ModelFormat) -> Option<String> {
     let version = match first_bytes::format(path, format).ok()? {
@@ -100,14 +99,13 @@ pub fn written_by(path: &Path, format: ModelFormat) -> Option<String> {
 pub struct Model {
     /// The model's own name.
     pub name: String,
-    /// Every layer call in an order in which inputs come before their users. A layer that is called
-    /// twice stands here twice, sharing its weights.
+    /// Every layer call, in topological order. A layer that is called twice is here twice, and shares its weights.
     pub nodes: Vec<Node>,
     /// Index of the one input, a [`Layer::Input`].
     pub input: usize,
     /// Indices of the outputs.
     pub outputs: Vec<usize>,
-    /// What the outputs are called, in the same order: as the model names them, else as their layers.
+    /// The names of the outputs, in the same order: those that the model gives them, else those of their layers.
     pub output_names: Vec<String>,
     /// Layers of the outermost model, as Keras's own summary lists them.
     pub summary: Vec<SummaryRow>,
@@ -116,8 +114,8 @@ pub struct Model {
 /// One call of one layer.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// The layer's name; inside a nested model with the outer names before it, joined by `/`. A second
-    /// call of the same layer has `:1` behind it, a third `:2`.
+    /// The layer's name, with the names of the models around it before it, joined by `/`. A second call of the same layer
+    /// appends `:1`, a third `:2`.
     pub name: String,
     /// The layer's class as Keras writes it.
     pub class: String,
@@ -138,7 +136,7 @@ pub struct SummaryRow {
     pub node: usize,
     /// Number of its weights' elements.
     pub parameters: usize,
-    /// How many of them training changes.
+    /// Number of its trainable weights' elements.
     pub trainable: usize,
 }
 
@@ -157,13 +155,13 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// Why a file gave no model.
+/// Why a file is not read to a model.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ImportError {
-    /// The system did not let us read the file; another time it may.
+    /// The system refused to read the file. Another time it may succeed.
     #[error("{0}")]
     Unreadable(String),
-    /// The file has faults that everyone would find: all of them, each naming its layer.
+    /// The file has faults. The error lists all of them, each with its layer.
     #[error("{}", problems.join("; "))]
     Faulty {
         /// One sentence each.

@@ -1,8 +1,8 @@
-//! Reads one layer: every key of its config is asked for by name, every weight is declared, and whatever
-//! nobody asked for is a fault. So a key that changes what a layer computes cannot go unnoticed.
+//! Reads the config of one layer. The code asks for every key by name and declares every weight. A key that it did
+//! not ask for is a fault, so no key that changes what a layer computes goes unnoticed.
 //!
-//! A layer is read twice by the same code: once to learn which weights it has and with what shapes, once
-//! with those weights at hand.
+//! The same code reads a layer twice. The first pass finds the names and shapes of its weights. The second pass has their
+//! values.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ mod arguments;
 mod parts;
 
 pub(super) use self::arguments::input_number;
-pub(super) use self::parts::Place;
+pub(super) use self::parts::Location;
 
 /// Largest size, count or stride that a config may name.
 pub(super) const MAX_SIZE: u64 = 1 << 31;
@@ -34,7 +34,8 @@ const HARMLESS: [&str; 8] = [
     "batch_shape",
     "build_input_shape",
     "dynamic",
-    // An archive has the kernel with what LoRA adds to it; an .hdf5 file has that as weights, which are told.
+    // An archive has the kernel merged with its LoRA update. An .hdf5 file has the update as weights of its own, which are
+    // faults.
     "lora_rank",
     "lora_alpha",
 ];
@@ -47,30 +48,33 @@ const TRAINING_ENDINGS: [&str; 3] = ["_initializer", "_regularizer", "_constrain
 pub(super) struct Declared {
     /// The names that Keras gives it, newest first.
     pub(super) names: &'static [&'static str],
-    /// Its sizes, `None` where an earlier fault hides them.
+    /// Its sizes; `None` where they are unknown because of an earlier fault.
     pub(super) shape: Shape,
     /// Whether training changes it.
     pub(super) trainable: bool,
     /// Whether inference needs it.
     pub(super) wanted: bool,
-    /// The layer inside this one that it belongs to, by the name that Keras gives that layer.
+    /// Keras's name of the layer inside this one that the weight belongs to.
     pub(super) owner: Option<&'static str>,
     /// Where an archive keeps it.
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 impl Declared {
-    /// The weight as an error calls it.
+    /// The name of the weight in an error.
     pub(super) fn role(&self) -> String {
         self.owner.map_or_else(|| self.names[0].to_owned(), |owner| format!("{owner}/{}", self.names[0]))
     }
 }
 
-/// What training does with a weight, and inference.
+/// What training and inference do with a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    Learnt,
-    Gathered,
+    /// Changed by gradients.
+    Trainable,
+    /// A statistic that training updates without gradients.
+    Statistic,
+    /// Not needed for inference.
     Unneeded,
 }
 
@@ -84,24 +88,24 @@ pub(super) struct Reader<'a> {
     unsure: bool,
     /// How many arguments of an operation's call were asked for by position.
     positions: usize,
-    /// Where the weights to come belong.
+    /// The owner of the weights that are declared next.
     owner: Option<&'static str>,
     folder: Vec<&'static [&'static str]>,
-    /// In the second reading: the declared weights, in order.
+    /// In the second pass: the declared weights, in order.
     given: Option<std::slice::Iter<'a, Tensor>>,
     declared: Vec<Declared>,
     problems: Vec<String>,
 }
 
-/// What came of a reading.
+/// The result of a pass.
 pub(super) struct Reading {
-    /// The weights, in the order in which the layer has them; `None` where an earlier fault hides which.
+    /// The weights, in the order of the layer; `None` where they are unknown because of an earlier fault.
     pub(super) declared: Option<Vec<Declared>>,
     /// Faults of the config, without the layer's name.
     pub(super) problems: Vec<String>,
 }
 
-/// The inputs of a layer as it is read: with the channels last, whatever its config says of them.
+/// The shapes of a layer's inputs with the channels last, whatever its `data_format` is.
 pub(super) fn channels_last(config: &Map<String, Value>, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
     let mut inputs = inputs.to_vec();
     if is_channels_first(config) {
@@ -115,7 +119,7 @@ fn is_channels_first(config: &Map<String, Value>) -> bool {
 }
 
 impl<'a> Reader<'a> {
-    /// Begins to read a layer whose inputs have these shapes, as far as known, which [`channels_last`] gave.
+    /// Makes a reader of a layer whose inputs have these shapes, as far as known. [`channels_last`] gives them.
     pub(super) fn new(
         dialect: Dialect,
         config: &'a Map<String, Value>,
@@ -138,7 +142,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Ends the reading: what was not asked for is a fault.
+    /// Ends the pass. Every key that was not asked for is a fault.
     pub(super) fn finish(mut self) -> Reading {
         if self.ignores_everything {
             return Reading {
@@ -158,33 +162,33 @@ impl<'a> Reader<'a> {
         Reading { declared: Some(self.declared).filter(|_| !self.unsure), problems: self.problems }
     }
 
-    /// Notes a fault.
+    /// Adds a fault.
     pub(super) fn fault(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }
 
-    /// The value under a key; `null` counts as absent.
+    /// Returns the value of a key; `null` counts as absent.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         self.asked.insert(key);
         self.config.get(key).filter(|value| !value.is_null())
     }
 
-    /// Keys that matter to training only.
+    /// Ignores keys that do not change what the layer computes.
     pub(super) fn ignore(&mut self, keys: &[&'static str]) {
         self.asked.extend(keys);
     }
 
-    /// For layers that no key changes.
+    /// Ignores all keys, for layers that no key changes.
     pub(super) fn ignore_everything(&mut self) {
         self.ignores_everything = true;
     }
 
-    /// Whether there are faults that no other settings would mend.
-    pub(super) fn is_hopeless(&self) -> bool {
+    /// Returns whether the layer is refused whatever its config holds.
+    pub(super) fn is_unsupported(&self) -> bool {
         self.ignores_everything && !self.problems.is_empty()
     }
 
-    /// A key that is supported only when absent, `null`, `false` or 0.
+    /// Adds a fault unless the key is absent, `null`, `false` or 0.
     pub(super) fn unset(&mut self, key: &'static str) {
         let Some(value) = self.value(key) else { return };
         if *value != Value::Bool(false) && value.as_f64() != Some(0.0) {
@@ -192,12 +196,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the layer's images have their channels first, so that it was given other shapes than they have.
+    /// Returns whether the layer has the channels first. The shapes that the reader gives have them last.
     pub(super) fn is_channels_first(&self) -> bool {
         is_channels_first(self.config)
     }
 
-    /// `data_format`, which [`is_channels_first`](Self::is_channels_first) answers.
+    /// Checks `data_format`. [`is_channels_first`](Self::is_channels_first) tells its value.
     pub(super) fn data_format(&mut self) {
         if let Some(value) = self.value("data_format")
             && value != "channels_last"
@@ -210,7 +214,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `padding` of a window.
+    /// Returns `padding`, the padding of a window.
     pub(super) fn padding(&mut self) -> Padding {
         match self.value("padding") {
             None => Padding::Valid,
@@ -223,7 +227,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The function under `activation`; none is linear.
+    /// Returns the function of `activation`; an absent one is linear.
     pub(super) fn activation(&mut self) -> super::layers::Activation {
         let Some(value) = self.value("activation") else { return super::layers::Activation::Linear };
         activation::parse(value, self.dialect).unwrap_or_else(|problem| {
@@ -232,7 +236,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A positive whole number.
+    /// Returns a positive whole number.
     pub(super) fn size(&mut self, key: &'static str) -> usize {
         match self.value(key) {
             Some(value) => self.size_of(key, value),
@@ -240,12 +244,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A positive whole number with a default.
+    /// Returns a positive whole number, or the default.
     pub(super) fn size_or(&mut self, key: &'static str, default: usize) -> usize {
         self.value(key).map_or(default, |value| self.size_of(key, value))
     }
 
-    /// As many positive whole numbers as the image has axes, or one for all.
+    /// Returns one positive whole number per spatial axis. The config may give one for all.
     pub(super) fn sizes<const AXES: usize>(&mut self, key: &'static str) -> [usize; AXES] {
         match self.value(key) {
             Some(value) => self.sizes_of(key, value),
@@ -253,7 +257,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// As many positive whole numbers as the image has axes, or one for all, with a default.
+    /// Returns one positive whole number per spatial axis, or the default. The config may give one for all.
     pub(super) fn sizes_or<const AXES: usize>(
         &mut self,
         key: &'static str,
@@ -262,12 +266,12 @@ impl<'a> Reader<'a> {
         self.value(key).map_or(default, |value| self.sizes_of(key, value))
     }
 
-    /// Two positive whole numbers, or one for both, with a default.
+    /// Returns two positive whole numbers, or the default. The config may give one for both.
     pub(super) fn pair_or(&mut self, key: &'static str, default: [usize; 2]) -> [usize; 2] {
         self.sizes_or(key, default)
     }
 
-    /// A whole number of either sign.
+    /// Returns a whole number of either sign, or the default.
     pub(super) fn integer_or(&mut self, key: &'static str, default: i64) -> i64 {
         let Some(value) = self.value(key) else { return default };
         value.as_i64().unwrap_or_else(|| {
@@ -276,7 +280,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whole numbers of either sign; a single one counts as a list.
+    /// Returns whole numbers of either sign; a single one counts as a list.
     pub(super) fn integers(&mut self, key: &'static str) -> Option<Vec<i64>> {
         let value = self.value(key)?;
         let list = match value.as_array() {
@@ -289,7 +293,7 @@ impl<'a> Reader<'a> {
         list
     }
 
-    /// True or false.
+    /// Returns true or false, or the default.
     pub(super) fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
         let Some(value) = self.value(key) else { return default };
         value.as_bool().unwrap_or_else(|| {
@@ -298,12 +302,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A number with a default.
+    /// Returns a number, or the default.
     pub(super) fn number_or(&mut self, key: &'static str, default: f32) -> f32 {
         self.optional_number(key).unwrap_or(default)
     }
 
-    /// A number, or none.
+    /// Returns a number, if there is one.
     pub(super) fn optional_number(&mut self, key: &'static str) -> Option<f32> {
         let value = self.value(key)?;
         let number = number(value);
@@ -313,7 +317,7 @@ impl<'a> Reader<'a> {
         number
     }
 
-    /// Numbers; a single one counts as a list.
+    /// Returns numbers; a single one counts as a list.
     pub(super) fn numbers(&mut self, key: &'static str) -> Option<Vec<f32>> {
         let value = self.value(key)?;
         let list = match plain(value).as_array() {
@@ -326,22 +330,22 @@ impl<'a> Reader<'a> {
         list
     }
 
-    /// Shape of the one input, if known.
+    /// Returns the shape of the first input, if known.
     pub(super) fn input(&self) -> Option<&'a Shape> {
         self.inputs.first()?.as_ref()
     }
 
-    /// Shapes of all inputs, as far as known.
+    /// Returns the shapes of all inputs, as far as known.
     pub(super) fn inputs(&self) -> &'a [Option<Shape>] {
         self.inputs
     }
 
-    /// Size of the one input's last axis, which the weights' shapes need.
+    /// Returns the number of channels of the first input, which the weights' shapes need.
     pub(super) fn channels(&mut self) -> Option<usize> {
         self.channels_of(0)
     }
 
-    /// Size of the last axis of one of the inputs.
+    /// Returns the number of channels of an input, the size of its last axis.
     pub(super) fn channels_of(&mut self, index: usize) -> Option<usize> {
         let shape = self.inputs.get(index)?.as_ref()?;
         let last = shape.last().copied().flatten();
@@ -354,22 +358,22 @@ impl<'a> Reader<'a> {
         last
     }
 
-    /// The weights cannot be told, because the shape of the input is not known.
+    /// Notes that the weights are unknown, because the shape of the input is.
     pub(super) fn unsure(&mut self) {
         self.unsure = true;
     }
 
-    /// A weight that training changes.
+    /// Declares a weight that training changes by gradients.
     pub(super) fn weight(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) -> Tensor {
-        self.declare(names, shape, Role::Learnt)
+        self.declare(names, shape, Role::Trainable)
     }
 
-    /// A weight that training gathers but does not change by gradients.
+    /// Declares a statistic, which training updates without gradients.
     pub(super) fn statistic(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) -> Tensor {
-        self.declare(names, shape, Role::Gathered)
+        self.declare(names, shape, Role::Statistic)
     }
 
-    /// A weight that inference does not need.
+    /// Declares a weight that inference does not need.
     pub(super) fn unneeded(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) {
         self.declare(names, shape, Role::Unneeded);
     }
@@ -378,10 +382,10 @@ impl<'a> Reader<'a> {
         let declared = Declared {
             names,
             shape: shape.to_vec(),
-            trainable: role == Role::Learnt,
+            trainable: role == Role::Trainable,
             wanted: role != Role::Unneeded,
             owner: self.owner,
-            place: Place::Within(self.folder.clone()),
+            location: Location::Within(self.folder.clone()),
         };
         let placeholder = || Tensor {
             shape: declared.shape.iter().map(|size| size.unwrap_or(0)).collect(),
@@ -433,7 +437,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a layer of this type can be computed in float32.
+/// Fails for a layer of a type that cannot be computed in float32.
 fn check_dtype(value: &Value) -> Result<(), String> {
     let name = value.as_str().or_else(|| {
         let class = value.get("class_name")?.as_str()?;
@@ -455,13 +459,13 @@ fn size(value: &Value) -> Option<usize> {
     usize::try_from(size).ok()
 }
 
-/// A number, in whichever way Keras writes one: plain, or as a NumPy scalar.
+/// Parses a number, plain or a NumPy scalar.
 pub(super) fn number(value: &Value) -> Option<f32> {
     #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
     plain(value).as_f64().map(|number| number as f32).filter(|number| number.is_finite())
 }
 
-/// NumPy values unwrapped: `{"class_name": "__numpy__", "config": {"value": …}}` (since Keras 2.13) and
+/// Unwraps NumPy values: `{"class_name": "__numpy__", "config": {"value": …}}` (since Keras 2.13) and
 /// `{"type": "ndarray", "value": …}` (before).
 pub(super) fn plain(value: &Value) -> &Value {
     let Some(object) = value.as_object() else { return value };
@@ -473,7 +477,7 @@ pub(super) fn plain(value: &Value) -> &Value {
     inner.unwrap_or(value)
 }
 
-/// A value as it stands in the file, cut where long.
+/// Shows a value as it is in the file, truncated where it is long.
 pub(super) fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(200) {

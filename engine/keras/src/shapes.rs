@@ -1,32 +1,34 @@
-//! What shape each layer makes of the shapes it gets. A model that passes here fits together.
+//! Shape inference: the output shape of each layer. The layers of a model that passes fit together.
 
 use super::layers::{
     AdaptivePool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, DepthwiseConv2d, Edges, Layer, LayerNorm,
     MergeKind, Padding, Pool2d, Resize, SeparableConv2d, UnitNorm,
 };
 
+mod activation;
+mod arithmetic;
 mod attention;
-mod functions;
 mod merging;
-mod operations;
 mod products;
 mod rearranging;
 mod sizes;
+mod slicing;
+mod wrapping;
 
-/// Sizes after the batch, `None` where any size goes.
+/// Sizes after the batch, `None` for an unknown size.
 pub(super) type Shape = Vec<Option<usize>>;
 
-/// Most axes of a shape. TensorFlow takes a few more, images have three.
+/// Most axes of a shape. TensorFlow supports a few more. Images have three.
 const MAX_AXES: usize = 16;
 
-/// A shape as an error shows it: `[224, 224, 3]`, with `?` for any size.
+/// Formats a shape for errors: `[224, 224, 3]`, with `?` for an unknown size.
 pub(super) fn describe(shape: &[Option<usize>]) -> String {
     let sizes: Vec<String> =
         shape.iter().map(|size| size.map_or_else(|| "?".to_owned(), |size| size.to_string())).collect();
     format!("[{}]", sizes.join(", "))
 }
 
-/// The shape of a layer's output.
+/// Returns the shape of a layer's output.
 ///
 /// # Errors
 /// The layer cannot take these inputs; says why.
@@ -47,23 +49,23 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
         Layer::Merge(_) => merging::merged(inputs),
         Layer::Concatenate { axis } => merging::concatenated(*axis, inputs),
         Layer::Dot(dot) => merging::dot(dot, inputs),
-        Layer::Stack { axis } => operations::stacked(*axis, inputs),
-        Layer::Arithmetic(by) => operations::combined(&[&by.left, &by.right], inputs),
-        Layer::Comparison(by) => operations::combined(&[&by.left, &by.right], inputs),
-        Layer::Choice(by) => operations::combined(&[&by.condition, &by.yes, &by.no], inputs),
-        Layer::MultiHeadAttention(layer) => attention::by_heads(layer, inputs),
-        Layer::HeadsAttention(layer) => attention::of_heads(layer, inputs),
-        Layer::Attention(layer) => attention::plain(layer, inputs),
+        Layer::Stack { axis } => slicing::stacked(*axis, inputs),
+        Layer::Arithmetic(by) => arithmetic::combined(&[&by.left, &by.right], inputs),
+        Layer::Comparison(by) => arithmetic::combined(&[&by.left, &by.right], inputs),
+        Layer::Select(by) => arithmetic::combined(&[&by.condition, &by.x1, &by.x2], inputs),
+        Layer::MultiHeadAttention(layer) => attention::multi_head_attention(layer, inputs),
+        Layer::DotProductAttention(layer) => attention::dot_product_attention(layer, inputs),
+        Layer::Attention(layer) => attention::attention(layer, inputs),
         Layer::Einsum(einsum) => products::einsum(einsum, inputs),
         Layer::MatrixProduct(product) => products::of_matrices(product, inputs),
         Layer::Constant(tensor) => Ok(tensor.shape.iter().skip(1).map(|&size| Some(size)).collect()),
-        Layer::Several(_) => Err("it has several outputs, expected one".to_owned()),
+        Layer::MultiOutput(_) => Err("it has several outputs, expected one".to_owned()),
         Layer::ScaledAdd { .. } if inputs.len() != 2 => {
             Err(format!("it is called on {} inputs, expected 2", inputs.len()))
         }
         Layer::ScaledAdd { .. } => merging::merged(inputs),
         Layer::Conv2dAdd(conv) => match inputs {
-            [input, addend] => merging::merged(&[convolved(conv, input)?, addend.clone()]),
+            [input, addend] => merging::merged(&[conv2d(conv, input)?, addend.clone()]),
             _ => Err(format!("it is called on {} inputs, expected 2", inputs.len())),
         },
         Layer::Input { shape } => Ok(shape.clone()),
@@ -72,15 +74,16 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
         | Layer::DepthwiseConv2d(_)
         | Layer::SeparableConv2d(_)
         | Layer::ConvTranspose2d(_)
-        | Layer::Chain(_)
-        | Layer::OverEachStep(_)
+        | Layer::Sequential(_)
+        | Layer::TimeDistributed(_)
         | Layer::Function(_)
-        | Layer::Fill { .. }
+        | Layer::FullLike { .. }
         | Layer::Gather(_)
         | Layer::Pad(_)
         | Layer::Patches(_)
-        | Layer::Blocks(_)
-        | Layer::OverSteps(_)
+        | Layer::SpaceToDepth { .. }
+        | Layer::DepthToSpace { .. }
+        | Layer::OverSequence(_)
         | Layer::ChannelsFirst(_)
         | Layer::Dense(_)
         | Layer::BatchNorm(_)
@@ -115,35 +118,36 @@ fn output_of_all(layer: &Layer, inputs: &[Shape]) -> Result<Shape, String> {
 }
 
 fn output_of_one(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let output = before_its_function(layer, input)?;
+    let output = before_activation(layer, input)?;
     sizes::check(&output)?;
-    match functions::own(layer) {
-        Some(function) => functions::applied(function, &output),
+    match activation::of(layer) {
+        Some(function) => activation::applied(function, &output),
         None => Ok(output),
     }
 }
 
-fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
+fn before_activation(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     match layer {
-        Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => convolved(conv, input),
-        Layer::DepthwiseConv2d(conv) => convolved_by_channel(conv, input),
-        Layer::SeparableConv2d(conv) => convolved_separably(conv, input),
-        Layer::ConvTranspose2d(conv) => convolved_backwards(conv, input),
-        Layer::Chain(layers) => {
+        Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => conv2d(conv, input),
+        Layer::DepthwiseConv2d(conv) => depthwise_conv2d(conv, input),
+        Layer::SeparableConv2d(conv) => separable_conv2d(conv, input),
+        Layer::ConvTranspose2d(conv) => conv_transpose2d(conv, input),
+        Layer::Sequential(layers) => {
             layers.iter().try_fold(input.clone(), |shape, layer| output_shape(layer, &[shape]))
         }
-        Layer::OverEachStep(layer) => rearranging::over_each_step(layer, input),
+        Layer::TimeDistributed(layer) => wrapping::time_distributed(layer, input),
         Layer::Gather(gather) => rearranging::gathered(gather, input).and_then(bounded),
         Layer::Pad(pad) => rearranging::padded(pad, input).and_then(bounded),
         Layer::Patches(patches) => rearranging::patched(patches, input).and_then(bounded),
-        Layer::Blocks(blocks) => rearranging::blocked(*blocks, input),
-        Layer::OverSteps(layer) => over_steps(layer, input),
-        Layer::ChannelsFirst(layer) => channels_first(layer, input),
-        Layer::Dense(dense) => densely(dense, input),
-        Layer::BatchNorm(norm) => normalized(norm, input),
-        Layer::LayerNorm(norm) => normalized_by_image(norm, input),
-        Layer::Reduction(reduction) => operations::reduced(reduction, input),
-        Layer::Slice { parts } => operations::sliced(parts, input),
+        Layer::SpaceToDepth { block_size } => rearranging::space_to_depth(*block_size, input),
+        Layer::DepthToSpace { block_size } => rearranging::depth_to_space(*block_size, input),
+        Layer::OverSequence(layer) => wrapping::over_sequence(layer, input),
+        Layer::ChannelsFirst(layer) => wrapping::channels_first(layer, input),
+        Layer::Dense(dense) => fully_connected(dense, input),
+        Layer::BatchNorm(norm) => batch_norm(norm, input),
+        Layer::LayerNorm(norm) => layer_norm(norm, input),
+        Layer::Reduction(reduction) => arithmetic::reduced(reduction, input),
+        Layer::Slice { parts } => slicing::sliced(parts, input),
         Layer::Prelu { alpha } => broadcast_into(&alpha.shape, input),
         Layer::Normalization { mean, variance } | Layer::Denormalization { mean, variance } => {
             broadcast_into(&mean.shape, input)?;
@@ -160,19 +164,19 @@ fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
             broadcast_into(&[scale.len()], input)?;
             broadcast_into(&[offset.len()], input)
         }
-        Layer::Pool2d(pool) => pooled(pool, input),
+        Layer::Pool2d(pool) => pool2d(pool, input),
         Layer::GlobalPool2d { keep_dims, .. } => {
             let [_, _, channels] = image(input)?;
             Ok(if *keep_dims { vec![Some(1), Some(1), channels] } else { vec![channels] })
         }
-        Layer::ZeroPadding2d(edges) => padded(*edges, input),
-        Layer::Cropping2d(edges) => cropped(*edges, input),
+        Layer::ZeroPadding2d(edges) => zero_padding2d(*edges, input),
+        Layer::Cropping2d(edges) => cropping2d(*edges, input),
         Layer::UpSampling2d { factors, .. } => {
             let [height, width, channels] = image(input)?;
             Ok(vec![times(height, factors[0])?, times(width, factors[1])?, channels])
         }
         Layer::Flatten => Ok(vec![product(input)?]),
-        Layer::Reshape { target } => reshaped(target, input),
+        Layer::Reshape { target } => reshape(target, input),
         Layer::Permute { axes } => {
             let mut sorted = axes.clone();
             sorted.sort_unstable();
@@ -185,16 +189,16 @@ fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
         | Layer::Identity
         | Layer::Activation(_)
         | Layer::Function(_)
-        | Layer::Fill { .. }
-        | Layer::Several(_)
+        | Layer::FullLike { .. }
+        | Layer::MultiOutput(_)
         | Layer::Constant(_)
         | Layer::MultiHeadAttention(_)
-        | Layer::HeadsAttention(_)
+        | Layer::DotProductAttention(_)
         | Layer::Attention(_)
         | Layer::Einsum(_)
         | Layer::MatrixProduct(_)
         | Layer::Comparison(_)
-        | Layer::Choice(_)
+        | Layer::Select(_)
         | Layer::Merge(_)
         | Layer::Arithmetic(_)
         | Layer::ScaledAdd { .. }
@@ -204,7 +208,7 @@ fn before_its_function(layer: &Layer, input: &Shape) -> Result<Shape, String> {
     }
 }
 
-fn convolved(conv: &Conv2d, input: &Shape) -> Result<Shape, String> {
+fn conv2d(conv: &Conv2d, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let kernel = &conv.kernel.shape;
     if channels.is_some_and(|channels| channels != kernel[2] * conv.groups) {
@@ -216,10 +220,10 @@ fn convolved(conv: &Conv2d, input: &Shape) -> Result<Shape, String> {
         dilation: conv.dilation[axis],
         padding: conv.padding,
     };
-    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, Some(kernel[3])])
+    Ok(vec![window(0).output_size(height)?, window(1).output_size(width)?, Some(kernel[3])])
 }
 
-fn convolved_by_channel(conv: &DepthwiseConv2d, input: &Shape) -> Result<Shape, String> {
+fn depthwise_conv2d(conv: &DepthwiseConv2d, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let kernel = &conv.kernel.shape;
     if channels.is_some_and(|channels| channels != kernel[2]) {
@@ -231,10 +235,10 @@ fn convolved_by_channel(conv: &DepthwiseConv2d, input: &Shape) -> Result<Shape, 
         dilation: conv.dilation[axis],
         padding: conv.padding,
     };
-    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, times(channels, kernel[3])?])
+    Ok(vec![window(0).output_size(height)?, window(1).output_size(width)?, times(channels, kernel[3])?])
 }
 
-fn convolved_separably(conv: &SeparableConv2d, input: &Shape) -> Result<Shape, String> {
+fn separable_conv2d(conv: &SeparableConv2d, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let kernel = &conv.depthwise.shape;
     if channels.is_some_and(|channels| channels != kernel[2]) {
@@ -246,10 +250,10 @@ fn convolved_separably(conv: &SeparableConv2d, input: &Shape) -> Result<Shape, S
         dilation: conv.dilation[axis],
         padding: conv.padding,
     };
-    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, Some(conv.pointwise.shape[3])])
+    Ok(vec![window(0).output_size(height)?, window(1).output_size(width)?, Some(conv.pointwise.shape[3])])
 }
 
-fn convolved_backwards(conv: &ConvTranspose2d, input: &Shape) -> Result<Shape, String> {
+fn conv_transpose2d(conv: &ConvTranspose2d, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let kernel = &conv.kernel.shape;
     if channels.is_some_and(|channels| channels != kernel[3]) {
@@ -259,28 +263,7 @@ fn convolved_backwards(conv: &ConvTranspose2d, input: &Shape) -> Result<Shape, S
     Ok(vec![size(0, height)?, size(1, width)?, Some(kernel[2])])
 }
 
-fn over_steps(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let [steps, channels] = input[..] else {
-        return Err(format!("its input has shape {}, expected [steps, channels]", describe(input)));
-    };
-    let mut output = output_of_one(layer, &vec![Some(1), steps, channels])?;
-    output.remove(0);
-    Ok(output)
-}
-
-fn channels_first(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let mut turned = input.clone();
-    if !turned.is_empty() {
-        turned.rotate_left(1);
-    }
-    let mut output = output_of_one(layer, &turned)?;
-    if output.len() == input.len() && !output.is_empty() {
-        output.rotate_right(1);
-    }
-    Ok(output)
-}
-
-fn densely(dense: &Dense, input: &Shape) -> Result<Shape, String> {
+fn fully_connected(dense: &Dense, input: &Shape) -> Result<Shape, String> {
     let Some((last, before)) = input.split_last() else {
         return Err("its input has no axis after the batch, expected at least one".to_owned());
     };
@@ -290,7 +273,7 @@ fn densely(dense: &Dense, input: &Shape) -> Result<Shape, String> {
     Ok(before.iter().copied().chain([Some(dense.kernel.shape[1])]).collect())
 }
 
-fn normalized(norm: &BatchNorm, input: &Shape) -> Result<Shape, String> {
+fn batch_norm(norm: &BatchNorm, input: &Shape) -> Result<Shape, String> {
     let axis = axis_after_batch(norm.axis, input)?;
     let size = norm.mean.shape[0];
     if input[axis].is_some_and(|found| found != size) {
@@ -303,14 +286,14 @@ fn normalized(norm: &BatchNorm, input: &Shape) -> Result<Shape, String> {
     Ok(input.clone())
 }
 
-fn normalized_by_image(norm: &LayerNorm, input: &Shape) -> Result<Shape, String> {
+fn layer_norm(norm: &LayerNorm, input: &Shape) -> Result<Shape, String> {
     for weight in [&norm.gamma, &norm.beta].into_iter().flatten() {
         broadcast_into(&weight.shape, input)?;
     }
     Ok(input.clone())
 }
 
-/// The axis after the batch that Keras's `axis` means, which counts the batch and may be negative.
+/// Converts Keras's `axis`, which counts the batch and may be negative, to an axis counted from 0 after the batch.
 pub(super) fn axis_after_batch(axis: i64, input: &Shape) -> Result<usize, String> {
     let rank = i64::try_from(input.len()).unwrap_or(i64::MAX);
     let found = if axis < 0 { axis + rank } else { axis - 1 };
@@ -319,7 +302,7 @@ pub(super) fn axis_after_batch(axis: i64, input: &Shape) -> Result<usize, String
     })
 }
 
-/// The axes after the batch that Keras's `axis` means, ascending.
+/// Converts Keras's `axis` with several axes like [`axis_after_batch`], ascending.
 pub(super) fn axes_after_batch(axes: &[i64], input: &Shape) -> Result<Vec<usize>, String> {
     let found: Result<Vec<usize>, String> = axes.iter().map(|&axis| axis_after_batch(axis, input)).collect();
     let mut found = found?;
@@ -330,7 +313,7 @@ pub(super) fn axes_after_batch(axes: &[i64], input: &Shape) -> Result<Vec<usize>
     Ok(found)
 }
 
-fn pooled(pool: &Pool2d, input: &Shape) -> Result<Shape, String> {
+fn pool2d(pool: &Pool2d, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let window = |axis: usize| Window {
         size: pool.size[axis],
@@ -338,16 +321,16 @@ fn pooled(pool: &Pool2d, input: &Shape) -> Result<Shape, String> {
         dilation: 1,
         padding: pool.padding,
     };
-    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, channels])
+    Ok(vec![window(0).output_size(height)?, window(1).output_size(width)?, channels])
 }
 
-fn padded(edges: Edges, input: &Shape) -> Result<Shape, String> {
+fn zero_padding2d(edges: Edges, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let grown = |size: Option<usize>, by: usize| size.map(|size| size.saturating_add(by));
     Ok(vec![grown(height, edges.top + edges.bottom), grown(width, edges.left + edges.right), channels])
 }
 
-fn cropped(edges: Edges, input: &Shape) -> Result<Shape, String> {
+fn cropping2d(edges: Edges, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
     let cut = |size: Option<usize>, by: usize| match size {
         Some(size) if size <= by => {
@@ -359,7 +342,7 @@ fn cropped(edges: Edges, input: &Shape) -> Result<Shape, String> {
     Ok(vec![cut(height, edges.top + edges.bottom)?, cut(width, edges.left + edges.right)?, channels])
 }
 
-fn reshaped(target: &[i64], input: &Shape) -> Result<Shape, String> {
+fn reshape(target: &[i64], input: &Shape) -> Result<Shape, String> {
     let impossible = || format!("its input has shape {}, which cannot become {target:?}", describe(input));
     let fixed = target.iter().filter(|&&size| size != -1);
     let fixed: Option<Vec<usize>> = fixed.map(|&size| usize::try_from(size).ok()).collect();
@@ -376,7 +359,7 @@ fn reshaped(target: &[i64], input: &Shape) -> Result<Shape, String> {
     Ok(target.iter().map(|&size| usize::try_from(size).ok().or(rest)).collect())
 }
 
-/// Checks that an array broadcasts against the input without changing its shape.
+/// Checks that an array broadcasts against the input without changing the input's shape.
 fn broadcast_into(array: &[usize], input: &Shape) -> Result<Shape, String> {
     let fits = array.len() <= input.len()
         && array
@@ -404,7 +387,7 @@ fn times(size: Option<usize>, factor: usize) -> Result<Option<usize>, String> {
     size.map(|size| size.checked_mul(factor).ok_or_else(too_large)).transpose()
 }
 
-/// Refuses what no memory holds, before anybody tries.
+/// Refuses an output too large for memory, before it is computed.
 fn bounded(shape: Shape) -> Result<Shape, String> {
     const MAX_ELEMENTS: usize = 1 << 31;
     let known = shape.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));
@@ -430,7 +413,7 @@ struct Window {
 }
 
 impl Window {
-    fn slid_over(&self, length: Option<usize>) -> Result<Option<usize>, String> {
+    fn output_size(&self, length: Option<usize>) -> Result<Option<usize>, String> {
         let Some(length) = length else { return Ok(None) };
         let reach = self.size.saturating_sub(1).saturating_mul(self.dilation).saturating_add(1);
         match self.padding {

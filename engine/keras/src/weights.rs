@@ -1,5 +1,5 @@
-//! Which array of the file is which weight of which layer. An archive's are found by place, see [`tree`];
-//! those of an .hdf5 file by name:
+//! Finds the weights of each layer in the file: in an archive by class and index, see [`tree`], and in an .hdf5 file by
+//! name:
 //!
 //! ```text
 //! model_weights             attribute layer_names: the outermost model's layers
@@ -8,8 +8,8 @@
 //!   block                   a nested model: the weights of all its layers, the trainable ones first
 //! ```
 //!
-//! Keras itself goes by the order alone. Here names come first, where they are unmistakable, then the order,
-//! and either way the last part of every name and every shape has to be the one that the layer expects.
+//! Keras itself uses only the order. Here names are used where they are unambiguous, else the order. Either way the last
+//! part of each name and each shape have to be those that the layer expects.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +21,12 @@ use super::shapes::describe;
 
 mod tree;
 
-/// Names of states of random generators, which some versions keep as weights.
+/// Names of states of random generators, which some versions store as weights.
 const RANDOM_STATES: [&str; 3] = ["StateVar", "Variable", "seed_generator_state"];
 
 /// The arrays of all layers.
 pub(super) struct Bound {
-    /// By the layer's id; in the order in which it declares its weights. `None` for one that is not needed.
+    /// By the layer's id, in the order in which it declares its weights. `None` for a weight that is not needed.
     pub(super) arrays: Vec<Vec<Option<Array>>>,
     /// Faults found.
     pub(super) problems: Vec<String>,
@@ -36,8 +36,8 @@ pub(super) struct Bound {
 pub(super) enum Store {
     /// The root of an .hdf5 file: by the names of layers and weights.
     ByName(Folder),
-    /// The root of `model.weights.h5` in an archive: by class and place.
-    ByPlace(Folder),
+    /// The root of `model.weights.h5` in an archive: by class and index.
+    ByClass(Folder),
 }
 
 /// One weight of one layer, before its array is known.
@@ -49,8 +49,8 @@ struct Slot<'a> {
     declared: &'a Declared,
 }
 
-/// Finds the arrays of all weights that `declared` lists, by the layer's id; `None` for layers that could not
-/// be read, whose part of the file is left alone.
+/// Finds the arrays of all weights in `declared`, which is indexed by the layer's id. It has `None` for layers that could
+/// not be read, whose part of the file is skipped.
 ///
 /// # Errors
 /// The file cannot be read. Its faults are in [`Bound::problems`].
@@ -67,7 +67,7 @@ pub(super) fn bind(
     let mut bound = Bound { arrays, problems: Vec::new() };
     let file = match store {
         Store::ByName(file) => file,
-        Store::ByPlace(file) => {
+        Store::ByClass(file) => {
             tree::bind(root, declared, file, &mut bound)?;
             return Ok(bound);
         }
@@ -84,7 +84,7 @@ pub(super) fn bind(
     Ok(bound)
 }
 
-/// Weights of layers that the model does not have.
+/// Reports weights of layers that the model does not have.
 fn check_for_strangers(root: &ModelSpec, weights: &Folder, problems: &mut Vec<String>) -> Result<(), Fault> {
     let known: BTreeSet<&str> = root.members.iter().map(|member| member.name.as_str()).collect();
     let listed = weights.texts("layer_names")?.unwrap_or_default();
@@ -141,7 +141,7 @@ fn bind_member(member: &Member, slots: &[Slot], weights: &Folder, bound: &mut Bo
     Ok(())
 }
 
-/// By the layer's name and the weight's, where every weight has exactly one such name and none is left over.
+/// Matches weights by the names of layer and weight, where each weight matches exactly one name and no name is left.
 fn by_name<'a>(member: &Member, slots: &[Slot], names: &'a [String]) -> Option<Vec<Option<&'a str>>> {
     let mut taken = BTreeSet::new();
     let mut assigned = Vec::new();
@@ -157,14 +157,14 @@ fn by_name<'a>(member: &Member, slots: &[Slot], names: &'a [String]) -> Option<V
     (taken.len() == names.len()).then_some(assigned)
 }
 
-/// By the order in which Keras saves weights.
+/// Matches weights by the order in which Keras saves them.
 fn by_order<'a>(slots: &[Slot], names: &'a [String]) -> Option<Vec<Option<&'a str>>> {
     let fits = |(slot, name): (&Slot, &String)| Name::parse(name).has_role(slot.declared);
     let all = slots.len() == names.len() && slots.iter().zip(names).all(fits);
     all.then(|| names.iter().map(|name| Some(name.as_str())).collect())
 }
 
-/// Why the names of the file are not the model's.
+/// Reports why the names in the file do not match the model.
 fn explain(who: &str, member: &Member, slots: &[Slot], names: &[String], problems: &mut Vec<String>) {
     let before = problems.len();
     for slot in slots.iter().filter(|slot| slot.declared.wanted) {
@@ -221,21 +221,21 @@ fn slots_of<'a>(
         Dialect::Keras3 => {
             let mut all = Vec::new();
             collect(member, "", declared, &mut all)?;
-            // A frozen member gives its weights as they come.
+            // The weights of a frozen member stay in order.
             all.sort_by_key(|(_, trainable)| member.trainable && !trainable);
             Some(all.into_iter().map(|(slot, _)| slot).collect())
         }
     }
 }
 
-/// Weights that training changes, and those it does not.
+/// Trainable and other weights.
 struct Halves<'a> {
     trainable: Vec<Slot<'a>>,
     fixed: Vec<Slot<'a>>,
 }
 
-/// Keras 2 asks each member for its trainable weights, then each for the others; a frozen one has none of the
-/// first and gives all its parts' weights as the second.
+/// Keras 2 lists the trainable weights of all members, then their other weights. All weights of a frozen member are among
+/// the others.
 fn halves<'a>(member: &'a Member, outer: &str, declared: &'a [Option<Vec<Declared>>]) -> Option<Halves<'a>> {
     let path = format!("{outer}{}", member.name);
     let mut result = Halves { trainable: Vec::new(), fixed: Vec::new() };
@@ -269,7 +269,7 @@ fn halves<'a>(member: &'a Member, outer: &str, declared: &'a [Option<Vec<Declare
     Some(result)
 }
 
-/// Keras 3 has one list of all weights, each of which knows whether it is trainable.
+/// Keras 3 lists all weights together, each with whether it is trainable.
 fn collect<'a>(
     member: &'a Member,
     outer: &str,
@@ -308,9 +308,9 @@ fn has_inert_layer(member: &Member) -> bool {
 
 /// A weight's name, `cnn/conv/kernel` or `conv/kernel:0`, in parts.
 struct Name<'a> {
-    /// What comes before the last part: the layer's name at its end, as a rule.
+    /// The parts before the last one; usually they end with the layer's name.
     owners: Option<&'a str>,
-    /// The last part, without the number of an output and without what makes it unique.
+    /// The last part, without the index of an output and without the suffix that makes it unique.
     role: &'a str,
 }
 
@@ -327,7 +327,7 @@ impl<'a> Name<'a> {
         declared.names.contains(&self.role)
     }
 
-    /// Whether it can only be this one. What stands alone in its group needs no layer's name.
+    /// Returns whether this is the name of the weight. A layer that has a group of its own may omit its name.
     fn is_of(&self, slot: &Slot, member: &Member) -> bool {
         let layer = slot.path.rsplit_once('/').map_or(slot.path.as_str(), |(_, layer)| layer);
         let alone = matches!(member.body, Body::Layer(_));

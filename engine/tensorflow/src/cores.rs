@@ -1,8 +1,8 @@
-//! Who may compute: as many runs at a time as there are cores.
+//! Limits the runs at a time to the number of cores.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A number of permits that calls share.
+/// A semaphore: calls take permits from it.
 #[derive(Debug)]
 pub(super) struct Cores {
     all: usize,
@@ -10,9 +10,9 @@ pub(super) struct Cores {
     returned: Condvar,
 }
 
-/// Permits in use; they go back when this is dropped.
+/// Permits in use. They are returned when this is dropped.
 #[derive(Debug)]
-pub(super) struct Share<'a> {
+pub(super) struct Permits<'a> {
     cores: &'a Cores,
     count: usize,
 }
@@ -22,33 +22,33 @@ impl Cores {
         Self { all, free: Mutex::new(all), returned: Condvar::new() }
     }
 
-    /// Every permit, if nobody else has one.
-    pub(super) fn take_all_if_idle(&self) -> Option<Share<'_>> {
+    /// Takes every permit, if all are free.
+    pub(super) fn take_all_if_idle(&self) -> Option<Permits<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         (*free == self.all).then(|| {
             *free = 0;
-            Share { cores: self, count: self.all }
+            Permits { cores: self, count: self.all }
         })
     }
 
-    /// As many permits as are free, at least one and at most `most`; waits for the first.
-    pub(super) fn take(&self, most: usize) -> Share<'_> {
+    /// Takes the free permits, at least one and at most `most`. Waits for the first.
+    pub(super) fn take(&self, most: usize) -> Permits<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free =
             self.returned.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
         let count = most.clamp(1, *free);
         *free -= count;
-        Share { cores: self, count }
+        Permits { cores: self, count }
     }
 }
 
-impl Share<'_> {
+impl Permits<'_> {
     pub(super) fn count(&self) -> usize {
         self.count
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for Permits<'_> {
     fn drop(&mut self) {
         *self.cores.free.lock().unwrap_or_else(PoisonError::into_inner) += self.count;
         self.cores.returned.notify_all();

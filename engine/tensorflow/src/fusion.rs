@@ -1,17 +1,16 @@
-//! A model with fewer steps that computes the same numbers: what follows a convolution goes into it.
+//! Fuses a convolution with the layers that follow it. The fused model computes the same values in fewer operations.
 //!
-//! A batch normalization at inference is a scale and an offset for each channel, so it goes into the
-//! kernel and the bias of the convolution before it; a rectifier becomes the convolution's own activation.
-//! A sum of a convolution and something else is added by the convolution. All are left as they are where somebody
-//! else reads what stands between.
+//! At inference a batch normalization is a scale and an offset per channel. They are folded into the kernel and the bias of
+//! the convolution before it. A ReLU becomes the activation of the convolution. A sum of a convolution and another value is
+//! added by the convolution. Nothing is fused where another layer reads the value between.
 
 use std::sync::Arc;
 
 use keras::layers::{Activation, BatchNorm, Layer, MergeKind};
 use keras::{Model, Tensor};
 
-/// Puts normalizations and rectifiers into the convolutions before them, which become [`Layer::Identity`], and
-/// convolutions into the sums of two behind them, which become [`Layer::Conv2dAdd`].
+/// Fuses batch normalizations and ReLUs into the convolutions before them, and convolutions into the sums after them,
+/// which become [`Layer::Conv2dAdd`]. Each layer that was fused into another becomes [`Layer::Identity`].
 pub(super) fn fuse(mut model: Model) -> Model {
     let mut readers = vec![0_usize; model.nodes.len()];
     for read in model.nodes.iter().flat_map(|node| &node.inputs).chain(&model.outputs) {
@@ -21,21 +20,21 @@ pub(super) fn fuse(mut model: Model) -> Model {
     }
     for index in 0..model.nodes.len() {
         if matches!(model.nodes[index].layer, Layer::Merge(MergeKind::Add)) {
-            add_while_convolving(&mut model, &mut readers, index);
+            fuse_sum(&mut model, &mut readers, index);
             continue;
         }
         let [input] = model.nodes[index].inputs[..] else { continue };
         let Some(before) = only_source(&model, &readers, input) else { continue };
         let layer = std::mem::replace(&mut model.nodes[index].layer, Layer::Identity);
-        if !absorb(&mut model.nodes[before].layer, &layer) {
+        if !fuse_into(&mut model.nodes[before].layer, &layer) {
             model.nodes[index].layer = layer;
         }
     }
     model
 }
 
-/// The sum at `index` takes the convolution that gives one of its two inputs.
-fn add_while_convolving(model: &mut Model, readers: &mut [usize], index: usize) {
+/// Fuses the sum at `index` with the convolution that computes one of its two inputs.
+fn fuse_sum(model: &mut Model, readers: &mut [usize], index: usize) {
     let [first, second] = model.nodes[index].inputs[..] else { return };
     for (input, addend) in [(second, first), (first, second)] {
         let Some(source) = only_source(model, readers, input) else { continue };
@@ -53,7 +52,7 @@ fn add_while_convolving(model: &mut Model, readers: &mut [usize], index: usize) 
     }
 }
 
-/// The node whose output is read once and nowhere else, as `source`, over nodes that only pass it on.
+/// The node that computes `source`, if only one node reads it. Follows nodes that only pass a value on.
 fn only_source(model: &Model, readers: &[usize], mut source: usize) -> Option<usize> {
     loop {
         if *readers.get(source)? != 1 {
@@ -67,8 +66,8 @@ fn only_source(model: &Model, readers: &[usize], mut source: usize) -> Option<us
     }
 }
 
-/// Whether the convolution took the layer in.
-fn absorb(convolution: &mut Layer, layer: &Layer) -> bool {
+/// Fuses a layer into the convolution before it. Returns whether it did.
+fn fuse_into(convolution: &mut Layer, layer: &Layer) -> bool {
     if let Layer::Conv2dAdd(sum) = convolution {
         let plain = sum.activation == Activation::Linear
             && matches!(layer, Layer::Activation(function) if *function == Activation::RELU);
@@ -77,40 +76,40 @@ fn absorb(convolution: &mut Layer, layer: &Layer) -> bool {
         }
         return plain;
     }
-    let Some(own) = Own::of(convolution) else { return false };
-    if *own.activation != Activation::Linear {
+    let Some(fusible) = Fusible::of(convolution) else { return false };
+    if *fusible.activation != Activation::Linear {
         return false;
     }
     if let Layer::Activation(function) = layer
-        && rectifier(*function).is_some()
+        && fusible_relu(*function).is_some()
     {
-        *own.activation = *function;
+        *fusible.activation = *function;
         return true;
     }
     if let Layer::BatchNorm(norm) = layer
         && [-1, 3].contains(&norm.axis)
     {
-        return own.normalize(norm);
+        return fusible.fold_batch_norm(norm);
     }
     false
 }
 
-/// TensorFlow's word for a rectifier that an operation which convolves can apply as well.
-pub(super) fn rectifier(function: Activation) -> Option<&'static str> {
+/// TensorFlow's name of a ReLU that a fused convolution can apply.
+pub(super) fn fusible_relu(function: Activation) -> Option<&'static str> {
     const RELU6: Activation = Activation::Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 };
     if function == Activation::RELU { Some("Relu") } else { (function == RELU6).then_some("Relu6") }
 }
 
-/// What a convolution does to each of its output channels.
-struct Own<'a> {
+/// The parts of a convolution that apply to each output channel.
+struct Fusible<'a> {
     kernel: &'a mut Tensor,
-    /// How many of the kernel's last axes count the output channels.
+    /// How many of the kernel's last axes make up the output channels.
     axes: usize,
     bias: &'a mut Option<Tensor>,
     activation: &'a mut Activation,
 }
 
-impl<'a> Own<'a> {
+impl<'a> Fusible<'a> {
     fn of(layer: &'a mut Layer) -> Option<Self> {
         if let Layer::Conv2d(conv) = layer {
             let (kernel, bias, activation) = (&mut conv.kernel, &mut conv.bias, &mut conv.activation);
@@ -126,21 +125,21 @@ impl<'a> Own<'a> {
         }
     }
 
-    /// Takes a normalization in, unless its weights do not fit. Computed in double precision and rounded
-    /// once, so that the new weights are as exact as float32 has them.
-    fn normalize(self, norm: &BatchNorm) -> bool {
+    /// Folds a batch normalization into kernel and bias, unless its weights do not fit. It computes in double precision and
+    /// rounds once, so that the new weights are as exact as float32 allows.
+    fn fold_batch_norm(self, norm: &BatchNorm) -> bool {
         let channels = self.kernel.shape.iter().rev().take(self.axes).product();
-        let Some(steps) = steps(norm, self.bias.as_ref(), channels) else { return false };
-        let scaled = |(index, value): (usize, &f32)| (f64::from(*value) * steps[index % channels].0) as f32;
+        let Some(affine) = affine(norm, self.bias.as_ref(), channels) else { return false };
+        let scaled = |(index, value): (usize, &f32)| (f64::from(*value) * affine[index % channels].0) as f32;
         self.kernel.values = self.kernel.values.iter().enumerate().map(scaled).collect();
-        let values: Arc<[f32]> = steps.iter().map(|(_, offset)| *offset as f32).collect();
+        let values: Arc<[f32]> = affine.iter().map(|(_, offset)| *offset as f32).collect();
         *self.bias = Some(Tensor { shape: vec![channels], values });
         true
     }
 }
 
 /// Scale and offset of each channel after a convolution with this bias.
-fn steps(norm: &BatchNorm, bias: Option<&Tensor>, channels: usize) -> Option<Vec<(f64, f64)>> {
+fn affine(norm: &BatchNorm, bias: Option<&Tensor>, channels: usize) -> Option<Vec<(f64, f64)>> {
     let value = |tensor: Option<&Tensor>, index: usize, default: f64| match tensor {
         Some(tensor) => tensor.values.get(index).map(|value| f64::from(*value)),
         None => Some(default),
@@ -148,13 +147,13 @@ fn steps(norm: &BatchNorm, bias: Option<&Tensor>, channels: usize) -> Option<Vec
     if norm.mean.values.len() != channels {
         return None;
     }
-    let step = |index| {
+    let channel = |index| {
         let deviation = (value(Some(&norm.variance), index, 1.0)? + f64::from(norm.epsilon)).sqrt();
         let scale = value(norm.gamma.as_ref(), index, 1.0)? / deviation;
         let centred = value(bias, index, 0.0)? - value(Some(&norm.mean), index, 0.0)?;
         Some((scale, value(norm.beta.as_ref(), index, 0.0)? + centred * scale))
     };
-    (0..channels).map(step).collect()
+    (0..channels).map(channel).collect()
 }
 
 #[cfg(test)]
@@ -167,7 +166,7 @@ mod tests {
         Tensor { shape: shape.to_vec(), values: Arc::from([value]) }
     }
 
-    /// Input, convolution, normalization, rectifier; and what else reads the convolution.
+    /// Input, convolution, batch normalization, ReLU. `outputs` are the nodes that the model also gives.
     fn model(outputs: &[usize]) -> Model {
         let convolution = Conv2d {
             kernel: tensor(&[1; 4], 2.0),
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_normalization_and_a_rectifier_go_into_the_convolution_before_them() {
+    fn a_normalization_and_a_relu_are_fused_into_the_convolution_before_them() {
         let fused = fuse(model(&[3]));
         let [_, Layer::Conv2d(convolution), Layer::Identity, Layer::Identity] =
             [0, 1, 2, 3].map(|index| fused.nodes[index].layer.clone())
@@ -223,19 +222,19 @@ mod tests {
         assert_eq!(convolution.activation, Activation::RELU);
     }
 
-    /// The model above without its rectifier's place: the sum of input and normalization, then a rectifier.
+    /// The model above with a sum of two nodes before the ReLU.
     fn with_a_sum(inputs: [usize; 2], outputs: &[usize]) -> Model {
         let mut model = model(outputs);
-        let mut rectifier = model.nodes[3].clone();
+        let mut relu = model.nodes[3].clone();
         model.nodes[3].layer = Layer::Merge(MergeKind::Add);
         model.nodes[3].inputs = inputs.to_vec();
-        rectifier.inputs = vec![3];
-        model.nodes.push(rectifier);
+        relu.inputs = vec![3];
+        model.nodes.push(relu);
         model
     }
 
     #[test]
-    fn a_sum_takes_the_convolution_that_it_adds_to_and_the_rectifier_behind() {
+    fn a_sum_is_fused_with_the_convolution_before_it_and_the_relu_after_it() {
         for inputs in [[0, 2], [2, 0]] {
             let fused = fuse(with_a_sum(inputs, &[4]));
             let Layer::Conv2dAdd(convolution) = &fused.nodes[3].layer else { panic!("{:?}", fused.nodes) };

@@ -1,4 +1,4 @@
-//! A [`Model`] becomes a TensorFlow graph that holds its weights.
+//! Builds a TensorFlow graph with the weights of a [`Model`].
 
 use tensorflow::{DataType, Graph, Output};
 
@@ -10,74 +10,74 @@ use engine::Device;
 use keras::Model;
 use keras::layers::Layer;
 
-/// Sizes of a node's output, the batch first; `None` where only a run tells.
+/// Sizes of a node's output, the batch first; `None` for a size that is unknown before a run.
 pub type NodeShape = Vec<Option<usize>>;
 
-/// Most values that an operation may make of one image, where the image itself is small. A file of some kilobytes
-/// can name paddings and enlargements of any size.
+/// Most values of an operation's output per image, where the image itself is small. A file of some kilobytes can name
+/// padding and upsampling of any size.
 const MAX_VALUES: usize = 1 << 24;
 
-/// Most values for each of a larger image's: ten times what VGG16 makes, whose first layers are the largest there
-/// are.
+/// Most values of an operation's output per value of a larger image: ten times those of VGG16, whose first layers are the
+/// largest of any network.
 const MAX_GROWTH: usize = 256;
 
-/// What a graph is built for.
+/// The library and the options that a graph is built for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
     pub(super) library: &'a Library,
     pub(super) convolutions: Convolutions,
-    /// Whether the graph can also be given levels in place of the model's numbers.
-    pub(super) takes_levels: bool,
+    /// Whether the graph takes uint8 pixel values, besides the float32 values that the model takes.
+    pub(super) takes_uint8: bool,
 }
 
 impl<'a> Target<'a> {
-    /// What is best on this machine, without loss. A GPU is sent a quarter of the bytes where images are levels; on a
-    /// CPU nothing has to be sent.
+    /// The best target on this machine, without loss of accuracy. A GPU is sent a quarter of the bytes where images are
+    /// uint8. On a CPU nothing has to be sent.
     pub(super) fn of(library: &'a Library) -> Self {
-        Self { library, convolutions: library.convolutions, takes_levels: library.device != Device::Cpu }
+        Self { library, convolutions: library.convolutions, takes_uint8: library.device != Device::Cpu }
     }
 }
 
 /// A graph that computes a model's outputs from a batch of images.
 pub(super) struct BuiltGraph {
     pub(super) graph: Graph,
-    /// Take `[batch, height, width, channels]`.
+    /// Its inputs, `[batch, height, width, channels]`.
     pub(super) inputs: Inputs,
-    /// Gives the model's first output.
+    /// The model's first output.
     pub(super) scores: Output,
-    /// Gives the same where operations are shared among cores.
+    /// The same output for runs over all cores.
     pub(super) scores_over_all_cores: Output,
-    /// What a session has to assign before its first run.
+    /// The variables that a session assigns before its first run.
     pub(super) variables: Vec<Variable>,
     /// One for each of the model's nodes.
     pub(super) shapes: Vec<NodeShape>,
 }
 
-/// Builds the graph. Where `image` is given, it stands in for the sizes that the model leaves open, so
-/// that TensorFlow knows every shape before the first run.
+/// Builds the graph. The sizes that the model leaves open are those of `image`, if it is given. TensorFlow then knows every
+/// shape before the first run.
 ///
 /// # Errors
-/// Every layer that cannot be built, by name. Layers that read from one of these are not looked at.
+/// Every layer that cannot be built, by name. Layers that depend on one of these are skipped.
 pub(super) fn build(
     model: &Model,
     image: Option<[usize; 3]>,
     target: Target<'_>,
 ) -> Result<BuiltGraph, Vec<String>> {
-    // Without an image nothing will be run.
+    // Without an image nothing is run.
     let most = image.map_or(usize::MAX, |image| {
         let values = image.into_iter().fold(1, usize::saturating_mul);
         values.saturating_mul(MAX_GROWTH).max(MAX_VALUES)
     });
     let mut ops = Ops::new(target, most);
     let Layers { input, scores, shapes } = add_layers(&mut ops, model, image, None)?;
-    // Tiles save work, but the steps between are not shared well.
-    let scores_over_all_cores = if ops.go_on_without_tiles() {
+    // Tiles save multiplications, but the operations between do not parallelize well.
+    let scores_over_all_cores = if ops.start_without_tiles() {
         add_layers(&mut ops, model, image, Some(&input))?.scores
     } else {
         scores.clone()
     };
-    let Finished { graph, variables, levels } = ops.finish();
-    let inputs = Inputs { numbers: input, levels };
+    let Finished { graph, variables, uint8 } = ops.finish();
+    let inputs = Inputs { float32: input, uint8 };
     Ok(BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, shapes })
 }
 
@@ -88,7 +88,7 @@ struct Layers {
     shapes: Vec<NodeShape>,
 }
 
-/// Adds every layer; where there is an input already, that is the model's.
+/// Adds every layer. An `input` that is given is the model's input.
 fn add_layers(
     ops: &mut Ops,
     model: &Model,
@@ -137,7 +137,7 @@ fn add_layers(
     });
     let (input, last) = ends.ok_or_else(|| vec!["the model has no input or no output".to_owned()])?;
     ops.with_rows(1);
-    // A name of its own, since TensorFlow cannot fetch what it was fed.
+    // An operation of its own, since TensorFlow cannot fetch a tensor that is fed.
     ops.begin(model.nodes.len(), "scores");
     let scores = ops
         .cast(&last, DataType::Float)
@@ -146,7 +146,7 @@ fn add_layers(
     Ok(Layers { input, scores, shapes })
 }
 
-/// How many rows of the batch an image has behind a reshape, which may fold parts of it into the batch.
+/// The rows of the batch per image after a reshape, which may fold parts of the image into the batch.
 fn folded(rows: usize, from: Option<&NodeShape>, to: &NodeShape) -> usize {
     let count = |shape: &NodeShape| {
         shape.iter().skip(1).try_fold(1_usize, |product, size| product.checked_mul((*size)?))
@@ -158,7 +158,7 @@ fn folded(rows: usize, from: Option<&NodeShape>, to: &NodeShape) -> usize {
     .max(1)
 }
 
-/// An input whose open sizes are those of `image`; nothing where there is nothing to fill in.
+/// An input layer with its unknown sizes taken from `image`; `None` for other layers.
 fn with_sizes(layer: &Layer, image: Option<[usize; 3]>) -> Option<Layer> {
     match (layer, image) {
         (Layer::Input { shape }, Some(image)) if shape.len() == image.len() => Some(Layer::Input {
@@ -168,14 +168,14 @@ fn with_sizes(layer: &Layer, image: Option<[usize; 3]>) -> Option<Layer> {
     }
 }
 
-/// The sizes of an image or another single thing: `[224, any, 3]`.
+/// Formats sizes without a batch: `[224, any, 3]`.
 pub(super) fn show(sizes: &[Option<usize>]) -> String {
     let sizes: Vec<String> =
         sizes.iter().map(|size| size.map_or_else(|| "any".to_owned(), |n| n.to_string())).collect();
     format!("[{}]", sizes.join(", "))
 }
 
-/// The sizes of a batch: `[batch, 10]`.
+/// Formats sizes with a batch: `[batch, 10]`.
 pub(super) fn show_batched(shape: &[Option<usize>]) -> String {
     match shape.split_first() {
         Some((None, rest)) if !rest.is_empty() => format!("[batch, {}", &show(rest)[1..]),

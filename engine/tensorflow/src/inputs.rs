@@ -1,57 +1,57 @@
-//! What a run is given: a batch's images, as the model's numbers or as levels.
+//! What a run is given: a batch's images, as the float32 values that the model takes or as uint8 pixel values.
 
 use std::ops::Range;
 
 use tensorflow::{Output, SessionRunArgs, Tensor};
 
-use super::ops::{LEVELS, Levels};
+use super::ops::{UINT8_VALUES, Uint8Input};
 use engine::Pixels;
 
 /// Where a graph takes its images.
 pub(super) struct Inputs {
-    /// The model's numbers.
-    pub(super) numbers: Output,
-    /// The same as levels, where the graph was built for that.
-    pub(super) levels: Option<Levels>,
+    /// Takes the values that the model takes.
+    pub(super) float32: Output,
+    /// Takes the same as uint8, where the graph was built for that.
+    pub(super) uint8: Option<Uint8Input>,
 }
 
-/// The images of one run, in memory of TensorFlow's.
+/// The images of one run, in TensorFlow's memory.
 pub(super) enum Images {
-    Numbers(Tensor<f32>),
-    Levels { levels: Tensor<u8>, table: Tensor<f32> },
+    Float32(Tensor<f32>),
+    Uint8 { values: Tensor<u8>, table: Tensor<f32> },
 }
 
 impl Inputs {
-    /// Some of the values, in a tensor of these sizes. What it has more room for is zero.
+    /// Copies a range of the pixels into a tensor of these sizes. The rest of the tensor is zero.
     pub(super) fn images(&self, pixels: &Pixels, range: Range<usize>, sizes: [u64; 4]) -> Images {
-        match (pixels, &self.levels) {
+        match (pixels, &self.uint8) {
             (Pixels::Levels { levels, factor }, Some(_)) => {
                 let mut tensor = Tensor::<u8>::new(&sizes);
                 tensor[..range.len()].copy_from_slice(&levels[range]);
-                let mut table = Tensor::<f32>::new(&[LEVELS]);
+                let mut table = Tensor::<f32>::new(&[UINT8_VALUES]);
                 table.copy_from_slice(&Pixels::quotients(*factor));
-                Images::Levels { levels: tensor, table }
+                Images::Uint8 { values: tensor, table }
             }
             _ => {
                 let mut tensor = Tensor::<f32>::new(&sizes);
                 let filled = range.len();
                 pixels.write(range, &mut tensor[..filled]);
-                Images::Numbers(tensor)
+                Images::Float32(tensor)
             }
         }
     }
 
-    /// Gives them to a run.
+    /// Feeds the images to a run.
     pub(super) fn feed<'a>(&'a self, images: &'a Images, arguments: &mut SessionRunArgs<'a>) {
-        match (images, &self.levels) {
-            (Images::Levels { levels, table }, Some(places)) => {
-                arguments.add_feed(&places.levels.operation, places.levels.index, levels);
-                arguments.add_feed(&places.table.operation, places.table.index, table);
+        match (images, &self.uint8) {
+            (Images::Uint8 { values, table }, Some(input)) => {
+                arguments.add_feed(&input.values.operation, input.values.index, values);
+                arguments.add_feed(&input.table.operation, input.table.index, table);
             }
-            (Images::Numbers(tensor), _) => {
-                arguments.add_feed(&self.numbers.operation, self.numbers.index, tensor);
+            (Images::Float32(tensor), _) => {
+                arguments.add_feed(&self.float32.operation, self.float32.index, tensor);
             }
-            (Images::Levels { .. }, None) => unreachable!("levels are made for a graph that takes them"),
+            (Images::Uint8 { .. }, None) => unreachable!("uint8 images are made for a graph that takes them"),
         }
     }
 }

@@ -1,26 +1,26 @@
-//! One file a family: each turns a layer of a Keras model into TensorFlow operations that compute the
-//! same numbers.
+//! One file per family of layers. Each adds the TensorFlow operations that compute what a layer of a Keras model
+//! computes.
 
 mod activation;
-mod adaptive;
 mod arithmetic;
 mod attention;
 mod contrast;
-mod conv;
+mod conv_transpose;
+mod convolution;
+mod cropping;
 mod dense;
-mod dot;
-mod elements;
+mod elementwise;
 mod locally_connected;
-mod merge;
-mod norm;
-mod pool;
+mod merging;
+mod normalization;
+mod pooling;
 mod precision;
 mod products;
 mod rearranging;
+mod reshaping;
 mod resizing;
-mod shape;
+mod scaling;
 mod slicing;
-mod transposed;
 mod wrapping;
 
 use tensorflow::Output;
@@ -34,65 +34,70 @@ pub(super) fn add(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Out
     match layer {
         Layer::Input { shape } => ops.image(shape),
         Layer::Identity => Ok(only(inputs)?.clone()),
-        Layer::Conv2d(conv) => conv::conv2d(ops, conv, only(inputs)?),
-        Layer::Conv2dAdd(conv) => conv::conv2d_add(ops, conv, inputs),
-        Layer::DepthwiseConv2d(conv) => conv::depthwise_conv2d(ops, conv, only(inputs)?),
-        Layer::SeparableConv2d(conv) => conv::separable_conv2d(ops, conv, only(inputs)?),
-        Layer::ConvTranspose2d(conv) => transposed::conv_transpose2d(ops, conv, only(inputs)?),
-        Layer::Chain(layers) => wrapping::chain(ops, layers, only(inputs)?),
-        Layer::Several(_) => Err(Fault("it has several outputs, expected one".to_owned())),
-        Layer::OverEachStep(layer) => wrapping::over_each_step(ops, layer, only(inputs)?),
+        Layer::Conv2d(conv) => convolution::conv2d(ops, conv, only(inputs)?),
+        Layer::Conv2dAdd(conv) => convolution::conv2d_add(ops, conv, inputs),
+        Layer::DepthwiseConv2d(conv) => convolution::depthwise_conv2d(ops, conv, only(inputs)?),
+        Layer::SeparableConv2d(conv) => convolution::separable_conv2d(ops, conv, only(inputs)?),
+        Layer::ConvTranspose2d(conv) => conv_transpose::conv_transpose2d(ops, conv, only(inputs)?),
+        Layer::Sequential(layers) => wrapping::sequential(ops, layers, only(inputs)?),
+        Layer::MultiOutput(_) => Err(Fault("it has several outputs, expected one".to_owned())),
+        Layer::TimeDistributed(layer) => wrapping::time_distributed(ops, layer, only(inputs)?),
         Layer::Constant(tensor) => ops.weights(tensor),
         Layer::MultiHeadAttention(layer) => attention::multi_head_attention(ops, layer, inputs),
-        Layer::HeadsAttention(layer) => attention::attention_of_heads(ops, layer, inputs),
+        Layer::DotProductAttention(layer) => attention::dot_product_attention(ops, layer, inputs),
         Layer::Attention(layer) => attention::attention(ops, layer, inputs),
         Layer::Einsum(einsum) => products::einsum(ops, einsum, inputs),
         Layer::MatrixProduct(product) => products::matrix_product(ops, product, inputs),
-        Layer::Function(function) => elements::function(ops, *function, only(inputs)?),
-        Layer::Comparison(comparison) => elements::comparison(ops, comparison, inputs),
-        Layer::Choice(choice) => elements::choice(ops, choice, inputs),
-        Layer::Fill { value } => elements::fill(ops, *value, only(inputs)?),
+        Layer::Function(function) => elementwise::function(ops, *function, only(inputs)?),
+        Layer::Comparison(comparison) => elementwise::comparison(ops, comparison, inputs),
+        Layer::Select(select) => elementwise::select(ops, select, inputs),
+        Layer::FullLike { value } => elementwise::full_like(ops, *value, only(inputs)?),
         Layer::Gather(gather) => rearranging::gather(ops, gather, only(inputs)?),
         Layer::Pad(pad) => rearranging::pad(ops, pad, only(inputs)?),
         Layer::Patches(patches) => rearranging::patches(ops, patches, only(inputs)?),
-        Layer::Blocks(blocks) => rearranging::blocks(ops, *blocks, only(inputs)?),
-        Layer::OverSteps(layer) => wrapping::over_steps(ops, layer, only(inputs)?),
+        Layer::SpaceToDepth { block_size } => rearranging::space_to_depth(ops, *block_size, only(inputs)?),
+        Layer::DepthToSpace { block_size } => rearranging::depth_to_space(ops, *block_size, only(inputs)?),
+        Layer::OverSequence(layer) => wrapping::over_sequence(ops, layer, only(inputs)?),
         Layer::ChannelsFirst(layer) => wrapping::channels_first(ops, layer, only(inputs)?),
         Layer::Dense(dense) => dense::dense(ops, dense, only(inputs)?),
-        Layer::BatchNorm(norm) => norm::batch_norm(ops, norm, only(inputs)?),
-        Layer::LayerNorm(norm) => norm::by_image::layer_norm(ops, norm, only(inputs)?),
+        Layer::BatchNorm(norm) => normalization::batch_norm(ops, norm, only(inputs)?),
+        Layer::LayerNorm(norm) => normalization::layer::layer_norm(ops, norm, only(inputs)?),
         Layer::Arithmetic(arithmetic) => arithmetic::arithmetic(ops, arithmetic, inputs),
-        Layer::ScaledAdd { scale } => arithmetic::scaled_add(ops, *scale, inputs),
+        Layer::ScaledAdd { scale } => scaling::scaled_add(ops, *scale, inputs),
         Layer::Reduction(reduction) => arithmetic::reduction(ops, reduction, only(inputs)?),
         Layer::Slice { parts } => slicing::slice(ops, parts, only(inputs)?),
         Layer::Stack { axis } => slicing::stack(ops, *axis, inputs),
         Layer::Activation(function) => activation::activation(ops, *function, only(inputs)?),
         Layer::Prelu { alpha } => activation::prelu(ops, alpha, only(inputs)?),
-        Layer::Pool2d(pooling) => pool::pool2d(ops, pooling, only(inputs)?),
-        Layer::GlobalPool2d { kind, keep_dims } => pool::global_pool2d(ops, *kind, *keep_dims, only(inputs)?),
+        Layer::Pool2d(pooling) => pooling::pool2d(ops, pooling, only(inputs)?),
+        Layer::GlobalPool2d { kind, keep_dims } => {
+            pooling::global_pool2d(ops, *kind, *keep_dims, only(inputs)?)
+        }
         Layer::ZeroPadding2d(edges) => ops.pad(only(inputs)?, *edges),
-        Layer::Cropping2d(edges) => shape::cropping2d(ops, *edges, only(inputs)?),
+        Layer::Cropping2d(edges) => cropping::cropping2d(ops, *edges, only(inputs)?),
         Layer::UpSampling2d { factors, interpolation } => {
             resizing::upsampling2d(ops, *factors, *interpolation, only(inputs)?)
         }
-        Layer::Flatten => shape::flatten(ops, only(inputs)?),
-        Layer::Reshape { target } => shape::reshape(ops, target, only(inputs)?),
-        Layer::Permute { axes } => shape::permute(ops, axes, only(inputs)?),
-        Layer::Merge(kind) => merge::merge(ops, *kind, inputs),
-        Layer::Concatenate { axis } => merge::concatenate(ops, *axis, inputs),
-        Layer::Rescaling { scale, offset } => norm::rescaling(ops, scale, offset, only(inputs)?),
-        Layer::Normalization { mean, variance } => norm::normalization(ops, mean, variance, only(inputs)?),
-        Layer::Denormalization { mean, variance } => {
-            norm::denormalization(ops, mean, variance, only(inputs)?)
+        Layer::Flatten => reshaping::flatten(ops, only(inputs)?),
+        Layer::Reshape { target } => reshaping::reshape(ops, target, only(inputs)?),
+        Layer::Permute { axes } => reshaping::permute(ops, axes, only(inputs)?),
+        Layer::Merge(kind) => merging::merge(ops, *kind, inputs),
+        Layer::Concatenate { axis } => merging::concatenate(ops, *axis, inputs),
+        Layer::Rescaling { scale, offset } => scaling::rescaling(ops, scale, offset, only(inputs)?),
+        Layer::Normalization { mean, variance } => {
+            normalization::normalization(ops, mean, variance, only(inputs)?)
         }
-        Layer::GroupNorm(group) => norm::grouped::group_norm(ops, group, only(inputs)?),
-        Layer::UnitNorm(unit) => norm::by_image::unit_norm(ops, unit, only(inputs)?),
+        Layer::Denormalization { mean, variance } => {
+            normalization::denormalization(ops, mean, variance, only(inputs)?)
+        }
+        Layer::GroupNorm(group) => normalization::group::group_norm(ops, group, only(inputs)?),
+        Layer::UnitNorm(unit) => normalization::layer::unit_norm(ops, unit, only(inputs)?),
         Layer::SoftmaxOver { axes } => activation::softmax_over(ops, axes, only(inputs)?),
-        Layer::AdaptivePool2d(pooling) => adaptive::adaptive_pool2d(ops, pooling, only(inputs)?),
+        Layer::AdaptivePool2d(pooling) => pooling::adaptive::adaptive_pool2d(ops, pooling, only(inputs)?),
         Layer::Resize(by) => resizing::resize(ops, by, only(inputs)?),
         Layer::CenterCrop { size } => resizing::center_crop(ops, *size, only(inputs)?),
         Layer::AutoContrast { range } => contrast::auto_contrast(ops, *range, only(inputs)?),
-        Layer::Dot(by) => dot::dot(ops, by, inputs),
+        Layer::Dot(by) => merging::dot::dot(ops, by, inputs),
         Layer::LocallyConnected2d(layer) => locally_connected::locally_connected2d(ops, layer, only(inputs)?),
     }
 }
@@ -104,7 +109,7 @@ fn only(inputs: &[Output]) -> Result<&Output, Fault> {
     }
 }
 
-/// TensorFlow's word for a padding.
+/// TensorFlow's name of a padding.
 fn padding(padding: Padding) -> &'static str {
     match padding {
         Padding::Valid => "VALID",
@@ -112,18 +117,18 @@ fn padding(padding: Padding) -> &'static str {
     }
 }
 
-/// Vertical and horizontal numbers as attributes of operations over `[batch, height, width, channels]`.
+/// Numbers for height and width as an attribute of operations over `[batch, height, width, channels]`.
 fn over_image(pair: [usize; 2]) -> [i64; 4] {
     [1, pair[0] as i64, pair[1] as i64, 1]
 }
 
-/// Axes that are counted from 0 after the batch, as a constant that counts the batch.
+/// Converts axes counted from 0 after the batch to a constant that counts the batch.
 fn axes_with_batch(ops: &mut Ops, axes: &[usize]) -> Result<Output, Fault> {
     let axes = axes.iter().map(|axis| to_i32(axis + 1)).collect::<Result<Vec<i32>, _>>()?;
     ops.integers(&[axes.len()], &axes)
 }
 
-/// Height and width, of which a layer needs to know both before a run.
+/// Height and width, for a layer that needs both before a run.
 fn fixed_image(ops: &Ops, input: &Output) -> Result<[usize; 2], Fault> {
     match ops.sizes(input)?[..] {
         [_, Some(height), Some(width), _] => Ok([height, width]),

@@ -5,9 +5,9 @@
 //! SavedModel. The commands that look at one model use [`shapes`] and [`engine`].
 
 mod cores;
-mod framing;
 mod fusion;
 mod graph;
+mod image_input;
 mod inputs;
 mod layers;
 mod library;

@@ -1,8 +1,7 @@
 //! Finds and opens the TensorFlow library at run time.
 //!
-//! The crate `tensorflow` opens `$TENSORFLOW_DIR/libtensorflow.so` when told to, and panics at the first
-//! call where the library is missing or lacks a function. So everything is tried here first, and what
-//! is wrong becomes one sentence with its remedy.
+//! The crate `tensorflow` opens `$TENSORFLOW_DIR/libtensorflow.so` and panics at the first call if the library is missing
+//! or lacks a function. So everything is checked here first, and a fault becomes one sentence with its remedy.
 
 use std::ffi::{CStr, c_char};
 use std::num::NonZeroUsize;
@@ -16,10 +15,10 @@ use engine::{Calls, Device};
 
 mod search;
 
-/// The versions whose C API and operations the graph is written for begin with this.
+/// The prefix of the versions whose C API and operations the graph is written for.
 const MAJOR: &str = "2.";
 
-/// What is called of the library: one that lacks any of these is of no use.
+/// The functions of the library that are called. A library that lacks one is unusable.
 const FUNCTIONS: [&str; 12] = [
     "TF_Version",
     "TF_NewGraph",
@@ -49,14 +48,14 @@ pub struct Settings {
     pub python_environments: Vec<PathBuf>,
     /// Which of the library's own messages go to standard error.
     pub messages: Messages,
-    /// Runs that may compute side by side on a CPU. `None`: one for each core.
+    /// Most runs at a time on a CPU. `None`: one for each core.
     pub cores: Option<NonZeroUsize>,
-    /// Most images that will come in one batch, for which a GPU is got ready. `None`: 64 on a GPU and 32 on a processor.
+    /// Most images in one batch, for which a GPU is prepared. `None`: 64 on a GPU and 32 on a CPU.
     pub max_batch_size: Option<NonZeroUsize>,
-    /// Whether a GPU may compute products of float32 in TensorFloat-32, with 11 bits of precision in place of 24: twice as
-    /// quick, and not Keras's numbers.
+    /// Whether a GPU may compute products of float32 in TensorFloat-32, with 11 bits of precision in place of 24. That is
+    /// twice as quick, but the results differ from Keras's.
     pub tensor_float_32: bool,
-    /// When a CPU computes convolutions in tiles.
+    /// When a CPU computes convolutions in Winograd tiles.
     pub winograd: Winograd,
 }
 
@@ -67,57 +66,57 @@ pub enum Messages {
     All,
     /// Warnings and errors.
     Warnings,
-    /// Errors; what fails a call is returned to the caller in any case.
+    /// Errors. The error of a failed call is returned to the caller in any case.
     #[default]
     Errors,
     /// None.
     Nothing,
 }
 
-/// The opened library; there is one in a process. Whoever has this may call it.
+/// The opened library, of which a process has one. Whoever has this may call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Library {
     /// Where it was found.
     pub folder: PathBuf,
     /// Its version, such as `2.21.0`.
     pub version: String,
-    /// What is computed on.
+    /// The device that computes.
     pub device: Device,
-    /// Runs that may compute side by side on a CPU.
+    /// Most runs at a time on a CPU.
     pub cores: usize,
     /// Most images that a GPU computes in one run.
     pub max_batch_size: usize,
     /// How convolutions are computed.
     pub convolutions: Convolutions,
-    /// How they are computed where a package asks for bfloat16, if that works here.
+    /// How convolutions are computed where a package asks for bfloat16, if that works here.
     pub bfloat16: Option<Convolutions>,
-    /// When fused ones are computed in tiles.
+    /// When fused convolutions are computed in Winograd tiles.
     pub winograd: Winograd,
 }
 
 /// How convolutions are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Convolutions {
-    /// With bias and rectifier, by operations of TensorFlow's that are meant for CPUs with oneDNN.
+    /// With bias and ReLU, by TensorFlow's fused operations for CPUs with oneDNN.
     Fused,
-    /// As fused ones, on numbers of 16 bits with 8 of precision.
+    /// As [`Fused`](Self::Fused), in bfloat16.
     FusedBfloat16,
-    /// By operations that every TensorFlow has.
+    /// By operations that every build of TensorFlow has.
     Plain,
-    /// As plain ones, on numbers of 16 bits with 8 of precision.
+    /// As [`Plain`](Self::Plain), in bfloat16.
     PlainBfloat16,
 }
 
-/// Why there is no library.
+/// Why the library cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LibraryError {
-    /// It is nowhere.
+    /// It was not found.
     #[error("the TensorFlow library `{FILE}` was not found in {}: {REMEDY}", .looked_in.join(", "))]
     Missing {
         /// The folders that were looked in.
         looked_in: Vec<String>,
     },
-    /// There is a file, and it is not a library that works here.
+    /// The file that was found does not work here.
     #[error("`{}` cannot be used as the TensorFlow library: {reason}; {REMEDY}", .path.display())]
     Unusable {
         /// The file.
@@ -133,15 +132,15 @@ impl Library {
     pub fn calls(&self) -> Calls {
         let batch_size = self.max_batch_size;
         match self.device {
-            // It computes one call after the other and gains from large ones. A second call keeps it busy while the first
-            // one's answer is fetched; more would only make smaller batches.
+            // A GPU computes one call after the other and gains from large ones. A second call keeps it busy while the
+            // result of the first is fetched. More calls would only make smaller batches.
             Device::Gpu(_) => Calls {
                 batch_size,
                 at_once: RUNS_ON_A_GPU,
                 images_a_thread: None,
                 parts_in_hand: batch_size.saturating_mul(2),
             },
-            // A core gains nothing from more than a few images at once, and others may be free before it.
+            // A core gains nothing from more than a few images at once, and another core may be idle earlier.
             Device::Cpu => Calls {
                 batch_size,
                 at_once: usize::MAX,
@@ -155,12 +154,12 @@ impl Library {
 /// Calls at once on a GPU: one computes while the next one's images are on their way.
 pub(super) const RUNS_ON_A_GPU: usize = 2;
 
-/// Images that a core computes at once. Two share one reading of the weights; of more, what is between two operations
-/// does not stay in the core's caches, and others wait longer.
+/// Images that a core computes at once. Two share one load of the weights from memory. With more, the values between
+/// operations do not stay in the core's caches, and other images wait longer.
 pub(super) const IMAGES_A_CORE: usize = 2;
 
-/// Most images in one call: as many as are wanted. Where nothing is said, a processor computes few at a time however many
-/// there are; a GPU gains a sixth from 64 over 32, and little from more.
+/// Most images in one call, by default 32 on a CPU and 64 on a GPU. A CPU computes few at a time in any case. A GPU is a
+/// sixth quicker at 64 than at 32, and hardly quicker at more.
 fn batch_size(wanted: Option<NonZeroUsize>, device: &Device) -> usize {
     let usual = match device {
         Device::Cpu => 32,
@@ -180,7 +179,7 @@ pub struct Prepared {
     settings: Settings,
 }
 
-/// Opens the library, once: later calls return the one that is open, whatever they name.
+/// Opens the library. Later calls return the open one, whatever their settings.
 ///
 /// Call it before other threads of the program read the environment from C code, as early in `main` as
 /// can be: the crate `tensorflow` and the library take their settings from there only.
@@ -188,7 +187,7 @@ pub struct Prepared {
 /// # Errors
 /// [`LibraryError`], with what to do about it.
 pub fn open(settings: &Settings) -> Result<Library, LibraryError> {
-    // A statement of its own, which gives the lock back before the library is opened.
+    // A statement of its own, which releases the lock before the library is opened.
     let open = opened().clone();
     match open {
         Some(library) => Ok(library),
@@ -208,7 +207,7 @@ pub fn prepare(settings: &Settings) -> Result<Prepared, LibraryError> {
 }
 
 impl Prepared {
-    /// Opens the library, once, as [`open`] does. Takes a second or more, on a GPU many.
+    /// Opens the library as [`open`] does. That takes a second or more, on a GPU many.
     ///
     /// # Errors
     /// [`LibraryError::Unusable`].
@@ -264,14 +263,14 @@ fn set_environment(folder: &Path, settings: &Settings) {
     unsafe {
         std::env::set_var("TENSORFLOW_DIR", folder);
         std::env::set_var("TF_CPP_MIN_LOG_LEVEL", hidden);
-        // Each session has the threads that its configuration says, not those of the first one.
+        // Each session has the threads of its own configuration, not those of the first session.
         std::env::set_var("TF_OVERRIDE_GLOBAL_THREADPOOL", "1");
-        // NVIDIA's own, for all of its libraries.
+        // NVIDIA's own variable, for all of its libraries.
         std::env::set_var("NVIDIA_TF32_OVERRIDE", if settings.tensor_float_32 { "1" } else { "0" });
     }
 }
 
-/// Opens the file as a library and looks for what will be called; returns its version.
+/// Opens the file as a library, checks that it has all functions, and returns its version.
 #[expect(unsafe_code, reason = "opening a library and calling into it cannot be checked by the compiler")]
 fn probe(path: &Path) -> Result<String, LibraryError> {
     let unusable = |reason: String| LibraryError::Unusable { path: path.to_owned(), reason };

@@ -1,24 +1,24 @@
-//! A model becomes a graph and that an engine, with everything checked on the way.
+//! Checks a model and makes an engine of it.
 
 use common::package::{ModelConfig, Precision};
 use engine::LoadError;
 use keras::Model;
 
-use super::framing::framed;
 use super::fusion::fuse;
 use super::graph::{self, BuiltGraph, NodeShape, Target};
+use super::image_input::with_image_input;
 use super::library::Library;
 use super::outputs;
-use super::session::{TensorflowEngine, Wide};
+use super::session::{AllCoresSession, TensorflowEngine};
 use super::winograd::Winograd;
 
-/// Checks a model against its package's config and gets it ready.
+/// Checks a model against its package's config and makes its engine.
 ///
 /// # Errors
 /// [`LoadError`], with everything that is wrong with it.
 pub fn load(library: &Library, config: &ModelConfig, model: Model) -> Result<TensorflowEngine, LoadError> {
     let image = config.preprocessing.input_shape;
-    let (model, misfit) = framed(model, image);
+    let (model, misfit) = with_image_input(model, image);
     let mut problems: Vec<String> = misfit.into_iter().collect();
     let model = match output(&model, config.postprocessing.output_name.as_deref()) {
         Ok(output) => outputs::only(model, output),
@@ -41,18 +41,18 @@ pub fn load(library: &Library, config: &ModelConfig, model: Model) -> Result<Ten
         Some(built) if problems.is_empty() => {
             drop(model);
             let classes = config.postprocessing.outputs();
-            TensorflowEngine::new(library, built, image, classes, Wide::IfQuicker)
+            TensorflowEngine::new(library, built, image, classes, AllCoresSession::IfQuicker)
                 .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
         }
         _ => Err(LoadError::Unservable(problems)),
     }
 }
 
-/// What the graph of such a package is built for.
+/// The target of a package's graph.
 fn target<'a>(library: &'a Library, config: &ModelConfig) -> Target<'a> {
     let usual = Target::of(library);
     let usual =
-        Target { takes_levels: usual.takes_levels && config.preprocessing.gives_pixel_values(), ..usual };
+        Target { takes_uint8: usual.takes_uint8 && config.preprocessing.gives_pixel_values(), ..usual };
     match (config.precision, library.bfloat16) {
         (Precision::Bfloat16, Some(convolutions)) => Target { convolutions, ..usual },
         (Precision::Bfloat16, None) => {
@@ -66,11 +66,11 @@ fn target<'a>(library: &'a Library, config: &ModelConfig) -> Target<'a> {
 /// The node whose values are the scores.
 fn output(model: &Model, wanted: Option<&str>) -> Result<usize, String> {
     let names: Vec<&str> = model.output_names.iter().map(String::as_str).collect();
-    let place = match (&model.outputs[..], wanted) {
+    let index = match (&model.outputs[..], wanted) {
         ([_], None) => 0,
         _ => outputs::choose(&names, wanted)?,
     };
-    let node = model.outputs.get(place).copied().filter(|node| *node < model.nodes.len());
+    let node = model.outputs.get(index).copied().filter(|node| *node < model.nodes.len());
     node.ok_or_else(|| "the model's output is never computed".to_owned())
 }
 
@@ -80,13 +80,13 @@ fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<Stri
     outputs::misfit(name, built.shapes.get(output)?, labels)
 }
 
-/// The model's engine without a package's config: for images of this shape, whatever its one output is. It can run
-/// over all cores, quicker or not.
+/// Makes the engine of a model without a package's config, for images of this shape and whatever its only output is. The
+/// engine can run over all cores, even where that is slower.
 ///
 /// # Errors
 /// Everything that is wrong with it, as [`LoadError::Unservable`].
 pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<TensorflowEngine, LoadError> {
-    let (model, misfit) = framed(model, image);
+    let (model, misfit) = with_image_input(model, image);
     let mut problems: Vec<String> = misfit.into_iter().collect();
     problems.extend(output(&model, None).err());
     if image.contains(&0) {
@@ -103,16 +103,16 @@ pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<Tens
         LoadError::Unservable(vec!["the size of the model's output is not known before a run".to_owned()])
     })?;
     drop(model);
-    TensorflowEngine::new(library, built, image, classes, Wide::Always)
+    TensorflowEngine::new(library, built, image, classes, AllCoresSession::Always)
         .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
 }
 
-/// The output shape of every node of a model, as TensorFlow infers it.
+/// Returns the output shape of every node of a model, as TensorFlow infers it.
 ///
 /// # Errors
 /// Every layer that cannot be built.
 pub fn shapes(library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
-    // Nothing will be run, so nothing need be tried.
+    // Nothing is run, so no trial of convolutions is needed.
     let library = Library { winograd: Winograd::Never, ..library.clone() };
     graph::build(model, None, Target::of(&library)).map(|built| built.shapes).map_err(LoadError::Unservable)
 }

@@ -1,10 +1,10 @@
-//! Memory that was needed only for a while goes back to the system.
+//! Returns memory that was needed only for a while to the system.
 
-/// Gives back what is free, and what of the library's files was read only to get this far.
+/// Returns free memory to the system, and the pages of the library's files that only loading needed.
 ///
-/// Loading a model needs several times its size for a moment. The C library keeps what was freed for
-/// later, which would be right if a model were loaded every second. TensorFlow's library itself is some
-/// 250 MB, most of which is looked at while it is opened and never again.
+/// Loading a model takes several times its size for a moment. The C library keeps freed memory for later use, which pays
+/// only if models are loaded all the time. TensorFlow's library itself has some 250 MB, most of which is read only while it
+/// is opened.
 pub(super) fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "the C library's memory is reached through C only")]
@@ -16,7 +16,7 @@ pub(super) fn give_back() {
     files::forget();
 }
 
-/// Gives back what is free when it is dropped.
+/// Calls [`give_back`] when it is dropped.
 pub(super) struct GiveBack;
 
 impl Drop for GiveBack {

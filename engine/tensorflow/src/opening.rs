@@ -7,12 +7,12 @@ use super::protobuf::Message;
 use super::session::Spread;
 use engine::EngineError;
 
-/// Opens a session on a graph, which may not grow from here on. Its operations are not shared among threads.
+/// Opens a session on a graph, which may not grow from here on. Each operation runs on one thread.
 pub(super) fn open(graph: &Graph) -> Result<Session, Status> {
     open_for(graph, 1)
 }
 
-/// Opens a session that shares each operation among so many threads.
+/// Opens a session that splits each operation among so many threads.
 pub(super) fn open_for(graph: &Graph, threads: usize) -> Result<Session, Status> {
     let mut options = SessionOptions::new();
     options.set_config(config(threads).bytes())?;
@@ -26,15 +26,16 @@ fn config(threads: usize) -> Message {
         .integer(12, 1) // optimize_for_static_graph: the graph never grows, so its first form is not kept
         .integer(14, 1); // disable_output_partition_graphs: nor is another copy for debugging
     Message::default()
-        .integer(2, i64::try_from(threads).unwrap_or(1)) // intra_op_parallelism_threads: that share an operation
+        .integer(2, i64::try_from(threads).unwrap_or(1)) // intra_op_parallelism_threads: threads per operation
         .integer(5, -1) // inter_op_parallelism_threads: a run stays on the thread that asks for it
         .message(6, &gpu)
         .integer(7, 1) // allow_soft_placement: what a GPU cannot do, the CPU does
         .message(16, &experimental)
 }
 
-/// Gives the variables their values, of which all sessions share one copy: a variable keeps the tensor that it is fed. A
-/// session gets what its runs read. Ours are given up one by one as they become TensorFlow's.
+/// Assigns the variables their values. A session gets the variables that its runs read. All sessions share one copy of each
+/// value, since a variable keeps the tensor that it is fed. Our own copies are dropped one by one as TensorFlow gets its
+/// own.
 pub(super) fn assign(sessions: &[(&Session, Spread)], variables: Vec<Variable>) -> Result<(), EngineError> {
     let own = |variable: Variable| {
         let shape = &variable.value.shape;
@@ -67,7 +68,7 @@ pub(super) fn assign(sessions: &[(&Session, Spread)], variables: Vec<Variable>) 
     Ok(())
 }
 
-/// What a variable is given.
+/// The value of a variable.
 enum Value {
     Single(Tensor<f32>),
     Half(Tensor<BFloat16>),

@@ -1,4 +1,4 @@
-//! Adds operations to a TensorFlow graph: the only place that speaks the crate's builder.
+//! Adds operations to a TensorFlow graph. Only this module uses the graph builder of the crate `tensorflow`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use keras::layers::Edges;
 pub(super) mod fused;
 pub(super) mod winograd;
 
-/// Longest part of a layer's name that is kept in the names of its operations.
+/// Most characters of a layer's name in the names of its operations.
 const MAX_SCOPE: usize = 60;
 
-/// Of a byte.
-pub(super) const LEVELS: u64 = 256;
+/// How many values a uint8 has.
+pub(super) const UINT8_VALUES: u64 = 256;
 
-/// Elements from which a matrix is a variable: 16 MiB.
+/// A matrix of this many elements, 16 MiB, or more is a variable.
 const LARGE: usize = 4 << 20;
 
-/// What is wrong with a layer, without the layer's name: that is put before it by the graph.
+/// What is wrong with a layer. The graph adds the layer's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault(pub(super) String);
 
@@ -41,7 +41,7 @@ impl From<std::ffi::NulError> for Fault {
     }
 }
 
-/// An attribute of an operation. Types are derived from the inputs.
+/// An attribute of an operation. TensorFlow infers attributes of types from the inputs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Attribute<'a> {
     Integers(&'a [i64]),
@@ -51,59 +51,59 @@ pub(super) enum Attribute<'a> {
     Text(&'a str),
 }
 
-/// A variable that gets its value when the session begins.
+/// A variable that is assigned its value when the session is opened.
 pub(super) struct Variable {
-    /// Takes the value.
+    /// The placeholder of the value.
     pub(super) feed: Output,
-    /// Stores it.
+    /// The operation that assigns it.
     pub(super) assign: Operation,
     pub(super) value: Tensor,
-    /// In which type it is stored: float32, or bfloat16.
+    /// The type that it is stored in: float32 or bfloat16.
     pub(super) data_type: DataType,
-    /// Which runs read it.
+    /// The runs that read it.
     pub(super) readers: Vec<Spread>,
-    /// What gives it to them.
+    /// The operation that reads it.
     read: Output,
 }
 
-/// Takes a batch as levels: the place of each value in a table of the numbers that the model takes. No number is
-/// computed, so that they are the same as on a CPU.
+/// The input of a batch of uint8 pixel values. They are indices into a table of the float32 values that the model takes.
+/// No value is computed, so that all are the same as on a CPU.
 #[derive(Debug, Clone)]
-pub(super) struct Levels {
+pub(super) struct Uint8Input {
     /// uint8, `[batch, height, width, channels]`.
-    pub(super) levels: Output,
-    /// float32, a number for each of the 256 levels.
+    pub(super) values: Output,
+    /// float32, a value for each of the 256 pixel values.
     pub(super) table: Output,
 }
 
-/// What came of it.
+/// A finished graph.
 pub(super) struct Finished {
     pub(super) graph: Graph,
     pub(super) variables: Vec<Variable>,
-    /// In place of the model's input.
-    pub(super) levels: Option<Levels>,
+    /// Takes the images in place of the model's float32 input.
+    pub(super) uint8: Option<Uint8Input>,
 }
 
-/// A graph that grows, one layer after the other.
+/// A graph to which layers are added.
 pub(super) struct Ops {
     graph: Graph,
     variables: Vec<Variable>,
-    /// That are constants.
+    /// Weights that are constants, so that equal ones are added once.
     weights: Vec<(Tensor, Output)>,
-    /// By name, what has zeros around an image: the image, and how many.
+    /// Zero-padded images by the name of their operation: the image itself, and its padding.
     padded: HashMap<String, (Output, Edges)>,
-    /// Which operations convolve.
+    /// How convolutions are computed.
     pub(super) convolutions: Convolutions,
     library: Library,
-    /// Which runs the operations from here on are for.
+    /// The runs that use the operations added from here on.
     spread: Spread,
-    /// Whether a convolution was added in tiles.
+    /// Whether a convolution was added in Winograd tiles.
     tiled: bool,
-    takes_levels: bool,
-    levels: Option<Levels>,
-    /// Most values that an operation may give for one image.
+    takes_uint8: bool,
+    uint8: Option<Uint8Input>,
+    /// Most values of an operation's output per image.
     most: usize,
-    /// How many rows of the batch an image has in operations from here on.
+    /// Rows of the batch per image in operations added from here on.
     rows: usize,
     scope: String,
     count: usize,
@@ -115,8 +115,8 @@ impl Ops {
             library: target.library.clone(),
             spread: Spread::OneCore,
             tiled: false,
-            takes_levels: target.takes_levels,
-            levels: None,
+            takes_uint8: target.takes_uint8,
+            uint8: None,
             graph: Graph::new(),
             variables: Vec::new(),
             weights: Vec::new(),
@@ -129,7 +129,7 @@ impl Ops {
         }
     }
 
-    /// Operations from here on belong to this node. TensorFlow's messages and profiles show the name.
+    /// Starts the operations of a node. TensorFlow's messages and profiles show its name.
     pub(super) fn begin(&mut self, index: usize, name: &str) {
         let readable: String = name
             .chars()
@@ -144,21 +144,21 @@ impl Ops {
         self.count = 0;
     }
 
-    /// Has what is added from here on computed without tiles, for runs over all cores. Says whether that makes a
-    /// difference.
-    pub(super) fn go_on_without_tiles(&mut self) -> bool {
+    /// Starts operations for runs over all cores, which are added without tiles. Returns whether they differ from those
+    /// added before.
+    pub(super) fn start_without_tiles(&mut self) -> bool {
         if self.tiled && self.library.cores > 1 {
             self.spread = Spread::AllCores;
             self.library.winograd = Winograd::Never;
             return true;
         }
-        // Then all runs are the same.
+        // All runs use the same operations.
         self.variables.iter_mut().for_each(|variable| variable.readers.push(Spread::AllCores));
         false
     }
 
     pub(super) fn finish(self) -> Finished {
-        Finished { graph: self.graph, variables: self.variables, levels: self.levels }
+        Finished { graph: self.graph, variables: self.variables, uint8: self.uint8 }
     }
 
     fn next_name(&mut self, kind: &str) -> String {
@@ -166,12 +166,12 @@ impl Ops {
         format!("{}/{kind}{}", self.scope, self.count)
     }
 
-    /// Says how many rows of the batch an image has in operations from here on, and gives how many it had.
+    /// Sets the rows of the batch per image, and returns the former number.
     pub(super) fn with_rows(&mut self, rows: usize) -> usize {
         std::mem::replace(&mut self.rows, rows)
     }
 
-    /// How many rows of the batch an image has.
+    /// The rows of the batch per image.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
@@ -202,9 +202,9 @@ impl Ops {
         Ok(output)
     }
 
-    /// Refuses what would take all memory when it is run.
+    /// Refuses an output that would exhaust memory in a run.
     fn check_size(&self, kind: &str, output: &Output) -> Result<(), Fault> {
-        // Of a shape that TensorFlow does not know, the operations that need it say so.
+        // Where TensorFlow does not know the shape, the operations that need it fail.
         let Ok(sizes) = self.sizes(output) else { return Ok(()) };
         let values = sizes.into_iter().flatten().fold(self.rows, usize::saturating_mul);
         if values <= self.most {
@@ -214,36 +214,36 @@ impl Ops {
         Err(Fault(format!("its {kind} gives {values} values for an image, expected at most {most}")))
     }
 
-    /// Adds an operation over one input.
+    /// Adds an operation with one input.
     pub(super) fn unary(&mut self, kind: &str, input: &Output) -> Result<Output, Fault> {
         self.op(kind, &[input], &[])
     }
 
-    /// Adds an operation over two inputs.
+    /// Adds an operation with two inputs.
     pub(super) fn binary(&mut self, kind: &str, left: &Output, right: &Output) -> Result<Output, Fault> {
         self.op(kind, &[left, right], &[])
     }
 
-    /// Adds an operation over an input and a number.
+    /// Adds an operation with an input and a scalar.
     pub(super) fn with_scalar(&mut self, kind: &str, left: &Output, right: f32) -> Result<Output, Fault> {
         let right = self.constant(&[], &[right])?;
         self.binary(kind, left, &right)
     }
 
-    /// The model's input: a batch, of whatever number, of float32 values with these sizes.
+    /// Adds the model's input: a batch of any number of images of these sizes.
     pub(super) fn image(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
         let batch = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
         let batch = Shape::new(Some(batch));
-        if !self.takes_levels {
+        if !self.takes_uint8 {
             return self.placeholder(DataType::Float, &batch);
         }
-        let levels = self.placeholder(DataType::UInt8, &batch)?;
-        let table = self.placeholder(DataType::Float, &Shape::new(Some(vec![Some(LEVELS as i64)])))?;
-        let places = self.cast(&levels, DataType::Int32)?;
+        let values = self.placeholder(DataType::UInt8, &batch)?;
+        let table = self.placeholder(DataType::Float, &Shape::new(Some(vec![Some(UINT8_VALUES as i64)])))?;
+        let indices = self.cast(&values, DataType::Int32)?;
         let axis = self.integers(&[], &[0])?;
-        let numbers = self.op("GatherV2", &[&table, &places, &axis], &[])?;
-        self.levels = Some(Levels { levels, table });
-        Ok(numbers)
+        let image = self.op("GatherV2", &[&table, &indices, &axis], &[])?;
+        self.uint8 = Some(Uint8Input { values, table });
+        Ok(image)
     }
 
     fn placeholder(&mut self, data_type: DataType, shape: &Shape) -> Result<Output, Fault> {
@@ -254,7 +254,7 @@ impl Ops {
         Ok(description.finish()?.into())
     }
 
-    /// Puts several inputs one after the other along an axis.
+    /// Concatenates the inputs along an axis.
     pub(super) fn concatenate(&mut self, inputs: &[Output], axis: i32) -> Result<Output, Fault> {
         if let [only] = inputs {
             return Ok(only.clone());
@@ -269,7 +269,7 @@ impl Ops {
         Ok(output)
     }
 
-    /// How many values go before and behind each axis of a batch of images.
+    /// The padding before and after each axis of a batch of images, as a constant.
     pub(super) fn sides(&mut self, edges: Edges) -> Result<Output, Fault> {
         let Edges { top, bottom, left, right } = edges;
         let sides = [0, 0, top, bottom, left, right, 0, 0];
@@ -277,7 +277,7 @@ impl Ops {
         self.integers(&[4, 2], &sides)
     }
 
-    /// Puts zeros around an image.
+    /// Pads an image with zeros.
     pub(super) fn pad(&mut self, input: &Output, edges: Edges) -> Result<Output, Fault> {
         let sides = self.sides(edges)?;
         let padded = self.binary("Pad", input, &sides)?;
@@ -287,12 +287,12 @@ impl Ops {
         Ok(padded)
     }
 
-    /// The image within the zeros that [`pad`](Self::pad) put around it, for operations that can do without them.
+    /// Returns the image that [`pad`](Self::pad) padded, and its padding, for operations that pad by themselves.
     pub(super) fn within_zeros(&self, padded: &Output) -> Option<(Output, Edges)> {
         self.padded.get(&padded.operation.name().ok()?).cloned()
     }
 
-    /// A sum of products by Einstein's convention.
+    /// Adds a sum of products in Einstein notation.
     pub(super) fn einsum(&mut self, equation: &str, inputs: &[Output]) -> Result<Output, Fault> {
         let name = self.next_name("Einsum");
         let mut description = self.graph.new_operation("Einsum", &name)?;
@@ -303,17 +303,17 @@ impl Ops {
         Ok(output)
     }
 
-    /// Takes away axes of size 1, which are counted with the batch.
+    /// Removes axes of size 1. They are counted with the batch.
     pub(super) fn squeeze(&mut self, input: &Output, axes: &[i64]) -> Result<Output, Fault> {
         self.op("Squeeze", &[input], &[("squeeze_dims", Attribute::Integers(axes))])
     }
 
-    /// Cuts an image into equal parts of its channels.
+    /// Splits an image into equal groups of channels.
     pub(super) fn split_channels(&mut self, input: &Output, parts: usize) -> Result<Vec<Output>, Fault> {
         self.split(input, 3, parts)
     }
 
-    /// Cuts an axis, which is counted with the batch, into equal parts.
+    /// Splits an axis, counted with the batch, into equal parts.
     pub(super) fn split(&mut self, input: &Output, axis: usize, parts: usize) -> Result<Vec<Output>, Fault> {
         let axis = self.integers(&[], &[to_i32(axis)?])?;
         let first = self.op("Split", &[&axis, input], &[("num_split", Attribute::Integer(parts as i64))])?;
@@ -321,7 +321,7 @@ impl Ops {
         (0..parts).map(part).collect()
     }
 
-    /// Weights as a constant, which lets TensorFlow fold and fuse them.
+    /// Adds weights as a constant, which TensorFlow can fold and fuse.
     pub(super) fn weights(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
         let known = self.weights.iter().find(|(known, _)| same(known, tensor));
         if let Some((_, known)) = known {
@@ -332,9 +332,9 @@ impl Ops {
         Ok(output)
     }
 
-    /// The weights of a matrix product. TensorFlow keeps about five copies of a constant, and twelve for a
-    /// moment while it optimizes a graph; of a variable it keeps one. A matrix product loses nothing by
-    /// it, unlike a convolution, so the matrices that make some networks large are variables.
+    /// Adds the weights of a matrix product. TensorFlow keeps about five copies of a constant, and twelve while it optimizes
+    /// a graph. It keeps one copy of a variable. A matrix product is as quick with a variable, unlike a convolution. So the
+    /// matrices that make some networks large are variables.
     pub(super) fn matrix(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
         if tensor.values.len() < LARGE {
             self.weights(tensor)
@@ -343,7 +343,7 @@ impl Ops {
         }
     }
 
-    /// The values in another type.
+    /// Casts the values to another type.
     pub(super) fn cast(&mut self, input: &Output, to: DataType) -> Result<Output, Fault> {
         if type_of(input) == to {
             return Ok(input.clone());
@@ -355,7 +355,7 @@ impl Ops {
         Ok(description.finish()?.into())
     }
 
-    /// Weights that the session is given before its first run.
+    /// Adds weights as a variable, which is assigned before the first run.
     fn variable(&mut self, tensor: &Tensor, data_type: DataType) -> Result<Output, Fault> {
         let spread = self.spread;
         if let Some(known) =
@@ -367,7 +367,7 @@ impl Ops {
             return Ok(known.read.clone());
         }
         let shape = Shape::new(Some(tensor.shape.iter().map(|size| Some(*size as i64)).collect()));
-        // Variables of the same name would be one, should two sessions ever share a device's memory.
+        // Two sessions that share a device's memory would share variables of the same name.
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let unique = format!("weights{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let name = self.next_name("VarHandleOp");
@@ -394,12 +394,12 @@ impl Ops {
         Ok(read)
     }
 
-    /// A float32 constant.
+    /// Adds a float32 constant.
     pub(super) fn constant(&mut self, shape: &[usize], values: &[f32]) -> Result<Output, Fault> {
         self.typed_constant(shape, values)
     }
 
-    /// An int32 constant.
+    /// Adds an int32 constant.
     pub(super) fn integers(&mut self, shape: &[usize], values: &[i32]) -> Result<Output, Fault> {
         self.typed_constant(shape, values)
     }
@@ -410,7 +410,7 @@ impl Ops {
         values: &[T],
     ) -> Result<Output, Fault> {
         let elements: usize = shape.iter().product();
-        // The crate takes the address of the first value, also where there is none.
+        // The crate takes the address of the first value, even of an empty tensor.
         if elements == 0 {
             return Err(Fault(format!("a weight of shape {shape:?} is empty")));
         }
@@ -425,14 +425,14 @@ impl Ops {
         Ok(description.finish()?.into())
     }
 
-    /// Sizes as TensorFlow infers them, the batch first; `None` where a size is not known before a run.
+    /// Returns the sizes that TensorFlow infers, the batch first; `None` for a size that is unknown before a run.
     pub(super) fn sizes(&self, output: &Output) -> Result<Vec<Option<usize>>, Fault> {
         let shape: Option<Vec<Option<i64>>> = self.graph.tensor_shape(output.clone())?.into();
         let shape = shape.ok_or_else(|| Fault("its input has an unknown number of axes".to_owned()))?;
         Ok(shape.into_iter().map(|size| size.and_then(|n| usize::try_from(n).ok())).collect())
     }
 
-    /// The axis counted from the front; it may be given from the back.
+    /// Returns the axis counted from the front. A negative axis counts from the back.
     pub(super) fn axis(&self, output: &Output, axis: i64) -> Result<usize, Fault> {
         let rank = self.sizes(output)?.len();
         let from_front = if axis < 0 { axis + rank as i64 } else { axis };
@@ -442,8 +442,8 @@ impl Ops {
             .ok_or_else(|| Fault(format!("axis {axis} does not exist, its input has {rank} axes")))
     }
 
-    /// The sizes of a run, as a vector: for shapes that are known only then.
-    pub(super) fn running_sizes(&mut self, output: &Output, from: i32, to: i32) -> Result<Output, Fault> {
+    /// Adds the sizes `from..to` of an output as a vector, for shapes that are known only in a run.
+    pub(super) fn dynamic_sizes(&mut self, output: &Output, from: i32, to: i32) -> Result<Output, Fault> {
         let all = self.unary("Shape", output)?;
         let from = self.integers(&[1], &[from])?;
         let to = self.integers(&[1], &[to])?;
@@ -451,10 +451,10 @@ impl Ops {
         self.op("StridedSlice", &[&all, &from, &to, &step], &[])
     }
 
-    /// Gives `input` another shape; at most one size is -1. The batch, which goes before `target`, stays.
+    /// Reshapes `input` to `target`, in which at most one size is -1. The batch comes before `target` and stays.
     pub(super) fn reshape(&mut self, input: &Output, target: &[i32]) -> Result<Output, Fault> {
         let shape = if target.contains(&-1) {
-            let batch = self.running_sizes(input, 0, 1)?;
+            let batch = self.dynamic_sizes(input, 0, 1)?;
             let rest = self.integers(&[target.len()], target)?;
             self.concatenate(&[batch, rest], 0)?
         } else {
@@ -465,7 +465,7 @@ impl Ops {
     }
 }
 
-/// The values in memory of TensorFlow's.
+/// Copies the values into a tensor of TensorFlow.
 pub(super) fn native<T: TensorType + Copy>(shape: &[usize], values: &[T]) -> tensorflow::Tensor<T> {
     let dims: Vec<u64> = shape.iter().map(|size| *size as u64).collect();
     let mut tensor = tensorflow::Tensor::<T>::new(&dims);
@@ -473,23 +473,23 @@ pub(super) fn native<T: TensorType + Copy>(shape: &[usize], values: &[T]) -> ten
     tensor
 }
 
-/// Whether both are the very same values, not only equal ones.
+/// Returns whether both share the same values in memory.
 fn same(one: &Tensor, other: &Tensor) -> bool {
     Arc::ptr_eq(&one.values, &other.values) && one.shape == other.shape
 }
 
-/// The nearest numbers that bfloat16 has.
+/// Rounds the values to bfloat16.
 pub(super) fn rounded(values: &[f32]) -> Vec<BFloat16> {
-    // The crate's own conversion cuts off.
+    // The crate's own conversion truncates.
     values.iter().map(|value| BFloat16::from(half::bf16::from_f32(*value).to_f32())).collect()
 }
 
-/// What kind of numbers an operation gives.
+/// The type of an output.
 pub(super) fn type_of(output: &Output) -> DataType {
     output.operation.output_type(usize::try_from(output.index).unwrap_or(0))
 }
 
-/// A size as TensorFlow's shapes have it.
+/// Converts a size to TensorFlow's type.
 pub(super) fn to_i32(size: usize) -> Result<i32, Fault> {
     i32::try_from(size).map_err(|_| Fault(format!("the size {size} is too large")))
 }

@@ -1,12 +1,12 @@
-//! Which of a model's outputs has the scores, and what of the model it takes to compute that one.
+//! Chooses the output with the scores, and reduces a model to the layers that it depends on.
 
 use super::graph::show_batched;
 use keras::{Model, Node};
 
-/// The place of the output of this name among `names`; without a name, of the only one.
+/// Returns the index in `names` of the output of this name, or without a name of the only output.
 ///
 /// # Errors
-/// There is no such output, or no only one.
+/// There is no such output, or without a name there are several.
 pub(super) fn choose(names: &[&str], wanted: Option<&str>) -> Result<usize, String> {
     let listed = || format!("`{}`", names.join("`, `"));
     match (wanted, names) {
@@ -25,7 +25,7 @@ pub(super) fn choose(names: &[&str], wanted: Option<&str>) -> Result<usize, Stri
     }
 }
 
-/// What of an output's shape does not fit so many labels.
+/// Describes how an output's shape does not fit so many labels.
 pub(super) fn misfit(name: &str, shape: &[Option<usize>], labels: usize) -> Option<String> {
     match shape {
         [_, Some(outputs)] if *outputs == labels => None,
@@ -39,8 +39,8 @@ pub(super) fn misfit(name: &str, shape: &[Option<usize>], labels: usize) -> Opti
     }
 }
 
-/// The model with this node for its only output, without the layers that nothing on the way to it reads. Of its
-/// summary, which is about the whole, nothing is kept.
+/// Reduces the model to this node as its only output, and to the layers that the node depends on. Drops the summary, which
+/// describes the whole model.
 pub(super) fn only(model: Model, output: usize) -> Model {
     let mut needed = vec![false; model.nodes.len()];
     for end in [output, model.input] {
@@ -52,22 +52,22 @@ pub(super) fn only(model: Model, output: usize) -> Model {
             node.inputs.iter().for_each(|input| needed[*input] = true);
         }
     }
-    let places: Vec<usize> = needed
+    let indices: Vec<usize> = needed
         .iter()
         .scan(0, |next, needed| {
-            let place = *next;
+            let index = *next;
             *next += usize::from(*needed);
-            Some(place)
+            Some(index)
         })
         .collect();
     let moved = |(node, _): (Node, &bool)| Node {
-        inputs: node.inputs.iter().map(|input| places[*input]).collect(),
+        inputs: node.inputs.iter().map(|input| indices[*input]).collect(),
         ..node
     };
     Model {
         nodes: model.nodes.into_iter().zip(&needed).filter(|(_, needed)| **needed).map(moved).collect(),
-        input: places[model.input],
-        outputs: vec![places[output]],
+        input: indices[model.input],
+        outputs: vec![indices[output]],
         output_names: Vec::new(),
         summary: Vec::new(),
         name: model.name,

@@ -1,4 +1,4 @@
-//! Tries at the start what depends on how the library was built and what it runs on.
+//! Probes at the start what depends on the build of the library and on the machine.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use tensorflow::{Graph, Status};
 use super::graph::{self, Target};
 use super::library::{Convolutions, Library};
 use super::opening;
-use super::session::{Spread, TensorflowEngine, Wide};
+use super::session::{AllCoresSession, Spread, TensorflowEngine};
 use engine::Device;
 use engine::{Batch, EngineError};
 use keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
 use keras::{Model, Node, Tensor};
 
-/// What TensorFlow finds to compute on.
+/// Returns the device that TensorFlow computes on.
 ///
 /// # Errors
-/// Its words, where it does not even start.
+/// TensorFlow's message, where it does not start.
 pub(super) fn device() -> Result<Device, String> {
     let failed = |status: Status| format!("it finds nothing to compute on: {status}");
     let session = opening::open(&Graph::new()).map_err(failed)?;
@@ -28,7 +28,7 @@ pub(super) fn device() -> Result<Device, String> {
     }))
 }
 
-/// The convolutions that work here: fused ones where TensorFlow has them and computes on a CPU.
+/// Returns the convolutions that work here: fused ones where TensorFlow has them and computes on a CPU.
 pub(super) fn convolutions(library: &Library) -> Convolutions {
     if library.device != Device::Cpu {
         return Convolutions::Plain;
@@ -43,8 +43,8 @@ pub(super) fn convolutions(library: &Library) -> Convolutions {
     }
 }
 
-/// The convolutions in bfloat16 that work here and are of use: a CPU needs instructions for them, which only the fused
-/// ones know.
+/// Returns the convolutions in bfloat16 that work here and are of use. A CPU needs instructions for bfloat16, which only the
+/// fused convolutions use.
 pub(super) fn bfloat16(library: &Library) -> Option<Convolutions> {
     let wanted = match (&library.device, library.convolutions) {
         (Device::Gpu(_), _) => Convolutions::PlainBfloat16,
@@ -60,19 +60,19 @@ pub(super) fn bfloat16(library: &Library) -> Option<Convolutions> {
     }
 }
 
-/// Whether it computes the right number: of 2 at the left of the lower row 2 · 3 + 1 = 7, then
-/// 7 · 1 - 3 + 2 = 6, then 6 · 2 - 8 = 4.
+/// Returns whether the convolutions compute the right value. From a pixel of 2, at the left of the lower row, they give
+/// 2 · 3 + 1 = 7, then 7 · 1 - 3 + 2 = 6, then 6 · 2 - 8 = 4.
 fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, EngineError> {
     let image = [1, 1, 1];
     let target = Target { convolutions, ..Target::of(library) };
     let built = graph::build(&three_convolutions(), Some(image), target)
         .map_err(|faults| EngineError(faults.join("; ")))?;
-    let engine = TensorflowEngine::new(library, built, image, 1, Wide::IfQuicker)?;
+    let engine = TensorflowEngine::new(library, built, image, 1, AllCoresSession::IfQuicker)?;
     let scores = engine.run_bare(&Batch::new(1, image, vec![2.0]), Spread::OneCore)?;
     Ok(scores.values == [4.0])
 }
 
-/// Of each kind one: with zeros around the image, with a sum, by channel.
+/// One convolution of each kind: with zero padding, with a sum, depthwise.
 fn three_convolutions() -> Model {
     let [strides, dilation] = [[1, 1]; 2];
     let values = |values: &[f32]| Arc::from(values);

@@ -1,28 +1,27 @@
-//! Protocol buffers: the few bytes that TensorFlow wants for its options, and a reader of what it left in files.
+//! Protocol buffers: writes TensorFlow's options, and reads its files.
 //!
-//! Written by hand: a field is a key (its number, and how its value is written) and a value. Field
-//! numbers are those of the files in `tensorflow/core`, such as `protobuf/config.proto`.
+//! The code is written by hand. A field is a key (its number and its wire type) and a value. Field numbers are those of the
+//! files in `tensorflow/core`, such as `protobuf/config.proto`.
 //!
-//! What is read may have been written to do harm. So the reader goes over the fields of one message and copies
-//! nothing: how deep it gets is how deep its caller asks it to, and it ends with the bytes. And it reads what the
-//! protobuf library would: of a number or text that is given twice the last counts, and messages that are given twice
-//! are one, with the fields of both.
+//! The input may be hostile. So the reader iterates over the fields of one message, copies nothing, and does not recurse. It
+//! reads what the protobuf library reads: the last of several values of a scalar field, and several values of a message
+//! field merged.
 
 use std::borrow::Cow;
 
-/// A message that grows field by field.
+/// A message that is written field by field.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Message(Vec<u8>);
 
 impl Message {
-    /// An integer, a bool (0 or 1) or an enum. Negative numbers take ten bytes, as the format has it.
+    /// Adds an integer, a bool (0 or 1) or an enum. Negative numbers take ten bytes.
     pub(super) fn integer(mut self, field: u32, value: i64) -> Self {
         self.varint(u64::from(field) << 3);
         self.varint(value.cast_unsigned());
         self
     }
 
-    /// A message within this one.
+    /// Adds a message within this one.
     pub(super) fn message(mut self, field: u32, value: &Self) -> Self {
         const LENGTH_DELIMITED: u64 = 2;
         self.varint(u64::from(field) << 3 | LENGTH_DELIMITED);
@@ -35,7 +34,7 @@ impl Message {
         &self.0
     }
 
-    /// Seven bits a byte, the lowest first; the top bit says that more follow.
+    /// Adds a varint: seven bits per byte, the lowest first. The top bit marks that more follow.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push((value & 0x7f) as u8 | 0x80);
@@ -45,22 +44,22 @@ impl Message {
     }
 }
 
-/// The value of a field that was read.
+/// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value<'a> {
-    /// An integer, a bool or an enum; negative ones as their two's complement.
+    /// An integer, a bool or an enum; negative ones in two's complement.
     Integer(u64),
-    /// A text, bytes, or a message.
+    /// A string, bytes, or a message.
     Bytes(&'a [u8]),
     /// A number of 4 or 8 bytes, which nothing here needs.
     Fixed,
 }
 
-/// Bytes that are no protocol buffer.
+/// The bytes are not a protocol buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// The fields of a message, in the order in which they stand there.
+/// Iterates over the fields of a message in order.
 #[derive(Debug, Clone)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
@@ -72,7 +71,7 @@ impl<'a> Fields<'a> {
     }
 
     fn field(&mut self) -> Result<(u64, Value<'a>), Malformed> {
-        // The library keeps 32 bits of it, so that a larger one could be another field there.
+        // The library keeps 32 bits of a key, so a larger key could be another field to it.
         let key = u64::from(u32::try_from(self.varint()?).map_err(|_| Malformed)?);
         if key >> 3 == 0 {
             return Err(Malformed);
@@ -91,7 +90,7 @@ impl<'a> Fields<'a> {
                 self.take(4)?;
                 Value::Fixed
             }
-            // Groups, which nothing writes any more, and what the format does not know.
+            // Groups, which are deprecated, and unknown wire types.
             _ => return Err(Malformed),
         };
         Ok((key >> 3, value))
@@ -100,10 +99,10 @@ impl<'a> Fields<'a> {
     fn varint(&mut self) -> Result<u64, Malformed> {
         const MOST_BYTES: usize = 10;
         let mut value = 0;
-        for place in 0..MOST_BYTES {
+        for index in 0..MOST_BYTES {
             let [byte] = *self.take(1)? else { return Err(Malformed) };
-            // What a tenth byte says beyond 64 bits is dropped, as the protobuf library does.
-            value |= u64::from(byte & 0x7f) << (7 * place);
+            // Bits beyond 64 are dropped, as in the protobuf library.
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
                 return Ok(value);
             }
@@ -133,7 +132,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// A message, in one piece or in several: it has the fields of all.
+/// A message in one part or several, with the fields of all parts.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Parts<'a>(Vec<&'a [u8]>);
 
@@ -142,12 +141,12 @@ impl<'a> Parts<'a> {
         Self(vec![message])
     }
 
-    /// All fields, in the order in which they stand there.
+    /// Iterates over all fields in order.
     pub(super) fn fields(&self) -> impl Iterator<Item = Result<(u64, Value<'a>), Malformed>> {
         self.0.iter().flat_map(|piece| Fields::of(piece))
     }
 
-    /// The bytes of all pieces: one behind the other they are the message.
+    /// The bytes of the message: its parts concatenated.
     pub(super) fn bytes(&self) -> Cow<'a, [u8]> {
         match self.0[..] {
             [piece] => Cow::Borrowed(piece),
@@ -155,7 +154,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The messages or bytes under a field that may be there several times.
+    /// The messages or bytes of a repeated field.
     pub(super) fn repeated(&self, wanted: u64) -> impl Iterator<Item = Result<&'a [u8], Malformed>> {
         self.fields().filter_map(move |field| match field {
             Ok((field, value)) => (field == wanted).then(|| value.bytes()),
@@ -163,19 +162,19 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// The message under a field; an empty one where there is none.
+    /// The message of a field; an empty one where there is none.
     pub(super) fn message(&self, wanted: u64) -> Result<Self, Malformed> {
         self.repeated(wanted).collect::<Result<_, _>>().map(Self)
     }
 
-    /// A text that is not empty. Of several under one field the last counts.
+    /// The string of a field, if it is not empty. The last of several counts.
     pub(super) fn text(&self, wanted: u64) -> Result<Option<&'a str>, Malformed> {
         let last = self.repeated(wanted).try_fold(None, |_, found| found.map(Some))?;
         let text = last.map(|bytes| Value::Bytes(bytes).text()).transpose()?;
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    /// Key and value of this as an entry of a map from texts to messages.
+    /// The key and the value of an entry of a map from strings to messages.
     pub(super) fn entry(&self) -> Result<(&'a str, Self), Malformed> {
         Ok((self.text(1)?.unwrap_or_default(), self.message(2)?))
     }
@@ -252,7 +251,7 @@ mod tests {
         let (inner, _) = Parts::of(function.repeated(2).next().unwrap().unwrap()).entry().unwrap();
         assert_eq!(inner, "k");
         assert_eq!(*function.bytes(), *b"\x0a\x01g\x12\x03\x0a\x01k");
-        // A text that is given again as nothing is nothing.
+        // A later empty string overrides an earlier one.
         assert_eq!(Parts::of(b"\x0a\x01a\x0a\x00").text(1), Ok(None));
     }
 

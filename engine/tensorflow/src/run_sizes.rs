@@ -1,23 +1,23 @@
-//! How many images a run has room for.
+//! The batch sizes of runs.
 //!
-//! On a GPU the first run of each size is slow: cuDNN looks for the quickest way to compute each convolution of that very
-//! size. So there are few sizes, all tried when the model is loaded, and a run in between is filled up.
+//! On a GPU the first run of each batch size is slow: cuDNN searches for the quickest algorithm for each convolution of that
+//! size. So there are few sizes, all run once when the model is loaded, and a smaller run is padded to the next size.
 
 /// The sizes of a model's runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunSizes {
-    /// Growing; none where a run may have any size.
+    /// Ascending; empty where a run may have any size.
     sizes: Vec<usize>,
 }
 
 impl RunSizes {
-    /// Every size: each run is as large as it has images.
+    /// Any size: no run is padded.
     pub(super) fn any() -> Self {
         Self { sizes: Vec::new() }
     }
 
-    /// 1, 2, 4, 8, and from there each power of two and the middle between it and the next: at most a third of a
-    /// run is room for nothing. `largest` is the last of them.
+    /// 1, 2, 4, 8, and from there each power of two and the middle between it and the next, so that at most a third of a run
+    /// is padding. The last size is `largest`.
     pub(super) fn few(largest: usize) -> Self {
         let powers = std::iter::successors(Some(1_usize), |size| size.checked_mul(2));
         let sizes =
@@ -26,17 +26,17 @@ impl RunSizes {
         Self { sizes }
     }
 
-    /// Room for so many images.
+    /// The size of a run for so many images.
     pub(super) fn room_for(&self, images: usize) -> usize {
         self.sizes.iter().copied().find(|size| *size >= images).unwrap_or(images)
     }
 
-    /// Those of them up to this one.
+    /// The sizes up to this one.
     pub(super) fn up_to(&self, largest: usize) -> Self {
         Self { sizes: self.sizes.iter().copied().filter(|size| *size <= largest).collect() }
     }
 
-    /// Those to try before the first batch comes.
+    /// The sizes to run before the first batch.
     pub(super) fn all(&self) -> &[usize] {
         &self.sizes
     }

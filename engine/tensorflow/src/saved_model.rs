@@ -1,15 +1,14 @@
-//! A SavedModel folder becomes an engine: the way out for models whose layers the importer does not know.
+//! Loads a SavedModel folder: the way for models whose layers the importer does not support.
 //!
 //! ```text
 //! NAME.savedmodel/saved_model.pb        graphs, each with tags and signatures
-//! NAME.savedmodel/variables/variables.* what its variables hold
+//! NAME.savedmodel/variables/variables.* the values of the variables
 //! NAME.savedmodel/assets/…              files that the graph reads, such as vocabularies
 //! ```
 //!
-//! The folder is checked before TensorFlow sees it, and then loaded in the steps of TensorFlow's own loader:
-//! import the graph, restore its variables, run what it wants to have run first. `TF_LoadSessionFromSavedModel`
-//! would do the same in one call, but by way of the crate `tensorflow`, which parses the whole description
-//! with a library that hostile input can make overflow the stack.
+//! The folder is checked before TensorFlow reads it, and then loaded as by TensorFlow's own loader: import the graph,
+//! restore its variables, run its initialization. `TF_LoadSessionFromSavedModel` does the same in one call. But the crate
+//! `tensorflow` then parses the whole description with a library whose stack hostile input can overflow.
 
 mod finite;
 mod meta_graph;
@@ -25,36 +24,36 @@ use tensorflow::{Graph, ImportGraphDefOptions, Output, Session, SessionRunArgs, 
 
 use self::meta_graph::{Asset, MetaGraph};
 use self::operations::{Kinds, objection};
-use self::signature::place;
+use self::signature::parse_tensor;
 pub use self::signature::{Element, Signature, TensorInfo};
 use super::inputs::Inputs;
 use super::library::Library;
 use super::opening;
-use super::session::{Computation, Fetch, TensorflowEngine, Wide};
+use super::session::{AllCoresSession, Computation, Fetch, TensorflowEngine};
 use engine::LoadError;
 
 /// The file in the folder.
 const FILE: &str = "saved_model.pb";
 
-/// The most that fits into one protocol buffer, in bytes.
+/// The largest protocol buffer, in bytes.
 const MAX_BYTES: u64 = (1 << 31) - 1;
 
-/// The start of the names of the files with the variables' values, as TensorFlow wants it.
+/// The prefix of the names of the files with the variables' values.
 const VARIABLES: &str = "variables/variables";
 
-/// The operations that hold a variable.
+/// The kinds of operations that hold a variable.
 const VARIABLE_KINDS: [&str; 3] = ["VarHandleOp", "VariableV2", "Variable"];
 
-/// What a SavedModel says of itself.
+/// The description of a SavedModel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// The version of TensorFlow that wrote it.
     pub tensorflow_version: Option<String>,
-    /// The signature that would serve.
+    /// The signature that serves.
     pub signature: Signature,
 }
 
-/// Reads what a SavedModel says of itself, without loading it. Blocks on disk.
+/// Reads the description of a SavedModel, without loading it. Blocks on disk.
 ///
 /// # Errors
 /// [`LoadError`].
@@ -70,7 +69,7 @@ pub fn describe(folder: &Path) -> Result<Description, LoadError> {
 /// Loads a package's SavedModel.
 ///
 /// # Errors
-/// [`LoadError`], with all faults that can be seen without running it.
+/// [`LoadError`], with all faults that can be found without a run.
 pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, LoadError> {
     let folder = &package.model.path;
     let bytes = read(folder)?;
@@ -90,13 +89,13 @@ pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, Lo
     if !problems.is_empty() {
         return Err(LoadError::Unservable(problems));
     }
-    let opened = open(folder, &meta, [&input.place, &output.place]);
+    let opened = open(folder, &meta, [&input.tensor, &output.tensor]);
     drop(bytes);
     let (image, classes) = (config.preprocessing.input_shape, config.postprocessing.outputs());
     opened
         .map_err(|Refused(reason)| reason)
         .and_then(|computation| {
-            TensorflowEngine::over(library, computation, image, classes, Wide::IfQuicker)
+            TensorflowEngine::over(library, computation, image, classes, AllCoresSession::IfQuicker)
                 .map_err(|error| error.to_string())
         })
         .map_err(unservable)
@@ -128,14 +127,14 @@ fn read(folder: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// What keeps the graph from being run for this signature, whatever the config says.
+/// The faults that keep the graph from running for this signature, whatever the config is.
 fn faults_of_graph(
     library: &Library,
     folder: &Path,
     meta: &MetaGraph<'_>,
     signature: &Signature,
 ) -> Vec<String> {
-    let outputs = signature.outputs.iter().map(|output| output.place.0.as_str());
+    let outputs = signature.outputs.iter().map(|output| output.tensor.0.as_str());
     let restore = meta.saver.map(|saver| saver.restore);
     let ends: Vec<&str> = outputs.chain(meta.init).chain(restore).collect();
     let Ok(kinds) = operations::run_for(&meta.graph, &ends) else {
@@ -167,14 +166,14 @@ fn has_values(folder: &Path) -> bool {
     folder.join(format!("{VARIABLES}.index")).is_file()
 }
 
-/// A file that is to be in the folder `assets` has to be named so that it is.
+/// Returns a fault for an asset whose path leaves the folder `assets`.
 fn misplaced(file: &str) -> Option<String> {
     let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
     (!inside || file.is_empty())
         .then(|| format!("the asset `{file}` is not in the folder `assets`, expected a path inside it"))
 }
 
-/// What TensorFlow said, or what was found to be wrong just before it was asked.
+/// Why a SavedModel was refused: TensorFlow's message, or a fault found before.
 struct Refused(String);
 
 impl From<Status> for Refused {
@@ -189,7 +188,7 @@ impl From<std::ffi::NulError> for Refused {
     }
 }
 
-/// Imports the graph, gives its variables their values and gets its tables ready.
+/// Imports the graph, restores its variables and initializes its tables.
 fn open(
     folder: &Path,
     meta: &MetaGraph<'_>,
@@ -199,7 +198,7 @@ fn open(
     graph.import_graph_def(&meta.graph.bytes(), &ImportGraphDefOptions::new())?;
     let input = tensor(&graph, input)?;
     let output = tensor(&graph, output)?;
-    // Scores of half precision become float32; and TensorFlow cannot fetch what it was fed.
+    // Casts scores of half precision to float32. TensorFlow also cannot fetch a tensor that is fed.
     let mut cast = graph.new_operation("Cast", "scores_as_float32")?;
     cast.add_input(output);
     cast.set_attr_type("DstT", tensorflow::DataType::Float)?;
@@ -208,9 +207,9 @@ fn open(
     let session = opening::open(&graph)?;
     prepare(&session, &graph, folder, meta)?;
     finite::ask(&session, &questions)?;
-    // Another session would hold its own copy of the variables.
-    let inputs = Inputs { numbers: input, levels: None };
-    Ok(Computation { narrow: Fetch { session, scores }, wide: None, graph, inputs })
+    // A second session would have its own copy of the variables.
+    let inputs = Inputs { float32: input, uint8: None };
+    Ok(Computation { one_core: Fetch { session, scores }, all_cores: None, graph, inputs })
 }
 
 /// An output of an operation of the graph.
@@ -221,7 +220,7 @@ fn tensor(graph: &Graph, (name, index): &(String, usize)) -> Result<Output, Refu
     found.ok_or_else(|| Refused(format!("the graph has no tensor `{name}:{index}`, which `{FILE}` names")))
 }
 
-/// Variables first: what is run after may read them.
+/// Restores the variables, then runs the initialization, which may read them.
 fn prepare(session: &Session, graph: &Graph, folder: &Path, meta: &MetaGraph<'_>) -> Result<(), Refused> {
     let path = |inside: &str| -> Result<Tensor<String>, Refused> {
         let path = folder.join(inside);
@@ -232,7 +231,7 @@ fn prepare(session: &Session, graph: &Graph, folder: &Path, meta: &MetaGraph<'_>
         .assets
         .iter()
         .map(|Asset { path: tensor_name, file }| {
-            Ok((tensor(graph, &place(tensor_name))?, path(&format!("assets/{file}"))?))
+            Ok((tensor(graph, &parse_tensor(tensor_name))?, path(&format!("assets/{file}"))?))
         })
         .collect::<Result<_, Refused>>()?;
     let run = |operation: &str, path: Option<(Output, Tensor<String>)>| -> Result<(), Refused> {
@@ -246,7 +245,7 @@ fn prepare(session: &Session, graph: &Graph, folder: &Path, meta: &MetaGraph<'_>
         Ok(session.run(&mut arguments)?)
     };
     if let Some(saver) = meta.saver.filter(|_| has_values(folder)) {
-        let feed = tensor(graph, &place(saver.path))?;
+        let feed = tensor(graph, &parse_tensor(saver.path))?;
         run(saver.restore, Some((feed, path(VARIABLES)?)))?;
     }
     match meta.init {

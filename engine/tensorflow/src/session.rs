@@ -14,39 +14,39 @@ use super::run_sizes::RunSizes;
 use super::threads::Threads;
 use engine::{Batch, Calls, Device, Engine, EngineError, Pixels, Scores};
 
-/// Most images in one run on a CPU: what an operation leaves for the next one then stays in the
-/// processor's cache, and takes less memory. MobileNetV2 loses a third of its speed at 32 images a run
-/// against 2, a tenth at 4; of ResNet50 2 are as quick as 8.
+/// Most images in one run on a CPU. The values between operations then stay in the processor's caches and take less memory.
+/// MobileNetV2 is a third slower at 32 images per run than at 2, and a tenth slower at 4. ResNet50 is as quick at 2 as at 8.
 const MAX_RUN: usize = IMAGES_A_CORE;
 
-/// An image that is alone runs over all cores only where that takes less than this part of the time on one core: less
-/// than is won by chance.
+/// A single image runs over all cores only if that takes less than this part of its time on one core. The margin excludes
+/// gains by chance.
 const WORTH_ALL_CORES: f64 = 0.85;
 
-/// How often one image is tried on one core and on all: as often as the time allows.
+/// How often one image is run on one core and on all, as the time allows.
 const FEWEST_TRIALS: usize = 3;
 const MOST_TRIALS: usize = 10;
 const TRIAL_TIME: Duration = Duration::from_millis(100);
 
-/// An image that takes this long is tried once: chance has a small part in it.
+/// An image that takes this long is run once: noise is small compared with its time.
 const LONG: Duration = Duration::from_millis(500);
 
-/// How often both are measured before all cores are given up.
+/// How often both are measured before runs over all cores are given up.
 const MOST_ROUNDS: usize = 3;
 
 /// A model that is ready to compute.
 ///
-/// On a CPU a run stays on one thread, and as many runs go side by side as there are cores: that gives
-/// more images a second than sharing each operation among the cores, which then wait for one another
-/// between operations. A large batch that finds cores idle is cut and its parts run side by side. An image that is
-/// alone shares its operations among all cores, where that was measured to be quicker. That takes a session of its own,
-/// but the weights are there once: both sessions' variables share them.
+/// On a CPU a run stays on one thread, and there are as many runs at a time as cores. That gives more images a second than
+/// threads that share each operation, since these wait for each other between operations. A large batch that finds idle
+/// cores is split, and its parts run in parallel. A single image runs on all cores, with each operation split among threads,
+/// where that was measured to be quicker. These runs need a session of their own. The weights are in memory once, for both
+/// sessions share their variables' values.
 ///
-/// On a GPU a batch is one run, filled up to one of a few sizes, and images go there as levels.
+/// On a GPU a batch is one run, padded to one of a few sizes, and images are sent as uint8.
 pub struct TensorflowEngine {
-    narrow: Fetch,
-    /// Shares each operation among all cores.
-    wide: Option<Fetch>,
+    /// For runs that stay on one core.
+    one_core: Fetch,
+    /// For runs that split each operation among all cores.
+    all_cores: Option<Fetch>,
     inputs: Inputs,
     /// Sizes of an image.
     image: [usize; 3],
@@ -57,25 +57,26 @@ pub struct TensorflowEngine {
     sizes: RunSizes,
     cores: Cores,
     threads: Threads,
-    /// What part of its time on one core an image takes on all.
-    share_on_all_cores: f64,
+    /// The time of an image on all cores divided by its time on one.
+    all_cores_ratio: f64,
     // After the session, which computes with it.
     _graph: Graph,
     // After both: fields are dropped in this order.
     _memory: memory::GiveBack,
 }
 
-/// A session that has all it needs to run its graph.
+/// A session that is ready to run its graph, and what a run needs.
 pub(super) struct Computation {
-    pub(super) narrow: Fetch,
-    /// Another one for the same graph, which shares each operation among all cores.
-    pub(super) wide: Option<Fetch>,
+    /// For runs that stay on one core.
+    pub(super) one_core: Fetch,
+    /// For runs of the same graph that split each operation among all cores.
+    pub(super) all_cores: Option<Fetch>,
     pub(super) graph: Graph,
-    /// Take `[batch, height, width, channels]`.
+    /// Its inputs, `[batch, height, width, channels]`.
     pub(super) inputs: Inputs,
 }
 
-/// A session, and what it is asked for.
+/// A session, and the output that it computes.
 pub(super) struct Fetch {
     pub(super) session: Session,
     /// Gives float32.
@@ -84,7 +85,7 @@ pub(super) struct Fetch {
 
 /// When an engine has a session for runs over all cores, which takes as much memory as the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wide {
+pub(super) enum AllCoresSession {
     /// Wherever there are several cores.
     Always,
     /// Where it was measured to be quicker for one image.
@@ -96,12 +97,12 @@ pub(super) enum Wide {
 pub enum Spread {
     /// It stays on the calling thread.
     OneCore,
-    /// Each operation is shared among all cores.
+    /// Each operation is split among all cores.
     AllCores,
 }
 
 impl TensorflowEngine {
-    /// Opens a session on a model's graph and runs it once, so that TensorFlow optimizes it now.
+    /// Opens a session on a model's graph and runs it once, so that TensorFlow optimizes the graph now.
     ///
     /// # Errors
     /// What is wrong with the model, or TensorFlow's words.
@@ -110,21 +111,21 @@ impl TensorflowEngine {
         built: BuiltGraph,
         image: [usize; 3],
         classes: usize,
-        kept: Wide,
+        kept: AllCoresSession,
     ) -> Result<Self, EngineError> {
         let BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, .. } = built;
-        let narrow = Fetch { session: open(&graph).map_err(failed)?, scores };
-        let wide = match library.device {
+        let one_core = Fetch { session: open(&graph).map_err(failed)?, scores };
+        let all_cores = match library.device {
             Device::Cpu if library.cores > 1 => {
                 let session = open_for(&graph, library.cores).map_err(failed)?;
                 Some(Fetch { session, scores: scores_over_all_cores })
             }
             Device::Cpu | Device::Gpu(_) => None,
         };
-        let mut sessions = vec![(&narrow.session, Spread::OneCore)];
-        sessions.extend(wide.as_ref().map(|wide| (&wide.session, Spread::AllCores)));
+        let mut sessions = vec![(&one_core.session, Spread::OneCore)];
+        sessions.extend(all_cores.as_ref().map(|all_cores| (&all_cores.session, Spread::AllCores)));
         assign(&sessions, variables)?;
-        let computation = Computation { narrow, wide, graph, inputs };
+        let computation = Computation { one_core, all_cores, graph, inputs };
         Self::over(library, computation, image, classes, kept)
     }
 
@@ -137,17 +138,17 @@ impl TensorflowEngine {
         computation: Computation,
         image: [usize; 3],
         classes: usize,
-        kept: Wide,
+        kept: AllCoresSession,
     ) -> Result<Self, EngineError> {
-        let Computation { narrow, wide, graph, inputs } = computation;
+        let Computation { one_core, all_cores, graph, inputs } = computation;
         let (turns, sizes) = match library.device {
             Device::Cpu => (library.cores, RunSizes::any()),
             // One run computes while the next one's images are on their way.
             Device::Gpu(_) => (RUNS_ON_A_GPU, RunSizes::few(library.max_batch_size)),
         };
         let mut engine = Self {
-            narrow,
-            wide,
+            one_core,
+            all_cores,
             inputs,
             image,
             classes,
@@ -156,7 +157,7 @@ impl TensorflowEngine {
             sizes,
             cores: Cores::new(turns),
             threads: Threads::get(library.cores)?,
-            share_on_all_cores: f64::INFINITY,
+            all_cores_ratio: f64::INFINITY,
             _graph: graph,
             _memory: memory::GiveBack,
         };
@@ -165,13 +166,13 @@ impl TensorflowEngine {
         let mut scores = vec![0.0; classes];
         engine.warm_up(&pixels, &mut scores)?;
         engine.try_sizes(&pixels);
-        if kept == Wide::IfQuicker && engine.share_on_all_cores >= WORTH_ALL_CORES {
-            engine.wide = None;
+        if kept == AllCoresSession::IfQuicker && engine.all_cores_ratio >= WORTH_ALL_CORES {
+            engine.all_cores = None;
         }
         memory::give_back();
-        // What of all that is needed to compute is fetched again now, and not by the first request.
+        // The pages that a run needs are faulted in again now, and not by the first request.
         engine.run((&pixels, 0), &mut scores, Spread::OneCore)?;
-        if engine.is_wide() {
+        if engine.has_all_cores_session() {
             engine.run((&pixels, 0), &mut scores, Spread::AllCores)?;
         }
         Ok(engine)
@@ -184,16 +185,16 @@ impl TensorflowEngine {
                 "the warm-up run gave the score {score}, expected finite numbers: the model's weights are damaged"
             )));
         }
-        if self.wide.is_some() {
-            // The second session's needs do not come on top of the first one's.
+        if self.all_cores.is_some() {
+            // So the peaks of the two sessions' memory do not add up.
             memory::give_back();
-            self.share_on_all_cores = self.measure_all_cores(pixels, scores)?;
+            self.all_cores_ratio = self.measure_all_cores(pixels, scores)?;
         }
         Ok(())
     }
 
-    /// Runs each larger size that a run can have, filled with one image, and keeps those that work: one image did already, so
-    /// what stops a larger run is the device's memory.
+    /// Runs each larger size of a run, filled with copies of one image, and keeps the sizes that work. A single image works
+    /// already, so a larger run can only fail for lack of the device's memory.
     fn try_sizes(&mut self, pixels: &Pixels) {
         let (mut batch, mut works) = (pixels.clone(), 1);
         for images in self.sizes.all().iter().skip(1) {
@@ -209,27 +210,26 @@ impl TensorflowEngine {
         }
     }
 
-    /// What part of its time on one core an image takes on all. Large operations gain from more cores; small
-    /// ones lose more by waiting for each other than they gain.
+    /// Measures the time of an image on all cores divided by its time on one. Large operations gain from more cores. Small
+    /// ones lose more in synchronization than they gain.
     fn measure_all_cores(&self, pixels: &Pixels, scores: &mut [f32]) -> Result<f64, EngineError> {
-        let (mut one, mut all, mut share) = (Duration::MAX, Duration::MAX, f64::INFINITY);
+        let (mut one, mut all, mut ratio) = (Duration::MAX, Duration::MAX, f64::INFINITY);
         for _ in 0..MOST_ROUNDS {
             one = one.min(self.quickest(pixels, scores, Spread::OneCore)?);
-            // In this order, since threads that share operations look for more of them for a while. The first run
-            // starts them.
+            // In this order, since the threads of a run over all cores spin for a while after it. The first run starts them.
             self.run((pixels, 0), scores, Spread::AllCores)?;
             all = all.min(self.quickest(pixels, scores, Spread::AllCores)?);
-            share = all.as_secs_f64() / one.as_secs_f64().max(f64::MIN_POSITIVE);
-            // All cores are free at a time more seldom than one is: what speaks against them may be chance.
-            if share < WORTH_ALL_CORES {
+            ratio = all.as_secs_f64() / one.as_secs_f64().max(f64::MIN_POSITIVE);
+            // All cores are idle at a time less often than one is, so a bad result for them may be chance.
+            if ratio < WORTH_ALL_CORES {
                 break;
             }
         }
         tracing::debug!(?one, ?all, "measured one image on one core and on all");
-        Ok(share)
+        Ok(ratio)
     }
 
-    /// The shortest of some runs: what else the machine does only adds to them.
+    /// Returns the shortest of some runs: other load on the machine only lengthens them.
     fn quickest(&self, pixels: &Pixels, scores: &mut [f32], spread: Spread) -> Result<Duration, EngineError> {
         let (begin, mut best) = (Instant::now(), Duration::MAX);
         for round in 0..MOST_TRIALS {
@@ -250,13 +250,13 @@ impl TensorflowEngine {
         self.image
     }
 
-    /// Whether runs over all cores differ from those on one.
+    /// Returns whether runs over all cores differ from those on one.
     #[must_use]
-    pub fn is_wide(&self) -> bool {
-        self.wide.is_some()
+    pub fn has_all_cores_session(&self) -> bool {
+        self.all_cores.is_some()
     }
 
-    /// Computes one run as it comes, neither cut nor queued behind others: the bare speed of the library.
+    /// Computes one run, neither split nor queued behind others: the bare speed of the library.
     ///
     /// # Errors
     /// As [`Engine::predict`].
@@ -285,7 +285,7 @@ impl TensorflowEngine {
         Ok(())
     }
 
-    /// Cuts a batch into runs, which this thread and others take in turns.
+    /// Splits a batch into runs, which this thread and others take one after the other.
     fn side_by_side(&self, pixels: &Pixels, values: &mut [f32], threads: usize) -> Result<(), EngineError> {
         let images = values.len() / self.classes;
         let run = images_of_a_run(images, threads);
@@ -301,13 +301,13 @@ impl TensorflowEngine {
         self.threads.side_by_side(threads, work)
     }
 
-    /// Computes the scores of some images in one run: of as many as there are places for, from the given one on.
+    /// Computes the scores of some images in one run: of as many as `values` has room for, from the given one on.
     fn run(&self, images: (&Pixels, usize), values: &mut [f32], spread: Spread) -> Result<(), EngineError> {
-        match (&self.wide, spread) {
-            (Some(wide), Spread::AllCores) => {
-                self.threads.over_all_cores(|| self.run_in(wide, images, values))
+        match (&self.all_cores, spread) {
+            (Some(all_cores), Spread::AllCores) => {
+                self.threads.over_all_cores(|| self.run_in(all_cores, images, values))
             }
-            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.narrow, images, values),
+            (Some(_), Spread::OneCore) | (None, _) => self.run_in(&self.one_core, images, values),
         }
     }
 
@@ -344,15 +344,15 @@ impl Engine for TensorflowEngine {
     fn predict(&self, batch: &Batch) -> Result<Scores, EngineError> {
         self.check(batch)?;
         let mut values = vec![0.0; batch.images * self.classes];
-        let lone = (batch.alone && self.share_on_all_cores < WORTH_ALL_CORES)
+        let lone = (batch.alone && self.all_cores_ratio < WORTH_ALL_CORES)
             .then(|| self.cores.take_all_if_idle())
             .flatten();
         match (&self.device, lone) {
             (Device::Cpu, Some(_all)) => self.run((&batch.pixels, 0), &mut values, Spread::AllCores)?,
             (Device::Cpu, None) => {
-                // What is small is not cut: others wait to be computed beside it, or would be here too.
-                let share = self.cores.take(batch.images.div_ceil(MAX_RUN));
-                self.side_by_side(&batch.pixels, &mut values, share.count())?;
+                // A small batch is not split, which leaves cores to other batches.
+                let permits = self.cores.take(batch.images.div_ceil(MAX_RUN));
+                self.side_by_side(&batch.pixels, &mut values, permits.count())?;
             }
             (Device::Gpu(_), _) => {
                 let most = self.sizes.largest().min(batch.images);
@@ -374,7 +374,7 @@ impl Engine for TensorflowEngine {
     }
 }
 
-/// As few runs as [`MAX_RUN`] allows, as many for each thread as for the others, about equally large.
+/// Images per run, for as few runs as [`MAX_RUN`] allows. Each thread gets equally many runs, all about equally large.
 fn images_of_a_run(images: usize, threads: usize) -> usize {
     let runs = images.div_ceil(MAX_RUN).next_multiple_of(threads);
     images.div_ceil(runs).max(1)

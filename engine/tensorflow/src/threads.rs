@@ -1,8 +1,8 @@
 //! Threads that TensorFlow's operations run on, for as long as the process lives.
 //!
-//! oneDNN's operations are compiled for a shape when they first run, and TensorFlow keeps the outcome by thread: a
-//! thread of its own for each run would pay for that each time, a fifth of a run. What was compiled in a run on one core
-//! also stays on one core, so runs over all cores have a thread to themselves.
+//! oneDNN compiles an operation for a shape when it first runs, and TensorFlow caches the result per thread. A new thread
+//! for each run would compile each time, which takes a fifth of a run. What is compiled in a run on one core also runs on
+//! one core later, so runs over all cores have a thread of their own.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,7 @@ use rayon::ThreadPool;
 
 use engine::EngineError;
 
-/// The threads; clones are the same ones.
+/// The threads. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Threads {
     one_core: Arc<ThreadPool>,
@@ -18,7 +18,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Those of the process, as many as there are cores.
+    /// Returns the threads of the process, as many as there are cores.
     ///
     /// # Errors
     /// The system gives none.
@@ -32,7 +32,7 @@ impl Threads {
             .clone()
     }
 
-    /// Does the same work on this thread and on some others, until all are done with it.
+    /// Runs the same work on this thread and on some others, and waits for all.
     pub(super) fn side_by_side(
         &self,
         threads: usize,
@@ -55,7 +55,7 @@ impl Threads {
         own.and(others.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// Does the work where runs over all cores belong.
+    /// Runs the work on the thread of the runs over all cores.
     pub(super) fn over_all_cores<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.all_cores.install(work)
     }

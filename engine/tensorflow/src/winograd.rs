@@ -1,8 +1,8 @@
-//! Winograd's minimal filtering: what a 3×3 kernel makes of a tile of outputs, with fewer multiplications.
+//! Winograd's minimal filtering: computes 3×3 convolutions with fewer multiplications.
 //!
-//! An image is cut into tiles. Each tile's inputs are taken as values of a polynomial, so that the convolution becomes
-//! one multiplication for each point at which two polynomials are evaluated, between two changes of basis: with `m`
-//! outputs along an edge `(m + 2)²` multiplications in place of `9 m²`. After S. Winograd, "Arithmetic Complexity of
+//! An image is split into tiles. A transform evaluates the polynomials of a tile and of the kernel at some points. The
+//! convolution is then one multiplication per point, and a second transform gives the outputs. With `m` outputs along an
+//! edge that takes `(m + 2)²` multiplications in place of `9 m²`. After S. Winograd, "Arithmetic Complexity of
 //! Computations" (1980), and A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), who
 //! apply it over both axes and all channels.
 
@@ -12,7 +12,7 @@ use keras::Tensor;
 
 pub(super) mod trial;
 
-/// Height and width of the kernels that this is for.
+/// Height and width of the kernels.
 pub(super) const KERNEL: usize = 3;
 
 /// When convolutions are computed in tiles.
@@ -20,14 +20,14 @@ pub(super) const KERNEL: usize = 3;
 pub enum Winograd {
     /// Never.
     Never,
-    /// Wherever it can be done.
+    /// Wherever it is possible.
     Always(Tile),
-    /// Where it was measured to be quicker, on this machine and for images and a kernel of these sizes.
+    /// Where it was measured to be quicker on this machine, for images and a kernel of these sizes.
     #[default]
     WhereQuicker,
 }
 
-/// How many outputs are computed together.
+/// The outputs that are computed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tile {
     /// 2×2, with 4 of 9 multiplications. As exact as the convolution itself.
@@ -36,7 +36,7 @@ pub enum Tile {
     Four,
 }
 
-/// The three changes of basis, each a matrix in rows.
+/// The three transforms, each a matrix of rows.
 struct Bases {
     /// From a tile's inputs to the points, `[taps, taps]`.
     input: Vec<Vec<f64>>,
@@ -60,8 +60,8 @@ impl Tile {
         self.edge() + KERNEL - 1
     }
 
-    /// Where the polynomials are evaluated, besides at infinity. The four around zero are those with the smallest error of
-    /// those tried; with 1, -1, 2 and -2 it is three times as large.
+    /// The points at which the polynomials are evaluated, besides infinity. The four around zero gave the smallest error of
+    /// those that were tried. With 1, -1, 2 and -2 it is three times as large.
     fn points(self) -> &'static [f64] {
         match self {
             Self::Two => &[0.0, 1.0, -1.0],
@@ -69,10 +69,10 @@ impl Tile {
         }
     }
 
-    /// After A. Toom and S. Cook: an output is the sum over the points of what the two polynomials' product is there.
+    /// The transforms after A. Toom and S. Cook: an output is a sum over the points of the product of the two polynomials.
     fn bases(self) -> Bases {
         let (points, edge, taps) = (self.points(), self.edge(), self.taps());
-        let others = |own: usize| points.iter().enumerate().filter(move |(place, _)| *place != own);
+        let others = |own: usize| points.iter().enumerate().filter(move |(index, _)| *index != own);
         let powers = |point: f64, count: usize| (0..count).map(|power| point.powi(power as i32)).collect();
         let mut kernel: Vec<Vec<f64>> = Vec::with_capacity(taps);
         let mut input = Vec::with_capacity(taps);
@@ -93,7 +93,7 @@ impl Tile {
         Bases { input, kernel, output: (0..edge).map(output).collect() }
     }
 
-    /// From a tile's inputs, in this order of rows and columns, to its points, `[taps², taps²]`.
+    /// The transform of a tile's inputs, in this order of rows and columns, to its points, `[taps², taps²]`.
     pub(super) fn points_of_inputs(self, order: &[(usize, usize)]) -> Vec<f32> {
         let Bases { input, .. } = self.bases();
         let rows = over_both_axes(&input, &input);
@@ -103,7 +103,7 @@ impl Tile {
         .collect()
     }
 
-    /// From a tile's points to its outputs, row after row, `[edge², taps²]`.
+    /// The transform of a tile's points to its outputs, row after row, `[edge², taps²]`.
     pub(super) fn outputs_of_points(self) -> Vec<f32> {
         let Bases { output, .. } = self.bases();
         let rows = over_both_axes(&output, &output);
@@ -113,8 +113,8 @@ impl Tile {
         .collect()
     }
 
-    /// A kernel `[3, 3, channels in, channels out]` at the points: `[taps², channels in, channels out]`. Computed in
-    /// double precision and rounded once.
+    /// Transforms a kernel `[3, 3, channels in, channels out]` to `[taps², channels in, channels out]`. Computes in double
+    /// precision and rounds once.
     pub(super) fn points_of_kernel(self, kernel: &Tensor) -> Tensor {
         let Bases { kernel: basis, .. } = self.bases();
         let size: usize = kernel.shape[2..].iter().product();
@@ -177,11 +177,11 @@ mod tests {
     fn a_tile_gives_the_sums_of_products_that_a_convolution_is() {
         for (tile, bound) in [(Tile::Two, 1e-6), (Tile::Four, 1e-5)] {
             let (edge, taps) = (tile.edge(), tile.taps());
-            let value = |place: usize| ((place * 37 + 11) % 23) as f32 / 11.0 - 1.0;
+            let value = |index: usize| ((index * 37 + 11) % 23) as f32 / 11.0 - 1.0;
             let input: Vec<f32> = (0..taps * taps).map(value).collect();
             let kernel = Tensor { shape: vec![3, 3, 1, 1], values: (50..59).map(value).collect() };
             let order: Vec<(usize, usize)> =
-                (0..taps * taps).map(|place| (place / taps, place % taps)).collect();
+                (0..taps * taps).map(|index| (index / taps, index % taps)).collect();
             let times = |matrix: &[f32], vector: &[f32]| -> Vec<f32> {
                 let rows = matrix.chunks(vector.len());
                 rows.map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum()).collect()
@@ -190,12 +190,12 @@ mod tests {
             let products: Vec<f32> =
                 points.iter().zip(&*tile.points_of_kernel(&kernel).values).map(|(a, b)| a * b).collect();
             let outputs = times(&tile.outputs_of_points(), &products);
-            for (place, output) in outputs.iter().enumerate() {
-                let (row, column) = (place / edge, place % edge);
+            for (index, output) in outputs.iter().enumerate() {
+                let (row, column) = (index / edge, index % edge);
                 let expected: f32 = (0..9)
                     .map(|tap| kernel.values[tap] * input[(row + tap / 3) * taps + column + tap % 3])
                     .sum();
-                assert!((output - expected).abs() < bound, "{tile:?} at {place}: {output}, {expected}");
+                assert!((output - expected).abs() < bound, "{tile:?} at {index}: {output}, {expected}");
             }
         }
     }

@@ -51,7 +51,7 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     let model = keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
     let image = input.shape[1..].try_into().unwrap();
     let engine = tensorflow_engine::engine(library(), model, image).unwrap();
-    assert!(engine.is_wide() || library().cores == 1 || library().device != Device::Cpu);
+    assert!(engine.has_all_cores_session() || library().cores == 1 || library().device != Device::Cpu);
     let batch = Batch::new(input.shape[0], image, input.values);
     for spread in [Spread::OneCore, Spread::AllCores] {
         let scores = engine.run_bare(&batch, spread).unwrap();
@@ -160,7 +160,7 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
     let enlarged = Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest };
     // What is cut off again was there for a moment.
     let edges = Edges { top: 5_000, bottom: 0, left: 5_000, right: 0 };
-    let padded = Layer::Chain(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
+    let padded = Layer::Sequential(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
     for (layer, says) in [
         (enlarged, "ResizeNearestNeighbor gives 201326592 values for an image, expected at most 16777216"),
         (padded, "Pad gives 75060012 values for an image, expected at most 16777216"),

@@ -1,4 +1,4 @@
-//! `inbound_nodes`, `input_layers` and `output_layers`: who is called on what, in both dialects.
+//! `inbound_nodes`, `input_layers` and `output_layers`: the inputs of each call, in both dialects.
 //!
 //! ```text
 //! Keras 2   [[["conv", 0, 0, {}], ["pool", 0, 0, {}]]]                       calls > inputs > one input
@@ -6,8 +6,8 @@
 //!                       "config": {"keras_history": ["conv", 0, 0], …}}], "kwargs": {}}]
 //! ```
 //!
-//! A layer that takes several tensors by name gets them in the order of [`tensor_names`], whichever way a call
-//! gives them.
+//! A layer that takes several tensors by name gets them in the order of [`tensor_names`], whether a call gives them by
+//! position or by name.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::architecture::Dialect;
 use crate::reader::shown;
 
-/// What stands where Keras 2 writes a constant instead of a layer's name.
+/// What Keras 2 writes for a constant in place of a layer's name.
 pub(super) const CONSTANT: &str = "_CONSTANT_VALUE";
 
 /// One output of one call of a layer, as the file names it.
@@ -27,16 +27,16 @@ pub(super) struct Reference {
     pub(super) output: usize,
 }
 
-/// What a layer is called on.
+/// An input of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Given {
     /// The output of a layer.
     Tensor(Reference),
-    /// Numbers, as the file has them.
+    /// A constant, as in the file.
     Constant(Value),
 }
 
-/// The names of the tensors that layers of a class are called on, where these have different meanings.
+/// The names of the inputs of a class, where these have different meanings.
 fn tensor_names(class: &str) -> Option<&'static [&'static str]> {
     match class {
         "MultiHeadAttention" | "GroupedQueryAttention" | "GroupQueryAttention" => {
@@ -46,23 +46,23 @@ fn tensor_names(class: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Whether layers of a class combine their inputs element by element, so that one may be a constant.
+/// Returns whether an input of the class may be a constant, since the class combines its inputs element by element.
 fn takes_constants(class: &str) -> bool {
     ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"].contains(&class)
 }
 
-/// The calls of a layer of this class.
+/// Parses the calls of a layer of this class.
 ///
 /// # Errors
-/// A call is written, or made, in a way that is not supported; says which.
+/// The form of a call is not supported; says which.
 pub(super) fn calls(nodes: &Value, class: &str, dialect: Dialect) -> Result<Vec<Vec<Given>>, String> {
     let nodes = nodes.as_array().filter(|nodes| !nodes.is_empty());
     let nodes = nodes.ok_or("it is never called, expected `inbound_nodes`")?;
     nodes.iter().map(|node| Call { class, dialect }.read(node)).collect()
 }
 
-/// The tensors that a model begins or ends with, each with its name: the one that the model gives it, or its
-/// layer's. Names are told apart as Keras 2 does, by a number behind them.
+/// Parses the inputs or outputs of a model, each with its name: the one that the model gives it, or its layer's. Equal names
+/// get a number as in Keras 2.
 ///
 /// # Errors
 /// They are not a list of tensors; says what they are.
@@ -74,7 +74,7 @@ pub(super) fn ends(value: &Value) -> Result<Vec<(String, Reference)>, String> {
     let list: Option<Vec<(String, Reference)>> = match value {
         Value::Array(list) if !list.is_empty() => list.iter().map(by_layer).collect(),
         Value::Object(named) if !named.is_empty() => {
-            // Keras counts the tensors in the order of their names.
+            // Keras orders the tensors by name.
             let sorted: BTreeMap<&String, &Value> = named.iter().collect();
             sorted.into_iter().map(|(name, value)| Some((name.clone(), reference(value)?))).collect()
         }
@@ -165,7 +165,7 @@ impl Call<'_> {
         }
     }
 
-    /// Puts the tensors that are given by name behind those given by position.
+    /// Appends the inputs that are given by name to those given by position.
     fn with_named(self, inputs: Vec<Given>, settings: Option<&Value>) -> Result<Vec<Given>, String> {
         let Some(names) = tensor_names(self.class) else { return Ok(inputs) };
         if inputs.len() > names.len() {
@@ -182,7 +182,7 @@ impl Call<'_> {
         let mut given = given.into_iter();
         let mut next = || given.next().flatten();
         let (query, value, key) = (next(), next(), next());
-        // A key that is not given is the value.
+        // The key defaults to the value.
         let key = key.or_else(|| value.clone());
         match (query, value, key) {
             (Some(query), Some(value), Some(key)) => Ok(vec![query, value, key]),
@@ -190,9 +190,9 @@ impl Call<'_> {
         }
     }
 
-    /// A call may say that it is not training, or that nothing is masked. Anything else changes what it
-    /// computes: a Keras 2 model goes on dropping values at inference where a call says that it is training. In
-    /// Keras 3 inference overrules the call, and layers that augment images always say so.
+    /// Checks the other arguments of a call. It may have `training=False`, or no mask. Any other changes what the call
+    /// computes: with `training=True` a Keras 2 model applies dropout at inference. In Keras 3 inference overrides it, and
+    /// layers that augment images always have it.
     fn check_settings(self, settings: Option<&Value>) -> Result<(), String> {
         let settings = settings.and_then(Value::as_object);
         let names = tensor_names(self.class).unwrap_or_default();
@@ -216,7 +216,7 @@ impl Call<'_> {
     }
 }
 
-/// The output of a layer, in either dialect.
+/// Parses an output of a layer, in either dialect.
 fn tensor(value: &Value) -> Option<Reference> {
     if value.is_array() {
         return reference(value);
@@ -229,7 +229,7 @@ fn tensor(value: &Value) -> Option<Reference> {
         .and_then(reference)
 }
 
-/// `["layer", call, output]`, with more behind it perhaps.
+/// Parses `["layer", call, output]`, which may have more elements.
 pub(super) fn reference(value: &Value) -> Option<Reference> {
     let list = value.as_array().filter(|list| (3..=4).contains(&list.len()))?;
     let number = |index: usize| list[index].as_u64().and_then(|number| usize::try_from(number).ok());

@@ -1,4 +1,4 @@
-//! Operations: what a model computes without a layer, such as `x / 127.5` or `x[..., ::-1]`.
+//! Operations outside of layers, such as `x / 127.5` or `x[..., ::-1]`.
 //!
 //! ```text
 //! Keras 2   "TFOpLambda", "function": "math.truediv", inbound_nodes: [["image", 0, 0, {"y": 127.5}]]
@@ -6,9 +6,9 @@
 //!           inbound_nodes: [{"args": [tensor, 127.5], "kwargs": {}}]
 //! ```
 //!
-//! Either becomes a layer of the class `tf.math.truediv` or `ops.TrueDivide`, whose settings are those of the
-//! operation, the named arguments of its call, and under [`ARGUMENTS`] the others. In all of them
-//! `{"__input__": 0}` stands for the first tensor that it reads.
+//! Either becomes a layer of the class `tf.math.truediv` or `ops.TrueDivide`. Its settings are those of the operation, the
+//! named arguments of its call, and under [`ARGUMENTS`] the arguments by position. In all of them `{"__input__": 0}` stands
+//! for the first input.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use super::Dialect;
 use super::inbound::{CONSTANT, Reference, reference};
 use crate::reader::shown;
 
-/// The key of the arguments that are given by position.
+/// The key of the arguments by position.
 pub(crate) const ARGUMENTS: &str = "args";
 
 /// The key of an object that stands for an input.
@@ -25,7 +25,7 @@ pub(crate) const INPUT: &str = "__input__";
 /// The class of a constant that a layer is called on.
 pub(crate) const CONSTANT_CLASS: &str = "ops.Constant";
 
-/// The class of an operation, if `layer`, whose class is written as `class`, is one.
+/// Returns the class of an operation, if `layer` is one. `class` is the class in the file.
 pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<String> {
     let config = layer.get("config")?;
     match (dialect, class) {
@@ -36,8 +36,8 @@ pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<Stri
         (Dialect::Keras3, _) => {
             let is_operation = match layer.get("module").and_then(Value::as_str) {
                 Some(module) => module.starts_with("keras") && module.split('.').any(|part| part == "ops"),
-                // An .hdf5 file does not say. There every layer is trainable or not, or has a type at least; of
-                // operations only the one that changes the type.
+                // An .hdf5 file does not say. There every layer has the key `trainable` or at least `dtype`. Only one
+                // operation has `dtype`, the cast.
                 None => config.as_object().is_some_and(|config| {
                     let typed = config.get("dtype").is_some_and(|kind| !kind.is_null());
                     !config.contains_key("trainable") && (class == "Cast" || !typed)
@@ -48,17 +48,17 @@ pub(super) fn class(layer: &Value, class: &str, dialect: Dialect) -> Option<Stri
     }
 }
 
-/// What an operation is called on.
+/// The calls of an operation, with their arguments.
 pub(super) struct Calls {
     pub(super) inputs: Vec<Vec<Reference>>,
     /// The arguments, by name and under [`ARGUMENTS`].
     pub(super) arguments: Map<String, Value>,
 }
 
-/// The calls of an operation.
+/// Parses the calls of an operation.
 ///
 /// # Errors
-/// A call is written in a way that is not supported; says which.
+/// The form of a call is not supported; says which.
 pub(super) fn calls(nodes: &Value) -> Result<Calls, String> {
     let nodes = nodes.as_array().filter(|nodes| !nodes.is_empty());
     let nodes = nodes.ok_or("it is never called, expected `inbound_nodes`")?;
@@ -102,7 +102,7 @@ fn call(node: &Value) -> Result<(Vec<Reference>, Map<String, Value>), String> {
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
-        // An operation may have a name in the graph, which says nothing.
+        // An operation may have a name in the graph, which does not matter.
         .filter(|(key, _)| *key != "name")
         .map(|(key, value)| (key.clone(), with_inputs(value, &mut inputs)))
         .collect();
@@ -110,7 +110,7 @@ fn call(node: &Value) -> Result<(Vec<Reference>, Map<String, Value>), String> {
     Ok((inputs, settings))
 }
 
-/// `["layer", call, output, …]` without what follows, or the constant of `["_CONSTANT_VALUE", -1, 3.0, …]`.
+/// The reference `["layer", call, output]` without what follows it, or the constant of `["_CONSTANT_VALUE", -1, 3.0, …]`.
 fn first_argument(list: &[Value]) -> Value {
     match list {
         [name, _, value, ..] if name == CONSTANT => value.clone(),
@@ -124,7 +124,7 @@ fn first_argument(list: &[Value]) -> Value {
     }
 }
 
-/// The value with its tensors numbered, and put behind `inputs`.
+/// Replaces the tensors in a value by their numbers, and appends them to `inputs`.
 fn with_inputs(value: &Value, inputs: &mut Vec<Reference>) -> Value {
     let history = value
         .get("config")

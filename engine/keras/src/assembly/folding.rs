@@ -1,14 +1,15 @@
-//! Reshapes that fold a part of each image into the batch, and back: `tf.reshape(x, [-1, 16, 8])` of 32×32×8 makes 64
-//! rows of the batch of each image. All that is computed between is computed of each row by itself, so the images stay
-//! apart; only how many rows an image has must be kept in mind.
+//! Reshapes that fold a part of each image into the batch, and back. `tf.reshape(x, [-1, 16, 8])` of 32×32×8 gives each
+//! image 64 rows of the batch. Layers compute each row by itself, so the images stay apart. Only the number of rows per
+//! image has to be tracked.
 
 use crate::layers::Layer;
 use crate::shapes::{Shape, describe};
 
-/// Shape and rows of an image behind a reshape that moves values into or out of the batch; `None` behind all else.
+/// The shape and the rows per image after a reshape that folds values into the batch or out of it; `None` after any other
+/// layer.
 ///
 /// # Errors
-/// Rows of several images would become one.
+/// A row would join several images.
 pub(super) fn reshaped(
     layer: &Layer,
     inputs: &[Shape],

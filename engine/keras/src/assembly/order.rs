@@ -1,10 +1,10 @@
-//! In which order the calls of a model are made.
+//! The order of the calls of a model.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::architecture::{Member, ModelSpec};
 
-/// What putting a model's calls in order takes.
+/// The bytes that ordering a model's calls takes.
 pub(super) fn bytes_of_members(model: &ModelSpec) -> usize {
     let bytes = |member: &Member| {
         64 + member.name.len() + member.calls.iter().map(|inputs| 64 * (1 + inputs.len())).sum::<usize>()
@@ -12,7 +12,7 @@ pub(super) fn bytes_of_members(model: &ModelSpec) -> usize {
     model.members.iter().map(bytes).sum()
 }
 
-/// The calls of a model in an order in which each comes after those it needs, else as in the file.
+/// The calls of a model in topological order, otherwise as in the file.
 pub(super) struct Order {
     ready: BTreeSet<(usize, usize)>,
     waiting: HashMap<(usize, usize), usize>,

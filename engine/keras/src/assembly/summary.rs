@@ -12,7 +12,7 @@ pub(super) fn summary(
 ) -> Vec<SummaryRow> {
     let mut rows = Vec::new();
     for (member, node) in root.members.iter().zip(nodes) {
-        // A `Sequential` does not count its input among its layers, and nobody counts constants.
+        // The summary of a `Sequential` omits its input, and every summary omits constants.
         let hidden = (root.kind == ModelKind::Sequential && member.class() == "InputLayer")
             || member.class() == CONSTANT_CLASS;
         let Some(node) = node.filter(|_| !hidden) else { continue };

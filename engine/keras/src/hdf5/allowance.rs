@@ -1,11 +1,11 @@
-//! How much may be read from a file in all.
+//! Limits the bytes that are read from a file in all.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Fault;
 
-/// What a file's contents may have more than the file, in bytes: room for what a small file compresses well.
+/// Bytes that a file's contents may exceed the file by, for small files that compress well.
 const ROOM: u64 = 64 << 20;
 
 /// The bytes that may still be read from a file. Clones share it.
@@ -16,18 +16,18 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// Of a file with so many bytes.
+    /// The allowance of a file of so many bytes.
     pub(crate) fn of_a_file(length: u64) -> Self {
         let whole = length.saturating_add(ROOM);
         Self { whole, left: Rc::new(Cell::new(whole)) }
     }
 
-    /// How much is left.
+    /// The bytes that are left.
     pub(crate) fn left(&self) -> u64 {
         self.left.get()
     }
 
-    /// Takes some of it, before it is read.
+    /// Takes bytes from the allowance, before they are read.
     pub(super) fn take(&self, bytes: u64) -> Result<(), Fault> {
         let left = self.left.get().checked_sub(bytes).ok_or_else(|| {
             Fault::Damaged(format!(

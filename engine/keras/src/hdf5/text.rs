@@ -1,4 +1,4 @@
-//! Texts of attributes: in place where all are equally long, else behind references.
+//! Strings of attributes: of fixed length in the attribute itself, or of variable length behind references.
 
 use hdf5_reader::error::Error;
 use hdf5_reader::messages::attribute::AttributeMessage;
@@ -6,14 +6,14 @@ use hdf5_reader::{Attribute, Datatype, StringSize, VarLenKind};
 
 use super::{Fault, Folder, kind};
 
-/// Most texts of an attribute. The largest of Keras's own models has two thousand weights.
+/// Most strings of an attribute. The largest of Keras's own models has two thousand weights.
 const MAX_TEXTS: u64 = 1 << 20;
 
 impl Folder {
     pub(super) fn texts_of(&self, attribute: &AttributeMessage) -> Result<Vec<String>, Fault> {
         let name = &attribute.name;
         let count = attribute.dataspace.num_elements().map_err(Error::from)?;
-        // Keras writes the names of no weights as an empty list, which NumPy makes one of float64.
+        // Keras writes an empty list of names, which NumPy converts to float64.
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -40,9 +40,9 @@ impl Folder {
         }
     }
 
-    /// Each reference is a length, 4 bytes, the address of a heap, and 4 bytes that say where in it (HDF5
-    /// specification, variable-length datatype). The lengths count before anything is read, so that many
-    /// references to one long text do not make it many texts.
+    /// Each reference is a length of 4 bytes, the address of a heap, and a heap index of 4 bytes (HDF5 specification,
+    /// variable-length datatype). The lengths are counted before anything is read, so that many references to one long
+    /// string do not make many copies of it.
     fn texts_behind(&self, attribute: &AttributeMessage, count: u64) -> Result<Vec<String>, Fault> {
         let name = &attribute.name;
         let size = 4 + usize::from(self.group.offset_size()) + 4;

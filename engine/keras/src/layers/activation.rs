@@ -1,4 +1,4 @@
-//! `Activation` and the layers that are one, and the functions that other layers name in `activation`.
+//! `Activation` and layers such as `ReLU`, and the functions that other layers name in `activation`.
 
 use serde_json::{Map, Value};
 
@@ -10,20 +10,20 @@ use crate::shapes::{Shape, axes_after_batch};
 /// Activation functions with their parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
-    /// Does nothing.
+    /// `x`.
     Linear,
     /// `min(x, max_value)` where `x > threshold`, else `negative_slope * (x - threshold)`.
     Relu {
         /// Upper bound.
         max_value: Option<f32>,
-        /// Below the threshold.
+        /// Slope below the threshold.
         negative_slope: f32,
-        /// Where it begins.
+        /// The threshold.
         threshold: f32,
     },
-    /// Over one axis, counted with the batch; may be negative.
+    /// Softmax over one axis.
     Softmax {
-        /// Which.
+        /// The axis, counted with the batch; may be negative.
         axis: i64,
     },
     /// `1 / (1 + exp(-x))`.
@@ -45,7 +45,7 @@ pub enum Activation {
     Swish,
     /// `x * Φ(x)`, or its tanh approximation.
     Gelu {
-        /// Whether the approximation.
+        /// Whether to use the approximation.
         approximate: bool,
     },
     /// `clip(x * slope + 0.5, 0, 1)`: slope 0.2 in Keras 2, 1/6 in Keras 3.
@@ -57,9 +57,9 @@ pub enum Activation {
     HardSwish,
     /// `exp(x)`.
     Exponential,
-    /// The logarithm of the softmax over one axis, counted as there.
+    /// The logarithm of the softmax over one axis.
     LogSoftmax {
-        /// Which.
+        /// The axis, counted with the batch; may be negative.
         axis: i64,
     },
     /// The logarithm of the sigmoid.
@@ -68,53 +68,53 @@ pub enum Activation {
     Mish,
     /// `x` where positive, else `alpha * (exp(x / alpha) - 1)`.
     Celu {
-        /// Where the negative part ends.
+        /// Scale of the negative part.
         alpha: f32,
     },
-    /// The first half of an axis by the sigmoid of the second, so that half of it is left.
+    /// The first half of an axis times the sigmoid of the second half.
     Glu {
-        /// Which, counted with the batch; may be negative.
+        /// The axis, counted with the batch; may be negative.
         axis: i64,
     },
     /// `clip(x, -1, 1)`.
     HardTanh,
     /// `x` where `|x| > threshold`, else 0.
     HardShrink {
-        /// Where it begins.
+        /// The threshold.
         threshold: f32,
     },
-    /// `x` moved towards 0 by the threshold; 0 where that is further than 0.
+    /// `x` moved towards 0 by the threshold; 0 where `|x|` is not greater than it.
     SoftShrink {
-        /// How far.
+        /// The threshold.
         threshold: f32,
     },
     /// `x - tanh(x)`.
     TanhShrink,
     /// `x` where `x > threshold`, else another value.
     Threshold {
-        /// Where it begins.
+        /// The threshold.
         threshold: f32,
-        /// What stands for the rest.
+        /// The other value.
         otherwise: f32,
     },
     /// 0 up to -1, `x` from 1 on, `(x + 1)² / 4` between.
     SparsePlus,
     /// `clip((x + 1) / 2, 0, 1)`.
     SparseSigmoid,
-    /// `max(x - τ, 0)`, where τ comes from the sums of the largest values of one axis, as Keras has it.
+    /// `max(x - τ, 0)` over one axis, with the threshold τ as Keras computes it.
     Sparsemax {
-        /// Which, counted with the batch; may be negative.
+        /// The axis, counted with the batch; may be negative.
         axis: i64,
     },
     /// `(x + sqrt(x² + b)) / 2`.
     Squareplus {
-        /// How smooth.
+        /// Smoothness.
         b: f32,
     },
 }
 
 impl Activation {
-    /// The plain rectifier.
+    /// The plain ReLU.
     pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
 }
 
@@ -151,9 +151,9 @@ fn softmax(reader: &mut Reader) -> Activation {
     Activation::Softmax { axis: reader.integer_or("axis", -1) }
 }
 
-/// Over one axis, or over several together.
+/// Reads a softmax over one axis, or over several jointly.
 pub(super) fn softmax_layer(reader: &mut Reader) -> Layer {
-    // Says how a mask is applied, and nobody masks images.
+    // How a mask is applied, of which images have none.
     reader.ignore(&["robust_masking"]);
     let axes = reader.integers("axis").unwrap_or_else(|| vec![-1]);
     if let [axis] = axes[..] {
@@ -192,10 +192,10 @@ pub(super) fn prelu(reader: &mut Reader) -> Layer {
     Layer::Prelu { alpha: reader.weight(&["alpha"], &shape) }
 }
 
-/// The function under an `activation` key: its name, or an object in one of the ways Keras writes them.
+/// Parses the function under an `activation` key: its name, or an object in one of Keras's forms.
 ///
 /// # Errors
-/// It is not known; says which it is.
+/// The function is not supported; names it.
 pub(crate) fn parse(value: &Value, dialect: Dialect) -> Result<Activation, String> {
     let unknown = || format!("activation {} is not supported", shown(value));
     match value {
@@ -219,7 +219,7 @@ pub(crate) fn parse(value: &Value, dialect: Dialect) -> Result<Activation, Strin
     }
 }
 
-/// A layer that stands where a function is expected.
+/// Reads a layer in place of a function.
 fn layer(class: &str, config: &Map<String, Value>, dialect: Dialect) -> Option<(Activation, Vec<String>)> {
     let mut reader = Reader::new(dialect, config, &[], None);
     let activation = match class {

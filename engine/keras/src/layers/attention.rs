@@ -1,5 +1,5 @@
-//! Layers in which places of an image or a sequence look at each other: `MultiHeadAttention`,
-//! `GroupedQueryAttention`, `Attention`, `AdditiveAttention`.
+//! Attention between positions of an image or a sequence: `MultiHeadAttention`, `GroupedQueryAttention`, `Attention`,
+//! `AdditiveAttention`.
 
 use std::sync::Arc;
 
@@ -19,25 +19,25 @@ pub struct MultiHeadAttention {
     pub value: Projection,
     /// Kernel `[key channels, heads, key size]`.
     pub key: Projection,
-    /// Kernel `[query channels, heads, value size]`; its sigmoid is a factor of what the heads give.
+    /// Kernel `[query channels, heads, value size]`; the sigmoid of this projection multiplies the output of the heads.
     pub gate: Option<Projection>,
     /// Kernel `[heads, value size, output channels…]`.
     pub output: Projection,
-    /// The axes whose places look at each other, counted from 0 after the batch.
+    /// The axes over which attention is computed, counted from 0 after the batch.
     pub axes: Vec<usize>,
 }
 
-/// A product with a kernel over the axes that it shares with the input, and a bias over the others.
+/// A product with a kernel, summed over the axes that the kernel shares with the input, and a bias over its other axes.
 #[derive(Debug, Clone)]
 pub struct Projection {
-    /// Shared axes first.
+    /// The kernel; the axes that it shares with the input come first.
     pub kernel: Tensor,
-    /// As many values as the kernel has over the axes that it does not share.
+    /// The bias, of the shape of the other axes of the kernel.
     pub bias: Option<Tensor>,
 }
 
 impl Projection {
-    /// The same with kernel and bias multiplied by a factor.
+    /// The projection with kernel and bias multiplied by a factor.
     #[must_use]
     pub fn scaled(&self, factor: f32) -> Self {
         let scaled = |tensor: &Tensor| Tensor {
@@ -47,7 +47,7 @@ impl Projection {
         Self { kernel: scaled(&self.kernel), bias: self.bias.as_ref().map(scaled) }
     }
 
-    /// As a matrix product over the first `shared` axes of the kernel.
+    /// The projection as a fully connected layer over the first `shared` axes of the kernel.
     #[must_use]
     pub fn as_dense(&self, shared: usize, activation: Activation) -> Dense {
         let (inputs, outputs) = self.kernel.shape.split_at(shared.min(self.kernel.shape.len()));
@@ -59,46 +59,46 @@ impl Projection {
     }
 }
 
-/// [`Layer::Attention`], called on query, value and perhaps key, `[batch, places, channels]`:
+/// [`Layer::Attention`], called on query, value and perhaps key, `[batch, positions, channels]`:
 /// `softmax(scores) value`.
 #[derive(Debug, Clone)]
 pub struct Attention {
-    /// How query and key are compared.
+    /// How a query is scored against a key.
     pub score: AttentionScore,
-    /// A learnt factor: of the products one, of the sums one for all or one a channel.
+    /// A learnt factor: one for all scores, or with [`AttentionScore::Additive`] one per channel.
     pub scale: Option<Tensor>,
 }
 
-/// How [`Attention`] compares a query with a key.
+/// How [`Attention`] scores a query against a key.
 #[derive(Debug, Clone)]
 pub enum AttentionScore {
     /// `scale * query · key`.
     Dot,
     /// `weight * sum(tanh(scale * (query + key)))`.
     Concat {
-        /// One value.
+        /// A scalar.
         weight: Tensor,
     },
     /// `sum(scale * tanh(query + key))`.
     Additive,
 }
 
-/// [`Layer::HeadsAttention`]: `softmax(scale * query · key) value` in each head, of inputs `[batch, places, heads,
+/// [`Layer::DotProductAttention`]: `softmax(scale * query · key) value` in each head, of inputs `[batch, positions, heads,
 /// channels]`.
 #[derive(Debug, Clone)]
-pub struct HeadsAttention {
-    /// Factor of the products.
+pub struct DotProductAttention {
+    /// Factor of the scores.
     pub scale: f32,
-    /// Which input.
+    /// Index of the input with the queries.
     pub query: usize,
-    /// Which input.
+    /// Index of the input with the keys.
     pub key: usize,
-    /// Which input.
+    /// Index of the input with the values.
     pub value: usize,
 }
 
 pub(super) fn multi_head_attention(reader: &mut Reader) -> Layer {
-    // Keras 2 notes the shapes of its inputs. How a mask would enter the softmax matters only where there is one.
+    // Keras 2 notes the shapes of its inputs. How a mask enters the softmax matters only where there is a mask.
     reader.ignore(&["dropout", "seed", "query_shape", "key_shape", "value_shape", "softmax_robust_masking"]);
     reader.unset("sliding_window");
     let heads = reader.size("num_heads");
@@ -141,7 +141,7 @@ pub(super) fn grouped_query_attention(reader: &mut Reader) -> Layer {
     ];
     let sizes = Sizes { heads, key_heads, key: size, value: size };
     if let Some(query) = reader.input().filter(|query| query.len() != 2) {
-        reader.fault(format!("its query has shape {}, expected [places, channels]", describe(query)));
+        reader.fault(format!("its query has shape {}, expected [positions, channels]", describe(query)));
     }
     attention(reader, &sizes, None, (vec![0], folders))
 }
@@ -179,13 +179,13 @@ pub(super) fn additive_attention(reader: &mut Reader) -> Layer {
 
 struct Sizes {
     heads: usize,
-    /// Each serves as many heads of the query, one after the other.
+    /// Each serves `heads / key_heads` consecutive heads of the query.
     key_heads: usize,
     key: usize,
     value: usize,
 }
 
-/// Of query, key, value and output, as an archive calls them.
+/// The folders of query, key, value and output in an archive.
 type Folders = [&'static [&'static str]; 4];
 
 fn attention(
@@ -225,7 +225,7 @@ fn attention(
 }
 
 impl Projection {
-    /// Each head as many times, for query heads that share it.
+    /// Repeats each head for the query heads that share it.
     fn with_heads_repeated(self, times: usize) -> Self {
         if times <= 1 {
             return self;
@@ -235,7 +235,7 @@ impl Projection {
     }
 }
 
-/// The last axis but one counts the heads.
+/// Repeats each head. The second to last axis counts the heads.
 fn heads_repeated(tensor: &Tensor, times: usize) -> Tensor {
     let mut shape = tensor.shape.clone();
     let size = shape.last().copied().unwrap_or(1).max(1);
@@ -248,7 +248,7 @@ fn heads_repeated(tensor: &Tensor, times: usize) -> Tensor {
     Tensor { shape, values: Arc::from(values) }
 }
 
-/// The sizes behind the places, where they are not those of the query.
+/// The channel sizes of the output, where they are not those of the query.
 fn output_channels(reader: &mut Reader) -> Option<Vec<usize>> {
     let sizes = reader.integers("output_shape").filter(|sizes| !sizes.is_empty())?;
     let positive: Option<Vec<usize>> = sizes
@@ -264,7 +264,7 @@ fn output_channels(reader: &mut Reader) -> Option<Vec<usize>> {
 /// Far more channels than any layer has.
 const MAX_CHANNELS: usize = 1 << 31;
 
-/// Keras counts the batch, and knows axes from the end in version 3 alone. Without any it is all but the last.
+/// Keras counts the batch. Only Keras 3 takes negative axes. By default attention is over all axes but the last.
 fn attention_axes(reader: &mut Reader, given: Option<Vec<i64>>, query: &Shape) -> Vec<usize> {
     let last = query.len().saturating_sub(1);
     let Some(given) = given else { return (0..last).collect() };

@@ -1,21 +1,21 @@
-//! Which class is read by which function.
+//! Maps each class to the function that reads it.
 
 use serde_json::Map;
 
 use crate::architecture::Dialect;
 use crate::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::layers::{
-    activation, attention, contrast, convolution, dense, einsum, framing, inert, input, lambda,
-    locally_connected, merging, normalization, operation, pooling, reshaping, resizing, scaling, transposed,
+    activation, attention, contrast, conv_transpose, convolution, cropping, dense, einsum, inert, input,
+    lambda, locally_connected, merging, normalization, operation, pooling, reshaping, resizing, scaling,
     wrapping,
 };
 use crate::reader::Reader;
 
-/// Reads a layer of `class`; `None` where the class is not supported. Faults are noted in the reader.
+/// Reads a layer of `class`. Returns `None` where the class is not supported. The reader collects the faults.
 pub(crate) fn read(class: &str, reader: &mut Reader) -> Option<Layer> {
     let layer = by_class(class, reader)?;
-    let turned = reader.is_channels_first() && !matches!(layer, Layer::Identity);
-    Some(if turned { Layer::ChannelsFirst(Box::new(layer)) } else { layer })
+    let transposed = reader.is_channels_first() && !matches!(layer, Layer::Identity);
+    Some(if transposed { Layer::ChannelsFirst(Box::new(layer)) } else { layer })
 }
 
 fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
@@ -28,8 +28,8 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "DepthwiseConv1D" => convolution::depthwise_conv::<1>(reader),
         "SeparableConv2D" | "SeparableConvolution2D" => convolution::separable_conv::<2>(reader),
         "SeparableConv1D" | "SeparableConvolution1D" => convolution::separable_conv::<1>(reader),
-        "Conv2DTranspose" | "Convolution2DTranspose" => transposed::conv_transpose::<2>(reader),
-        "Conv1DTranspose" | "Convolution1DTranspose" => transposed::conv_transpose::<1>(reader),
+        "Conv2DTranspose" | "Convolution2DTranspose" => conv_transpose::conv_transpose::<2>(reader),
+        "Conv1DTranspose" | "Convolution1DTranspose" => conv_transpose::conv_transpose::<1>(reader),
         "LocallyConnected2D" => locally_connected::locally_connected::<2>(reader),
         "LocallyConnected1D" => locally_connected::locally_connected::<1>(reader),
         "Dense" => dense::dense(reader),
@@ -60,12 +60,12 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "AdaptiveAveragePooling2D" => pooling::adaptive_pooling::<2>(reader, PoolKind::Average),
         "AdaptiveAveragePooling1D" => pooling::adaptive_pooling::<1>(reader, PoolKind::Average),
 
-        "ZeroPadding2D" => framing::zero_padding::<2>(reader),
-        "ZeroPadding1D" => framing::zero_padding::<1>(reader),
-        "Cropping2D" => framing::cropping::<2>(reader),
-        "Cropping1D" => framing::cropping::<1>(reader),
+        "ZeroPadding2D" => cropping::zero_padding::<2>(reader),
+        "ZeroPadding1D" => cropping::zero_padding::<1>(reader),
+        "Cropping2D" => cropping::cropping::<2>(reader),
+        "Cropping1D" => cropping::cropping::<1>(reader),
         "UpSampling2D" => resizing::up_sampling(reader),
-        "UpSampling1D" => resizing::up_sampling_of_steps(reader),
+        "UpSampling1D" => resizing::up_sampling_1d(reader),
         "Resizing" => resizing::resizing(reader),
         "CenterCrop" => resizing::center_crop(reader),
         "RandomCrop" => resizing::random_crop(reader),
@@ -85,18 +85,18 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
 
         "Rescaling" => scaling::rescaling(reader),
         "AutoContrast" => contrast::auto_contrast(reader),
-        "Normalization" => normalization::measured::normalization(reader),
+        "Normalization" => normalization::preprocessing::normalization(reader),
         "LayerNormalization" => normalization::layer_normalization(reader),
         "RMSNormalization" => normalization::rms_normalization(reader),
         "UnitNormalization" => normalization::unit_normalization(reader),
-        "GroupNormalization" => normalization::grouped::group_normalization(reader),
+        "GroupNormalization" => normalization::group::group_normalization(reader),
         // Layers of Keras's own applications.
         "LayerScale" | "Keras>LayerScale" | "Custom>LayerScale" => scaling::layer_scale(reader),
         "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),
         "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
 
         "MultiHeadAttention" => attention::multi_head_attention(reader),
-        // An archive has its public name, an .hdf5 file that of its class.
+        // An archive has its public name, an .hdf5 file the name of its class.
         "GroupedQueryAttention" | "GroupQueryAttention" => attention::grouped_query_attention(reader),
         "Attention" => attention::plain_attention(reader),
         "AdditiveAttention" => attention::additive_attention(reader),
@@ -125,13 +125,13 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     })
 }
 
-/// Whether layers of a class do nothing at inference.
+/// Returns whether layers of a class do nothing at inference.
 pub(crate) fn is_inert(class: &str) -> bool {
     inert::reason(class).is_some()
 }
 
-/// What becomes of layers of a class. A layer without settings or inputs tells: one that is refused whatever its
-/// settings are has faults although none of them is looked at.
+/// Returns how layers of a class are treated. It reads a layer without settings or inputs: a class that is refused
+/// whatever its settings are has faults even so.
 pub(crate) fn verdict(class: &str) -> Verdict {
     if is_inert(class) {
         return Verdict::Inert;
@@ -139,7 +139,7 @@ pub(crate) fn verdict(class: &str) -> Verdict {
     let settings = Map::new();
     let mut reader = Reader::new(Dialect::Keras3, &settings, &[], None);
     match by_class(class, &mut reader) {
-        Some(_) if !reader.is_hopeless() => Verdict::Supported,
+        Some(_) if !reader.is_unsupported() => Verdict::Supported,
         Some(_) | None => Verdict::Refused,
     }
 }

@@ -1,4 +1,4 @@
-//! `AutoContrast`, which stretches the colours of an image at inference, too.
+//! `AutoContrast`, which stretches the contrast of an image at inference, too.
 
 use crate::layers::Layer;
 use crate::reader::Reader;
@@ -6,7 +6,7 @@ use crate::reader::Reader;
 pub(super) fn auto_contrast(reader: &mut Reader) -> Layer {
     reader.data_format();
     if reader.is_channels_first() {
-        // It looks along the same two axes, which then are others.
+        // Keras computes over the same two axes, which then are not height and width.
         reader.fault("`data_format` is \"channels_first\", expected \"channels_last\"");
     }
     reader.ignore(&["bounding_box_format"]);

@@ -1,6 +1,6 @@
-//! `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D`, and the same over steps: `Conv1D` and its kin.
+//! `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D` and their 1D forms.
 
-use crate::layers::{Conv2d, DepthwiseConv2d, Layer, Padding, SeparableConv2d, steps};
+use crate::layers::{Conv2d, DepthwiseConv2d, Layer, Padding, SeparableConv2d, sequence};
 use crate::reader::Reader;
 use crate::shapes::Shape;
 
@@ -16,8 +16,8 @@ pub(super) fn conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     reader.data_format();
     let window = window(reader, size);
     let kernel = reader.weight(&["kernel"], &weight_shape(size, [channels, Some(filters)]));
-    window.placed::<AXES>(Layer::Conv2d(Conv2d {
-        kernel: steps::kernel::<AXES>(kernel),
+    window.apply::<AXES>(Layer::Conv2d(Conv2d {
+        kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
         strides: window.strides,
         dilation: window.dilation,
@@ -39,8 +39,8 @@ pub(super) fn depthwise_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let window = window(reader, size);
     let shape = weight_shape(size, [channels, Some(multiplier)]);
     let kernel = reader.weight(&["kernel", "depthwise_kernel"], &shape);
-    window.placed::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
-        kernel: steps::kernel::<AXES>(kernel),
+    window.apply::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
+        kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[outputs])),
         strides: window.strides,
         dilation: window.dilation,
@@ -62,9 +62,9 @@ pub(super) fn separable_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let pointwise = weight_shape([1; AXES], [between, Some(filters)]);
     let depthwise = reader.weight(&["depthwise_kernel"], &depthwise);
     let pointwise = reader.weight(&["pointwise_kernel"], &pointwise);
-    window.placed::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
-        depthwise: steps::kernel::<AXES>(depthwise),
-        pointwise: steps::kernel::<AXES>(pointwise),
+    window.apply::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
+        depthwise: sequence::kernel::<AXES>(depthwise),
+        pointwise: sequence::kernel::<AXES>(pointwise),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
         strides: window.strides,
         dilation: window.dilation,
@@ -73,34 +73,34 @@ pub(super) fn separable_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     }))
 }
 
-/// How a kernel moves over an image.
+/// How a kernel moves over its input.
 #[derive(Clone, Copy)]
 struct Window {
     strides: [usize; 2],
     dilation: [usize; 2],
     padding: Padding,
-    /// Zeros before the first step, so that no output sees a step that comes after it.
+    /// Zeros before the first position of a sequence, for causal padding: no output depends on a later input.
     zeros_before: usize,
 }
 
 impl Window {
-    fn placed<const AXES: usize>(self, layer: Layer) -> Layer {
-        steps::layer::<AXES>(match self.zeros_before {
+    fn apply<const AXES: usize>(self, layer: Layer) -> Layer {
+        sequence::layer::<AXES>(match self.zeros_before {
             0 => layer,
-            zeros => steps::after_zeros(zeros, layer),
+            zeros => sequence::after_zeros(zeros, layer),
         })
     }
 }
 
-/// Over steps `padding` may be "causal", too.
+/// Over a sequence `padding` may be "causal", too.
 fn window<const AXES: usize>(reader: &mut Reader, size: [usize; AXES]) -> Window {
     let strides = reader.sizes_or("strides", [1; AXES]);
     let dilation = reader.sizes_or("dilation_rate", [1; AXES]);
     let causal = AXES == 1 && reader.value("padding").is_some_and(|padding| padding == "causal");
     let reach = size.iter().zip(dilation).map(|(size, by)| (size - 1).saturating_mul(by)).next();
     Window {
-        strides: steps::for_image(strides, 1),
-        dilation: steps::for_image(dilation, 1),
+        strides: sequence::for_image(strides, 1),
+        dilation: sequence::for_image(dilation, 1),
         padding: if causal { Padding::Valid } else { reader.padding() },
         zeros_before: reach.filter(|_| causal).unwrap_or(0),
     }

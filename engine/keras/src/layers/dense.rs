@@ -6,7 +6,7 @@ use crate::reader::Reader;
 pub(super) fn dense(reader: &mut Reader) -> Layer {
     let units = reader.size("units");
     let inputs = reader.channels();
-    // Only quantized layers have one, whose `dtype` tells it as well.
+    // Only quantized layers have it, whose `dtype` shows that as well.
     reader.ignore(&["quantization_config"]);
     // Written by Keras 1 and early 2 beside the shape of the input.
     reader.ignore(&["input_dim"]);

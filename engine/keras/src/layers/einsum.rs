@@ -1,4 +1,4 @@
-//! Sums of products by Einstein's convention: `EinsumDense`, and the operation `einsum`.
+//! Einsum: `EinsumDense`, and the operation `einsum`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,19 +14,19 @@ use crate::shapes::Shape;
 /// [`Layer::Einsum`].
 #[derive(Debug, Clone)]
 pub struct Einsum {
-    /// What is multiplied and summed.
+    /// The equation.
     pub equation: Equation,
-    /// One or two; the first axis of an input is its batch, which is the output's too.
+    /// One or two operands. The first axis of an input is its batch, as is the output's.
     pub operands: Vec<Operand>,
 }
 
-/// `abc,cd->abd`: the letters of each operand's axes, and of those of the output. Letters that the output lacks
-/// are summed over. No operand has a letter twice.
+/// `abc,cd->abd`: the subscripts of each operand's axes and of the output's. Subscripts that the output lacks are summed
+/// over. No operand has a subscript twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Equation {
-    /// By operand.
+    /// The subscripts of each operand.
     pub operands: Vec<Vec<char>>,
-    /// Of the output.
+    /// The subscripts of the output.
     pub output: Vec<char>,
 }
 
@@ -37,24 +37,24 @@ impl fmt::Display for Equation {
     }
 }
 
-/// An equation as it is written, with how many axes its dots stand for.
+/// An equation as it is written, with ellipses.
 struct Written {
     operands: Vec<Term>,
     output: Term,
 }
 
-/// The letters of an operand, and where among them there are dots.
+/// The subscripts of an operand, and the index of the ellipsis among them.
 struct Term {
     letters: Vec<char>,
     dots: Option<usize>,
 }
 
 impl Equation {
-    /// Reads an equation for operands with so many axes, the batch counted; `None` for one whose axes are only
-    /// those that the equation names. The dots become letters.
+    /// Parses an equation for operands with so many axes, counted with the batch; `None` for an operand whose axes are only
+    /// those that the equation names. Replaces ellipses by subscripts.
     ///
     /// # Errors
-    /// It is none; says why.
+    /// The equation is not valid or not supported; says why.
     fn parse(text: &str, axes: &[Option<usize>]) -> Result<Self, String> {
         let unsupported = |why: &str| format!("its equation is \"{text}\", {why}");
         let written =
@@ -89,14 +89,14 @@ impl Equation {
         if equation.is_sound() { Ok(equation) } else { Err(unsupported("which is not supported")) }
     }
 
-    /// Each letter once a term, and none in the output alone.
+    /// Returns whether each subscript is once in a term, and each of the output in an operand.
     fn is_sound(&self) -> bool {
         let once = |term: &[char]| (1..term.len()).all(|index| !term[..index].contains(&term[index]));
         let known = |letter: &char| self.operands.iter().any(|term| term.contains(letter));
         self.operands.iter().chain([&self.output]).all(|term| once(term)) && self.output.iter().all(known)
     }
 
-    /// Whether the batch is the first axis of these inputs and of the output, and nothing else.
+    /// Returns whether the batch is the first axis of these inputs and of the output, and no axis of a constant.
     fn keeps_batch(&self, operands: &[Operand]) -> bool {
         let Some(batch) = self.output.first() else { return false };
         operands.iter().zip(&self.operands).all(|(operand, term)| match operand {
@@ -135,9 +135,9 @@ impl Term {
     }
 }
 
-/// Keras writes the output's sizes but for the batch and what the dots stand for.
+/// Reads `EinsumDense`. Its `output_shape` lacks the batch and the axes of an ellipsis.
 pub(super) fn einsum_dense(reader: &mut Reader) -> Layer {
-    // Of quantized layers, whose `dtype` tells it as well.
+    // Only quantized layers have it, whose `dtype` shows that as well.
     reader.ignore(&["quantization_config"]);
     reader.unset("gptq_unpacked_column_size");
     let text = reader.value("equation");
@@ -193,16 +193,16 @@ pub(super) fn einsum_dense(reader: &mut Reader) -> Layer {
     if !equation.keeps_batch(&operands) {
         reader.fault(format!("its equation {equation} does not keep the batch as the first axis"));
     }
-    let mut chain = vec![Layer::Einsum(Einsum { equation, operands })];
+    let mut layers = vec![Layer::Einsum(Einsum { equation, operands })];
     if let Some(bias) = bias {
         let (left, right) = (Operand::Input(0), Operand::Constant(bias));
-        chain.push(Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right }));
+        layers.push(Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right }));
     }
-    chain.push(Layer::Activation(activation));
-    Layer::Chain(chain)
+    layers.push(Layer::Activation(activation));
+    Layer::Sequential(layers)
 }
 
-/// With dots behind letters Keras 3 computes something else than what the convention says.
+/// Refuses an ellipsis after subscripts, for which Keras 3 does not compute the einsum.
 fn refuse_dots_behind(reader: &mut Reader, equation: Option<&Value>) {
     let text = equation.and_then(Value::as_str).unwrap_or_default();
     let is_behind = |term: &str| term.trim().find("...").is_some_and(|at| at > 0);
@@ -225,8 +225,8 @@ fn output_sizes(reader: &mut Reader) -> Shape {
     })
 }
 
-/// The size of each letter of the input and the output, as far as known; nothing where the output's sizes are not
-/// as many as its letters, or others than the input's.
+/// The size of each subscript of the input and the output, as far as known; `None` where the output has another number of
+/// sizes than of subscripts, or other sizes than the input.
 fn sizes_by_letter(
     equation: &Equation,
     text: &str,
@@ -234,7 +234,7 @@ fn sizes_by_letter(
 ) -> Option<HashMap<char, Option<usize>>> {
     let of_input = equation.operands.first()?.iter().skip(1).copied().zip(input.iter().copied());
     let mut sizes: HashMap<char, Option<usize>> = of_input.collect();
-    // Of the output those letters have a size in the config that are written, but for the batch.
+    // The config has sizes for the written subscripts of the output, except the batch.
     let written = Written::parse(text)?.output.letters;
     let sized: Vec<char> =
         equation.output.iter().skip(1).copied().filter(|letter| written.contains(letter)).collect();
@@ -250,7 +250,7 @@ fn sizes_by_letter(
     Some(sizes)
 }
 
-/// The equation is a setting, or in Keras 2 the first argument, which then hides what it is about.
+/// Reads the operation `einsum`. Its equation is a setting, and its operands are the arguments by position.
 pub(super) fn einsum(reader: &mut Reader) -> Layer {
     let text = reader.value("subscripts");
     let equation = text.and_then(Value::as_str);

@@ -1,17 +1,16 @@
-//! Layers that do nothing at inference, each with its reason. None of their settings matters, so none is
-//! looked at.
+//! Layers that do nothing at inference, each with its reason. Their settings do not matter and are not read.
 
 use crate::layers::Layer;
 use crate::reader::Reader;
 
-/// Why layers of a class pass their input on.
+/// Why layers of a class do nothing at inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// It is made to do nothing.
+    /// It does nothing at all.
     NothingToDo,
-    /// It drops or disturbs values while training, scaled so that inference needs no counterpart.
+    /// It drops values or adds noise in training only, scaled so that inference needs no counterpart.
     RegularizesTraining,
-    /// It varies images while training only.
+    /// It augments images in training only.
     AugmentsTraining,
 }
 
@@ -27,8 +26,8 @@ pub(super) fn reason(class: &str) -> Option<Reason> {
         | "GaussianDropout"
         | "GaussianNoise"
         | "ActivityRegularization" => Some(Reason::RegularizesTraining),
-        // RandomCrop is not here: at inference it cuts the centre out. Nor are AutoContrast and the adaptive
-        // histogram equalization, which do the same at inference as while training.
+        // RandomCrop is missing: at inference it crops the centre. So are AutoContrast and the adaptive histogram
+        // equalization, which do the same at inference as in training.
         "RandomBrightness"
         | "RandomColorDegeneration"
         | "RandomColorJitter"

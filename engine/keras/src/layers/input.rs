@@ -26,9 +26,9 @@ pub(super) fn input(reader: &mut Reader) -> Layer {
     Layer::Input { shape: shape.unwrap_or_default() }
 }
 
-/// A shape as Keras writes it, without the batch.
+/// Parses a shape and drops the batch.
 pub(crate) fn shape_after_batch(value: &Value) -> Option<Shape> {
-    // Keras 2 has yet another way to write a tuple.
+    // Keras 2 may write a tuple as an object.
     let sizes = value.as_array().or_else(|| value.get("items")?.as_array())?.get(1..)?;
     sizes
         .iter()

@@ -1,5 +1,5 @@
-//! `Lambda`: Python code, which is never run here. But where it is the code of a function of Keras's, or its name,
-//! what it computes is known.
+//! `Lambda`: Python code, which is never run here. Where it is the code or the name of one of Keras's own functions, what it
+//! computes is known.
 //!
 //! ```text
 //! Keras 2   "function": ["4wIAAA…", defaults, closure], "function_type": "lambda",
@@ -20,15 +20,15 @@ use crate::architecture::Dialect;
 use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand, Part, activation};
 use crate::reader::{Reader, shown};
 
-/// What every application of Keras's calls the function that makes its input of an image.
+/// The name of the function that preprocesses an image, in each of Keras's applications.
 const PREPROCESS: &str = "preprocess_input";
 
-/// The way out of Python code.
+/// How to replace Python code.
 const INSTEAD: &str = "replace it by `keras.layers.Rescaling(1 / 127.5, offset=-1)` or what else it computes, as layers \
                        or operations, and save the model again, or export a SavedModel with `model.export(…)`";
 
 pub(super) fn lambda(reader: &mut Reader) -> Layer {
-    // What it announced of its output, and how the function was written down.
+    // The declared output shape, and how the function was serialized.
     reader.ignore(&["output_shape", "output_shape_type", "output_shape_module", "function_type"]);
     reader.unset("mask");
     let module = reader.value("module").and_then(Value::as_str).unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn lambda(reader: &mut Reader) -> Layer {
         }
         Some(_) | None => Err(code()),
     };
-    // Images have their channels last wherever nothing else is said.
+    // Images have their channels last by default.
     let arguments = reader.value("arguments").filter(|arguments| {
         let mut given = arguments.as_object().into_iter().flatten();
         !given.all(|(key, value)| key == "data_format" && (value.is_null() || *value == "channels_last"))
@@ -56,7 +56,7 @@ pub(super) fn lambda(reader: &mut Reader) -> Layer {
             Layer::Identity
         }
         (Err(problem), _) => {
-            // No other setting would mend it.
+            // No other setting matters then.
             reader.ignore_everything();
             reader.fault(problem);
             Layer::Identity
@@ -68,7 +68,7 @@ fn code() -> String {
     format!("it holds Python code, which is never run here: {INSTEAD}")
 }
 
-/// A function by its name, as Keras finds it again: in a module of its applications, or among its activations.
+/// Finds a function by name, as Keras does: in a module of its applications, or among its activations.
 fn by_name(name: &str, module: &str, dialect: Dialect) -> Result<Layer, String> {
     if name == PREPROCESS {
         return of_application(module).ok_or_else(|| {
@@ -81,13 +81,13 @@ fn by_name(name: &str, module: &str, dialect: Dialect) -> Result<Layer, String> 
         .map_err(|_| format!("it calls the Python function `{name}`, which is not known here: {INSTEAD}"))
 }
 
-/// A function by the code that Keras 2 dumps of it, base64 of what Python's `marshal` writes, in which its name stands.
+/// Finds a function by the code that Keras 2 stores: base64 of Python's `marshal`, which holds the function's name.
 fn by_code(dumped: &[Value], module: &str) -> Result<Layer, String> {
     let text = dumped.first().and_then(Value::as_str).unwrap_or_default();
     let lines: String = text.split_ascii_whitespace().collect();
     let bytes = STANDARD.decode(lines).unwrap_or_default();
     let is_named = bytes.windows(PREPROCESS.len()).any(|part| part == PREPROCESS.as_bytes());
-    // The last argument's default is the only one: no `data_format`.
+    // The only default is that of the last argument: `data_format` is `None`.
     let has_defaults = dumped.get(1).is_none_or(|defaults| {
         defaults.is_null() || defaults.as_array().is_some_and(|list| list.iter().all(Value::is_null))
     });
@@ -96,8 +96,8 @@ fn by_code(dumped: &[Value], module: &str) -> Result<Layer, String> {
     layer.ok_or_else(code)
 }
 
-/// What `preprocess_input` of a module such as `tf_keras.src.applications.mobilenet_v2` computes, as
-/// `imagenet_utils.py` has it.
+/// What `preprocess_input` of a module such as `tf_keras.src.applications.mobilenet_v2` computes, after
+/// `imagenet_utils.py`.
 fn of_application(module: &str) -> Option<Layer> {
     let (package, application) = module.rsplit_once(".applications.")?;
     let root = package.split('.').next()?;
@@ -117,17 +117,18 @@ fn of_application(module: &str) -> Option<Layer> {
         | "inception_resnet_v2"
         | "xception"
         | "nasnet"
-        | "resnet_v2" => {
-            Layer::Chain(vec![by(ArithmeticKind::Divide, &[127.5]), by(ArithmeticKind::Subtract, &[1.0])])
-        }
+        | "resnet_v2" => Layer::Sequential(vec![
+            by(ArithmeticKind::Divide, &[127.5]),
+            by(ArithmeticKind::Subtract, &[1.0]),
+        ]),
         "resnet" | "resnet50" | "vgg16" | "vgg19" => {
             let backwards = Part::Range { start: None, stop: None, step: -1 };
-            Layer::Chain(vec![
+            Layer::Sequential(vec![
                 Layer::Slice { parts: vec![Part::WHOLE, Part::WHOLE, backwards] },
                 by(ArithmeticKind::Subtract, &[103.939, 116.779, 123.68]),
             ])
         }
-        "densenet" => Layer::Chain(vec![
+        "densenet" => Layer::Sequential(vec![
             by(ArithmeticKind::Divide, &[255.0]),
             by(ArithmeticKind::Subtract, &[0.485, 0.456, 0.406]),
             by(ArithmeticKind::Divide, &[0.229, 0.224, 0.225]),

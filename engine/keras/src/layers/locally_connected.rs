@@ -1,15 +1,15 @@
-//! `LocallyConnected2D` and `LocallyConnected1D` of Keras 2: convolutions with a kernel of its own at each place.
+//! `LocallyConnected2D` and `LocallyConnected1D` of Keras 2: convolutions with a kernel of its own at each position.
 
 use std::sync::Arc;
 
 use crate::Tensor;
-use crate::layers::{Activation, Layer, Padding, steps};
+use crate::layers::{Activation, Layer, Padding, sequence};
 use crate::reader::Reader;
 
 /// Largest size of an image on one axis, and of a window.
 const MAX_LENGTH: usize = 1 << 12;
 
-/// Most numbers in all kernels together.
+/// Most values in all kernels together.
 const MAX_NUMBERS: usize = 1 << 28;
 
 /// [`Layer::LocallyConnected2d`].
@@ -23,9 +23,9 @@ pub struct LocallyConnected2d {
     pub size: [usize; 2],
     /// Vertical, horizontal.
     pub strides: [usize; 2],
-    /// Rows above and columns to the left of the image, of zeros.
+    /// Rows of zeros above and columns of zeros to the left of the image.
     pub before: [usize; 2],
-    /// Height and width of the one image that fits.
+    /// Height and width of the input: no other image fits the kernels.
     pub input: [usize; 2],
     /// Height and width of the output.
     pub output: [usize; 2],
@@ -35,8 +35,8 @@ pub struct LocallyConnected2d {
 
 pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer {
     let filters = reader.size("filters");
-    let size = steps::for_image(reader.sizes::<AXES>("kernel_size"), 1);
-    let strides = steps::for_image(reader.sizes_or("strides", [1; AXES]), 1);
+    let size = sequence::for_image(reader.sizes::<AXES>("kernel_size"), 1);
+    let strides = sequence::for_image(reader.sizes_or("strides", [1; AXES]), 1);
     let padding = reader.padding();
     let implementation = reader.integer_or("implementation", 1);
     let has_bias = reader.flag_or("use_bias", true);
@@ -56,21 +56,21 @@ pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer
         reader.unsure();
         return Layer::Identity;
     };
-    let place = Place { rows, columns, channels, filters };
-    if place.numbers().is_none() {
+    let geometry = Geometry { rows, columns, channels, filters };
+    if geometry.numbers().is_none() {
         reader.fault(format!("its kernels have more than {MAX_NUMBERS} numbers, which is too many"));
         reader.unsure();
         return Layer::Identity;
     }
     let kernel = match implementation {
-        1 => reader.weight(&["kernel"], &place.one_kernel_a_place().map(Some)),
+        1 => reader.weight(&["kernel"], &geometry.kernel_shape().map(Some)),
         2 => {
-            let all = reader.weight(&["kernel"], &sized(&place.every_pair::<AXES>()));
-            place.kernel_of_every_pair(&all)
+            let all = reader.weight(&["kernel"], &sized(&geometry.dense_kernel_shape::<AXES>()));
+            geometry.kernel_from_dense(&all)
         }
         3 => {
-            let connected = reader.weight(&["kernel"], &[Some(place.connections())]);
-            place.kernel_of_connections(&connected)
+            let connected = reader.weight(&["kernel"], &[Some(geometry.connections())]);
+            geometry.kernel_from_connections(&connected)
         }
         other => {
             reader.fault(format!("`implementation` is {other}, expected 1, 2 or 3"));
@@ -78,15 +78,15 @@ pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer
             return Layer::Identity;
         }
     };
-    let output = [place.rows.output, place.columns.output];
+    let output = [geometry.rows.output, geometry.columns.output];
     let bias_shape: Vec<usize> = output[2 - AXES..].iter().copied().chain([filters]).collect();
     let bias = has_bias.then(|| reader.weight(&["bias"], &sized(&bias_shape)));
-    steps::layer::<AXES>(Layer::LocallyConnected2d(LocallyConnected2d {
+    sequence::layer::<AXES>(Layer::LocallyConnected2d(LocallyConnected2d {
         kernel,
         bias: bias.map(|bias| Tensor { shape: vec![output[0], output[1], filters], values: bias.values }),
         size,
         strides,
-        before: [place.rows.before, place.columns.before],
+        before: [geometry.rows.before, geometry.columns.before],
         input,
         output,
         activation,
@@ -97,14 +97,14 @@ fn sized(shape: &[usize]) -> Vec<Option<usize>> {
     shape.iter().copied().map(Some).collect()
 }
 
-/// Height, width and channels of the input; one row where it has only steps.
+/// Height, width and channels of the input; the height of a sequence is 1.
 fn fixed_input<const AXES: usize>(reader: &mut Reader) -> Option<([usize; 2], usize)> {
     let shape: Option<Vec<usize>> = reader.input()?.iter().copied().collect();
     match shape.as_deref() {
         Some([height, width, channels]) if AXES == 2 => Some(([*height, *width], *channels)),
-        Some([steps, channels]) if AXES == 1 => Some(([1, *steps], *channels)),
+        Some([length, channels]) if AXES == 1 => Some(([1, *length], *channels)),
         Some(_) | None => {
-            let what = if AXES == 1 { "[steps, channels]" } else { "[height, width, channels]" };
+            let what = if AXES == 1 { "[sequence, channels]" } else { "[height, width, channels]" };
             reader.fault(format!("its input has no fixed sizes {what}, expected them"));
             None
         }
@@ -123,7 +123,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// Nothing where there is no output, or one too large.
+    /// `None` where there is no output, or one too large.
     fn new(input: usize, size: usize, stride: usize, padding: Padding) -> Option<Self> {
         let (reach, before) = match padding {
             Padding::Valid => ((input + 1).checked_sub(size)?, 0),
@@ -134,40 +134,40 @@ impl Axis {
         fits.then(|| Self { input, output: reach.div_ceil(stride), size, stride, before })
     }
 
-    /// The pixels that a window sees, each with its place in the window.
+    /// The pixels that a window covers, each with its position in the window.
     fn seen(self, window: usize) -> impl Iterator<Item = (usize, usize)> {
         let first = window * self.stride;
-        (0..self.size).filter_map(move |place| {
-            let pixel = (first + place).checked_sub(self.before).filter(|&pixel| pixel < self.input)?;
-            Some((pixel, place))
+        (0..self.size).filter_map(move |position| {
+            let pixel = (first + position).checked_sub(self.before).filter(|&pixel| pixel < self.input)?;
+            Some((pixel, position))
         })
     }
 }
 
-/// Where the kernels are.
+/// The sizes of the layer.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Geometry {
     rows: Axis,
     columns: Axis,
     channels: usize,
     filters: usize,
 }
 
-impl Place {
-    fn one_kernel_a_place(&self) -> [usize; 3] {
+impl Geometry {
+    fn kernel_shape(&self) -> [usize; 3] {
         let window = self.rows.size * self.columns.size;
         [self.rows.output * self.columns.output, window * self.channels, self.filters]
     }
 
-    /// A weight for every pair of input and output, most of which Keras multiplies with 0.
-    fn every_pair<const AXES: usize>(&self) -> Vec<usize> {
+    /// The shape of a kernel with a weight for every pair of input and output, most of which Keras multiplies by 0.
+    fn dense_kernel_shape<const AXES: usize>(&self) -> Vec<usize> {
         let (rows, columns) = (self.rows, self.columns);
         let input = [rows.input, columns.input, self.channels];
         let output = [rows.output, columns.output, self.filters];
         input[2 - AXES..].iter().chain(&output[2 - AXES..]).copied().collect()
     }
 
-    /// How many numbers a kernel for every place has, where they are not too many.
+    /// How many values the kernels of all positions have; `None` where they are too many.
     fn numbers(&self) -> Option<usize> {
         let (rows, columns) = (self.rows, self.columns);
         let sizes = [rows.output, columns.output, rows.size, columns.size, self.channels, self.filters];
@@ -180,7 +180,7 @@ impl Place {
         seen(self.rows) * seen(self.columns) * self.channels * self.filters
     }
 
-    fn kernel_of_every_pair(&self, all: &Tensor) -> Tensor {
+    fn kernel_from_dense(&self, all: &Tensor) -> Tensor {
         let (rows, columns) = (self.rows, self.columns);
         self.filled(all, |_, at| {
             let input = (at.row * columns.input + at.column) * self.channels + at.channel;
@@ -189,16 +189,16 @@ impl Place {
         })
     }
 
-    /// Keras orders the connections by their output, and those of one output by their input.
-    fn kernel_of_connections(&self, connected: &Tensor) -> Tensor {
+    /// Keras orders the connections by output, then by input.
+    fn kernel_from_connections(&self, connected: &Tensor) -> Tensor {
         self.filled(connected, |count, _| count)
     }
 
-    /// The kernels of all places, from an array and where in it the weight of a connection is.
+    /// The kernels of all positions, from an array and the index in it of a connection's weight.
     fn filled(&self, from: &Tensor, index: impl Fn(usize, Connection) -> usize) -> Tensor {
-        let shape = self.one_kernel_a_place();
+        let shape = self.kernel_shape();
         if from.values.is_empty() {
-            // The first reading has no values yet.
+            // The first pass has no values yet.
             return Tensor { shape: shape.to_vec(), values: Arc::from([]) };
         }
         let (rows, columns) = (self.rows, self.columns);
@@ -212,9 +212,9 @@ impl Place {
                             for channel in 0..self.channels {
                                 let window = [vertical, horizontal];
                                 let at = Connection { window, row, column, channel, filter };
-                                let place = vertical * columns.output + horizontal;
+                                let position = vertical * columns.output + horizontal;
                                 let within = (down * columns.size + right) * self.channels + channel;
-                                let to = (place * shape[1] + within) * self.filters + filter;
+                                let to = (position * shape[1] + within) * self.filters + filter;
                                 values[to] = from.values.get(index(count, at)).copied().unwrap_or(0.0);
                                 count += 1;
                             }
@@ -227,7 +227,7 @@ impl Place {
     }
 }
 
-/// A pixel that a window sees, and what it is multiplied for.
+/// A weight between a pixel that a window covers and a filter of the output.
 #[derive(Debug, Clone, Copy)]
 struct Connection {
     window: [usize; 2],

@@ -1,16 +1,16 @@
-//! Layers with several inputs: `Add` and its kin, `Concatenate`, `Dot`. The merging ones have no settings.
+//! Layers with several inputs: `Concatenate` and `Dot`. `Add` and the other merging layers have no settings.
 
 use crate::architecture::Dialect;
 use crate::layers::Layer;
 use crate::reader::Reader;
 
-/// [`Layer::Dot`]: products of two inputs, summed over an axis of each.
+/// [`Layer::Dot`]: the dot product of two inputs over an axis of each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dot {
     /// The axis of each, counted with the batch; may be negative.
     pub axes: [i64; 2],
-    /// Where the inputs are first divided by their lengths along these axes: the least sum of squares that counts.
-    pub least: Option<f32>,
+    /// Where the inputs are first normalized to length one along these axes: the lower bound of the sum of squares.
+    pub epsilon: Option<f32>,
 }
 
 pub(super) fn concatenate(reader: &mut Reader) -> Layer {
@@ -26,10 +26,10 @@ pub(super) fn dot(reader: &mut Reader) -> Layer {
             [-1; 2]
         }
     };
-    let least = match reader.dialect {
+    let epsilon = match reader.dialect {
         Dialect::Keras2 => 1e-12,
-        // Keras 3 bounds the length, by 1e-7, and not its square.
+        // Keras 3 bounds the length, by 1e-7, instead of its square.
         Dialect::Keras3 => 1e-14,
     };
-    Layer::Dot(Dot { axes, least: reader.flag_or("normalize", false).then_some(least) })
+    Layer::Dot(Dot { axes, epsilon: reader.flag_or("normalize", false).then_some(epsilon) })
 }

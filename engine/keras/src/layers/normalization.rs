@@ -1,5 +1,5 @@
-//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization`, `UnitNormalization`; the preprocessing layer
-//! `Normalization` and `GroupNormalization` are in files of their own.
+//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization` and `UnitNormalization`. `GroupNormalization` and the
+//! preprocessing layer `Normalization` have files of their own.
 
 use crate::Tensor;
 use crate::architecture::Dialect;
@@ -7,13 +7,13 @@ use crate::layers::{BatchNorm, Layer};
 use crate::reader::Reader;
 use crate::shapes::{Shape, axes_after_batch, axis_after_batch};
 
-pub(super) mod grouped;
-pub(super) mod measured;
+pub(super) mod group;
+pub(super) mod preprocessing;
 
-/// [`Layer::LayerNorm`], with the mean, the variance and the mean of the squares of each image.
+/// [`Layer::LayerNorm`]. Mean, variance and mean square are those of each image.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
-    /// What is divided by what.
+    /// Which formula.
     pub kind: LayerNormKind,
     /// The axes that are normalized together, counted from 0 after the batch, ascending.
     pub axes: Vec<usize>,
@@ -25,30 +25,30 @@ pub struct LayerNorm {
     pub epsilon: f32,
 }
 
-/// What [`LayerNorm`] computes.
+/// The kinds of [`LayerNorm`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerNormKind {
     /// `gamma * (input - mean) / sqrt(variance + epsilon) + beta`.
-    Centred,
+    Standard,
     /// `gamma * input / sqrt(variance + epsilon)`, which Keras 3 calls `rms_scaling`.
-    ByDeviation,
+    RmsScaling,
     /// `gamma * input / sqrt(mean of squares + epsilon)`.
-    ByRootMeanSquare,
+    Rms,
     /// `gamma * (input - mean) / sqrt(max(variance, epsilon)) + beta`.
-    AtLeast,
+    VarianceFloor,
 }
 
-/// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, least))`.
+/// [`Layer::UnitNorm`]: `input / sqrt(max(sum of squares, epsilon))`.
 #[derive(Debug, Clone)]
 pub struct UnitNorm {
-    /// The axes over which a vector's length is one, counted from 0 after the batch, ascending.
+    /// The axes along which vectors get length one, counted from 0 after the batch, ascending.
     pub axes: Vec<usize>,
-    /// Smaller sums of squares count as this.
-    pub least: f32,
+    /// The lower bound of the sum of squares.
+    pub epsilon: f32,
 }
 
 pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
-    // How the statistics were gathered does not matter once they are there; renormalization adds weights.
+    // How training computes the statistics does not matter for inference. Renormalization adds weights.
     reader.ignore(&["momentum", "synchronized", "renorm_clipping", "renorm_momentum", "fused"]);
     reader.unset("renorm");
     reader.unset("virtual_batch_size");
@@ -75,9 +75,9 @@ pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
 
 /// Gamma and beta have one value for each element of the normalized axes.
 pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
-    let by_deviation = reader.flag_or("rms_scaling", false);
-    let scaled = reader.flag_or("scale", true) || by_deviation;
-    let centered = reader.flag_or("center", true) && !by_deviation;
+    let rms_scaling = reader.flag_or("rms_scaling", false);
+    let scaled = reader.flag_or("scale", true) || rms_scaling;
+    let centered = reader.flag_or("center", true) && !rms_scaling;
     let epsilon = reader.number_or("epsilon", 1e-3);
     let Some(Axes { sorted, sizes, spread }) = normalized_axes(reader) else {
         return Layer::Identity;
@@ -85,18 +85,18 @@ pub(super) fn layer_normalization(reader: &mut Reader) -> Layer {
     let broadcast = |weight: Tensor| Tensor { shape: spread.clone(), values: weight.values };
     let gamma = scaled.then(|| broadcast(reader.weight(&["gamma"], &sizes)));
     let beta = centered.then(|| broadcast(reader.weight(&["beta"], &sizes)));
-    let kind = if by_deviation { LayerNormKind::ByDeviation } else { LayerNormKind::Centred };
+    let kind = if rms_scaling { LayerNormKind::RmsScaling } else { LayerNormKind::Standard };
     Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta, epsilon })
 }
 
-/// Keras gives the scale no axes between and behind the normalized ones, so that it fits as NumPy broadcasts.
+/// The scale has no axes between and after the normalized ones, as in Keras. It broadcasts as in NumPy.
 pub(super) fn rms_normalization(reader: &mut Reader) -> Layer {
     let epsilon = reader.number_or("epsilon", 1e-6);
     let Some(Axes { sorted, sizes, .. }) = normalized_axes(reader) else {
         return Layer::Identity;
     };
     let gamma = Some(reader.weight(&["scale"], &sizes));
-    let kind = LayerNormKind::ByRootMeanSquare;
+    let kind = LayerNormKind::Rms;
     Layer::LayerNorm(LayerNorm { kind, axes: sorted, gamma, beta: None, epsilon })
 }
 
@@ -107,15 +107,15 @@ pub(super) fn unit_normalization(reader: &mut Reader) -> Layer {
         reader.fault(problem);
         Vec::new()
     });
-    let least = match reader.dialect {
+    let epsilon = match reader.dialect {
         Dialect::Keras2 => 1e-12,
-        // Keras 3 bounds the length and not its square.
+        // Keras 3 bounds the length instead of its square.
         Dialect::Keras3 => 1e-24,
     };
-    Layer::UnitNorm(UnitNorm { axes, least })
+    Layer::UnitNorm(UnitNorm { axes, epsilon })
 }
 
-/// `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
+/// Reads `l2_normalize` of TensorFlow and `ops.normalize` of Keras 3.
 pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
     let (usual_axes, square, epsilon) = match class {
         "tf.math.l2_normalize" | "tf.nn.l2_normalize" | "tf.linalg.l2_normalize" => (None, false, 1e-12),
@@ -127,9 +127,9 @@ pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
     if order != 2 {
         reader.fault(format!("`order` is {order}, expected 2, by which vectors get the length 1"));
     }
-    // Keras 3 bounds the length and not its square.
+    // Keras 3 bounds the length instead of its square.
     let epsilon = reader.number_or("epsilon", epsilon);
-    let least = if square { epsilon * epsilon } else { epsilon };
+    let epsilon = if square { epsilon * epsilon } else { epsilon };
     let axes = reader.integers("axis").or(usual_axes.map(|axis| vec![axis]));
     let Some(input) = reader.input() else { return Some(Layer::Identity) };
     let axes = axes.ok_or_else(|| "it normalizes the batch too, expected an `axis` after it".to_owned());
@@ -137,27 +137,27 @@ pub(super) fn normalized(class: &str, reader: &mut Reader) -> Option<Layer> {
         reader.fault(problem);
         Vec::new()
     });
-    Some(Layer::UnitNorm(UnitNorm { axes, least }))
+    Some(Layer::UnitNorm(UnitNorm { axes, epsilon }))
 }
 
-/// The axes of `axis`.
+/// The axes that are normalized together.
 struct Axes {
     /// Counted from 0 after the batch.
     sorted: Vec<usize>,
-    /// In the order in which the weights have them.
+    /// Sizes of the axes, in the order of the weights' axes.
     sizes: Shape,
-    /// The weights' shape with sizes of 1 for the axes between and behind them.
+    /// The weights' shape, with size 1 for the axes between and after them.
     spread: Vec<usize>,
 }
 
-/// The axes that are normalized together; nothing where the input is not known.
+/// Reads the axes that are normalized together. Returns `None` where the input is unknown.
 fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
     let mut given = reader.integers("axis").unwrap_or_else(|| vec![-1]);
     let Some(input) = reader.input() else {
         reader.unsure();
         return None;
     };
-    // As they are written: negative ones come before the others.
+    // Keras 3 sorts them as written: negative ones come before the others.
     if reader.dialect == Dialect::Keras3 {
         given.sort_unstable();
     }
@@ -176,7 +176,7 @@ fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
     Some(Axes { sorted, sizes, spread })
 }
 
-/// The size of an axis that has to have a fixed one, which the weights' shapes need.
+/// The size of an axis, which the weights' shapes need. It has to be fixed.
 fn size_of_axis(reader: &mut Reader, axis: i64) -> Option<usize> {
     let input = reader.input()?;
     match axis_after_batch(axis, input) {

@@ -1,5 +1,5 @@
-//! Operations: what a model computes without a layer. They come as classes `tf.math.multiply` (Keras 2) or
-//! `ops.Multiply` (Keras 3), with the arguments of their call among the settings.
+//! Operations outside of layers. Their classes are such as `tf.math.multiply` (Keras 2) or `ops.Multiply` (Keras 3), and the
+//! arguments of the call are among their settings.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::layers::{normalization, slicing};
 use crate::reader::{Reader, input_number, number, plain, shown};
 use crate::shapes::axis_after_batch;
 
-mod axes;
-mod elements;
+mod elementwise;
 mod images;
 mod products;
+mod rearranging;
 
-pub use self::axes::{Gather, Pad, PadMode};
-pub use self::elements::{Choice, Comparison, ComparisonKind, Function};
-pub use self::images::{Blocks, Patches};
+pub use self::elementwise::{Comparison, ComparisonKind, Function, Select};
+pub use self::images::Patches;
 pub use self::products::MatrixProduct;
+pub use self::rearranging::{Gather, Pad, PadMode};
 
-/// Reads an operation; `None` where it is not supported.
+/// Reads an operation. Returns `None` where it is not supported.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     reader.ignore(&[ARGUMENTS, "function"]);
     let layer = by_class(class, reader)?;
@@ -34,10 +34,10 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
 
 fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     if class == CONSTANT_CLASS {
-        return Some(axes::constant(reader));
+        return Some(rearranging::constant(reader));
     }
-    let elsewhere = axes::operation(class, reader)
-        .or_else(|| elements::operation(class, reader))
+    let elsewhere = rearranging::operation(class, reader)
+        .or_else(|| elementwise::operation(class, reader))
         .or_else(|| products::operation(class, reader))
         .or_else(|| images::operation(class, reader))
         .or_else(|| normalization::normalized(class, reader));
@@ -64,9 +64,9 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "tf.math.reduce_min" | "ops.Min" | "ops.Amin" => reduction(reader, ReductionKind::Min),
         "tf.math.reduce_prod" | "ops.Prod" => reduction(reader, ReductionKind::Product),
         "tf.math.reduce_variance" | "ops.Var" => reduction(reader, ReductionKind::Variance),
-        "tf.math.reduce_std" | "ops.Std" => reduction(reader, ReductionKind::Deviation),
+        "tf.math.reduce_std" | "ops.Std" => reduction(reader, ReductionKind::Std),
         "tf.math.reduce_logsumexp" | "ops.Logsumexp" => reduction(reader, ReductionKind::LogSumExp),
-        "tf.math.reduce_euclidean_norm" => reduction(reader, ReductionKind::Length),
+        "tf.math.reduce_euclidean_norm" => reduction(reader, ReductionKind::EuclideanNorm),
         "tf.nn.moments" | "ops.Moments" => moments(reader),
 
         "tf.__operators__.getitem" | "ops.GetItem" => {
@@ -111,7 +111,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     })
 }
 
-/// The function that activations know by this name.
+/// The name of the activation function that an operation computes.
 fn function(class: &str) -> Option<&'static str> {
     Some(match class {
         "tf.nn.relu" | "ops.Relu" => "relu",
@@ -130,7 +130,7 @@ fn function(class: &str) -> Option<&'static str> {
 }
 
 fn arithmetic(reader: &mut Reader, kind: ArithmeticKind) -> Layer {
-    // The second operand stands by position, or as `y`, or as `x2`.
+    // The second operand is given by position, or as `y` or `x2`.
     let left = reader.argument(0, &["x", "x1"]);
     let right = reader.argument(1, &["y", "x2"]);
     Layer::Arithmetic(Arithmetic { kind, left: operand(reader, left), right: operand(reader, right) })
@@ -155,12 +155,12 @@ fn negative(reader: &mut Reader) -> Layer {
 
 fn gelu(reader: &mut Reader) -> Layer {
     reader.subject();
-    // The two Kerases disagree about what is usual.
+    // The two versions of Keras have different defaults.
     let approximate = reader.flag_or("approximate", reader.dialect == super::Dialect::Keras3);
     Layer::Activation(Activation::Gelu { approximate })
 }
 
-/// The two Kerases disagree about the name of the slope, not about what is usual.
+/// The two versions of Keras have different names for the slope, and the same default.
 fn leaky_relu(reader: &mut Reader) -> Layer {
     reader.subject();
     let slope = reader.optional_number("alpha").or(reader.optional_number("negative_slope"));
@@ -168,10 +168,10 @@ fn leaky_relu(reader: &mut Reader) -> Layer {
     Layer::Activation(Activation::Relu { max_value: None, negative_slope, threshold: 0.0 })
 }
 
-/// All values are floats here, so that only another kind of number would change them.
+/// A cast to any float type changes nothing, since all values are float32 here.
 fn cast(reader: &mut Reader) -> Layer {
     reader.subject();
-    // Of whole numbers alone.
+    // For casts to integers only.
     reader.unset("saturate");
     if let Some(kind) = reader.argument(1, &["dtype"]).filter(|kind| {
         !kind.as_str().is_some_and(|kind| ["float16", "bfloat16", "float32", "float64"].contains(&kind))
@@ -186,7 +186,9 @@ fn moments(reader: &mut Reader) -> Layer {
     for key in ["shift", "synchronized"] {
         reader.unset(key);
     }
-    Layer::Several([ReductionKind::Mean, ReductionKind::Variance].map(|kind| reduction(reader, kind)).into())
+    Layer::MultiOutput(
+        [ReductionKind::Mean, ReductionKind::Variance].map(|kind| reduction(reader, kind)).into(),
+    )
 }
 
 fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {
@@ -214,11 +216,11 @@ fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {
     Layer::Reduction(Reduction { kind, axes: after_batch, keep_dims })
 }
 
-/// The batch is the first size of the new shape, and has to stay. Where it is not written as -1, another may be.
+/// The batch is the first size of the new shape and has to stay. One other size may be -1 where the batch is null.
 fn reshape(reader: &mut Reader) -> Layer {
     reader.subject();
     let sizes = reader.value("newshape").or_else(|| reader.value("shape"));
-    // Where the model takes any size Keras 3 writes null.
+    // Keras 3 writes null for the batch.
     let sizes = sizes.and_then(Value::as_array).and_then(|sizes| sizes.split_first());
     let target = sizes.and_then(|(batch, rest)| {
         let rest: Vec<i64> = rest.iter().map(Value::as_i64).collect::<Option<_>>()?;
@@ -250,7 +252,7 @@ fn transpose(reader: &mut Reader) -> Layer {
     }
 }
 
-/// An input, or numbers.
+/// Reads an operand: an input, or numbers.
 pub(super) fn operand(reader: &mut Reader, value: Option<&Value>) -> Operand {
     let nothing = Operand::Constant(Tensor { shape: Vec::new(), values: Arc::from([0.0]) });
     let Some(value) = value else {
@@ -269,9 +271,9 @@ pub(super) fn operand(reader: &mut Reader, value: Option<&Value>) -> Operand {
     Operand::Constant(Tensor { shape, values: Arc::from(values) })
 }
 
-/// Numbers in nested lists of equal lengths, row by row; false where they are not.
+/// Flattens numbers in nested lists of equal lengths, in row-major order. Returns false where they are not such.
 pub(super) fn flatten(value: &Value, depth: usize, shape: &mut Vec<usize>, values: &mut Vec<f32>) -> bool {
-    /// NumPy has no more axes.
+    /// NumPy's limit.
     const MAX_DEPTH: usize = 32;
     let Some(list) = value.as_array() else {
         let Some(number) = number(value).filter(|_| depth == shape.len()) else { return false };

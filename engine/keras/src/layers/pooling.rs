@@ -1,9 +1,9 @@
-//! `MaxPooling2D`, `AveragePooling2D`, their global and adaptive forms, and the same over steps.
+//! `MaxPooling2D`, `AveragePooling2D`, their global and adaptive forms, and their 1D forms.
 
-use crate::layers::{Layer, Pool2d, PoolKind, steps};
+use crate::layers::{Layer, Pool2d, PoolKind, sequence};
 use crate::reader::Reader;
 
-/// Most windows on an axis that an adaptive pooling may ask for.
+/// Most windows per axis of an adaptive pooling.
 const MAX_WINDOWS: usize = 1 << 16;
 
 /// [`Layer::AdaptivePool2d`]: on an axis of `n` pixels the window `i` of `size` begins at `floor(i * n / size)` and
@@ -20,10 +20,10 @@ pub(super) fn pooling<const AXES: usize>(reader: &mut Reader, kind: PoolKind) ->
     let size = reader.sizes_or::<AXES>("pool_size", [2; AXES]);
     let strides = reader.sizes_or("strides", size);
     reader.data_format();
-    steps::layer::<AXES>(Layer::Pool2d(Pool2d {
+    sequence::layer::<AXES>(Layer::Pool2d(Pool2d {
         kind,
-        size: steps::for_image(size, 1),
-        strides: steps::for_image(strides, 1),
+        size: sequence::for_image(size, 1),
+        strides: sequence::for_image(strides, 1),
         padding: reader.padding(),
     }))
 }
@@ -34,9 +34,9 @@ pub(super) fn global_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolK
     if AXES == 2 {
         return Layer::GlobalPool2d { kind, keep_dims };
     }
-    // The step that is left goes by itself, since behind the pooling there must be an image of one row.
-    let pooled = steps::layer::<AXES>(Layer::GlobalPool2d { kind, keep_dims: true });
-    if keep_dims { pooled } else { Layer::Chain(vec![pooled, Layer::Flatten]) }
+    // `Flatten` drops the one position that is left: the 2D layer has to give an image of one row.
+    let pooled = sequence::layer::<AXES>(Layer::GlobalPool2d { kind, keep_dims: true });
+    if keep_dims { pooled } else { Layer::Sequential(vec![pooled, Layer::Flatten]) }
 }
 
 pub(super) fn adaptive_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolKind) -> Layer {
@@ -45,5 +45,8 @@ pub(super) fn adaptive_pooling<const AXES: usize>(reader: &mut Reader, kind: Poo
     if let Some(most) = size.into_iter().find(|size| *size > MAX_WINDOWS) {
         reader.fault(format!("`output_size` has {most}, expected at most {MAX_WINDOWS}"));
     }
-    steps::layer::<AXES>(Layer::AdaptivePool2d(AdaptivePool2d { kind, size: steps::for_image(size, 1) }))
+    sequence::layer::<AXES>(Layer::AdaptivePool2d(AdaptivePool2d {
+        kind,
+        size: sequence::for_image(size, 1),
+    }))
 }

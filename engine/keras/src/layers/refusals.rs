@@ -1,4 +1,4 @@
-//! What is not understood is a fault that says so, whatever the config holds.
+//! Whatever the importer does not support is a fault that says so.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::architecture::Dialect;
 use crate::reader::Reader;
 use crate::shapes::{Shape, output_shape};
 
-/// Everything that is wrong with a layer called on inputs of these shapes.
+/// All faults of a layer called on inputs of these shapes.
 fn faults(class: &str, config: &Value, inputs: &[&[usize]]) -> Vec<String> {
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
     let shape = |sizes: &&[usize]| -> Shape { sizes.iter().map(|&size| Some(size)).collect() };
@@ -44,8 +44,8 @@ fn with(config: &Value, changes: &Value) -> Value {
 #[test]
 fn attention_with_other_settings_is_refused() {
     let sound = json!({"num_heads": 2, "key_dim": 3, "value_dim": null, "attention_axes": [1]});
-    let places: &[usize] = &[5, 4];
-    let three = [places, places, places];
+    let sequence: &[usize] = &[5, 4];
+    let three = [sequence, sequence, sequence];
     assert_eq!(faults("MultiHeadAttention", &sound, &three), Vec::<String>::new());
     let refused = |changes: Value, expected| {
         check("MultiHeadAttention", &with(&sound, &changes), &three, expected);
@@ -59,12 +59,12 @@ fn attention_with_other_settings_is_refused() {
     refused(json!({"attention_axes": [1, 1]}), "`attention_axes` is [1, 1]");
     refused(json!({"output_shape": [0]}), "`output_shape` is [0]");
     refused(json!({"rotary": true}), "the key `rotary`");
-    check("MultiHeadAttention", &sound, &[places, &[6, 4], places], "expected some that fit together");
-    check("MultiHeadAttention", &sound, &[places, places], "called on 2 inputs");
+    check("MultiHeadAttention", &sound, &[sequence, &[6, 4], sequence], "expected some that fit together");
+    check("MultiHeadAttention", &sound, &[sequence, sequence], "called on 2 inputs");
     let grouped = json!({"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 3});
     check("GroupedQueryAttention", &grouped, &three, "expected a divisor of `num_query_heads`");
-    check("Attention", &json!({"score_mode": "cosine"}), &[places, places], "`score_mode` is \"cosine\"");
-    check("Attention", &json!({}), &[places, &[5, 3]], "expected some that fit together");
+    check("Attention", &json!({"score_mode": "cosine"}), &[sequence, sequence], "`score_mode` is \"cosine\"");
+    check("Attention", &json!({}), &[sequence, &[5, 3]], "expected some that fit together");
     check("Embedding", &json!({"input_dim": 3}), &[&[5]], "it looks up what only an image tells");
 }
 
@@ -104,7 +104,7 @@ fn what_wrappers_hold_has_to_be_understood_too() {
     check("SpectralNormalization", &json!({"layer": 5}), &[&[3, 4]], "`layer` is 5");
     check("SpectralNormalization", &json!({}), &[&[3, 4]], "has no `layer`");
     let dense = json!({"layer": {"class_name": "Dense", "config": {"units": 3}}});
-    check("TimeDistributed", &dense, &[&[4]], "expected [steps, …]");
+    check("TimeDistributed", &dense, &[&[4]], "expected [sequence, …]");
     check("Bidirectional", &dense, &[&[3, 4]], "not supported");
 }
 

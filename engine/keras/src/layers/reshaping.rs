@@ -27,12 +27,12 @@ pub(super) fn permute(reader: &mut Reader) -> Layer {
     Layer::Permute { axes: axes.unwrap_or_default() }
 }
 
-/// A vector becomes the same step several times.
+/// Repeats a vector along a new sequence axis.
 pub(super) fn repeat_vector(reader: &mut Reader) -> Layer {
     let count = reader.size("n");
     if let Some(input) = reader.input().filter(|input| input.len() != 1) {
         reader.fault(format!("its input has shape {}, expected [channels]", describe(input)));
     }
     let repeat = Layer::UpSampling2d { factors: [1, count], interpolation: Interpolation::Nearest };
-    Layer::Chain(vec![Layer::Reshape { target: vec![1, -1] }, Layer::OverSteps(Box::new(repeat))])
+    Layer::Sequential(vec![Layer::Reshape { target: vec![1, -1] }, Layer::OverSequence(Box::new(repeat))])
 }

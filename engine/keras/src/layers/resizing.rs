@@ -1,9 +1,9 @@
-//! Layers that give an image another size: `UpSampling2D`, `UpSampling1D`, `Resizing`, `CenterCrop`, `RandomCrop`.
+//! Layers that resize an image: `UpSampling2D`, `UpSampling1D`, `Resizing`, `CenterCrop`, `RandomCrop`.
 
 use serde_json::Value;
 
 use crate::architecture::Dialect;
-use crate::layers::{Layer, steps};
+use crate::layers::{Layer, sequence};
 use crate::reader::{Reader, shown};
 use crate::shapes::describe;
 
@@ -12,46 +12,46 @@ use crate::shapes::describe;
 pub struct Resize {
     /// Height and width of the output.
     pub size: [usize; 2],
-    /// How new pixels come about.
+    /// How new pixels are computed.
     pub interpolation: Interpolation,
-    /// Whether, where the image becomes smaller, a pixel is made of all those that it stands for.
+    /// Whether downsampling averages all pixels that an output pixel covers.
     pub antialias: bool,
-    /// What happens to an image of other proportions.
+    /// How an image of another aspect ratio is treated.
     pub fit: Fit,
 }
 
-/// How an image of other proportions than the wanted ones is treated before it is resized.
+/// How an image of another aspect ratio than the output's is treated before it is resized.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fit {
-    /// Not at all, so that it is stretched.
+    /// It is stretched.
     Stretch,
-    /// The largest part of the wanted proportions is cut out of its middle.
+    /// It is cropped to the largest centred part of the output's aspect ratio.
     Crop,
-    /// It is put into the middle of a larger image.
+    /// It is padded to the output's aspect ratio.
     Pad {
-        /// What the rest of that is filled with.
+        /// The value of the padding.
         value: f32,
     },
 }
 
-/// How pixels of another grid are filled in. All grids have half-pixel centres.
+/// Methods of interpolation. All have half-pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
-    /// Copies.
+    /// Nearest neighbour.
     Nearest,
-    /// Of the 2×2 nearest.
+    /// Bilinear, of the 2×2 nearest pixels.
     Bilinear,
-    /// Of the 4×4 nearest, with Keys's kernel.
+    /// Bicubic, of the 4×4 nearest pixels, with Keys's kernel.
     Bicubic,
-    /// The mean of what a pixel covers.
+    /// The mean of the area that a pixel covers.
     Area,
-    /// Lanczos's window over 6 pixels.
+    /// Lanczos, with a kernel of 6 pixels.
     Lanczos3,
-    /// Lanczos's window over 10 pixels.
+    /// Lanczos, with a kernel of 10 pixels.
     Lanczos5,
-    /// A bell.
+    /// A Gaussian kernel.
     Gaussian,
-    /// Of the 4×4 nearest, with the kernel of Mitchell and Netravali.
+    /// Bicubic, of the 4×4 nearest pixels, with the kernel of Mitchell and Netravali.
     MitchellCubic,
 }
 
@@ -61,9 +61,9 @@ pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
     Layer::UpSampling2d { factors: reader.pair_or("size", [2, 2]), interpolation }
 }
 
-pub(super) fn up_sampling_of_steps(reader: &mut Reader) -> Layer {
-    let factors = steps::for_image(reader.sizes_or("size", [2]), 1);
-    steps::layer::<1>(Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest })
+pub(super) fn up_sampling_1d(reader: &mut Reader) -> Layer {
+    let factors = sequence::for_image(reader.sizes_or("size", [2]), 1);
+    sequence::layer::<1>(Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest })
 }
 
 pub(super) fn resizing(reader: &mut Reader) -> Layer {
@@ -71,9 +71,9 @@ pub(super) fn resizing(reader: &mut Reader) -> Layer {
     Layer::Resize(Resize { size, ..settings(reader) })
 }
 
-/// All but the size.
+/// Reads the settings, without the size.
 pub(super) fn settings(reader: &mut Reader) -> Resize {
-    for_images_alone(reader);
+    check_image_settings(reader);
     let interpolation = interpolation(reader, "interpolation", Interpolation::Bilinear);
     let antialias = reader.flag_or("antialias", false);
     let crop = reader.flag_or("crop_to_aspect_ratio", false);
@@ -94,14 +94,14 @@ pub(super) fn settings(reader: &mut Reader) -> Resize {
 }
 
 pub(super) fn center_crop(reader: &mut Reader) -> Layer {
-    for_images_alone(reader);
+    check_image_settings(reader);
     Layer::CenterCrop { size: [reader.size("height"), reader.size("width")] }
 }
 
-/// At inference Keras 2 resizes what it cuts out of the middle. Keras 3 did that once, and now passes the image on
-/// with a size that it did not announce: both agree only where there is nothing to cut.
+/// At inference Keras 2 crops the centre and resizes it. Early versions of Keras 3 did the same. Later ones return the whole
+/// image, whatever output shape they declare. All agree only where there is nothing to crop.
 pub(super) fn random_crop(reader: &mut Reader) -> Layer {
-    for_images_alone(reader);
+    check_image_settings(reader);
     reader.ignore(&["seed", "rng_type"]);
     let size = [reader.size("height"), reader.size("width")];
     match (reader.dialect, reader.input()) {
@@ -124,8 +124,8 @@ pub(super) fn random_crop(reader: &mut Reader) -> Layer {
     }
 }
 
-/// What layers have that also move boxes and vary images at random.
-fn for_images_alone(reader: &mut Reader) {
+/// Checks `data_format`, ignores settings for bounding boxes, and refuses random augmentation.
+fn check_image_settings(reader: &mut Reader) {
     reader.data_format();
     reader.ignore(&["bounding_box_format"]);
     reader.unset("factor");

@@ -1,4 +1,4 @@
-//! `Rescaling`, and what Keras's own applications scale with.
+//! `Rescaling`, and the scaling layers of Keras's own applications.
 
 use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand};
 use crate::reader::Reader;
@@ -18,7 +18,7 @@ pub(super) fn rescaling(reader: &mut Reader) -> Layer {
 pub(super) fn layer_scale(reader: &mut Reader) -> Layer {
     let size = reader.size("projection_dim");
     reader.ignore(&["init_values"]);
-    // Keras 2 gives it no name of its own.
+    // Keras 2 gives this weight no name.
     let gamma = reader.weight(&["gamma", "variable", "Variable"], &[Some(size)]);
     let (left, right) = (Operand::Input(0), Operand::Constant(gamma));
     Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Multiply, left, right })
@@ -29,7 +29,7 @@ pub(super) fn scaled_add(reader: &mut Reader) -> Layer {
     Layer::ScaledAdd { scale: reader.number_or("scale", 1.0) }
 }
 
-/// Drops whole branches while training, scaled so that inference needs no counterpart; of ConvNeXt.
+/// Drops whole branches in training only, scaled so that inference needs no counterpart; of ConvNeXt.
 pub(super) fn stochastic_depth(reader: &mut Reader) -> Layer {
     reader.ignore(&["drop_path_rate"]);
     Layer::Identity

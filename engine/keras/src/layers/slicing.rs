@@ -1,4 +1,4 @@
-//! `x[:, 1:, ..., 0]`: parts of a tensor.
+//! Slices such as `x[:, 1:, ..., 0]`.
 
 use serde_json::Value;
 
@@ -6,10 +6,10 @@ use crate::layers::Layer;
 use crate::reader::{Reader, shown};
 use crate::shapes::Shape;
 
-/// What is taken of an axis.
+/// The part of a slice for one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// `start:stop:step` with Python's meaning of what is missing or negative.
+    /// `start:stop:step`, with Python's meaning of missing and negative numbers.
     Range {
         /// First element.
         start: Option<i64>,
@@ -18,14 +18,14 @@ pub enum Part {
         /// Never 0.
         step: i64,
     },
-    /// One element; the axis goes.
+    /// One element. The axis is dropped.
     At(i64),
-    /// Nothing: a new axis of size 1 comes before what follows.
+    /// A new axis of size 1.
     NewAxis,
 }
 
 impl Part {
-    /// The axis as it is.
+    /// The whole axis.
     pub const WHOLE: Self = Self::Range { start: None, stop: None, step: 1 };
 }
 

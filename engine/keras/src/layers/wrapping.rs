@@ -4,7 +4,7 @@ use crate::layers::Layer;
 use crate::reader::Reader;
 use crate::shapes::{Shape, describe, output_shape};
 
-/// The layer over each step by itself.
+/// The layer applied to each position of the sequence by itself.
 pub(super) fn time_distributed(reader: &mut Reader) -> Layer {
     let Some(input) = reader.input() else {
         reader.ignore(&["layer"]);
@@ -12,14 +12,13 @@ pub(super) fn time_distributed(reader: &mut Reader) -> Layer {
         return Layer::Identity;
     };
     if input.len() < 2 {
-        reader.fault(format!("its input has shape {}, expected [steps, …]", describe(input)));
+        reader.fault(format!("its input has shape {}, expected [sequence, …]", describe(input)));
     }
-    let step: Shape = input.iter().skip(1).copied().collect();
-    Layer::OverEachStep(Box::new(reader.wrapped(Some(step))))
+    let position: Shape = input.iter().skip(1).copied().collect();
+    Layer::TimeDistributed(Box::new(reader.wrapped(Some(position))))
 }
 
-/// Training divides the kernel by its largest singular value and keeps what comes out, so that inference has
-/// nothing to do.
+/// Training divides the kernel by its largest singular value and stores the result, so that inference has nothing to do.
 pub(super) fn spectral_normalization(reader: &mut Reader) -> Layer {
     reader.ignore(&["power_iterations"]);
     let layer = reader.wrapped(reader.input().cloned());

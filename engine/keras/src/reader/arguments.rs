@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Reader, shown};
 use crate::architecture::{ARGUMENTS, INPUT};
 
-/// What operations call the tensor that they are about.
+/// The names of an operation's first argument, its input.
 const SUBJECTS: [&str; 12] = [
     "x",
     "inputs",
@@ -22,7 +22,7 @@ const SUBJECTS: [&str; 12] = [
 ];
 
 impl<'a> Reader<'a> {
-    /// The argument at a position, or under one of these names.
+    /// Returns the argument at a position, or under one of these names.
     pub(crate) fn argument(&mut self, position: usize, names: &[&'static str]) -> Option<&'a Value> {
         self.positions = self.positions.max(position + 1);
         let by_position =
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
         names.iter().fold(by_position, |found, name| found.or(self.value(name)))
     }
 
-    /// The operation is about one tensor, which is its first argument.
+    /// Adds a fault unless the first argument is the first input.
     pub(crate) fn subject(&mut self) {
         let value = self.argument(0, &SUBJECTS);
         if value.and_then(input_number) != Some(0) {
@@ -39,7 +39,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The operation is about several tensors, which its first argument lists.
+    /// Adds a fault unless the first argument lists all inputs in order.
     pub(crate) fn subjects(&mut self) {
         let value = self.argument(0, &["values", "xs", "arrays", "x", "inputs"]);
         let list = value.and_then(Value::as_array);
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Arguments that nobody asked for are a fault.
+    /// Adds a fault for every argument that was not asked for.
     pub(crate) fn no_more_arguments(&mut self) {
         let list = self.value(ARGUMENTS).and_then(Value::as_array);
         let more: Vec<String> = list
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The number of the input that an argument stands for.
+/// The index of the input that an argument stands for.
 pub(crate) fn input_number(value: &Value) -> Option<usize> {
     value.get(INPUT).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok())
 }

@@ -1,4 +1,4 @@
-//! Layers that hold others: where the weights of those belong, and how a wrapped layer is read.
+//! Reads layers that hold others, and locates the weights of those.
 
 use serde_json::Value;
 
@@ -9,11 +9,11 @@ use crate::shapes::Shape;
 
 /// Where an archive keeps a weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In a folder below the layer's, of which each step has the names that versions of Keras gave it. Without
-    /// steps it is the layer's own.
+pub(crate) enum Location {
+    /// In a folder below the layer's own. Each part of its path has the names that versions of Keras gave it. An empty path
+    /// is the layer's own folder.
     Within(Vec<&'static [&'static str]>),
-    /// Among weights of which inference needs none.
+    /// In a folder whose weights inference does not need.
     AmongUnneeded,
 }
 
@@ -21,8 +21,7 @@ pub(crate) enum Place {
 const WRAPPED: &[&str] = &["layer"];
 
 impl<'a> Reader<'a> {
-    /// Weights that `read` declares belong to the layer `owner` inside this one, which an archive keeps in
-    /// `folder`.
+    /// Declares the weights that `read` declares for the layer `owner` inside this one. An archive keeps them in `folder`.
     pub(crate) fn within<T>(
         &mut self,
         owner: &'static str,
@@ -37,16 +36,16 @@ impl<'a> Reader<'a> {
         result
     }
 
-    /// A weight that inference does not need, of a layer that holds no others by itself.
+    /// Declares a weight that inference does not need, of a layer that has no other weights of its own.
     pub(crate) fn unneeded_alone(&mut self, names: &'static [&'static str], shape: &[Option<usize>]) {
         self.unneeded(names, shape);
         if let Some(declared) = self.declared.last_mut() {
-            declared.place = Place::AmongUnneeded;
+            declared.location = Location::AmongUnneeded;
         }
     }
 
-    /// The layer that stands under `layer` in a wrapper's config, called on an input of this shape. Its faults
-    /// are this layer's.
+    /// Reads the layer under `layer` in a wrapper's config, called on an input of this shape. Its faults become faults of
+    /// this layer.
     pub(crate) fn wrapped(&mut self, input: Option<Shape>) -> Layer {
         let Some(value) = self.value("layer") else {
             self.fault("its config has no `layer`");
@@ -76,11 +75,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A wrapped layer's weight becomes one of this layer's.
+    /// Makes a wrapped layer's weight one of this layer.
     fn adopt(&self, declared: &mut Declared) {
-        if let Place::Within(inner) = &declared.place {
-            let steps = self.folder.iter().chain([&WRAPPED]).chain(inner).copied();
-            declared.place = Place::Within(steps.collect());
+        if let Location::Within(inner) = &declared.location {
+            let folders = self.folder.iter().chain([&WRAPPED]).chain(inner).copied();
+            declared.location = Location::Within(folders.collect());
         }
     }
 }

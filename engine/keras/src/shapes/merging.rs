@@ -1,9 +1,9 @@
-//! Shapes of what several inputs become.
+//! Shapes of layers that merge several inputs.
 
 use super::{Shape, axis_after_batch, describe};
 use crate::layers::Dot;
 
-/// Inputs with fewer axes get more of them, of size 1 behind the batch.
+/// The broadcast shape. Inputs with fewer axes get more of them, of size 1 after the batch.
 pub(super) fn merged(inputs: &[Shape]) -> Result<Shape, String> {
     let all = || inputs.iter().map(|shape| describe(shape)).collect::<Vec<_>>().join(" and ");
     let Some((first, others)) = inputs.split_first() else {
@@ -59,7 +59,7 @@ pub(super) fn concatenated(axis: i64, inputs: &[Shape]) -> Result<Shape, String>
     Ok(result)
 }
 
-/// The axes that are left of both, one after the other; of two vectors a single number.
+/// The remaining axes of both inputs, one after the other. Two vectors give a single number.
 pub(super) fn dot(dot: &Dot, inputs: &[Shape]) -> Result<Shape, String> {
     let [left, right] = inputs else {
         return Err(format!("it is called on {} inputs, expected 2", inputs.len()));

@@ -1,11 +1,11 @@
-//! Shapes of sums of products.
+//! Shapes of einsums and matrix products.
 
 use std::collections::HashMap;
 
 use super::{Shape, describe};
 use crate::layers::{Einsum, MatrixProduct, Operand};
 
-/// Equal letters are equal sizes.
+/// Equal subscripts have equal sizes.
 pub(super) fn einsum(einsum: &Einsum, inputs: &[Shape]) -> Result<Shape, String> {
     let mut sizes: HashMap<char, Option<usize>> = HashMap::new();
     for (operand, letters) in einsum.operands.iter().zip(&einsum.equation.operands) {
@@ -30,9 +30,9 @@ pub(super) fn einsum(einsum: &Einsum, inputs: &[Shape]) -> Result<Shape, String>
 }
 
 pub(super) fn of_matrices(product: &MatrixProduct, inputs: &[Shape]) -> Result<Shape, String> {
-    let [left_turned, right_turned] = product.transposed;
-    let left = turned(with_batch(&product.left, inputs)?, left_turned);
-    let right = turned(with_batch(&product.right, inputs)?, right_turned);
+    let [transpose_left, transpose_right] = product.transposed;
+    let left = transposed(with_batch(&product.left, inputs)?, transpose_left);
+    let right = transposed(with_batch(&product.right, inputs)?, transpose_right);
     let misfit =
         || format!("its operands have shapes {} and {}, which do not fit", describe(&left), describe(&right));
     let ([left_outer @ .., rows, inner], [right_outer @ .., other_inner, columns]) = (&left[..], &right[..])
@@ -42,12 +42,12 @@ pub(super) fn of_matrices(product: &MatrixProduct, inputs: &[Shape]) -> Result<S
     if inner.zip(*other_inner).is_some_and(|(inner, other)| inner != other) {
         return Err(misfit());
     }
-    // The batch is the first axis of an input, and has to be that of the product.
+    // The batch is the first axis of an input, and has to be the first axis of the product.
     let keeps_batch = match (&product.left, &product.right) {
         (Operand::Input(_), Operand::Input(_)) => left.len() == right.len() && left.len() >= 3,
         (Operand::Input(_), Operand::Constant(_)) => {
             let fewer_axes = right.len() < left.len() || (right.len() == 2 && left.len() == 2);
-            fewer_axes && (left.len() >= 3 || !left_turned)
+            fewer_axes && (left.len() >= 3 || !transpose_left)
         }
         (Operand::Constant(_), Operand::Input(_)) => right.len() >= 3 && left.len() < right.len(),
         (Operand::Constant(_), Operand::Constant(_)) => false,
@@ -72,8 +72,8 @@ pub(super) fn of_matrices(product: &MatrixProduct, inputs: &[Shape]) -> Result<S
     Ok(result.split_off(1))
 }
 
-fn turned(mut shape: Shape, is_turned: bool) -> Shape {
-    if let ([.., rows, columns], true) = (&mut shape[..], is_turned) {
+fn transposed(mut shape: Shape, transpose: bool) -> Shape {
+    if let ([.., rows, columns], true) = (&mut shape[..], transpose) {
         std::mem::swap(rows, columns);
     }
     shape

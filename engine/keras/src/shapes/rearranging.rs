@@ -1,20 +1,12 @@
-//! Shapes of what only moves values.
+//! Shapes of operations that move values without computing any.
 
-use super::{Shape, Window, describe, image, output_shape, times};
-use crate::layers::{Blocks, Gather, Layer, Pad, PadMode, Patches};
-
-pub(super) fn over_each_step(layer: &Layer, input: &Shape) -> Result<Shape, String> {
-    let Some((steps, step)) = input.split_first() else {
-        return Err(format!("its input has shape {}, expected [steps, …]", describe(input)));
-    };
-    let output = output_shape(layer, &[step.to_vec()])?;
-    Ok(std::iter::once(*steps).chain(output).collect())
-}
+use super::{Shape, Window, describe, image, times};
+use crate::layers::{Gather, Pad, PadMode, Patches};
 
 pub(super) fn gathered(gather: &Gather, input: &Shape) -> Result<Shape, String> {
     let mut output = input.clone();
     match output.get_mut(gather.axis) {
-        Some(Some(size)) if gather.places.iter().all(|place| *place < *size) => *size = gather.places.len(),
+        Some(Some(size)) if gather.indices.iter().all(|index| *index < *size) => *size = gather.indices.len(),
         Some(_) | None => {
             return Err(format!("its input has shape {}, expected a larger one", describe(input)));
         }
@@ -26,7 +18,7 @@ pub(super) fn padded(pad: &Pad, input: &Shape) -> Result<Shape, String> {
     if pad.sides.len() != input.len() {
         return Err(format!("its input has shape {}, expected {} axes", describe(input), pad.sides.len()));
     }
-    // How much of the input there is to be mirrored.
+    // How much of an axis can be mirrored.
     let reach = |size: usize| match pad.mode {
         PadMode::Constant(_) => usize::MAX,
         PadMode::Reflect => size.saturating_sub(1),
@@ -53,24 +45,26 @@ pub(super) fn patched(patches: &Patches, input: &Shape) -> Result<Shape, String>
         padding: patches.padding,
     };
     let channels = times(times(channels, patches.size[0])?, patches.size[1])?;
-    Ok(vec![window(0).slid_over(height)?, window(1).slid_over(width)?, channels])
+    Ok(vec![window(0).output_size(height)?, window(1).output_size(width)?, channels])
 }
 
-pub(super) fn blocked(blocks: Blocks, input: &Shape) -> Result<Shape, String> {
+pub(super) fn space_to_depth(block_size: usize, input: &Shape) -> Result<Shape, String> {
     let [height, width, channels] = image(input)?;
-    let parts = |size: Option<usize>, by: usize| match size {
+    let divide = |size| divided(size, block_size, input);
+    Ok(vec![divide(height)?, divide(width)?, times(times(channels, block_size)?, block_size)?])
+}
+
+pub(super) fn depth_to_space(block_size: usize, input: &Shape) -> Result<Shape, String> {
+    let [height, width, channels] = image(input)?;
+    let pixels = block_size.saturating_mul(block_size);
+    Ok(vec![times(height, block_size)?, times(width, block_size)?, divided(channels, pixels, input)?])
+}
+
+fn divided(size: Option<usize>, by: usize, input: &Shape) -> Result<Option<usize>, String> {
+    match size {
         Some(size) if by == 0 || !size.is_multiple_of(by) => {
             Err(format!("its input has shape {}, which blocks of {by} do not fill", describe(input)))
         }
         size => Ok(size.map(|size| size / by)),
-    };
-    match blocks {
-        Blocks::IntoChannels(side) => {
-            Ok(vec![parts(height, side)?, parts(width, side)?, times(times(channels, side)?, side)?])
-        }
-        Blocks::OutOfChannels(side) => {
-            let of_block = side.saturating_mul(side);
-            Ok(vec![times(height, side)?, times(width, side)?, parts(channels, of_block)?])
-        }
     }
 }

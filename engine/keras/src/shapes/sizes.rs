@@ -1,16 +1,17 @@
-//! Shapes of what is resized, divided into groups or put over several axes; and what is too large.
+//! Shapes of resized images, group normalization, layers over several axes and locally connected layers; and the largest
+//! output.
 
 use super::{Shape, axis_after_batch, describe, image};
 use crate::layers::{GroupNorm, LocallyConnected2d};
 
-/// Most numbers that a layer may make of one image: 8 GiB of them.
-const MAX_NUMBERS: usize = 1 << 31;
+/// Most elements of an output per image: 8 GiB.
+const MAX_ELEMENTS: usize = 1 << 31;
 
-/// Fails for a shape that no machine computes, so that nobody tries.
+/// Fails for a shape that is too large for any machine.
 pub(super) fn check(output: &Shape) -> Result<(), String> {
     let known = output.iter().flatten();
-    let numbers = known.copied().try_fold(1_usize, |product, size| product.checked_mul(size));
-    match numbers.filter(|numbers| *numbers <= MAX_NUMBERS) {
+    let elements = known.copied().try_fold(1_usize, |product, size| product.checked_mul(size));
+    match elements.filter(|elements| *elements <= MAX_ELEMENTS) {
         Some(_) => Ok(()),
         None => Err(format!("its output of shape {} is too large to be computed", describe(output))),
     }
@@ -21,7 +22,7 @@ pub(super) fn resized(size: [usize; 2], input: &Shape) -> Result<Shape, String> 
     Ok(vec![Some(size[0]), Some(size[1]), channels])
 }
 
-/// Layers over these axes leave the shape as it is.
+/// The shape of a layer over these axes, which it keeps.
 pub(super) fn over(axes: &[usize], input: &Shape) -> Result<Shape, String> {
     match axes.iter().find(|axis| **axis >= input.len()) {
         None => Ok(input.clone()),

@@ -1,4 +1,4 @@
-//! Which array of an archive's `model.weights.h5` is which weight.
+//! Finds the weights in an archive's `model.weights.h5`.
 //!
 //! ```text
 //! layers/conv2d/vars/0                         the first weight of the first `Conv2D`
@@ -7,21 +7,21 @@
 //! layers/multi_head_attention/query_dense/vars/0   the first weight of a layer inside a layer
 //! ```
 //!
-//! A layer goes by its class and by its place among those of that class, never by its name. Keras 3 notes the
-//! name beside its weights: where it is there it has to be the layer's.
+//! A layer is found by its class and its index among the layers of that class, never by its name. Newer versions of
+//! Keras 3 store the name beside the weights. It then has to be the layer's name.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Bound, fits, has_inert_layer};
 use crate::architecture::{Body, LayerSpec, Member, ModelKind, ModelSpec};
 use crate::hdf5::{Fault, Folder};
-use crate::reader::{Declared, Place};
+use crate::reader::{Declared, Location};
 use crate::shapes::describe;
 
 /// Where a model keeps its layers: as it is now, and as the first versions wrote it.
 const CONTAINERS: [&str; 2] = ["layers", "_layer_checkpoint_dependencies"];
 
-/// What stands between two parts of a path: Keras on Windows used its own.
+/// The separators of paths. Keras on Windows used a backslash.
 const SEPARATORS: [&str; 2] = ["/", "\\"];
 
 /// Finds the arrays of all weights that `declared` lists; see [`super::bind`].
@@ -34,7 +34,7 @@ pub(super) fn bind(
     Tree { declared, file, bound }.model(root, "", "")
 }
 
-/// A path in the file, and what stands between its parts.
+/// A path in the file, and its separator.
 #[derive(Default)]
 struct Part {
     path: String,
@@ -48,8 +48,8 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// `path` is where the model stands among the layers, `folder` where its weights are in the file; both
-    /// empty for the outermost.
+    /// `path` is the model's path among the layers, `folder` the folder of its weights in the file. Both are empty for the
+    /// outermost model.
     fn model(&mut self, model: &ModelSpec, path: &str, folder: &str) -> Result<(), Fault> {
         let mut members = numbered(model);
         let layers = self.layers_folder(&members, folder)?;
@@ -121,21 +121,21 @@ impl Tree<'_> {
             self.bound.problems.push(format!("{who}: `{variables}` holds the weights of `{noted}`"));
             return Ok(());
         }
-        // The layer's own weights are looked at even where it has none, for there may be one too many.
-        let mut places = vec![Place::Within(Vec::new())];
+        // The folder of the layer's own weights is checked even where it has none, for the file may have one too many.
+        let mut locations = vec![Location::Within(Vec::new())];
         for weight in declared {
-            if !places.contains(&weight.place) {
-                places.push(weight.place.clone());
+            if !locations.contains(&weight.location) {
+                locations.push(weight.location.clone());
             }
         }
-        let has_unneeded_ones = places.contains(&Place::AmongUnneeded);
-        for place in places {
-            let Place::Within(steps) = &place else { continue };
-            let of_this_place: Vec<usize> =
-                (0..declared.len()).filter(|&index| declared[index].place == place).collect();
-            let inner = self.inner_folder(folder, steps)?;
-            let one_more = self.weights(layer.id, &who, &of_this_place, &format!("{inner}/vars"))?;
-            let counts = !(has_inert_layer(member) || has_unneeded_ones && steps.is_empty());
+        let has_unneeded_ones = locations.contains(&Location::AmongUnneeded);
+        for location in locations {
+            let Location::Within(folders) = &location else { continue };
+            let here: Vec<usize> =
+                (0..declared.len()).filter(|&index| declared[index].location == location).collect();
+            let inner = self.inner_folder(folder, folders)?;
+            let one_more = self.weights(layer.id, &who, &here, &format!("{inner}/vars"))?;
+            let counts = !(has_inert_layer(member) || has_unneeded_ones && folders.is_empty());
             if let Some(count) = one_more.filter(|_| counts) {
                 self.bound.problems.push(format!(
                     "{who}: the file has a weight at `{inner}/vars/{count}`, which the layer does not have"
@@ -146,9 +146,9 @@ impl Tree<'_> {
     }
 
     /// The folder of a layer inside the layer at `folder`.
-    fn inner_folder(&self, folder: &Part, steps: &[&[&str]]) -> Result<String, Fault> {
+    fn inner_folder(&self, folder: &Part, folders: &[&[&str]]) -> Result<String, Fault> {
         let (mut inner, separator) = (folder.path.clone(), folder.separator);
-        for names in steps {
+        for names in folders {
             let mut found = None;
             for name in *names {
                 let candidate = format!("{inner}{separator}{name}");
@@ -161,7 +161,7 @@ impl Tree<'_> {
         Ok(inner)
     }
 
-    /// Finds the weights `indices` of a layer in one folder, and gives their number if there is one more.
+    /// Finds the weights `indices` of a layer in one folder. Returns their number if the folder has one more.
     fn weights(
         &mut self,
         layer: usize,
@@ -202,7 +202,7 @@ impl Tree<'_> {
         Ok(one_more.then_some(order.len()))
     }
 
-    /// A layer more than the model has.
+    /// Reports weights of layers that the model does not have.
     fn check_for_strangers(
         &mut self,
         model: &ModelSpec,
@@ -229,12 +229,12 @@ impl Tree<'_> {
     }
 }
 
-/// The members that have a place in the file, with their names there.
+/// The members that are stored in the file, with their names there.
 fn numbered(model: &ModelSpec) -> Vec<(&Member, String)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut named = Vec::new();
     for member in &model.members {
-        // A `Sequential` does not count its input among its layers, and nobody counts operations of Keras 3.
+        // A `Sequential` does not store its input among its layers, and no model stores operations of Keras 3.
         let is_hidden = model.kind == ModelKind::Sequential && class_of(member) == "InputLayer";
         if is_hidden || class_of(member).starts_with("ops.") {
             continue;
@@ -247,7 +247,7 @@ fn numbered(model: &ModelSpec) -> Vec<(&Member, String)> {
     named
 }
 
-/// The name of the class itself, without where it comes from.
+/// The class without its package.
 fn class_of(member: &Member) -> &str {
     let class = member.class();
     match class.rsplit_once('>') {

@@ -1,4 +1,4 @@
-//! Archives of both Kerases, `.keras`, become the same models as `.hdf5` files do. The files come from
+//! `.keras` archives of Keras 2 and Keras 3 give the same models as `.hdf5` files. The files come from
 //! `tests/fixtures/keras/make.py`.
 
 use crate::importer::{check_changes, check_facts, check_problems, fixture, read};

@@ -1,4 +1,4 @@
-//! Small files that would become gigabytes or take hours, were they believed. They come from
+//! Small files that would take gigabytes or hours without bounds. They come from
 //! `tests/fixtures/keras/make.py`; that nothing grows beyond bounds is measured by `examples/mutants`.
 
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use keras::open;
 
 use crate::importer::fixture;
 
-/// Far more than any of them takes, far less than what they are made to take.
+/// Far more time than any of them takes, far less than without bounds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn check(file: &str, says: &str) {

@@ -1,4 +1,4 @@
-//! Keras's files become models, and damaged ones an explanation.
+//! Files of Keras give models, and damaged files give errors that explain them.
 //!
 //! The files and what Keras says of them come from `tests/fixtures/keras/make.py`; the large models from
 //! `tools/parity/make_models.py`.
@@ -41,7 +41,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras").join(name)
 }
 
-/// How a file of this name is to be opened.
+/// The format that a file's name implies.
 fn format_of(path: &Path) -> ModelFormat {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("keras") => ModelFormat::KerasArchive,
@@ -88,7 +88,7 @@ pub(crate) fn check_facts(model: &Model, facts: &str) {
     if let Some(sums) = expected.get_mut("measured") {
         sums.truncate(2); // The third is a count, which inference does not need.
     }
-    // Its values stand in the config.
+    // Its values are in the config.
     seen.remove("given");
     assert_eq!(seen.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, expected) in &expected {
@@ -131,8 +131,10 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         Layer::ConvTranspose2d(conv) => {
             [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
         }
-        Layer::Chain(layers) => layers.iter().flat_map(weights).collect(),
-        Layer::OverSteps(layer) | Layer::ChannelsFirst(layer) | Layer::OverEachStep(layer) => weights(layer),
+        Layer::Sequential(layers) => layers.iter().flat_map(weights).collect(),
+        Layer::OverSequence(layer) | Layer::ChannelsFirst(layer) | Layer::TimeDistributed(layer) => {
+            weights(layer)
+        }
         Layer::MultiHeadAttention(layer) => {
             let all = [
                 Some(&layer.query),
@@ -173,19 +175,20 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         | Layer::CenterCrop { .. }
         | Layer::AutoContrast { .. }
         | Layer::Dot(_)
-        | Layer::Several(_)
+        | Layer::MultiOutput(_)
         | Layer::Constant(_)
-        | Layer::HeadsAttention(_)
+        | Layer::DotProductAttention(_)
         | Layer::Einsum(_)
         | Layer::MatrixProduct(_)
         | Layer::Function(_)
         | Layer::Comparison(_)
-        | Layer::Choice(_)
-        | Layer::Fill { .. }
+        | Layer::Select(_)
+        | Layer::FullLike { .. }
         | Layer::Gather(_)
         | Layer::Pad(_)
         | Layer::Patches(_)
-        | Layer::Blocks(_)
+        | Layer::SpaceToDepth { .. }
+        | Layer::DepthToSpace { .. }
         | Layer::Rescaling { .. } => Vec::new(),
     }
 }
@@ -276,7 +279,7 @@ fn each_call_of_a_shared_layer_is_a_node_and_shares_the_weights() {
     for dialect in [2, 3] {
         let model = read(&fixture(&format!("deep_keras{dialect}.hdf5")));
         let names: Vec<&str> = model.nodes.iter().map(|node| node.name.as_str()).collect();
-        // Twice in a block, which the block around it calls twice, and so on: 2 * 2 * 2 * 2.
+        // A block calls it twice, the block around it calls that twice, and so on: 2 * 2 * 2 * 2 calls.
         let calls: Vec<&&str> =
             names.iter().filter(|name| name.starts_with("outer/middle/innermost/innermost_conv")).collect();
         assert_eq!(calls.len(), 16, "{names:#?}");

@@ -1,4 +1,4 @@
-//! `docs/layers.md` has a true row for every layer class of both Kerases. Their lists come from
+//! `docs/layers.md` has a correct row for every layer class of Keras 2 and Keras 3. The lists of classes come from
 //! `tests/fixtures/classes/make.py`.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use keras::verdict;
 
 use testing::repository;
 
-/// By class: in which Kerases it is, and what becomes of it.
+/// By class: the versions of Keras that have it, and its verdict.
 type Table = BTreeMap<String, (String, String)>;
 
 fn documented() -> Table {

@@ -7,13 +7,13 @@ use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::Tensor;
 use keras::layers::Activation;
 
-mod pieces;
+mod piecewise;
 
 pub(super) fn activation(ops: &mut Ops, function: Activation, x: &Output) -> Result<Output, Fault> {
     match function {
         Activation::Linear => Ok(x.clone()),
         Activation::Relu { max_value, negative_slope, threshold } => {
-            relu(ops, x, Rectifier { max_value, negative_slope, threshold })
+            relu(ops, x, Relu { max_value, negative_slope, threshold })
         }
         Activation::Softmax { axis } => along_last(ops, x, axis, |ops, x| ops.unary("Softmax", x)),
         Activation::LogSoftmax { axis } => along_last(ops, x, axis, |ops, x| ops.unary("LogSoftmax", x)),
@@ -54,12 +54,12 @@ pub(super) fn activation(ops: &mut Ops, function: Activation, x: &Output) -> Res
             let bent = ops.unary("Tanh", x)?;
             ops.binary("Sub", x, &bent)
         }
-        Activation::HardTanh => pieces::clip(ops, x, -1.0, 1.0),
-        Activation::HardShrink { threshold } => pieces::hard_shrink(ops, x, threshold),
-        Activation::SoftShrink { threshold } => pieces::soft_shrink(ops, x, threshold),
-        Activation::Threshold { threshold, otherwise } => pieces::threshold(ops, x, threshold, otherwise),
-        Activation::SparsePlus => pieces::sparse_plus(ops, x),
-        Activation::SparseSigmoid => pieces::sparse_sigmoid(ops, x),
+        Activation::HardTanh => piecewise::clip(ops, x, -1.0, 1.0),
+        Activation::HardShrink { threshold } => piecewise::hard_shrink(ops, x, threshold),
+        Activation::SoftShrink { threshold } => piecewise::soft_shrink(ops, x, threshold),
+        Activation::Threshold { threshold, otherwise } => piecewise::threshold(ops, x, threshold, otherwise),
+        Activation::SparsePlus => piecewise::sparse_plus(ops, x),
+        Activation::SparseSigmoid => piecewise::sparse_sigmoid(ops, x),
     }
 }
 
@@ -71,23 +71,23 @@ pub(super) fn prelu(ops: &mut Ops, alpha: &Tensor, x: &Output) -> Result<Output,
     ops.binary("AddV2", &positive, &slope)
 }
 
-struct Rectifier {
+struct Relu {
     max_value: Option<f32>,
     negative_slope: f32,
     threshold: f32,
 }
 
-fn relu(ops: &mut Ops, x: &Output, by: Rectifier) -> Result<Output, Fault> {
+fn relu(ops: &mut Ops, x: &Output, by: Relu) -> Result<Output, Fault> {
     match by {
-        Rectifier { max_value: None, negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu", x),
-        Rectifier { max_value: None, negative_slope, threshold: 0.0 } => {
+        Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu", x),
+        Relu { max_value: None, negative_slope, threshold: 0.0 } => {
             ops.op("LeakyRelu", &[x], &[("alpha", Attribute::Float(negative_slope))])
         }
-        Rectifier { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu6", x),
-        Rectifier { max_value, negative_slope, threshold } => {
-            let above = pieces::threshold(ops, x, threshold, 0.0)?;
+        Relu { max_value: Some(6.0), negative_slope: 0.0, threshold: 0.0 } => ops.unary("Relu6", x),
+        Relu { max_value, negative_slope, threshold } => {
+            let above = piecewise::threshold(ops, x, threshold, 0.0)?;
             let kept = match max_value {
-                Some(most) => pieces::clip(ops, &above, 0.0, most)?,
+                Some(most) => piecewise::clip(ops, &above, 0.0, most)?,
                 None => above,
             };
             if negative_slope == 0.0 {
@@ -101,7 +101,7 @@ fn relu(ops: &mut Ops, x: &Output, by: Rectifier) -> Result<Output, Fault> {
     }
 }
 
-/// What an operation over the last axis makes of another one, which changes places with the last before and after.
+/// Applies an operation over the last axis to another axis, which is swapped with the last before and after.
 fn along_last(
     ops: &mut Ops,
     x: &Output,
@@ -121,7 +121,7 @@ fn along_last(
     ops.binary("Transpose", &output, &order)
 }
 
-/// Shifted by the largest value, so that nothing overflows.
+/// Subtracts the maximum, so that nothing overflows.
 pub(super) fn softmax_over(ops: &mut Ops, axes: &[usize], x: &Output) -> Result<Output, Fault> {
     let axes = axes_with_batch(ops, axes)?;
     let keep = [("keep_dims", Attribute::Bool(true))];
@@ -132,8 +132,8 @@ pub(super) fn softmax_over(ops: &mut Ops, axes: &[usize], x: &Output) -> Result<
     ops.binary("RealDiv", &powers, &sum)
 }
 
-/// The largest values are those that exceed what their own mean is above their share of 1. Keras then sums over
-/// the sums of the largest 1, 2, … of them, where Martins and Astudillo 2016 take the last of these sums.
+/// A value is in the support if it exceeds the threshold `(cumulative sum - 1) / rank` of the sorted values. Martins and
+/// Astudillo 2016 compute the final threshold from the last cumulative sum in the support; Keras adds up all of them.
 fn sparsemax(ops: &mut Ops, x: &Output) -> Result<Output, Fault> {
     let size = ops.sizes(x)?.last().copied().flatten();
     let size =
@@ -163,8 +163,8 @@ fn sparsemax(ops: &mut Ops, x: &Output) -> Result<Output, Fault> {
 
 /// `-log(1 + exp(-x))`
 fn log_sigmoid(ops: &mut Ops, x: &Output) -> Result<Output, Fault> {
-    let turned = ops.unary("Neg", x)?;
-    let soft = ops.unary("Softplus", &turned)?;
+    let negated = ops.unary("Neg", x)?;
+    let soft = ops.unary("Softplus", &negated)?;
     ops.unary("Neg", &soft)
 }
 
@@ -234,5 +234,5 @@ fn halve_and_gate(ops: &mut Ops, x: &Output, bell: &Output) -> Result<Output, Fa
 fn hard_sigmoid(ops: &mut Ops, x: &Output, slope: f32) -> Result<Output, Fault> {
     let line = ops.with_scalar("Mul", x, slope)?;
     let line = ops.with_scalar("AddV2", &line, 0.5)?;
-    pieces::clip(ops, &line, 0.0, 1.0)
+    piecewise::clip(ops, &line, 0.0, 1.0)
 }

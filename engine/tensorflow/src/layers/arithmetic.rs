@@ -1,4 +1,4 @@
-//! Operations that models compute without a layer, element by element or over axes.
+//! Elementwise arithmetic with two operands, and reductions.
 
 use tensorflow::Output;
 
@@ -30,14 +30,6 @@ pub(super) fn operand(ops: &mut Ops, operand: &Operand, inputs: &[Output]) -> Re
     }
 }
 
-pub(super) fn scaled_add(ops: &mut Ops, scale: f32, inputs: &[Output]) -> Result<Output, Fault> {
-    let [first, second] = inputs else {
-        return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
-    };
-    let scaled = ops.with_scalar("Mul", second, scale)?;
-    ops.binary("AddV2", first, &scaled)
-}
-
 pub(super) fn reduction(ops: &mut Ops, by: &Reduction, input: &Output) -> Result<Output, Fault> {
     if by.axes.is_empty() {
         return Ok(input.clone());
@@ -51,11 +43,11 @@ pub(super) fn reduction(ops: &mut Ops, by: &Reduction, input: &Output) -> Result
         ReductionKind::Min => over.reduced(ops, "Min", input),
         ReductionKind::Product => over.reduced(ops, "Prod", input),
         ReductionKind::Variance => over.variance(ops, input),
-        ReductionKind::Deviation => {
+        ReductionKind::Std => {
             let variance = over.variance(ops, input)?;
             ops.unary("Sqrt", &variance)
         }
-        ReductionKind::Length => {
+        ReductionKind::EuclideanNorm => {
             let squares = ops.unary("Square", input)?;
             let sum = over.reduced(ops, "Sum", &squares)?;
             ops.unary("Sqrt", &sum)
@@ -64,7 +56,7 @@ pub(super) fn reduction(ops: &mut Ops, by: &Reduction, input: &Output) -> Result
     }
 }
 
-/// The axes that go.
+/// The axes that are reduced.
 struct Over {
     axes: Output,
     keep_dims: bool,
@@ -85,7 +77,7 @@ impl Over {
         self.reduced(ops, "Mean", &squares)
     }
 
-    /// With the largest value taken out before and put back behind, so that no exponential is infinite.
+    /// Subtracts the maximum first and adds it back at the end, so that no exponential overflows.
     fn log_sum_exp(&self, ops: &mut Ops, input: &Output) -> Result<Output, Fault> {
         let largest = self.with_axes_kept().reduced(ops, "Max", input)?;
         let lowered = ops.binary("Sub", input, &largest)?;

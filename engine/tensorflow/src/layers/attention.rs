@@ -1,14 +1,16 @@
-//! Attention: products of queries with keys say how much of each value comes through.
+//! Attention: sums of values, weighted by the softmax of scores of queries against keys.
 
 use tensorflow::Output;
 
 use super::dense::dense;
-use super::shape;
+use super::reshaping;
 use crate::ops::{Attribute, Fault, Ops, to_i32};
-use keras::layers::{Activation, Attention, AttentionScore, HeadsAttention, MultiHeadAttention, Projection};
+use keras::layers::{
+    Activation, Attention, AttentionScore, DotProductAttention, MultiHeadAttention, Projection,
+};
 
-/// Heads go before the places that look at each other, which become one axis: then two batched matrix products
-/// are all of it, whatever axes there are.
+/// The axes over which attention is computed become one, behind that of the heads. Two batched matrix products then
+/// compute the whole, whatever axes there are.
 pub(super) fn multi_head_attention(
     ops: &mut Ops,
     layer: &MultiHeadAttention,
@@ -25,10 +27,10 @@ pub(super) fn multi_head_attention(
     let queries = heads(ops, &layer.query.scaled(scale), &layer.axes, query)?;
     let keys = heads(ops, &layer.key, &layer.axes, key)?;
     let values = heads(ops, &layer.value, &layer.axes, value)?;
-    let seen = attend(ops, &queries, &keys, &values)?;
+    let attended = attend(ops, &queries, &keys, &values)?;
 
-    let places: Vec<Option<usize>> = between(&ops.sizes(query)?);
-    let merged = together_again(ops, layer, &places, &seen)?;
+    let positions: Vec<Option<usize>> = positions_of(&ops.sizes(query)?);
+    let merged = merge_heads(ops, layer, &positions, &attended)?;
     let gated = match &layer.gate {
         Some(gate) => {
             let gate = dense(ops, &gate.as_dense(1, Activation::Sigmoid), query)?;
@@ -41,24 +43,24 @@ pub(super) fn multi_head_attention(
         [_] => Ok(output),
         several => {
             let target: Vec<Option<usize>> =
-                places.iter().copied().chain(several.iter().map(|&size| Some(size))).collect();
-            ops.reshape(&output, &with_one_open(&target)?)
+                positions.iter().copied().chain(several.iter().map(|&size| Some(size))).collect();
+            ops.reshape(&output, &target_shape(&target)?)
         }
     }
 }
 
-/// Queries, keys and values `[batch, places, heads, channels]`.
-pub(super) fn attention_of_heads(
+/// Queries, keys and values are `[batch, positions, heads, channels]`.
+pub(super) fn dot_product_attention(
     ops: &mut Ops,
-    layer: &HeadsAttention,
+    layer: &DotProductAttention,
     inputs: &[Output],
 ) -> Result<Output, Fault> {
     let of = |index: usize| inputs.get(index).ok_or_else(|| Fault(format!("it has no input {index}")));
     let (query, key, value) = (of(layer.query)?, of(layer.key)?, of(layer.value)?);
     let query = ops.with_scalar("Mul", query, layer.scale)?;
-    let [query, key, value] = [&query, key, value].map(|input| shape::permute(ops, &[2, 1, 3], input));
-    let seen = attend(ops, &query?, &key?, &value?)?;
-    shape::permute(ops, &[2, 1, 3], &seen)
+    let [query, key, value] = [&query, key, value].map(|input| reshaping::permute(ops, &[2, 1, 3], input));
+    let attended = attend(ops, &query?, &key?, &value?)?;
+    reshaping::permute(ops, &[2, 1, 3], &attended)
 }
 
 pub(super) fn attention(ops: &mut Ops, layer: &Attention, inputs: &[Output]) -> Result<Output, Fault> {
@@ -80,89 +82,95 @@ pub(super) fn attention(ops: &mut Ops, layer: &Attention, inputs: &[Output]) -> 
         AttentionScore::Concat { weight } => {
             let sums = sums(ops, query, key)?;
             let sums = scaled(ops, sums)?;
-            let bent = ops.unary("Tanh", &sums)?;
+            let activated = ops.unary("Tanh", &sums)?;
             let weight = ops.weights(weight)?;
-            let total = over_channels(ops, &bent)?;
+            let total = over_channels(ops, &activated)?;
             ops.binary("Mul", &total, &weight)?
         }
         AttentionScore::Additive => {
             let sums = sums(ops, query, key)?;
-            let bent = ops.unary("Tanh", &sums)?;
-            let bent = scaled(ops, bent)?;
-            over_channels(ops, &bent)?
+            let activated = ops.unary("Tanh", &sums)?;
+            let activated = scaled(ops, activated)?;
+            over_channels(ops, &activated)?
         }
     };
-    let shares = ops.unary("Softmax", &scores)?;
-    ops.binary("BatchMatMulV2", &shares, value)
+    let weights = ops.unary("Softmax", &scores)?;
+    ops.binary("BatchMatMulV2", &weights, value)
 }
 
-/// `[batch, other places…, heads, places, channels]`.
+/// The projected input, `[batch, other positions…, heads, positions, channels]`.
 fn heads(ops: &mut Ops, by: &Projection, axes: &[usize], input: &Output) -> Result<Output, Fault> {
     let [_, heads, size] = by.kernel.shape[..] else {
         return Err(Fault(format!("its kernel has shape {:?}, expected 3 axes", by.kernel.shape)));
     };
-    let places = between(&ops.sizes(input)?);
+    let positions = positions_of(&ops.sizes(input)?);
     let projected = dense(ops, &by.as_dense(1, Activation::Linear), input)?;
-    let split: Vec<Option<usize>> = places.iter().copied().chain([Some(heads), Some(size)]).collect();
-    let split = ops.reshape(&projected, &with_one_open(&split)?)?;
-    let turned = shape::permute(ops, &order(places.len(), axes), &split)?;
+    let split: Vec<Option<usize>> = positions.iter().copied().chain([Some(heads), Some(size)]).collect();
+    let split = ops.reshape(&projected, &target_shape(&split)?)?;
+    let transposed = reshaping::permute(ops, &order(positions.len(), axes), &split)?;
     if let [_] = axes {
-        return Ok(turned);
+        return Ok(transposed);
     }
-    let target: Vec<Option<usize>> =
-        others(&places, axes).chain([Some(heads), looked_at(&places, axes), Some(size)]).collect();
-    ops.reshape(&turned, &with_one_open(&target)?)
+    let target: Vec<Option<usize>> = others(&positions, axes)
+        .chain([Some(heads), attended_length(&positions, axes), Some(size)])
+        .collect();
+    ops.reshape(&transposed, &target_shape(&target)?)
 }
 
-/// What the heads saw, `[batch, places…, heads * channels]`.
-fn together_again(
+/// The outputs of the heads concatenated, `[batch, positions…, heads * channels]`.
+fn merge_heads(
     ops: &mut Ops,
     layer: &MultiHeadAttention,
-    places: &[Option<usize>],
-    seen: &Output,
+    positions: &[Option<usize>],
+    attended: &Output,
 ) -> Result<Output, Fault> {
     let Some(&[heads, size]) = layer.output.kernel.shape.first_chunk::<2>() else {
         return Err(Fault(format!("its kernel has shape {:?}, expected 3 axes", layer.output.kernel.shape)));
     };
     let axes = &layer.axes;
-    let mut seen = seen.clone();
+    let mut attended = attended.clone();
     if axes.len() != 1 {
-        let looking = axes.iter().map(|&axis| places[axis]);
+        let attended_sizes = axes.iter().map(|&axis| positions[axis]);
         let target: Vec<Option<usize>> =
-            others(places, axes).chain([Some(heads)]).chain(looking).chain([Some(size)]).collect();
-        seen = ops.reshape(&seen, &with_one_open(&target)?)?;
+            others(positions, axes).chain([Some(heads)]).chain(attended_sizes).chain([Some(size)]).collect();
+        attended = ops.reshape(&attended, &target_shape(&target)?)?;
     }
-    let order = order(places.len(), axes);
+    let order = order(positions.len(), axes);
     let back: Vec<usize> =
         (1..=order.len()).filter_map(|axis| Some(order.iter().position(|&from| from == axis)? + 1)).collect();
-    let turned = shape::permute(ops, &back, &seen)?;
-    let target: Vec<Option<usize>> = places.iter().copied().chain([Some(heads * size)]).collect();
-    ops.reshape(&turned, &with_one_open(&target)?)
+    let transposed = reshaping::permute(ops, &back, &attended)?;
+    let target: Vec<Option<usize>> = positions.iter().copied().chain([Some(heads * size)]).collect();
+    ops.reshape(&transposed, &target_shape(&target)?)
 }
 
-/// Where `[places…, heads, channels]` go, counted from 1 behind the batch: the places that do not look at each
-/// other, the heads, those that do, the channels.
-fn order(places: usize, axes: &[usize]) -> Vec<usize> {
-    let others = (0..places).filter(|axis| !axes.contains(axis));
-    others.chain([places]).chain(axes.iter().copied()).chain([places + 1]).map(|axis| axis + 1).collect()
+/// The permutation of `[positions…, heads, channels]`, counted from 1 after the batch: the other positions, the heads,
+/// the positions over which attention is computed, the channels.
+fn order(positions: usize, axes: &[usize]) -> Vec<usize> {
+    let others = (0..positions).filter(|axis| !axes.contains(axis));
+    others
+        .chain([positions])
+        .chain(axes.iter().copied())
+        .chain([positions + 1])
+        .map(|axis| axis + 1)
+        .collect()
 }
 
-fn others<'a>(places: &'a [Option<usize>], axes: &'a [usize]) -> impl Iterator<Item = Option<usize>> + 'a {
-    places.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, size)| *size)
+fn others<'a>(positions: &'a [Option<usize>], axes: &'a [usize]) -> impl Iterator<Item = Option<usize>> + 'a {
+    positions.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, size)| *size)
 }
 
-/// How many places look at each other.
-fn looked_at(places: &[Option<usize>], axes: &[usize]) -> Option<usize> {
-    axes.iter().map(|&axis| places[axis]).product()
+/// Over how many positions attention is computed.
+fn attended_length(positions: &[Option<usize>], axes: &[usize]) -> Option<usize> {
+    axes.iter().map(|&axis| positions[axis]).product()
 }
 
-/// Sizes behind the batch and before the channels.
-fn between(sizes: &[Option<usize>]) -> Vec<Option<usize>> {
+/// The sizes of the positions: those after the batch and before the channels.
+fn positions_of(sizes: &[Option<usize>]) -> Vec<Option<usize>> {
     sizes.get(1..sizes.len().saturating_sub(1)).unwrap_or_default().to_vec()
 }
 
-/// As a target shape, in which one size may be open.
-fn with_one_open(sizes: &[Option<usize>]) -> Result<Vec<i32>, Fault> {
+/// The sizes as the target of a reshape, in which one may be unknown.
+fn target_shape(sizes: &[Option<usize>]) -> Result<Vec<i32>, Fault> {
     if sizes.iter().filter(|size| size.is_none()).count() > 1 {
         return Err(Fault(
             "its inputs have several axes without a fixed size, expected one at most".to_owned(),
@@ -171,18 +179,18 @@ fn with_one_open(sizes: &[Option<usize>]) -> Result<Vec<i32>, Fault> {
     sizes.iter().map(|size| size.map_or(Ok(-1), to_i32)).collect()
 }
 
-/// The last two axes are places and channels.
+/// Attention over the last two axes, positions and channels.
 fn attend(ops: &mut Ops, queries: &Output, keys: &Output, values: &Output) -> Result<Output, Fault> {
     let scores = products(ops, queries, keys)?;
-    let shares = ops.unary("Softmax", &scores)?;
-    ops.binary("BatchMatMulV2", &shares, values)
+    let weights = ops.unary("Softmax", &scores)?;
+    ops.binary("BatchMatMulV2", &weights, values)
 }
 
 fn products(ops: &mut Ops, queries: &Output, keys: &Output) -> Result<Output, Fault> {
     ops.op("BatchMatMulV2", &[queries, keys], &[("adj_y", Attribute::Bool(true))])
 }
 
-/// Each query with each key, `[batch, queries, keys, channels]`.
+/// The sums of each query and each key, `[batch, queries, keys, channels]`.
 fn sums(ops: &mut Ops, queries: &Output, keys: &Output) -> Result<Output, Fault> {
     let behind = ops.integers(&[], &[2])?;
     let before = ops.integers(&[], &[1])?;

@@ -1,11 +1,11 @@
-//! Colours stretched over their range.
+//! Contrast stretching.
 
 use tensorflow::Output;
 
 use crate::ops::{Attribute, Fault, Ops};
 
-/// As Keras computes it: in a range of 0 to 255, and back. A channel of one colour, whose spread divides nothing,
-/// stays as it is.
+/// Stretches the contrast as Keras does: in the range 0 to 255, then back. A constant channel stays as it is, since its
+/// range is zero.
 pub(super) fn auto_contrast(ops: &mut Ops, range: [f32; 2], input: &Output) -> Result<Output, Fault> {
     const COLOURS: [f32; 2] = [0.0, 255.0];
     let colours = moved(ops, input, range, COLOURS)?;

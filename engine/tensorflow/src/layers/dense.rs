@@ -2,7 +2,7 @@
 
 use tensorflow::Output;
 
-use super::conv::finish;
+use super::convolution::finish;
 use super::expect_last_axis;
 use crate::ops::{Fault, Ops};
 use keras::layers::Dense;
@@ -13,8 +13,7 @@ pub(super) fn dense(ops: &mut Ops, dense: &Dense, input: &Output) -> Result<Outp
     };
     expect_last_axis(ops, input, inputs)?;
     let kernel = ops.matrix(&dense.kernel)?;
-    // A matrix product fuses with bias and activation; the batched one broadcasts the kernel over the
-    // axes that come before the last two.
+    // `MatMul` fuses with bias and activation. The batched product broadcasts the kernel over all but the last two axes.
     let product = match ops.sizes(input)?.len() {
         2 => "MatMul",
         3.. => "BatchMatMulV2",

@@ -1,4 +1,4 @@
-//! Convolutions with a kernel of its own at each place.
+//! Convolutions with a kernel of its own at each position.
 
 use tensorflow::Output;
 
@@ -7,20 +7,20 @@ use super::{fixed_image, over_image};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::{Edges, LocallyConnected2d};
 
-/// The pixels of each window side by side, and a matrix product for each window.
+/// Extracts a patch for each output position, and multiplies each by a kernel of its own.
 pub(super) fn locally_connected2d(
     ops: &mut Ops,
     layer: &LocallyConnected2d,
     input: &Output,
 ) -> Result<Output, Fault> {
-    let [places, pixels, filters] = layer.kernel.shape[..] else {
+    let [positions, pixels, filters] = layer.kernel.shape[..] else {
         return Err(Fault(format!("its kernel has shape {:?}, expected 3 axes", layer.kernel.shape)));
     };
     let image = fixed_image(ops, input)?;
     if image != layer.input {
         return Err(Fault(format!("its input is {image:?}, its weights are for {:?}", layer.input)));
     }
-    // Zeros up to the end of the last window.
+    // Padding up to the end of the last window.
     let after = |axis: usize| {
         let end = (layer.output[axis] - 1) * layer.strides[axis] + layer.size[axis];
         end.saturating_sub(layer.before[axis] + image[axis])
@@ -38,12 +38,12 @@ pub(super) fn locally_connected2d(
             ("padding", Attribute::Text("VALID")),
         ],
     )?;
-    let patches = ops.reshape(&patches, &[to_i32(places)?, to_i32(pixels)?])?;
-    let places_first = ops.integers(&[3], &[1, 0, 2])?;
-    let patches = ops.binary("Transpose", &patches, &places_first)?;
+    let patches = ops.reshape(&patches, &[to_i32(positions)?, to_i32(pixels)?])?;
+    let positions_first = ops.integers(&[3], &[1, 0, 2])?;
+    let patches = ops.binary("Transpose", &patches, &positions_first)?;
     let kernel = ops.matrix(&layer.kernel)?;
     let products = ops.binary("BatchMatMulV2", &patches, &kernel)?;
-    let products = ops.binary("Transpose", &products, &places_first)?;
+    let products = ops.binary("Transpose", &products, &positions_first)?;
     let [rows, columns] = layer.output;
     let mut output = ops.reshape(&products, &[to_i32(rows)?, to_i32(columns)?, to_i32(filters)?])?;
     if let Some(bias) = &layer.bias {

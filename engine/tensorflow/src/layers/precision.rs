@@ -1,11 +1,11 @@
-//! Which layers compute in bfloat16 between convolutions that do; all others get float32.
+//! Which layers compute in bfloat16 between convolutions that do. All others compute in float32.
 
 use tensorflow::{DataType, Output};
 
 use crate::ops::{Fault, Ops, type_of};
 use keras::layers::{Activation, Layer, MergeKind};
 
-/// The inputs in a type in which the layer computes.
+/// Casts the inputs to a type that the layer computes in.
 pub(super) fn inputs(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<Vec<Output>, Fault> {
     let as_they_are =
         keeps_precision(layer) && inputs.iter().all(|input| type_of(input) == type_of(&inputs[0]));
@@ -15,8 +15,8 @@ pub(super) fn inputs(ops: &mut Ops, layer: &Layer, inputs: &[Output]) -> Result<
     inputs.iter().map(|input| ops.cast(input, DataType::Float)).collect()
 }
 
-/// Whether the layer loses nothing in bfloat16, beyond one rounding: it moves values, compares them or adds few.
-/// A mean over an image is not among these, and what knows its own type need not be.
+/// Returns whether the layer loses nothing in bfloat16 beyond one rounding, since it moves values, compares them or adds
+/// few. A mean over an image adds many. Convolutions choose their type themselves.
 fn keeps_precision(layer: &Layer) -> bool {
     matches!(
         layer,

@@ -1,4 +1,4 @@
-//! Sums of products.
+//! Einsums and matrix products.
 
 use tensorflow::Output;
 
@@ -17,16 +17,16 @@ pub(super) fn einsum(ops: &mut Ops, by: &Einsum, inputs: &[Output]) -> Result<Ou
 pub(super) fn matrix_product(ops: &mut Ops, by: &MatrixProduct, inputs: &[Output]) -> Result<Output, Fault> {
     let left = matrix(ops, &by.left, inputs)?;
     let right = matrix(ops, &by.right, inputs)?;
-    let [left_turned, right_turned] = by.transposed.map(Attribute::Bool);
-    // The one without a batch of matrices is the one that fuses with what follows.
+    let [transpose_left, transpose_right] = by.transposed.map(Attribute::Bool);
+    // Only `MatMul`, without a batch of matrices, fuses with what follows.
     if ops.sizes(&left)?.len() == 2 && ops.sizes(&right)?.len() == 2 {
-        let turned = [("transpose_a", left_turned), ("transpose_b", right_turned)];
-        return ops.op("MatMul", &[&left, &right], &turned);
+        let attributes = [("transpose_a", transpose_left), ("transpose_b", transpose_right)];
+        return ops.op("MatMul", &[&left, &right], &attributes);
     }
-    ops.op("BatchMatMulV2", &[&left, &right], &[("adj_x", left_turned), ("adj_y", right_turned)])
+    ops.op("BatchMatMulV2", &[&left, &right], &[("adj_x", transpose_left), ("adj_y", transpose_right)])
 }
 
-/// A constant may be as large as the weights of a layer.
+/// An operand. A constant may be as large as the weights of a layer.
 fn matrix(ops: &mut Ops, of: &Operand, inputs: &[Output]) -> Result<Output, Fault> {
     match of {
         Operand::Constant(tensor) => ops.matrix(tensor),

@@ -1,16 +1,16 @@
-//! Operations that move values.
+//! Operations that move values without computing any.
 
 use tensorflow::Output;
 
 use super::{over_image, padding};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
-use keras::layers::{Blocks, Gather, Pad, PadMode, Patches};
+use keras::layers::{Gather, Pad, PadMode, Patches};
 
 pub(super) fn gather(ops: &mut Ops, by: &Gather, input: &Output) -> Result<Output, Fault> {
-    let places = by.places.iter().map(|place| to_i32(*place)).collect::<Result<Vec<_>, _>>()?;
-    let places = ops.integers(&[places.len()], &places)?;
+    let indices = by.indices.iter().map(|index| to_i32(*index)).collect::<Result<Vec<_>, _>>()?;
+    let indices = ops.integers(&[indices.len()], &indices)?;
     let axis = ops.integers(&[], &[to_i32(by.axis + 1)?])?;
-    ops.op("GatherV2", &[input, &places, &axis], &[])
+    ops.op("GatherV2", &[input, &indices, &axis], &[])
 }
 
 pub(super) fn pad(ops: &mut Ops, by: &Pad, input: &Output) -> Result<Output, Fault> {
@@ -41,11 +41,15 @@ pub(super) fn patches(ops: &mut Ops, by: &Patches, input: &Output) -> Result<Out
     )
 }
 
-pub(super) fn blocks(ops: &mut Ops, blocks: Blocks, input: &Output) -> Result<Output, Fault> {
-    let (kind, side) = match blocks {
-        Blocks::IntoChannels(side) => ("SpaceToDepth", side),
-        Blocks::OutOfChannels(side) => ("DepthToSpace", side),
-    };
-    let side = i64::from(to_i32(side)?);
-    ops.op(kind, &[input], &[("block_size", Attribute::Integer(side))])
+pub(super) fn space_to_depth(ops: &mut Ops, block_size: usize, input: &Output) -> Result<Output, Fault> {
+    in_blocks(ops, "SpaceToDepth", block_size, input)
+}
+
+pub(super) fn depth_to_space(ops: &mut Ops, block_size: usize, input: &Output) -> Result<Output, Fault> {
+    in_blocks(ops, "DepthToSpace", block_size, input)
+}
+
+fn in_blocks(ops: &mut Ops, kind: &str, block_size: usize, input: &Output) -> Result<Output, Fault> {
+    let block_size = i64::from(to_i32(block_size)?);
+    ops.op(kind, &[input], &[("block_size", Attribute::Integer(block_size))])
 }

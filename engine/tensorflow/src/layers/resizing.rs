@@ -1,8 +1,8 @@
-//! Images of another size.
+//! Layers that resize images.
 
 use tensorflow::Output;
 
-use super::{fixed_image, shape};
+use super::{cropping, fixed_image};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::{Edges, Fit, Interpolation, Resize};
 
@@ -17,13 +17,13 @@ pub(super) fn upsampling2d(
             ops.integers(&[2], &[to_i32(height * factors[0])?, to_i32(width * factors[1])?])?
         }
         [_, _, _, _] => {
-            let size = ops.running_sizes(input, 1, 3)?;
+            let size = ops.dynamic_sizes(input, 1, 3)?;
             let factors = ops.integers(&[2], &[to_i32(factors[0])?, to_i32(factors[1])?])?;
             ops.binary("Mul", &size, &factors)?
         }
         ref sizes => return Err(Fault(format!("its input has {} axes, expected 4", sizes.len()))),
     };
-    // Exact even where a size is known only in a run.
+    // The scales are exact even where a size is known only in a run.
     #[expect(clippy::cast_precision_loss, reason = "no image becomes 16 million times as large")]
     let scales = [factors[0] as f32, factors[1] as f32];
     resized(ops, input, &size, &Sampling { interpolation, antialias: false, scales: Some(scales) })
@@ -33,12 +33,12 @@ pub(super) fn resize(ops: &mut Ops, by: &Resize, input: &Output) -> Result<Outpu
     let input = match by.fit {
         Fit::Stretch => input.clone(),
         Fit::Crop => {
-            let edges = cut(fixed_image(ops, input)?, by.size);
-            shape::cropping2d(ops, edges, input)?
+            let edges = cropped_edges(fixed_image(ops, input)?, by.size);
+            cropping::cropping2d(ops, edges, input)?
         }
         Fit::Pad { value } => {
-            let edges = filled(fixed_image(ops, input)?, by.size);
-            shape::padding2d(ops, edges, value, input)?
+            let edges = padded_edges(fixed_image(ops, input)?, by.size);
+            cropping::padding2d(ops, edges, value, input)?
         }
     };
     let size = ops.integers(&[2], &[to_i32(by.size[0])?, to_i32(by.size[1])?])?;
@@ -61,27 +61,27 @@ pub(super) fn center_crop(ops: &mut Ops, size: [usize; 2], input: &Output) -> Re
         return resize(ops, &Resize { size, interpolation, antialias: false, fit: Fit::Crop }, input);
     };
     let (top, left) = (rows / 2, columns / 2);
-    shape::cropping2d(ops, Edges { top, bottom: rows - top, left, right: columns - left }, input)
+    cropping::cropping2d(ops, Edges { top, bottom: rows - top, left, right: columns - left }, input)
 }
 
-/// How many pixels of an axis have the wanted proportion to those of the other, rounded as Keras does it.
+/// The size of an axis that has the wanted aspect ratio to the other axis, rounded as Keras does.
 #[expect(clippy::cast_precision_loss, reason = "Keras computes it in float32")]
-fn in_proportion(other: usize, wanted: usize, wanted_other: usize) -> usize {
+fn at_aspect_ratio(other: usize, wanted: usize, wanted_other: usize) -> usize {
     ((other.saturating_mul(wanted)) as f32 / wanted_other as f32) as usize
 }
 
-/// What is cut off an image so that the rest has the proportions of `size`.
-fn cut([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
-    let rows = in_proportion(width, size[0], size[1]).min(height).max(1);
-    let columns = in_proportion(height, size[1], size[0]).min(width).max(1);
+/// The edges cropped so that the image has the aspect ratio of `size`.
+fn cropped_edges([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
+    let rows = at_aspect_ratio(width, size[0], size[1]).min(height).max(1);
+    let columns = at_aspect_ratio(height, size[1], size[0]).min(width).max(1);
     let (top, left) = ((height - rows) / 2, (width - columns) / 2);
     Edges { top, bottom: height - rows - top, left, right: width - columns - left }
 }
 
-/// What is put around an image so that the whole has the proportions of `size`, up to a pixel.
-fn filled([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
-    let rows = in_proportion(width, size[0], size[1]).max(height);
-    let columns = in_proportion(height, size[1], size[0]).max(width);
+/// The edges padded so that the image has the aspect ratio of `size`, up to a pixel.
+fn padded_edges([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
+    let rows = at_aspect_ratio(width, size[0], size[1]).max(height);
+    let columns = at_aspect_ratio(height, size[1], size[0]).max(width);
     let (vertical, horizontal) = ((rows - height) / 2, (columns - width) / 2);
     Edges { top: vertical, bottom: vertical, left: horizontal, right: horizontal }
 }
@@ -89,11 +89,11 @@ fn filled([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
 struct Sampling {
     interpolation: Interpolation,
     antialias: bool,
-    /// New by old sizes, where they are known.
+    /// Output size divided by input size, where they are known.
     scales: Option<[f32; 2]>,
 }
 
-/// Half-pixel centres: Keras's rule, and for copies the one whose rounding is safe.
+/// Resizes with half-pixel centres, as Keras does. They also make the rounding of nearest neighbours safe.
 fn resized(ops: &mut Ops, input: &Output, size: &Output, by: &Sampling) -> Result<Output, Fault> {
     let centres = [("half_pixel_centers", Attribute::Bool(true))];
     let kernel = match (by.interpolation, by.antialias) {
@@ -122,14 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_cut_or_filled_lies_in_the_middle() {
+    fn crops_and_padding_are_centred() {
         // As `keras.layers.Resizing` finds its boxes.
         let edges = |top, bottom, left, right| Edges { top, bottom, left, right };
-        assert_eq!(cut([5, 8], [4, 4]), edges(0, 0, 1, 2));
-        assert_eq!(cut([9, 4], [2, 4]), edges(3, 4, 0, 0));
-        assert_eq!(cut([1, 900], [1, 2]), edges(0, 0, 449, 449));
-        assert_eq!(cut([900, 1], [1, 2]), edges(449, 450, 0, 0));
-        assert_eq!(filled([5, 8], [4, 4]), edges(1, 1, 0, 0));
-        assert_eq!(filled([9, 4], [2, 4]), edges(0, 0, 7, 7));
+        assert_eq!(cropped_edges([5, 8], [4, 4]), edges(0, 0, 1, 2));
+        assert_eq!(cropped_edges([9, 4], [2, 4]), edges(3, 4, 0, 0));
+        assert_eq!(cropped_edges([1, 900], [1, 2]), edges(0, 0, 449, 449));
+        assert_eq!(cropped_edges([900, 1], [1, 2]), edges(449, 450, 0, 0));
+        assert_eq!(padded_edges([5, 8], [4, 4]), edges(1, 1, 0, 0));
+        assert_eq!(padded_edges([9, 4], [2, 4]), edges(0, 0, 7, 7));
     }
 }

@@ -1,4 +1,4 @@
-//! Parts of tensors, and tensors put together along a new axis.
+//! Slices of tensors, and tensors stacked along a new axis.
 
 use tensorflow::Output;
 
@@ -7,7 +7,7 @@ use keras::layers::Part;
 
 pub(super) fn slice(ops: &mut Ops, parts: &[Part], input: &Output) -> Result<Output, Fault> {
     // The batch is taken whole.
-    let (mut begin, mut end, mut steps) = (vec![0], vec![0], vec![1]);
+    let (mut begin, mut end, mut strides) = (vec![0], vec![0], vec![1]);
     let (mut begin_mask, mut end_mask, mut shrink_mask, mut new_mask) = (1_i64, 1_i64, 0_i64, 0_i64);
     for (index, part) in parts.iter().enumerate() {
         let bit = 1_i64
@@ -17,7 +17,7 @@ pub(super) fn slice(ops: &mut Ops, parts: &[Part], input: &Output) -> Result<Out
             Part::Range { start, stop, step } => {
                 begin.push(bound(start.unwrap_or(0))?);
                 end.push(bound(stop.unwrap_or(0))?);
-                steps.push(bound(step)?);
+                strides.push(bound(step)?);
                 if start.is_none() {
                     begin_mask |= bit;
                 }
@@ -28,23 +28,23 @@ pub(super) fn slice(ops: &mut Ops, parts: &[Part], input: &Output) -> Result<Out
             Part::At(element) => {
                 begin.push(bound(element)?);
                 end.push(bound(element + 1)?);
-                steps.push(1);
+                strides.push(1);
                 shrink_mask |= bit;
             }
             Part::NewAxis => {
                 begin.push(0);
                 end.push(0);
-                steps.push(1);
+                strides.push(1);
                 new_mask |= bit;
             }
         }
     }
     let begin = ops.integers(&[begin.len()], &begin)?;
     let end = ops.integers(&[end.len()], &end)?;
-    let steps = ops.integers(&[steps.len()], &steps)?;
+    let strides = ops.integers(&[strides.len()], &strides)?;
     ops.op(
         "StridedSlice",
-        &[input, &begin, &end, &steps],
+        &[input, &begin, &end, &strides],
         &[
             ("begin_mask", Attribute::Integer(begin_mask)),
             ("end_mask", Attribute::Integer(end_mask)),

@@ -1,4 +1,4 @@
-//! Where the TensorFlow library is looked for.
+//! Finds the TensorFlow library.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::symlink;
@@ -15,10 +15,10 @@ pub(super) const FILE: &str = "libtensorflow.so";
 /// The same library as TensorFlow's Python package names it.
 const FILE_OF_PYTHON: &str = "libtensorflow_cc.so.2";
 
-/// The second library of that package, which the first one looks for in its own folder.
+/// The second library of that package, which the first one loads from its own folder.
 const FRAMEWORK_OF_PYTHON: &str = "libtensorflow_framework.so.2";
 
-/// Where the library is looked for when no folder is named, after `.cache/tensorflow` and Python environments.
+/// Folders that are searched when no folder is named, after `.cache/tensorflow` and Python environments.
 const SYSTEM_FOLDERS: [&str; 5] =
     ["/usr/local/lib", "/usr/local/lib/tensorflow", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
@@ -27,7 +27,7 @@ const SYSTEM_FOLDERS: [&str; 5] =
 pub(super) struct Found {
     /// The folder that holds it.
     pub(super) folder: PathBuf,
-    /// A folder in which it has the name that the crate `tensorflow` opens; removed with this.
+    /// A folder with links to it under the name that the crate `tensorflow` opens. It is removed when this is dropped.
     links: Option<TempDir>,
 }
 
@@ -38,10 +38,10 @@ impl Found {
     }
 }
 
-/// Finds the library in the folder that was named, or else in the usual ones and in these Python environments.
+/// Finds the library in the named folder, or else in the default folders and in these Python environments.
 ///
 /// # Errors
-/// [`LibraryError::Missing`], or there is no room for the links to a library of Python's.
+/// [`LibraryError::Missing`], or the links to the library of the Python package cannot be made.
 pub(super) fn find(named: Option<&Path>, environments: &[PathBuf]) -> Result<Found, LibraryError> {
     let folders = match named {
         Some(folder) => vec![folder.to_owned()],
@@ -65,7 +65,7 @@ pub(super) fn find(named: Option<&Path>, environments: &[PathBuf]) -> Result<Fou
     })
 }
 
-/// Links to a library of Python's, under the names that are looked for.
+/// Links to the library of the Python package, under the names that are opened.
 fn link(folder: &Path) -> io::Result<TempDir> {
     let folder = fs::canonicalize(folder)?;
     let links = tempfile::Builder::new().prefix("classifier-tensorflow-").tempdir()?;
@@ -81,12 +81,12 @@ fn usual_folders(environments: &[PathBuf]) -> Vec<PathBuf> {
     for start in starts.iter().flatten() {
         folders.extend(start.ancestors().map(|folder| folder.join(".cache/tensorflow")));
     }
-    // Only those that exist are worth naming when the library is in none of them.
+    // The error names only folders that exist.
     folders.retain(|folder| folder.is_dir());
     if folders.is_empty() {
         folders.extend(starts.into_iter().flatten().take(1).map(|folder| folder.join(".cache/tensorflow")));
     }
-    // The environment that the program was installed into, where its folder is that one's `bin`.
+    // The environment that the program is installed in, if its folder is the environment's `bin`.
     let own = program
         .as_deref()
         .and_then(Path::parent)

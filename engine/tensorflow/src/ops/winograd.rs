@@ -1,9 +1,8 @@
-//! A 3×3 convolution in tiles: matrix products between two changes of basis. What for: see
-//! [`winograd`](crate::winograd).
+//! A 3×3 convolution in Winograd tiles: matrix products between two transforms. See [`winograd`](crate::winograd).
 
 use tensorflow::{DataType, Output};
 
-use super::fused::{Fused, Kind, Zeros};
+use super::fused::{Fused, Kind, PaddingAttribute};
 use super::{Fault, Ops, to_i32};
 use crate::library::Convolutions;
 use crate::library::IMAGES_A_CORE;
@@ -11,20 +10,20 @@ use crate::winograd::{KERNEL, Tile, Winograd, trial};
 use keras::Tensor;
 use keras::layers::Edges;
 
-/// Fewest channels, in and out. With fewer, what is saved is less than what the changes of basis take.
+/// Fewest input and output channels. With fewer, the transforms cost more than the multiplications that are saved.
 const FEWEST_CHANNELS: usize = 32;
 
-/// Fewest tiles in a run of several images. Each value of the kernel, of which there are more than without tiles, comes
-/// from memory for so many multiplications.
+/// Fewest tiles in a run of several images. Each value of the transformed kernel, which is larger than the kernel itself,
+/// is loaded from memory for that many multiplications.
 const FEWEST_TILES: usize = 64;
 
-/// Most values that the points of an image have. More do not stay in the processor's caches from one operation to the
-/// next, and take memory in each run: 32 MiB for so many, several times.
+/// Most values of a transformed image. More do not stay in the processor's caches between operations, and take memory in
+/// each run: several times 32 MiB.
 const MOST_VALUES: usize = 8 << 20;
 
-/// What such a convolution is over.
+/// The sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct Geometry {
     /// Height, width and channels.
     pub(crate) image: [usize; 3],
     /// Channels out.
@@ -32,24 +31,24 @@ pub(crate) struct Place {
     pub(crate) zeros: Edges,
 }
 
-impl Place {
-    /// Where the convolution can be computed in tiles.
+impl Geometry {
+    /// The geometry of a convolution that can be computed in tiles.
     pub(super) fn of(ops: &Ops, fused: &Fused<'_>, input: &Output) -> Result<Option<Self>, Fault> {
         let [KERNEL, KERNEL, channels_in, channels] = fused.kernel.shape[..] else { return Ok(None) };
         let [_, Some(height), Some(width), _] = ops.sizes(input)?[..] else { return Ok(None) };
         let zeros = match fused.padding {
-            Zeros::Usual("SAME") => Edges { top: 1, bottom: 1, left: 1, right: 1 },
-            Zeros::Usual(_) => Edges { top: 0, bottom: 0, left: 0, right: 0 },
-            Zeros::Exactly(edges) => edges,
+            PaddingAttribute::Named("SAME") => Edges { top: 1, bottom: 1, left: 1, right: 1 },
+            PaddingAttribute::Named(_) => Edges { top: 0, bottom: 0, left: 0, right: 0 },
+            PaddingAttribute::Explicit(edges) => edges,
         };
         let few = [zeros.top, zeros.bottom, zeros.left, zeros.right].iter().all(|zeros| *zeros < KERNEL);
-        let place = Self { image: [height, width, channels_in], channels, zeros };
-        let [tall, wide] = place.result();
+        let geometry = Self { image: [height, width, channels_in], channels, zeros };
+        let [tall, wide] = geometry.result();
         let fits = fused.kind == Kind::Full && fused.strides == [1; 4] && few && tall > 0 && wide > 0;
-        Ok(fits.then_some(place))
+        Ok(fits.then_some(geometry))
     }
 
-    /// The largest tiles that are worth a trial.
+    /// The largest tile that is worth a trial.
     fn promising(self) -> Option<Tile> {
         let [_, _, channels] = self.image;
         let (fewer, more) = (channels.min(self.channels), channels.max(self.channels));
@@ -61,12 +60,12 @@ impl Place {
         [Tile::Four, Tile::Two].into_iter().find(|tile| fewer >= FEWEST_CHANNELS && fits(*tile))
     }
 
-    /// How many of them are above and beside each other.
+    /// How many tiles there are vertically and horizontally.
     fn tiles(self, tile: Tile) -> [usize; 2] {
         self.result().map(|size| size.div_ceil(tile.edge()))
     }
 
-    /// Height and width of what it gives.
+    /// Height and width of the output.
     fn result(self) -> [usize; 2] {
         let Edges { top, bottom, left, right } = self.zeros;
         let [height, width, _] = self.image;
@@ -75,49 +74,50 @@ impl Place {
 }
 
 impl Ops {
-    /// The tiles in which to compute the convolution, if that is better.
-    pub(super) fn tile(&self, fused: &Fused<'_>, input: &Output) -> Result<Option<(Tile, Place)>, Fault> {
-        let place =
-            if self.convolutions == Convolutions::Fused { Place::of(self, fused, input)? } else { None };
-        let Some(place) = place else { return Ok(None) };
+    /// The tile to compute the convolution with, if that is quicker.
+    pub(super) fn tile(&self, fused: &Fused<'_>, input: &Output) -> Result<Option<(Tile, Geometry)>, Fault> {
+        let geometry =
+            if self.convolutions == Convolutions::Fused { Geometry::of(self, fused, input)? } else { None };
+        let Some(geometry) = geometry else { return Ok(None) };
         let tile = match self.library.winograd {
             Winograd::Never => None,
             Winograd::Always(tile) => Some(tile),
             Winograd::WhereQuicker => {
-                place.promising().filter(|tile| trial::is_quicker(&self.library, fused, (*tile, place)))
+                geometry.promising().filter(|tile| trial::is_quicker(&self.library, fused, (*tile, geometry)))
             }
         };
-        Ok(tile.map(|tile| (tile, place)))
+        Ok(tile.map(|tile| (tile, geometry)))
     }
 
-    /// Adds the convolution in tiles, then what follows it.
+    /// Adds the convolution in tiles, and the operations that follow it.
     pub(crate) fn fused_in_tiles(
         &mut self,
         fused: &Fused<'_>,
-        tiles: (Tile, Place),
+        tiles: (Tile, Geometry),
         input: &Output,
     ) -> Result<Output, Fault> {
         let output = self.in_tiles(fused.kernel, tiles, input)?;
-        self.steps(fused, output, DataType::Float)
+        self.followers(fused, output, DataType::Float)
     }
 
     fn in_tiles(
         &mut self,
         kernel: &Tensor,
-        (tile, place): (Tile, Place),
+        (tile, geometry): (Tile, Geometry),
         input: &Output,
     ) -> Result<Output, Fault> {
-        let [height, width, channels] = place.image;
-        let [tall, wide] = place.result();
+        let [height, width, channels] = geometry.image;
+        let [tall, wide] = geometry.result();
         let (edge, points) = (tile.edge(), tile.taps().pow(2));
-        let [down, across] = place.tiles(tile);
+        let [down, across] = geometry.tiles(tile);
 
-        // Blocks of the size of a tile's outputs: a tile takes one, and the first rows and columns of the next ones.
-        let Edges { top, left, .. } = place.zeros;
+        // Splits the image into blocks of the size of a tile's output. A tile's input is one block, and the first rows and
+        // columns of the next ones.
+        let Edges { top, left, .. } = geometry.zeros;
         let bottom = (down + 1) * edge - height - top;
         let right = (across + 1) * edge - width - left;
         let padded = self.pad(input, Edges { top, bottom, left, right })?;
-        let blocks = self.shaped(
+        let blocks = self.reshape_to(
             &padded,
             &[None, Some(down + 1), Some(edge), Some(across + 1), Some(edge), Some(channels)],
         )?;
@@ -126,31 +126,33 @@ impl Ops {
         let mut parts = Vec::with_capacity(4);
         for next in [[0, 0], [0, 1], [1, 0], [1, 1]] {
             let [rows, columns] = next.map(|next| if next == 0 { edge } else { KERNEL - 1 });
-            let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-            order.extend(places.map(|(row, column)| (next[0] * edge + row, next[1] * edge + column)));
+            let positions = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            order.extend(positions.map(|(row, column)| (next[0] * edge + row, next[1] * edge + column)));
             let begin = self.sizes_constant(&[0, 0, 0, next[0], next[1], 0].map(Some))?;
             let size = [Some(rows), Some(columns), None, Some(down), Some(across), Some(channels)];
             let size = self.sizes_constant(&size)?;
             let part = self.op("Slice", &[&blocks, &begin, &size], &[])?;
-            parts.push(self.shaped(&part, &[Some(rows * columns), None])?);
+            parts.push(self.reshape_to(&part, &[Some(rows * columns), None])?);
         }
         let inputs = self.concatenate(&parts, 0)?;
 
         let basis = self.constant(&[points, points], &tile.points_of_inputs(&order))?;
         let inputs = self.binary("MatMul", &basis, &inputs)?;
-        let inputs = self.shaped(&inputs, &[Some(points), None, Some(channels)])?;
+        let inputs = self.reshape_to(&inputs, &[Some(points), None, Some(channels)])?;
         let kernel = self.variable(&tile.points_of_kernel(kernel), DataType::Float)?;
         let products = self.binary("BatchMatMulV2", &inputs, &kernel)?;
-        let products = self.shaped(&products, &[Some(points), None])?;
+        let products = self.reshape_to(&products, &[Some(points), None])?;
         let basis = self.constant(&[edge * edge, points], &tile.outputs_of_points())?;
         let outputs = self.binary("MatMul", &basis, &products)?;
 
-        let channels = place.channels;
-        let outputs =
-            self.shaped(&outputs, &[Some(edge), Some(edge), None, Some(down), Some(across), Some(channels)])?;
+        let channels = geometry.channels;
+        let outputs = self.reshape_to(
+            &outputs,
+            &[Some(edge), Some(edge), None, Some(down), Some(across), Some(channels)],
+        )?;
         let outputs = self.transposed(&outputs, &[2, 3, 0, 4, 1, 5])?;
         let outputs =
-            self.shaped(&outputs, &[None, Some(down * edge), Some(across * edge), Some(channels)])?;
+            self.reshape_to(&outputs, &[None, Some(down * edge), Some(across * edge), Some(channels)])?;
         if [tall, wide] == [down, across].map(|tiles| tiles * edge) {
             return Ok(outputs);
         }
@@ -159,8 +161,8 @@ impl Ops {
         self.op("Slice", &[&outputs, &begin, &size], &[])
     }
 
-    /// The values in another shape, in which one size may be what is left.
-    fn shaped(&mut self, input: &Output, sizes: &[Option<usize>]) -> Result<Output, Fault> {
+    /// Reshapes; one size may be `None`, which is inferred.
+    fn reshape_to(&mut self, input: &Output, sizes: &[Option<usize>]) -> Result<Output, Fault> {
         let sizes = self.sizes_constant(sizes)?;
         self.binary("Reshape", input, &sizes)
     }
@@ -170,7 +172,7 @@ impl Ops {
         self.binary("Transpose", input, &order)
     }
 
-    /// Sizes as TensorFlow takes them; -1 stands for what is left.
+    /// Sizes as a constant of TensorFlow, with -1 for `None`.
     fn sizes_constant(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
         let sizes = sizes.iter().map(|size| size.map_or(Ok(-1), to_i32)).collect::<Result<Vec<i32>, _>>()?;
         self.integers(&[sizes.len()], &sizes)

@@ -1,20 +1,20 @@
-//! Whether a SavedModel's variables hold numbers. Where an operation behind them bounds its result, as a rectifier does,
-//! NaN looks like 0, and no score tells.
+//! Checks that a SavedModel's variables are finite. An operation that bounds its result, as a ReLU does, may turn NaN into
+//! 0, and then the scores do not show it.
 
 use tensorflow::{DataType, Graph, Operation, Output, Session, SessionRunArgs, Tensor};
 
 use super::Refused;
 
-/// The types of variables that can hold what is no number.
+/// The types of variables that can hold NaN or infinity.
 const FLOATS: [DataType; 3] = [DataType::Float, DataType::Double, DataType::Half];
 
-/// Most variables that are told of.
+/// Most variables that an error names.
 const MOST_TOLD: usize = 10;
 
-/// Operations that ask one variable.
+/// Operations that check one variable.
 pub(super) struct Question {
     variable: String,
-    /// Whether it was given a value: of what training alone needs nothing may have been saved.
+    /// Whether the variable has a value. Variables that only training needs may not have been saved.
     has_value: Output,
     /// Whether all its values are finite.
     is_finite: Output,
@@ -44,10 +44,10 @@ pub(super) fn questions(graph: &mut Graph) -> Result<Vec<Question>, Refused> {
     Ok(questions)
 }
 
-/// Asks all variables.
+/// Checks all variables.
 ///
 /// # Errors
-/// Some hold values that are not finite: which.
+/// Some hold values that are not finite; names them.
 pub(super) fn ask(session: &Session, questions: &[Question]) -> Result<(), Refused> {
     let all: Vec<&Question> = questions.iter().collect();
     let have_values = answers(session, &all, |question| &question.has_value)?;

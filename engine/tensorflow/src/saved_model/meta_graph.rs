@@ -5,50 +5,50 @@
 use super::super::protobuf::{Malformed, Parts, Value};
 use super::signature::Signature;
 
-/// The tag of the graph that is meant for serving.
+/// The tag of the graph for serving.
 const SERVE: &str = "serve";
 
-/// A signature of this name, or a list of operations of one of the others, names what gets tables ready.
+/// The signature of this name, or a collection of one of the others, names the operation that initializes tables.
 const INIT: &str = "__saved_model_init_op";
 const INIT_LISTS: [&str; 2] = ["saved_model_main_op", "legacy_init_op"];
 
-/// Most signatures, and most files that a graph names.
+/// Most signatures, and most assets.
 const MAX_ENTRIES: usize = 1000;
 
-/// One graph of a SavedModel, with what is known of it.
+/// A `MetaGraphDef`: one graph of a SavedModel with its signatures.
 #[derive(Debug, Default)]
 pub(super) struct MetaGraph<'a> {
-    /// Who wrote it.
+    /// The version of TensorFlow that wrote it.
     pub(super) tensorflow_version: Option<&'a str>,
-    /// A `GraphDef`, unread.
+    /// The `GraphDef`, not parsed.
     pub(super) graph: Parts<'a>,
-    /// All but TensorFlow's own.
+    /// The signatures, except TensorFlow's own.
     pub(super) signatures: Vec<Signature>,
     pub(super) saver: Option<Saver<'a>>,
-    /// The operation that gets tables ready.
+    /// The operation that initializes tables.
     pub(super) init: Option<&'a str>,
     pub(super) assets: Vec<Asset<'a>>,
 }
 
-/// How variables get their values.
+/// How variables are restored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Saver<'a> {
-    /// The tensor that takes the path.
+    /// The tensor that is fed the path.
     pub(super) path: &'a str,
-    /// The operation that reads them.
+    /// The operation that restores them.
     pub(super) restore: &'a str,
 }
 
-/// A file of the folder `assets` that the graph reads.
+/// An asset: a file of the folder `assets` that the graph reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asset<'a> {
-    /// The tensor that takes its path.
+    /// The tensor that is fed its path.
     pub(super) path: &'a str,
     pub(super) file: &'a str,
 }
 
 impl<'a> MetaGraph<'a> {
-    /// The graph for serving.
+    /// Finds the graph for serving.
     ///
     /// # Errors
     /// There is none, or the bytes are no SavedModel.
@@ -86,7 +86,7 @@ impl<'a> MetaGraph<'a> {
                     if name == INIT {
                         meta.init = init_of_signature(&signature)?;
                     } else if !name.starts_with("__saved_model") {
-                        // Of entries of one name the last counts.
+                        // The last of several entries of a name counts.
                         meta.signatures.retain(|before| before.name != name);
                         meta.signatures.push(Signature::read(name, &signature)?);
                     }

@@ -1,27 +1,27 @@
-//! Which operations a graph runs to do what is asked of it, in whatever function they stand.
+//! Finds the operations that a graph runs for given outputs, also those in functions.
 //!
-//! A SavedModel also holds operations that nobody asks for, such as those that save it: TensorFlow does not
-//! run them, and they are not looked at. Field numbers are those of `graph.proto`, `node_def.proto`,
-//! `function.proto` and `attr_value.proto`.
+//! A SavedModel has other operations too, such as those that save it. TensorFlow does not run them, and they are not
+//! checked. Field numbers are those of `graph.proto`, `node_def.proto`, `function.proto` and `attr_value.proto`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::super::protobuf::{Malformed, Parts, Value};
 
-/// Most operations of a graph, those in functions counted: a hundred times as many as the largest
-/// architectures of `keras.applications` have.
+/// Most operations of a graph, with those in functions: a hundred times as many as in the largest architectures of
+/// `keras.applications`.
 const MAX_NODES: usize = 1_000_000;
 
-/// How deep an attribute may be nested: a function's name stands two deep, that of one given to it four.
+/// Deepest nesting of attributes. The name of a function is at depth two, that of a function passed to it at depth four.
 const MAX_DEPTH: usize = 16;
 
-/// The kinds of operations that are run, each with the name of one of them.
+/// The kinds of operations that run, each with the name of one operation.
 pub(super) type Kinds<'a> = BTreeMap<&'a str, &'a str>;
 
-/// What is run to compute `ends`, operations by name. What a function may call counts as called.
+/// Finds the operations that run to compute `ends`, which are operations by name. All functions that an operation may call
+/// count as called.
 ///
 /// # Errors
-/// The bytes are no graph, or one that is larger than any model's.
+/// The bytes are not a graph, or the graph is larger than that of any model.
 pub(super) fn run_for<'a>(graph: &Parts<'a>, ends: &[&'a str]) -> Result<Kinds<'a>, Malformed> {
     let mut count = 0;
     let mut nodes = HashMap::new();
@@ -32,7 +32,7 @@ pub(super) fn run_for<'a>(graph: &Parts<'a>, ends: &[&'a str]) -> Result<Kinds<'
     let mut functions: HashMap<&str, Vec<Node<'_>>> = HashMap::new();
     for function in graph.message(2)?.repeated(1) {
         let (name, body) = function_of(&Parts::of(function?), &mut count)?;
-        // Which of two of one name is run is not for us to guess.
+        // All functions of one name count, since any of them may run.
         functions.entry(name).or_default().extend(body);
     }
 
@@ -48,7 +48,7 @@ pub(super) fn run_for<'a>(graph: &Parts<'a>, ends: &[&'a str]) -> Result<Kinds<'
     };
     let (mut open, mut seen) = (ends.to_vec(), HashSet::new());
     while let Some(name) = open.pop() {
-        // What is missing is told by TensorFlow.
+        // TensorFlow reports missing operations.
         let Some(node) = nodes.get(name).filter(|_| seen.insert(name)) else { continue };
         open.extend(&node.inputs);
         note(node, &mut called);
@@ -65,7 +65,7 @@ pub(super) fn run_for<'a>(graph: &Parts<'a>, ends: &[&'a str]) -> Result<Kinds<'
 struct Node<'a> {
     name: &'a str,
     kind: &'a str,
-    /// Names of the operations that it reads or waits for.
+    /// Names of the operations that it depends on.
     inputs: Vec<&'a str>,
     /// Names of functions in its attributes.
     functions: Vec<&'a str>,
@@ -89,7 +89,7 @@ impl<'a> Node<'a> {
                 (5, entry) => {
                     let (key, value) = Parts::of(entry.bytes()?).entry()?;
                     find_functions(&value, MAX_DEPTH, &mut node.functions)?;
-                    // It prints to standard error unless told to write to a file.
+                    // It prints to standard error by default.
                     if node.kind == "PrintV2" && key == "output_stream" {
                         let stream = value.text(2)?.unwrap_or_default();
                         node.kind = if stream.starts_with("file:") { PRINT_TO_FILE } else { node.kind };
@@ -102,10 +102,10 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A kind of operation that is none of TensorFlow's: `PrintV2` with a file for its stream.
+/// Not a kind of TensorFlow's: `PrintV2` that writes to a file.
 const PRINT_TO_FILE: &str = "PrintV2 to a file";
 
-/// Name and operations of a `FunctionDef`.
+/// The name and the operations of a `FunctionDef`.
 fn function_of<'a>(function: &Parts<'a>, count: &mut usize) -> Result<(&'a str, Vec<Node<'a>>), Malformed> {
     let signature = function.message(1)?;
     let body =
@@ -116,7 +116,7 @@ fn function_of<'a>(function: &Parts<'a>, count: &mut usize) -> Result<(&'a str, 
 /// Names of functions in an `AttrValue`: under `func`, and under `func` of its `list`.
 fn find_functions<'a>(value: &Parts<'a>, depth: usize, found: &mut Vec<&'a str>) -> Result<(), Malformed> {
     let deeper = depth.checked_sub(1).ok_or(Malformed)?;
-    // Of several kinds of value the last counts. Here all are looked at, which can only find more.
+    // The last of several kinds of values counts. All are checked, which can only find more.
     for field in value.fields() {
         match field? {
             (1, list) => {
@@ -131,7 +131,7 @@ fn find_functions<'a>(value: &Parts<'a>, depth: usize, found: &mut Vec<&'a str>)
     Ok(())
 }
 
-/// The name in a `NameAttrList`, and those in the attributes that the function is given.
+/// Finds the name in a `NameAttrList`, and the names in the attributes of that function.
 fn find_in_function<'a>(
     message: &Parts<'a>,
     depth: usize,
@@ -144,14 +144,14 @@ fn find_in_function<'a>(
     Ok(())
 }
 
-/// The operation in the name of an input: `^name` is waited for, `name:1` read.
+/// The operation in the name of an input: `name:1` is an output, `^name` a control dependency.
 fn operation_of(input: &str) -> &str {
     let name = input.strip_prefix('^').unwrap_or(input);
     name.split_once(':').map_or(name, |(name, _)| name)
 }
 
-/// What speaks against running operations of this kind, if anything. The list holds what a classifier left in
-/// the graph by mistake, or put there to do harm in the plainest ways; it makes no stranger's graph safe.
+/// Why operations of this kind are refused, if they are. The list has operations that are in a classifier by mistake, or
+/// that do harm in the plainest ways. It does not make an untrusted graph safe.
 pub(super) fn objection(kind: &str) -> Option<&'static str> {
     const PYTHON: &str = "runs Python, of which there is none when a model is served";
     const FILES: &str = "writes files, which a model must not do";

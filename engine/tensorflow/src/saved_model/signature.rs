@@ -1,4 +1,4 @@
-//! What a SavedModel takes and gives: a signature, compared with a package's config.
+//! Signatures: the inputs and outputs of a SavedModel, checked against a package's config.
 
 use std::fmt;
 
@@ -19,9 +19,9 @@ const MAX_ENTRIES: usize = 1000;
 pub struct Signature {
     /// Its name.
     pub name: String,
-    /// What it takes, by name.
+    /// Its inputs, by name.
     pub inputs: Vec<TensorInfo>,
-    /// What it gives, by name.
+    /// Its outputs, by name.
     pub outputs: Vec<TensorInfo>,
 }
 
@@ -30,19 +30,19 @@ pub struct Signature {
 pub struct TensorInfo {
     /// Its name in the signature.
     pub name: String,
-    /// What it holds.
+    /// The type of its values.
     pub element: Element,
-    /// Sizes, the batch first, `None` where any will do; nothing where even their number is open.
+    /// Sizes, the batch first, `None` for an unknown size; `None` for an unknown rank.
     pub shape: Option<Vec<Option<usize>>>,
-    /// The operation of the graph, and which of its outputs.
-    pub(super) place: (String, usize),
+    /// The operation of the graph, and the index of its output.
+    pub(super) tensor: (String, usize),
 }
 
 /// The type of a tensor's values: its number in `types.proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element(u64);
 
-/// Names of the numbers from 0 on.
+/// The names of the types, by number.
 const ELEMENTS: [&str; 24] = [
     "nothing",
     "float32",
@@ -72,7 +72,7 @@ const ELEMENTS: [&str; 24] = [
 
 impl Element {
     const FLOAT32: Self = Self(1);
-    /// What becomes float32 without asking what its values mean: float32, float64, bfloat16, float16.
+    /// Types that are cast to float32: float32, float64, bfloat16, float16.
     const FLOATS: [Self; 4] = [Self::FLOAT32, Self(2), Self(14), Self(19)];
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Element {
 }
 
 impl fmt::Display for TensorInfo {
-    /// As Keras writes shapes: `image: float32 (None, 32, 32, 3)`.
+    /// Formats shapes as Keras does: `image: float32 (None, 32, 32, 3)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ", self.name, self.element)?;
         let Some(shape) = &self.shape else { return f.write_str("of any shape") };
@@ -102,27 +102,27 @@ impl Signature {
             let mut found: Vec<TensorInfo> = Vec::new();
             for entry in message.repeated(field) {
                 let (name, tensor) = Parts::of(entry?).entry()?;
-                // Of entries of one name the last counts.
+                // The last of several entries of a name counts.
                 found.retain(|before| before.name != name);
                 found.push(TensorInfo::read(name, &tensor)?);
                 if found.len() > MAX_ENTRIES {
                     return Err(Malformed);
                 }
             }
-            // A map has no order of its own in a file.
+            // The order of a map in a file is undefined.
             found.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(found)
         };
         Ok(Self { name: name.to_owned(), inputs: tensors(1)?, outputs: tensors(2)? })
     }
 
-    /// The one that serves: [`DEFAULT`], or the only one.
+    /// Chooses the signature that serves: [`DEFAULT`], or the only one.
     ///
     /// # Errors
-    /// There is none, or several and none of that name.
+    /// There are none, or several without that name.
     pub(super) fn choose(mut signatures: Vec<Self>) -> Result<Self, String> {
-        if let Some(place) = signatures.iter().position(|signature| signature.name == DEFAULT) {
-            return Ok(signatures.swap_remove(place));
+        if let Some(index) = signatures.iter().position(|signature| signature.name == DEFAULT) {
+            return Ok(signatures.swap_remove(index));
         }
         if signatures.len() == 1 {
             return Ok(signatures.swap_remove(0));
@@ -133,7 +133,7 @@ impl Signature {
         Err(format!("the SavedModel has the signatures {found}, expected `{DEFAULT}` or only one"))
     }
 
-    /// The input that takes the images.
+    /// Returns the input for the images.
     ///
     /// # Errors
     /// Everything about it that does not fit the config.
@@ -182,14 +182,14 @@ impl Signature {
         if problems.is_empty() { Ok(input) } else { Err(problems) }
     }
 
-    /// The output that has the scores.
+    /// Returns the output with the scores.
     ///
     /// # Errors
     /// Everything about it that does not fit the config.
     pub(super) fn output(&self, config: &ModelConfig) -> Result<&TensorInfo, Vec<String>> {
         let names: Vec<&str> = self.outputs.iter().map(|output| output.name.as_str()).collect();
-        let place = outputs::choose(&names, config.postprocessing.output_name.as_deref());
-        let output = &self.outputs[place.map_err(|problem| vec![problem])?];
+        let index = outputs::choose(&names, config.postprocessing.output_name.as_deref());
+        let output = &self.outputs[index.map_err(|problem| vec![problem])?];
         let mut problems = Vec::new();
         if !Element::FLOATS.contains(&output.element) {
             problems.push(format!(
@@ -199,7 +199,7 @@ impl Signature {
         }
         let labels = config.postprocessing.outputs();
         let shape = output.shape.as_deref();
-        // What is open here is known after the warm-up.
+        // An unknown size is known after the warm-up.
         let shape = shape.filter(|shape| !matches!(shape, [_, None]));
         problems.extend(shape.and_then(|shape| outputs::misfit(&output.name, shape, labels)));
         if problems.is_empty() { Ok(output) } else { Err(problems) }
@@ -207,7 +207,7 @@ impl Signature {
 }
 
 impl TensorInfo {
-    /// Reads a `TensorInfo`. One that is sparse or made of several has no name of a tensor, and type 0.
+    /// Reads a `TensorInfo`. A sparse or composite one has no tensor name, and type 0.
     fn read(name: &str, message: &Parts<'_>) -> Result<Self, Malformed> {
         let mut element = Element(0);
         let mut has_shape = false;
@@ -219,8 +219,8 @@ impl TensorInfo {
             }
         }
         let shape = if has_shape { read_shape(&message.message(3)?)? } else { None };
-        let place = message.text(1)?.map(place).unwrap_or_default();
-        Ok(Self { name: name.to_owned(), element, shape, place })
+        let tensor = message.text(1)?.map(parse_tensor).unwrap_or_default();
+        Ok(Self { name: name.to_owned(), element, shape, tensor })
     }
 }
 
@@ -250,9 +250,9 @@ fn read_shape(message: &Parts<'_>) -> Result<Option<Vec<Option<usize>>>, Malform
     Ok((!open).then_some(sizes))
 }
 
-/// The operation in a tensor's name, and which of its outputs: `dense/Softmax:0`.
-pub(super) fn place(tensor: &str) -> (String, usize) {
-    let split = tensor.rsplit_once(':').and_then(|(name, index)| Some((name, index.parse().ok()?)));
-    let (name, index) = split.unwrap_or((tensor, 0));
+/// Splits a tensor's name, `dense/Softmax:0`, into the operation and the index of its output.
+pub(super) fn parse_tensor(name: &str) -> (String, usize) {
+    let split = name.rsplit_once(':').and_then(|(name, index)| Some((name, index.parse().ok()?)));
+    let (name, index) = split.unwrap_or((name, 0));
     (name.to_owned(), index)
 }

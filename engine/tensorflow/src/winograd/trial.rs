@@ -1,5 +1,5 @@
-//! Tries whether a convolution is quicker in tiles. That depends on the processor's instructions, on its caches and on
-//! the sizes, and no rule of thumb knows it: it is measured once for each place in the life of a process.
+//! Measures whether a convolution is quicker in tiles. That depends on the processor's instructions, on its caches and on
+//! the sizes, and no rule of thumb predicts it. A process measures it once for each geometry.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,26 +13,26 @@ use crate::library::IMAGES_A_CORE;
 use crate::library::Library;
 use crate::opening::{self, failed};
 use crate::ops::fused::Fused;
-use crate::ops::winograd::Place;
+use crate::ops::winograd::Geometry;
 use crate::ops::{Fault, Finished, Ops};
 use crate::session::Spread;
 use engine::EngineError;
 
-/// Tiles have to take less than this part of the time.
+/// Tiles are used if they take less than this part of the time of the direct convolution.
 const WORTH_IT: f64 = 0.95;
 
-/// How often both are tried: as often as the time allows.
+/// How often each is run, as the time allows.
 const FEWEST_ROUNDS: usize = 3;
 const MOST_ROUNDS: usize = 10;
 const TRIAL_TIME: Duration = Duration::from_millis(40);
 
-/// Of a convolution that takes this long, trials would hold up the model's loading.
+/// A convolution that takes this long is not tried: the trials would delay the loading of the model.
 const TOO_LONG: Duration = Duration::from_millis(500);
 
-/// Whether a convolution is quicker in such tiles.
-pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> bool {
-    static KNOWN: Mutex<Option<HashMap<Place, bool>>> = Mutex::new(None);
-    // Held while trying: two trials at a time would measure each other.
+/// Returns whether the convolution is quicker in these tiles.
+pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Geometry)) -> bool {
+    static KNOWN: Mutex<Option<HashMap<Geometry, bool>>> = Mutex::new(None);
+    // Held during the trial: two trials at a time would disturb each other.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
     *known.entry(tiles.1).or_insert_with(|| {
@@ -43,7 +43,7 @@ pub(crate) fn is_quicker(library: &Library, fused: &Fused<'_>, tiles: (Tile, Pla
     })
 }
 
-fn measure(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result<bool, EngineError> {
+fn measure(library: &Library, fused: &Fused<'_>, tiles: (Tile, Geometry)) -> Result<bool, EngineError> {
     let trial = Trial::new(library, fused, tiles)?;
     if trial.run(&trial.direct)? > TOO_LONG {
         return Ok(false);
@@ -55,7 +55,7 @@ fn measure(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result
         if round >= FEWEST_ROUNDS && began.elapsed() > TRIAL_TIME {
             break;
         }
-        // In turn, so that what else the machine does hits both alike.
+        // Alternating, so that other load on the machine affects both alike.
         direct = trial.run(&trial.direct)?.min(direct);
         tiled = trial.run(&trial.tiled)?.min(tiled);
     }
@@ -73,14 +73,14 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(library: &Library, fused: &Fused<'_>, tiles: (Tile, Place)) -> Result<Self, EngineError> {
+    fn new(library: &Library, fused: &Fused<'_>, tiles: (Tile, Geometry)) -> Result<Self, EngineError> {
         let faulty = |Fault(fault)| EngineError(fault);
         let [height, width, channels] = tiles.1.image;
         let library = Library { winograd: Winograd::Never, ..library.clone() };
         let mut ops = Ops::new(Target::of(&library), usize::MAX);
         ops.begin(0, "trial");
         let input = ops.image(&[height, width, channels].map(Some)).map_err(faulty)?;
-        let alone = Fused { addend: None, steps: &["BiasAdd"], ..*fused };
+        let alone = Fused { addend: None, fused_ops: &["BiasAdd"], ..*fused };
         let direct = ops.fused(&alone, &input).map_err(faulty)?;
         let tiled = ops.fused_in_tiles(&alone, tiles, &input).map_err(faulty)?;
         let Finished { graph, variables, .. } = ops.finish();
@@ -92,7 +92,7 @@ impl Trial {
         Ok(Self { session, images, input, direct, tiled })
     }
 
-    /// How long a run takes.
+    /// Runs one output and returns how long that took.
     fn run(&self, output: &Output) -> Result<Duration, EngineError> {
         let began = Instant::now();
         let mut arguments = SessionRunArgs::new();

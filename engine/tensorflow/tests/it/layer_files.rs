@@ -1,6 +1,5 @@
-//! Files that Keras 2 and Keras 3 wrote, each with many layers of one family and an output for each case: read,
-//! built and run, every output is what that Keras computes. The files come from
-//! `tests/fixtures/layers/whole/make.py`.
+//! Files of Keras 2 and Keras 3, each with many layers of one family and one output per case. Every output has the values
+//! that this version of Keras computes. The files come from `tests/fixtures/layers/whole/make.py`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,11 +16,11 @@ use keras::open;
 use testing::numbers::{largest, largest_difference};
 use testing::repository;
 
-/// Of the largest value that Keras gives.
+/// Relative to the largest value that Keras computes.
 const TOLERANCE: f32 = 1e-5;
 
 #[test]
-fn convolutions_backwards_and_over_steps_are_those_of_keras() {
+fn transposed_and_1d_convolutions_are_those_of_keras() {
     check("convolutions");
 }
 
@@ -41,12 +40,12 @@ fn normalizations_over_any_axes_are_those_of_keras() {
 }
 
 #[test]
-fn frames_sizes_and_shapes_are_those_of_keras() {
+fn padding_resizing_and_reshaping_are_those_of_keras() {
     check("reshapings");
 }
 
 #[test]
-fn several_inputs_become_what_keras_makes_of_them() {
+fn merging_layers_are_those_of_keras() {
     check("merges");
 }
 
@@ -57,7 +56,7 @@ fn layers_that_do_nothing_at_inference_do_nothing_in_keras() {
 }
 
 #[test]
-fn attention_in_heads_is_that_of_keras() {
+fn multi_head_attention_is_that_of_keras() {
     check("attention");
 }
 
@@ -67,7 +66,7 @@ fn attention_without_heads_and_einsum_are_those_of_keras() {
 }
 
 #[test]
-fn layers_around_layers_are_those_of_keras() {
+fn wrappers_are_those_of_keras() {
     check("wrapped");
 }
 
@@ -84,7 +83,7 @@ fn operations_over_images_and_sizes_are_those_of_keras() {
 #[derive(Deserialize)]
 struct Cases {
     input: Array,
-    /// By Keras, by case.
+    /// By version of Keras, then by case.
     outputs: BTreeMap<String, BTreeMap<String, Array>>,
 }
 
@@ -117,7 +116,7 @@ fn check_files(family: &str, files: &[&str]) {
     }
 }
 
-/// What is known of the outputs before images come is right, and they have as many axes.
+/// Checks the inferred shapes: known sizes are right, and the rank is too.
 fn check_shapes(file: &str, model: &Model, expected: &BTreeMap<String, Array>) {
     let shapes = tensorflow_engine::shapes(library(), model).unwrap_or_else(|e| panic!("{file}: {e}"));
     for output in &model.outputs {
@@ -156,7 +155,7 @@ fn check_values(
     assert_eq!(begin, scores.classes, "{file}");
 }
 
-/// The model with its outputs one after the other in a single one.
+/// Concatenates the flattened outputs of the model to a single one.
 fn with_one_output(mut model: Model) -> Model {
     let mut add = |name: String, layer: Layer, inputs: Vec<usize>| {
         model.nodes.push(Node { name, class: String::new(), layer, inputs });

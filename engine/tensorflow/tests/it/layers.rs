@@ -16,7 +16,7 @@ use crate::support::library;
 use testing::numbers::{largest, largest_difference};
 use testing::repository;
 
-/// Of the largest value that Keras gives.
+/// Relative to the largest value that Keras computes.
 const TOLERANCE: f32 = 1e-5;
 
 #[test]
@@ -24,7 +24,7 @@ fn convolutions_are_those_of_keras() {
     check("conv");
 }
 
-/// Whether or not they are quicker so here.
+/// Also where tiles are not quicker on this machine.
 #[test]
 fn convolutions_in_tiles_are_those_of_keras() {
     check("tiles");
@@ -95,8 +95,8 @@ fn shapes_of_a_model_that_takes_any_image_size_stay_open() {
     }
 }
 
-/// The library that `tools/fetch_tensorflow.py` fetches has them; without them it is slower and takes more
-/// memory, which no other test would see.
+/// The library that `tools/fetch_tensorflow.py` fetches has fused convolutions. Without them it is slower and takes more
+/// memory, which no other test shows.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn convolutions_are_fused() {

@@ -1,4 +1,4 @@
-//! What the modules here share.
+//! Helpers of the tests.
 
 use std::sync::OnceLock;
 

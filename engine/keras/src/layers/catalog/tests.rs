@@ -5,7 +5,7 @@ use crate::architecture::Dialect;
 use crate::reader::{Reader, channels_last};
 use crate::shapes::{Shape, output_shape};
 
-/// The faults of a layer that stands alone, or of what it makes of its inputs.
+/// The faults of a layer, or else of its output shape.
 fn faults(dialect: Dialect, class: &str, settings: &Value, inputs: &[Shape]) -> Vec<String> {
     let settings = settings.as_object().unwrap();
     let shapes: Vec<Option<Shape>> = inputs.iter().cloned().map(Some).collect();
@@ -61,8 +61,8 @@ fn settings_that_are_not_understood_are_faults() {
         &[4, 4, 3],
         "is 4",
     );
-    let turned = json!({ "filters": 1, "kernel_size": 3, "data_format": "channels_first" });
-    check("LocallyConnected2D", turned, &[3, 4, 4], "\"channels_first\"");
+    let channels_first = json!({ "filters": 1, "kernel_size": 3, "data_format": "channels_first" });
+    check("LocallyConnected2D", channels_first, &[3, 4, 4], "\"channels_first\"");
     check("RepeatVector", json!({ "n": 2 }), &[4, 3], "expected [channels]");
     check("Flatten", json!({ "order": "F" }), &[4, 3], "the key `order`");
 }

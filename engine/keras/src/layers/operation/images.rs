@@ -1,4 +1,4 @@
-//! Operations over images: patches, blocks, other sizes, grey for colours and back.
+//! Operations over images: patches, space to depth, resizing, RGB to greyscale and back.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::layers::{
 use crate::reader::{Reader, shown};
 use crate::shapes::describe;
 
-/// What red, green and blue weigh in grey, in TensorFlow's and in Keras's operation (ITU-R BT.601).
-const GREY: [f32; 3] = [0.2989, 0.587, 0.114];
+/// Weights of red, green and blue in grey, in TensorFlow's and in Keras's operation (ITU-R BT.601).
+const LUMA: [f32; 3] = [0.2989, 0.587, 0.114];
 
-/// [`Layer::Patches`]: the values of each window, row by row and channels last, as channels of one pixel.
+/// [`Layer::Patches`]: the values of each patch, row by row and channels last, as channels of one pixel.
 #[derive(Debug, Clone)]
 pub struct Patches {
     /// Height and width.
@@ -27,25 +27,16 @@ pub struct Patches {
     pub padding: Padding,
 }
 
-/// [`Layer::Blocks`]: squares of this many pixels on each side, and pixels of more channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blocks {
-    /// A block becomes one pixel.
-    IntoChannels(usize),
-    /// A pixel becomes a block.
-    OutOfChannels(usize),
-}
-
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(match class {
         "tf.image.extract_patches" | "ops.ExtractPatches" => patches(reader),
-        "tf.nn.space_to_depth" => blocks(reader, Blocks::IntoChannels),
-        "tf.nn.depth_to_space" => blocks(reader, Blocks::OutOfChannels),
+        "tf.nn.space_to_depth" => Layer::SpaceToDepth { block_size: block_size(reader) },
+        "tf.nn.depth_to_space" => Layer::DepthToSpace { block_size: block_size(reader) },
         "tf.image.resize" => {
             reader.subject();
             reader.unset("preserve_aspect_ratio");
-            stretched(reader, "method")
+            resize(reader, "method")
         }
         "ops.Resize" => {
             reader.subject();
@@ -53,10 +44,10 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
             let size = size(reader);
             Layer::Resize(Resize { size, ..resize })
         }
-        "tf.image.resize_with_pad" => resized_with_pad(reader),
-        "tf.image.rgb_to_grayscale" | "ops.RGBToGrayscale" => grey(reader),
-        "tf.image.grayscale_to_rgb" => colours(reader),
-        "tf.image.per_image_standardization" => standardized(reader),
+        "tf.image.resize_with_pad" => resize_with_pad(reader),
+        "tf.image.rgb_to_grayscale" | "ops.RGBToGrayscale" => rgb_to_grayscale(reader),
+        "tf.image.grayscale_to_rgb" => grayscale_to_rgb(reader),
+        "tf.image.per_image_standardization" => per_image_standardization(reader),
         _ => return None,
     })
 }
@@ -70,12 +61,12 @@ fn patches(reader: &mut Reader) -> Layer {
     Layer::Patches(Patches { size, strides, dilation, padding: padding(reader) })
 }
 
-fn blocks(reader: &mut Reader, of: fn(usize) -> Blocks) -> Layer {
+fn block_size(reader: &mut Reader) -> usize {
     reader.subject();
     if let Some(format) = reader.value("data_format").filter(|format| **format != "NHWC") {
         reader.fault(format!("`data_format` is {}, expected \"NHWC\"", shown(format)));
     }
-    Layer::Blocks(of(reader.size("block_size")))
+    reader.size("block_size")
 }
 
 /// `size` of the result.
@@ -98,21 +89,21 @@ fn size(reader: &mut Reader) -> [usize; 2] {
     )
 }
 
-fn stretched(reader: &mut Reader, method: &'static str) -> Layer {
+fn resize(reader: &mut Reader, method: &'static str) -> Layer {
     let interpolation = resizing::interpolation(reader, method, Interpolation::Bilinear);
     let antialias = reader.flag_or("antialias", false);
     Layer::Resize(Resize { size: size(reader), interpolation, antialias, fit: Fit::Stretch })
 }
 
-/// As large as fits, with black around it: `resize_with_pad` of TensorFlow's `image_ops_impl.py`, in its order of
-/// rounding.
+/// The image as large as fits, with black around it. Rounds in the order of `resize_with_pad` of TensorFlow's
+/// `image_ops_impl.py`.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "TensorFlow divides sizes as float64 and cuts off"
 )]
-fn resized_with_pad(reader: &mut Reader) -> Layer {
+fn resize_with_pad(reader: &mut Reader) -> Layer {
     reader.subject();
     let wanted = [reader.size("target_height"), reader.size("target_width")];
     let interpolation = resizing::interpolation(reader, "method", Interpolation::Bilinear);
@@ -131,23 +122,23 @@ fn resized_with_pad(reader: &mut Reader) -> Layer {
     let size = exact.map(|side| (side.floor() as usize).max(1));
     let before = [0, 1].map(|axis| ((wanted[axis] as f64 - exact[axis]) / 2.0).floor().max(0.0) as usize);
     let after = [0, 1].map(|axis| wanted[axis].saturating_sub(size[axis] + before[axis]));
-    Layer::Chain(vec![
+    Layer::Sequential(vec![
         Layer::Resize(Resize { size, interpolation, antialias, fit: Fit::Stretch }),
         Layer::ZeroPadding2d(Edges { top: before[0], bottom: after[0], left: before[1], right: after[1] }),
     ])
 }
 
-/// One channel for three.
-fn grey(reader: &mut Reader) -> Layer {
+/// One channel from three.
+fn rgb_to_grayscale(reader: &mut Reader) -> Layer {
     reader.subject();
     reader.data_format();
-    let weights = Tensor { shape: vec![3, 1], values: Arc::from(GREY) };
+    let weights = Tensor { shape: vec![3, 1], values: Arc::from(LUMA) };
     let (left, right) = (Operand::Input(0), Operand::Constant(weights));
     Layer::MatrixProduct(MatrixProduct { left, right, transposed: [false; 2] })
 }
 
-/// Three equal channels for one.
-fn colours(reader: &mut Reader) -> Layer {
+/// Three equal channels from one.
+fn grayscale_to_rgb(reader: &mut Reader) -> Layer {
     reader.subject();
     let Some(input) = reader.input() else {
         reader.unsure();
@@ -156,11 +147,11 @@ fn colours(reader: &mut Reader) -> Layer {
     if input.last() != Some(&Some(1)) {
         reader.fault(format!("its input has shape {}, expected 1 channel", describe(input)));
     }
-    Layer::Gather(Gather { axis: input.len().saturating_sub(1), places: vec![0; 3] })
+    Layer::Gather(Gather { axis: input.len().saturating_sub(1), indices: vec![0; 3] })
 }
 
-/// `(x - mean) / max(deviation, 1 / sqrt(number of values))` of each image.
-fn standardized(reader: &mut Reader) -> Layer {
+/// `(x - mean) / max(standard deviation, 1 / sqrt(number of values))` of each image.
+fn per_image_standardization(reader: &mut Reader) -> Layer {
     reader.subject();
     let Some(input) = reader.input() else {
         reader.unsure();
@@ -181,6 +172,6 @@ fn standardized(reader: &mut Reader) -> Layer {
         reason = "it bounds a deviation, and no digit of it shows elsewhere"
     )]
     let epsilon = 1.0 / count as f32;
-    let (kind, axes) = (LayerNormKind::AtLeast, vec![0, 1, 2]);
+    let (kind, axes) = (LayerNormKind::VarianceFloor, vec![0, 1, 2]);
     Layer::LayerNorm(LayerNorm { kind, axes, gamma: None, beta: None, epsilon })
 }

@@ -1,26 +1,27 @@
-//! Operations that multiply and sum: matrix products, `einsum`, attention, convolutions with constant kernels.
+//! Matrix products, `einsum`, attention, pooling, and convolutions with constant kernels.
 
 use serde_json::Value;
 
 use super::operand;
 use crate::Tensor;
 use crate::layers::{
-    Activation, Conv2d, DepthwiseConv2d, HeadsAttention, Layer, Operand, Padding, Pool2d, PoolKind, einsum,
+    Activation, Conv2d, DepthwiseConv2d, DotProductAttention, Layer, Operand, Padding, Pool2d, PoolKind,
+    einsum,
 };
 use crate::reader::{Reader, shown};
 
-/// [`Layer::MatrixProduct`]: of the last two axes, the others broadcast.
+/// [`Layer::MatrixProduct`]: a product over the last two axes. The others broadcast.
 #[derive(Debug, Clone)]
 pub struct MatrixProduct {
     /// First operand.
     pub left: Operand,
     /// Second operand.
     pub right: Operand,
-    /// Whether the last two axes of each change places before.
+    /// Whether the last two axes of each operand are transposed first.
     pub transposed: [bool; 2],
 }
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(match class {
         "tf.linalg.matmul" | "tf.matmul" | "ops.Matmul" => matrix_product(reader),
@@ -55,7 +56,7 @@ fn matrix_product(reader: &mut Reader) -> Layer {
     Layer::MatrixProduct(MatrixProduct { left, right, transposed })
 }
 
-/// With a constant of two axes `dot` and `tensordot` are the matrix product.
+/// Reads `dot` and `tensordot` with a constant matrix, which are matrix products.
 fn product_with_matrix(reader: &mut Reader) -> Layer {
     reader.subject();
     let right = reader.argument(1, &["x2", "b"]);
@@ -89,7 +90,7 @@ fn attention(reader: &mut Reader) -> Layer {
     #[expect(clippy::cast_precision_loss, reason = "no head has 16 million channels")]
     let usual = size.map(|size| 1.0 / (size as f32).sqrt());
     match scale.or(usual) {
-        Some(scale) => Layer::HeadsAttention(HeadsAttention {
+        Some(scale) => Layer::DotProductAttention(DotProductAttention {
             scale,
             query: inputs[0],
             key: inputs[1],
@@ -160,13 +161,13 @@ fn pool(reader: &mut Reader, kind: PoolKind) -> Layer {
         reader.fault(format!("its input has {} axes after the batch, expected an image", input.len()));
     }
     let size = over_image(reader, &["ksize", "pool_size"]);
-    // Keras moves a window by its size where it says nothing else.
+    // The default stride is the size of the window.
     let strides = reader.value("strides").is_some();
     let strides = if strides { over_image(reader, &["strides"]) } else { size };
     Layer::Pool2d(Pool2d { kind, size, strides, padding: padding(reader) })
 }
 
-/// Numbers for height and width: one for both, two, or four with 1 for batch and channels.
+/// Reads numbers for height and width: one for both, two, or four with 1 for batch and channels.
 pub(super) fn over_image(reader: &mut Reader, keys: &[&'static str]) -> [usize; 2] {
     let mut found = None;
     for key in keys {
@@ -190,7 +191,7 @@ pub(super) fn over_image(reader: &mut Reader, keys: &[&'static str]) -> [usize; 
     }
 }
 
-/// Either Keras's words, and the channels last.
+/// Reads `padding` in either version's spelling, and refuses channels first.
 pub(super) fn padding(reader: &mut Reader) -> Padding {
     if let Some(format) =
         reader.value("data_format").filter(|format| **format != "NHWC" && **format != "channels_last")

@@ -2,13 +2,13 @@
 
 use tensorflow::Output;
 
-use super::by_image::centred;
-use crate::layers::shape;
+use super::layer::centred;
+use crate::layers::reshaping;
 use crate::ops::{Fault, Ops, to_i32};
 use keras::Tensor;
 use keras::layers::GroupNorm;
 
-/// The axis with the groups becomes the last, and is taken apart: `[batch, all else, groups, of each]`.
+/// Transposes the axis with the groups to the end and splits it: `[batch, all else, groups, size of a group]`.
 pub(in crate::layers) fn group_norm(
     ops: &mut Ops,
     norm: &GroupNorm,
@@ -21,8 +21,8 @@ pub(in crate::layers) fn group_norm(
     };
     let each = size / norm.groups;
     let to_last: Vec<usize> = (1..axes).filter(|other| *other != axis).chain([axis]).collect();
-    let turned = if axis + 1 == axes { input.clone() } else { shape::permute(ops, &to_last, input)? };
-    let grouped = ops.reshape(&turned, &[-1, to_i32(norm.groups)?, to_i32(each)?])?;
+    let transposed = if axis + 1 == axes { input.clone() } else { reshaping::permute(ops, &to_last, input)? };
+    let grouped = ops.reshape(&transposed, &[-1, to_i32(norm.groups)?, to_i32(each)?])?;
 
     let over = ops.integers(&[2], &[1, 3])?;
     let (values, variance) = centred(ops, &grouped, &over)?;
@@ -36,11 +36,11 @@ pub(in crate::layers) fn group_norm(
         }
     }
 
-    let shape_before = ops.unary("Shape", &turned)?;
+    let shape_before = ops.unary("Shape", &transposed)?;
     let output = ops.binary("Reshape", &output, &shape_before)?;
     if axis + 1 == axes {
         return Ok(output);
     }
     let back: Vec<usize> = (1..axis).chain([axes - 1]).chain(axis..axes - 1).collect();
-    shape::permute(ops, &back, &output)
+    reshaping::permute(ops, &back, &output)
 }

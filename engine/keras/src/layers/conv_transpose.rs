@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use crate::Tensor;
-use crate::layers::{Activation, Layer, Padding, convolution, steps};
+use crate::layers::{Activation, Layer, Padding, convolution, sequence};
 use crate::reader::{Reader, shown};
 use crate::shapes::Shape;
 
-/// [`Layer::ConvTranspose2d`]: what a convolution with this kernel, from an output of this layer's size to an
-/// input of its input's size, passes back as its gradient.
+/// [`Layer::ConvTranspose2d`]: the gradient of a convolution with respect to its input. That convolution has this kernel
+/// and maps an image of this layer's output size to one of its input size.
 #[derive(Debug, Clone)]
 pub struct ConvTranspose2d {
     /// `[height, width, channels out, channels in]`.
@@ -19,10 +19,10 @@ pub struct ConvTranspose2d {
     pub strides: [usize; 2],
     /// Vertical, horizontal.
     pub dilation: [usize; 2],
-    /// At the edges of the output.
+    /// Padding at the edges of the output.
     pub padding: Padding,
-    /// Rows and columns more than the least that the input's size could come from; none: as many as the strides
-    /// and the kernel leave room for.
+    /// Rows and columns added to the smallest output that fits the input's size. `None` adds as many as the strides and
+    /// the kernel leave room for.
     pub output_padding: Option<[usize; 2]>,
     /// Applied to the result.
     pub activation: Activation,
@@ -36,7 +36,7 @@ impl ConvTranspose2d {
     pub fn output_size(&self, axis: usize, input: usize) -> Result<usize, String> {
         let (size, stride) = (self.kernel.shape[axis], self.strides[axis]);
         let reach = size.saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
-        let moved = |steps: usize| steps.saturating_mul(stride);
+        let moved = |pixels: usize| pixels.saturating_mul(stride);
         let more = self.output_padding.map(|more| more[axis]);
         let output = match (self.padding, more) {
             (Padding::Same, None) => moved(input),
@@ -67,18 +67,18 @@ pub(super) fn conv_transpose<const AXES: usize>(reader: &mut Reader) -> Layer {
     let shape: Shape = size.into_iter().map(Some).chain([Some(filters), channels]).collect();
     let kernel = reader.weight(&["kernel"], &shape);
     let output_padding = output_padding::<AXES>(reader);
-    steps::layer::<AXES>(Layer::ConvTranspose2d(ConvTranspose2d {
-        kernel: steps::kernel::<AXES>(kernel),
+    sequence::layer::<AXES>(Layer::ConvTranspose2d(ConvTranspose2d {
+        kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
-        strides: steps::for_image(reader.sizes_or("strides", [1; AXES]), 1),
-        dilation: steps::for_image(reader.sizes_or("dilation_rate", [1; AXES]), 1),
+        strides: sequence::for_image(reader.sizes_or("strides", [1; AXES]), 1),
+        dilation: sequence::for_image(reader.sizes_or("dilation_rate", [1; AXES]), 1),
         padding: reader.padding(),
-        output_padding: output_padding.map(|more| steps::for_image(more, 0)),
+        output_padding: output_padding.map(|more| sequence::for_image(more, 0)),
         activation: reader.activation(),
     }))
 }
 
-/// One number for all axes, or one for each; 0 is not the same as none.
+/// One number for all axes, or one for each. 0 differs from `None`.
 fn output_padding<const AXES: usize>(reader: &mut Reader) -> Option<[usize; AXES]> {
     /// Keras takes nothing as large as a stride.
     const MOST: u64 = 1 << 20;

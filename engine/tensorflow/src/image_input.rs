@@ -1,13 +1,13 @@
-//! Models whose input is no image as the pipeline delivers it: without the axis of channels, all values in a row, or
-//! with the channels first. Such a model gets images, and one layer more that makes its input of them.
+//! Adapts models whose input differs from the images that the pipeline delivers: it lacks the channel axis, is flattened,
+//! or has the channels first. Such a model gets images as its input, and one more layer that reshapes or transposes them.
 
 use super::graph::show;
 use keras::layers::Layer;
 use keras::{Model, Node};
 
-/// The model for images of this shape, `[height, width, channels]`; or the model as it is, and what of its input does
-/// not fit such images.
-pub(super) fn framed(model: Model, image: [usize; 3]) -> (Model, Option<String>) {
+/// Returns the model with images of this shape, `[height, width, channels]`, as its input. Where its own input does not
+/// fit them, returns the model as it is, and the reason.
+pub(super) fn with_image_input(model: Model, image: [usize; 3]) -> (Model, Option<String>) {
     let Some((Layer::Input { shape }, name)) =
         model.nodes.get(model.input).map(|node| (&node.layer, &node.name))
     else {
@@ -23,7 +23,7 @@ pub(super) fn framed(model: Model, image: [usize; 3]) -> (Model, Option<String>)
     }
 }
 
-/// What makes an input of this shape of an image; `None` where nothing does.
+/// The layer that converts an image to an input of this shape; `None` where there is none.
 fn from_image(shape: &[Option<usize>], image: [usize; 3]) -> Option<Layer> {
     let [height, width, channels] = image;
     let fits = |sizes: &[usize]| {
@@ -60,10 +60,10 @@ fn misfit(shape: &[Option<usize>], name: &str, image: [usize; 3]) -> String {
     }
 }
 
-/// The model with an image for its input and `layer` behind it.
+/// The model with an image as its input, and `layer` between the image and the model.
 fn with_first_layer(model: Model, image: [usize; 3], layer: Layer) -> Model {
     let Model { mut nodes, input, outputs, mut summary, .. } = model;
-    // Inputs come before their users, so the new one stands right behind the input.
+    // Inputs come before their users, so the new node comes right after the input.
     let moved = |node: usize| if node < input { node } else { node + 1 };
     for node in &mut nodes {
         node.inputs.iter_mut().for_each(|read| *read = moved(*read));
@@ -123,11 +123,11 @@ mod tests {
             output_names: Vec::new(),
             summary: Vec::new(),
         };
-        let (framed, problem) = framed(model, [2, 2, 1]);
+        let (adapted, problem) = with_image_input(model, [2, 2, 1]);
         assert_eq!(problem, None);
-        let inputs: Vec<&[usize]> = framed.nodes.iter().map(|node| &node.inputs[..]).collect();
+        let inputs: Vec<&[usize]> = adapted.nodes.iter().map(|node| &node.inputs[..]).collect();
         assert_eq!(inputs, [&[][..], &[], &[1], &[2, 0], &[3, 2]]);
-        assert!(matches!(framed.nodes[2].layer, Layer::Flatten));
-        assert_eq!((framed.input, &framed.outputs[..]), (1, &[4][..]));
+        assert!(matches!(adapted.nodes[2].layer, Layer::Flatten));
+        assert_eq!((adapted.input, &adapted.outputs[..]), (1, &[4][..]));
     }
 }

@@ -1,14 +1,14 @@
-//! Convolutions backwards.
+//! Transposed convolutions.
 
 use tensorflow::Output;
 
-use super::conv::{dilate, finish, image_kernel};
+use super::convolution::{dilate, finish, image_kernel};
 use super::{expect_last_axis, over_image, padding};
 use crate::ops::{Attribute, Fault, Ops, to_i32};
 use keras::layers::ConvTranspose2d;
 
-/// TensorFlow's operation for the gradient of a convolution. It wants to know the size of what it computes, and
-/// on a CPU knows no dilation: a kernel with zeros in it is the same.
+/// Adds TensorFlow's operation for the gradient of a convolution. It takes the size of its output. On a CPU it does not
+/// support dilation, so the kernel is dilated with zeros.
 pub(super) fn conv_transpose2d(
     ops: &mut Ops,
     conv: &ConvTranspose2d,
@@ -19,7 +19,7 @@ pub(super) fn conv_transpose2d(
     let [_, height, width, _] = ops.sizes(input)?[..] else {
         return Err(Fault(format!("its input has {} axes, expected 4", ops.sizes(input)?.len())));
     };
-    let batch = ops.running_sizes(input, 0, 1)?;
+    let batch = ops.dynamic_sizes(input, 0, 1)?;
     let vertical = output_size(ops, conv, input, (0, height))?;
     let horizontal = output_size(ops, conv, input, (1, width))?;
     let filters = ops.integers(&[1], &[to_i32(filters)?])?;
@@ -47,11 +47,11 @@ fn output_size(
         let size = conv.output_size(axis, size).map_err(Fault)?;
         return ops.integers(&[1], &[to_i32(size)?]);
     }
-    // Sizes grow by the stride for each pixel, from what one pixel gives.
+    // The output grows by the stride per pixel of the input, from its size for one pixel.
     let stride = conv.strides[axis];
     let first = conv.output_size(axis, 1).map_err(Fault)?;
     let at = to_i32(axis + 1)?;
-    let running = ops.running_sizes(input, at, at + 1)?;
+    let running = ops.dynamic_sizes(input, at, at + 1)?;
     let stride_of_each = ops.integers(&[1], &[to_i32(stride)?])?;
     let moved = ops.binary("Mul", &running, &stride_of_each)?;
     let more = ops.integers(&[1], &[to_i32(first)? - to_i32(stride)?])?;

@@ -1,6 +1,5 @@
-//! Sizes that a model asks for while it runs: `tf.shape(x)[0]`, and what it computes of them. Here they are known when
-//! the model is loaded, or are the batch: no operation is made of them, and where they are arguments of another
-//! operation they become its settings.
+//! Dynamic sizes: `tf.shape(x)[0]`, and what a model computes from them. They are known when the model is loaded, or are
+//! the batch. So they need no operations. Where they are arguments of another operation they become its settings.
 
 use std::borrow::Cow;
 
@@ -16,38 +15,38 @@ const MAX_SIZES: usize = 16;
 /// A size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
-    /// That of the batch, so many times.
+    /// The batch size times this number.
     Batch(usize),
     /// Known.
     Known(i64),
-    /// One that the model leaves open.
+    /// Unknown: the model leaves it open.
     Open,
 }
 
-/// What an operation gives that is about sizes.
+/// The output of an operation on sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sizes {
     One(Size),
     List(Vec<Size>),
 }
 
-/// What an operation is given.
+/// An input of an operation.
 pub(super) struct Input<'a> {
-    /// Where it is sizes.
+    /// The sizes, where the input is sizes.
     pub(super) sizes: Option<&'a Sizes>,
     pub(super) shape: Option<&'a Shape>,
-    /// How many rows of the batch an image has.
+    /// Rows of the batch per image.
     pub(super) rows: usize,
 }
 
-/// Sizes that an operation asks for, or computes of others; `None` where it is about values.
+/// Returns the sizes that an operation asks for or computes from others; `None` for an operation on values.
 ///
 /// # Errors
-/// It does with sizes what is not supported.
+/// What it does with sizes is not supported.
 pub(super) fn of(layer: &LayerSpec, inputs: &[Input]) -> Option<Result<Sizes, String>> {
     if ["tf.compat.v1.shape", "tf.shape"].contains(&layer.class.as_str()) {
         let [Input { sizes: None, shape, rows }] = inputs else { return None };
-        // Of a layer with faults nothing is known, and what is wrong was told.
+        // Nothing is known of a layer with faults, which were reported.
         let Some(shape) = shape else { return Some(Ok(Sizes::List(vec![Size::Open; MAX_SIZES]))) };
         let size = |size: &Option<usize>| {
             size.and_then(|size| i64::try_from(size).ok()).map_or(Size::Open, Size::Known)
@@ -56,7 +55,7 @@ pub(super) fn of(layer: &LayerSpec, inputs: &[Input]) -> Option<Result<Sizes, St
             std::iter::once(Size::Batch(*rows)).chain(shape.iter().map(size)).collect(),
         )));
     }
-    // Beside values a size is an argument, if it is not an operand.
+    // Among values a size is an argument, if it is not an operand.
     if inputs.is_empty() || !inputs.iter().all(|input| input.sizes.is_some()) {
         return None;
     }
@@ -82,17 +81,17 @@ fn taken_out(layer: &LayerSpec, inputs: &[Input]) -> Result<Sizes, String> {
         Some([only]) => only,
         _ => spec,
     };
-    let place = |place: i64| {
-        let from_front = if place < 0 { place + i64::try_from(list.len()).ok()? } else { place };
+    let index_of = |index: i64| {
+        let from_front = if index < 0 { index + i64::try_from(list.len()).ok()? } else { index };
         usize::try_from(from_front).ok()
     };
     if let Some(index) = spec.as_i64() {
-        let found = place(index).and_then(|index| list.get(index));
+        let found = index_of(index).and_then(|index| list.get(index));
         return found.map(|size| Sizes::One(*size)).ok_or_else(misfit);
     }
     let bound = |key: &str, default: usize| match spec.get(key) {
         None | Some(Value::Null) => Some(default),
-        Some(value) => place(value.as_i64()?).map(|bound| bound.min(list.len())),
+        Some(value) => index_of(value.as_i64()?).map(|bound| bound.min(list.len())),
     };
     let plain_step = spec.get("step").is_none_or(|step| step.is_null() || *step == 1);
     let range = bound("start", 0).zip(bound("stop", list.len())).filter(|_| spec.is_object() && plain_step);
@@ -171,8 +170,8 @@ fn input<'a>(value: &Value, inputs: &[Input<'a>]) -> Option<&'a Sizes> {
     inputs.get(number)?.sizes
 }
 
-/// An operation's config with its sizes for the inputs that are such, and the others numbered anew. The batch is
-/// written as Keras 3 does: null.
+/// An operation's config with inputs that are sizes replaced by these, and the other inputs renumbered. The batch is null,
+/// as in Keras 3.
 pub(super) fn settled<'a>(
     config: &'a Map<String, Value>,
     sizes: &[Option<&Sizes>],
@@ -203,7 +202,7 @@ fn replaced(value: &Value, sizes: &[Option<&Sizes>]) -> Value {
 fn written(size: Size) -> Value {
     match size {
         Size::Batch(1) => Value::Null,
-        // Whatever is left, for a reshape.
+        // A reshape infers this size.
         Size::Batch(_) | Size::Open => Value::from(-1),
         Size::Known(size) => Value::from(size),
     }

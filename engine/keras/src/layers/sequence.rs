@@ -1,9 +1,9 @@
-//! Layers over steps, `[batch, steps, channels]`, are those over images of one row.
+//! A 1D layer, over `[batch, sequence, channels]`, is computed by the 2D layer over an image of one row.
 
 use crate::Tensor;
 use crate::layers::{Edges, Layer};
 
-/// Numbers for height and width from those for a layer's own axes: one row where it has only steps.
+/// The numbers for height and width. A 1D layer has one for its sequence, and `of_one_row` stands for the height.
 pub(super) fn for_image<const AXES: usize>(numbers: [usize; AXES], of_one_row: usize) -> [usize; 2] {
     match numbers[..] {
         [vertical, horizontal] => [vertical, horizontal],
@@ -12,7 +12,7 @@ pub(super) fn for_image<const AXES: usize>(numbers: [usize; AXES], of_one_row: u
     }
 }
 
-/// A kernel for images from one for a layer's own axes.
+/// The kernel of the 2D layer.
 pub(super) fn kernel<const AXES: usize>(kernel: Tensor) -> Tensor {
     let Tensor { mut shape, values } = kernel;
     if AXES == 1 {
@@ -21,13 +21,13 @@ pub(super) fn kernel<const AXES: usize>(kernel: Tensor) -> Tensor {
     Tensor { shape, values }
 }
 
-/// The layer over a layer's own axes from the one over images.
+/// The layer itself, or for a 1D layer the 2D layer over an image of one row.
 pub(super) fn layer<const AXES: usize>(layer: Layer) -> Layer {
-    if AXES == 1 { Layer::OverSteps(Box::new(layer)) } else { layer }
+    if AXES == 1 { Layer::OverSequence(Box::new(layer)) } else { layer }
 }
 
-/// The layer with zeros before the first step.
+/// The layer with zeros before the first position.
 pub(super) fn after_zeros(zeros: usize, layer: Layer) -> Layer {
     let edges = Edges { top: 0, bottom: 0, left: zeros, right: 0 };
-    Layer::Chain(vec![Layer::ZeroPadding2d(edges), layer])
+    Layer::Sequential(vec![Layer::ZeroPadding2d(edges), layer])
 }

@@ -1,10 +1,10 @@
-//! What activation functions make of shapes. Most leave them as they are.
+//! Shapes of activation functions. Most keep the shape.
 
 use super::{Shape, axis_after_batch, describe};
 use crate::layers::{Activation, Layer};
 
-/// The function that a layer applies to its result.
-pub(super) fn own(layer: &Layer) -> Option<Activation> {
+/// The activation function of a layer.
+pub(super) fn of(layer: &Layer) -> Option<Activation> {
     match layer {
         Layer::Activation(function) => Some(*function),
         Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => Some(conv.activation),
@@ -15,24 +15,25 @@ pub(super) fn own(layer: &Layer) -> Option<Activation> {
         Layer::Dense(dense) => Some(dense.activation),
         Layer::Input { .. }
         | Layer::Identity
-        | Layer::Several(_)
-        | Layer::OverEachStep(_)
+        | Layer::MultiOutput(_)
+        | Layer::TimeDistributed(_)
         | Layer::Constant(_)
         | Layer::MultiHeadAttention(_)
-        | Layer::HeadsAttention(_)
+        | Layer::DotProductAttention(_)
         | Layer::Attention(_)
         | Layer::Einsum(_)
         | Layer::MatrixProduct(_)
         | Layer::Function(_)
         | Layer::Comparison(_)
-        | Layer::Choice(_)
-        | Layer::Fill { .. }
+        | Layer::Select(_)
+        | Layer::FullLike { .. }
         | Layer::Gather(_)
         | Layer::Pad(_)
         | Layer::Patches(_)
-        | Layer::Blocks(_)
-        | Layer::Chain(_)
-        | Layer::OverSteps(_)
+        | Layer::SpaceToDepth { .. }
+        | Layer::DepthToSpace { .. }
+        | Layer::Sequential(_)
+        | Layer::OverSequence(_)
         | Layer::ChannelsFirst(_)
         | Layer::BatchNorm(_)
         | Layer::Prelu { .. }

@@ -1,9 +1,11 @@
-//! Several inputs become one.
+//! Layers that merge several inputs.
 
 use tensorflow::Output;
 
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::MergeKind;
+
+pub(super) mod dot;
 
 pub(super) fn merge(ops: &mut Ops, kind: MergeKind, inputs: &[Output]) -> Result<Output, Fault> {
     let inputs = align(ops, inputs)?;
@@ -36,8 +38,7 @@ pub(super) fn merge(ops: &mut Ops, kind: MergeKind, inputs: &[Output]) -> Result
     }
 }
 
-/// Gives inputs with fewer axes more of them, of size 1 behind the batch, as Keras does before it
-/// broadcasts.
+/// Adds axes of size 1 after the batch to inputs that have fewer axes than others, as Keras does before it broadcasts.
 fn align(ops: &mut Ops, inputs: &[Output]) -> Result<Vec<Output>, Fault> {
     let ranks = inputs.iter().map(|x| Ok(ops.sizes(x)?.len())).collect::<Result<Vec<_>, Fault>>()?;
     let most = ranks.iter().copied().max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The preprocessing layer `Normalization`, whose statistics were measured before the training.
+//! The preprocessing layer `Normalization`, whose statistics were computed before the training (`adapt`).
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use crate::layers::{Layer, operation};
 use crate::reader::{Reader, plain, shown};
 use crate::shapes::{Shape, axis_after_batch};
 
-/// Statistics come as weights, or as numbers in the config. Either way they are kept with an axis for each
-/// of the input's, of size 1 where they are shared.
+/// Reads the statistics from weights, or from numbers in the config. Gives them an axis for each of the input's, of size 1
+/// where they broadcast.
 pub(in crate::layers) fn normalization(reader: &mut Reader) -> Layer {
     let inverted = reader.flag_or("invert", false);
     let layer = |mean: Tensor, variance: Tensor| match inverted {
         false => Layer::Normalization { mean, variance },
         true => Layer::Denormalization { mean, variance },
     };
-    // Keras 2 may write how the input is to be seen, which says nothing new.
+    // Keras 2 may write the input's dimension, which is known.
     reader.ignore(&["input_dim"]);
     let axes = reader.integers("axis").unwrap_or_default();
     let mean = numbers(reader, "mean");
@@ -64,7 +64,7 @@ pub(in crate::layers) fn normalization(reader: &mut Reader) -> Layer {
     }
 }
 
-/// A number, or numbers in lists.
+/// Reads a number, or numbers in nested lists.
 fn numbers(reader: &mut Reader, key: &'static str) -> Option<Tensor> {
     let value = reader.value(key)?;
     let (mut shape, mut values) = (Vec::new(), Vec::new());
@@ -75,10 +75,10 @@ fn numbers(reader: &mut Reader, key: &'static str) -> Option<Tensor> {
     Some(Tensor { shape, values: Arc::from(values) })
 }
 
-/// The shape with an axis for each of the input's, its last axis being the last of the kept ones.
+/// Broadcasts a shape to the axes of the input. Its last axis is the last of the kept axes.
 fn spread(shape: &[usize], kept: &[usize], input: &Shape) -> Option<Vec<usize>> {
     let mut spread = vec![1; input.len()];
-    // Axes of size 1 that are more than the kept ones say nothing.
+    // Leading axes of size 1 are dropped.
     let more = shape.len().saturating_sub(kept.len());
     let (before, shape) = shape.split_at(more);
     for (&size, &axis) in shape.iter().rev().zip(kept.iter().rev()) {

@@ -1,64 +1,7 @@
-//! Shapes of what operations compute.
+//! Shapes of slices and stacks.
 
 use super::{Shape, axis_after_batch, describe};
-use crate::layers::{Operand, Part, Reduction};
-
-/// All operands broadcast as in NumPy; none may change the batch.
-pub(super) fn combined(operands: &[&Operand], inputs: &[Shape]) -> Result<Shape, String> {
-    let operand = |operand: &&Operand| -> Result<Vec<Option<usize>>, String> {
-        match operand {
-            Operand::Constant(tensor) => Ok(tensor.shape.iter().map(|&size| Some(size)).collect()),
-            Operand::Input(index) => {
-                let input = inputs.get(*index).ok_or("it is called on too few inputs")?;
-                Ok(std::iter::once(None).chain(input.iter().copied()).collect())
-            }
-        }
-    };
-    let shapes: Vec<Vec<Option<usize>>> = operands.iter().map(operand).collect::<Result<_, _>>()?;
-    let misfit = || {
-        let shapes: Vec<String> = shapes.iter().map(|shape| describe(shape)).collect();
-        format!("its operands have shapes {}, which do not fit", shapes.join(" and "))
-    };
-    // The batch is the first axis of every input, so that these have equally many.
-    let axes = inputs.iter().map(|input| input.len() + 1).max().unwrap_or(0);
-    let fits = |(operand, shape): (&&Operand, &Vec<Option<usize>>)| match operand {
-        Operand::Input(_) => shape.len() == axes,
-        Operand::Constant(_) => shape.len() <= axes,
-    };
-    if !operands.iter().zip(&shapes).all(fits) {
-        return Err(misfit());
-    }
-    let mut result = vec![Some(1); axes];
-    for (operand, shape) in operands.iter().zip(&shapes) {
-        for (axis, &size) in shape.iter().enumerate() {
-            let axis = axis + axes - shape.len();
-            result[axis] = match (result[axis], size) {
-                // Only an input's batch is unknown on axis 0, and no constant knows it.
-                (_, size) if axis == 0 && matches!(operand, Operand::Constant(_)) && size != Some(1) => {
-                    return Err(misfit());
-                }
-                (Some(1), size) | (size, Some(1)) => size,
-                (Some(one), Some(other)) if one != other => return Err(misfit()),
-                (one, other) => one.or(other),
-            };
-        }
-    }
-    Ok(result.split_off(1.min(axes)))
-}
-
-pub(super) fn reduced(reduction: &Reduction, input: &Shape) -> Result<Shape, String> {
-    if reduction.axes.iter().any(|&axis| axis >= input.len()) {
-        return Err(format!("its input has shape {}, expected more axes", describe(input)));
-    }
-    let sizes = input.iter().enumerate().filter_map(|(axis, &size)| {
-        match (reduction.axes.contains(&axis), reduction.keep_dims) {
-            (true, true) => Some(Some(1)),
-            (true, false) => None,
-            (false, _) => Some(size),
-        }
-    });
-    Ok(sizes.collect())
-}
+use crate::layers::Part;
 
 pub(super) fn sliced(parts: &[Part], input: &Shape) -> Result<Shape, String> {
     let mut sizes = input.iter();
@@ -86,7 +29,7 @@ pub(super) fn sliced(parts: &[Part], input: &Shape) -> Result<Shape, String> {
                 if length == Some(0) {
                     return Err(format!("it takes nothing out of an axis of {}", describe(input)));
                 }
-                // What is taken of an axis of any size has any size.
+                // A slice of an axis of unknown size has an unknown size.
                 result.push(length);
             }
             Part::NewAxis => {}
@@ -98,7 +41,7 @@ pub(super) fn sliced(parts: &[Part], input: &Shape) -> Result<Shape, String> {
     Ok(result)
 }
 
-/// How many elements `start:stop:step` takes, with Python's rules.
+/// The number of elements of `start:stop:step`, with Python's rules.
 fn range_length(size: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> usize {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     let (lowest, highest) = if step > 0 { (0, size) } else { (-1, size - 1) };
@@ -112,7 +55,7 @@ fn range_length(size: usize, start: Option<i64>, stop: Option<i64>, step: i64) -
     usize::try_from(distance).map_or(0, |distance| distance.div_ceil(step))
 }
 
-/// Equal shapes, and a new axis between two of theirs.
+/// The shape of the inputs, which are equal, with a new axis.
 pub(super) fn stacked(axis: i64, inputs: &[Shape]) -> Result<Shape, String> {
     let Some((first, others)) = inputs.split_first() else {
         return Err("it is called on no inputs, expected at least 1".to_owned());

@@ -1,4 +1,4 @@
-//! Normalizations over some axes of each image by itself.
+//! Layer normalization and unit normalization: over some axes of each image by itself.
 
 use tensorflow::Output;
 
@@ -13,11 +13,11 @@ pub(in crate::layers) fn layer_norm(
 ) -> Result<Output, Fault> {
     let axes = axes_with_batch(ops, &norm.axes)?;
     let (values, spread) = match norm.kind {
-        LayerNormKind::Centred | LayerNormKind::AtLeast => centred(ops, input, &axes)?,
-        LayerNormKind::ByDeviation => (input.clone(), centred(ops, input, &axes)?.1),
-        LayerNormKind::ByRootMeanSquare => (input.clone(), mean_square(ops, input, &axes)?),
+        LayerNormKind::Standard | LayerNormKind::VarianceFloor => centred(ops, input, &axes)?,
+        LayerNormKind::RmsScaling => (input.clone(), centred(ops, input, &axes)?.1),
+        LayerNormKind::Rms => (input.clone(), mean_square(ops, input, &axes)?),
     };
-    let bounded = if norm.kind == LayerNormKind::AtLeast { "Maximum" } else { "AddV2" };
+    let bounded = if norm.kind == LayerNormKind::VarianceFloor { "Maximum" } else { "AddV2" };
     let spread = ops.with_scalar(bounded, &spread, norm.epsilon)?;
     let mut scale = ops.unary("Rsqrt", &spread)?;
     if let Some(gamma) = &norm.gamma {
@@ -34,7 +34,7 @@ pub(in crate::layers) fn layer_norm(
     }
 }
 
-/// The input without its mean, and its variance.
+/// Returns the input minus its mean, and its variance.
 pub(super) fn centred(ops: &mut Ops, input: &Output, axes: &Output) -> Result<(Output, Output), Fault> {
     let mean = ops.op("Mean", &[input, axes], &[("keep_dims", Attribute::Bool(true))])?;
     let centred = ops.binary("Sub", input, &mean)?;
@@ -49,19 +49,19 @@ fn mean_square(ops: &mut Ops, input: &Output, axes: &Output) -> Result<Output, F
 
 pub(in crate::layers) fn unit_norm(ops: &mut Ops, norm: &UnitNorm, input: &Output) -> Result<Output, Fault> {
     let axes = axes_with_batch(ops, &norm.axes)?;
-    of_length_one(ops, input, &axes, norm.least)
+    of_length_one(ops, input, &axes, norm.epsilon)
 }
 
-/// Vectors along the axes by their lengths, whose squares are at least `least`.
+/// Divides vectors along the axes by their lengths, whose squares are at least `epsilon`.
 pub(in crate::layers) fn of_length_one(
     ops: &mut Ops,
     input: &Output,
     axes: &Output,
-    least: f32,
+    epsilon: f32,
 ) -> Result<Output, Fault> {
     let squares = ops.unary("Square", input)?;
     let sum = ops.op("Sum", &[&squares, axes], &[("keep_dims", Attribute::Bool(true))])?;
-    let sum = ops.with_scalar("Maximum", &sum, least)?;
+    let sum = ops.with_scalar("Maximum", &sum, epsilon)?;
     let scale = ops.unary("Rsqrt", &sum)?;
     ops.binary("Mul", input, &scale)
 }

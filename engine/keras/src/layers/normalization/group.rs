@@ -5,13 +5,13 @@ use crate::Tensor;
 use crate::layers::Layer;
 use crate::reader::Reader;
 
-/// [`Layer::GroupNorm`]: `gamma * (input - mean) / sqrt(variance + epsilon) + beta`, with mean and variance of each
-/// image and each group of neighbours on an axis.
+/// [`Layer::GroupNorm`]: `gamma * (input - mean) / sqrt(variance + epsilon) + beta`. Mean and variance are those of each
+/// group of consecutive channels of each image.
 #[derive(Debug, Clone)]
 pub struct GroupNorm {
-    /// The axis that is divided into groups, counted with the batch; may be negative.
+    /// The axis that is split into groups, counted with the batch; may be negative.
     pub axis: i64,
-    /// A divisor of its size.
+    /// The number of groups, a divisor of the size of the axis.
     pub groups: usize,
     /// Learnt scale, `[size of axis]`.
     pub gamma: Option<Tensor>,
@@ -25,7 +25,7 @@ pub(in crate::layers) fn group_normalization(reader: &mut Reader) -> Layer {
     let axis = reader.integer_or("axis", -1);
     let size = size_of_axis(reader, axis);
     let given = reader.integer_or("groups", 32);
-    // As many groups as there are elements.
+    // -1 stands for as many groups as channels.
     let groups = if given == -1 { Some(size.unwrap_or(1)) } else { usize::try_from(given).ok() };
     let groups = groups.filter(|&groups| groups > 0 && size.is_none_or(|size| size.is_multiple_of(groups)));
     if groups.is_none() {

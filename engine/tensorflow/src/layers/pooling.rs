@@ -6,7 +6,9 @@ use super::{over_image, padding};
 use crate::ops::{Attribute, Fault, Ops};
 use keras::layers::{Pool2d, PoolKind};
 
-/// TensorFlow's mean, too, counts only what lies within the image.
+pub(super) mod adaptive;
+
+/// TensorFlow's average, like Keras's, excludes the padding.
 pub(super) fn pool2d(ops: &mut Ops, pool: &Pool2d, input: &Output) -> Result<Output, Fault> {
     let kind = match pool.kind {
         PoolKind::Average => "AvgPool",

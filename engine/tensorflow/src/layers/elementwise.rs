@@ -1,25 +1,25 @@
-//! Operations on single values.
+//! Elementwise operations.
 
 use tensorflow::{DataType, Output};
 
 use super::arithmetic::operand;
 use crate::ops::{Fault, Ops};
-use keras::layers::{Choice, Comparison, ComparisonKind, Function};
+use keras::layers::{Comparison, ComparisonKind, Function, Select};
 
 pub(super) fn function(ops: &mut Ops, function: Function, input: &Output) -> Result<Output, Fault> {
     let kind = match function {
-        Function::SquareRoot => "Sqrt",
-        Function::InverseSquareRoot => "Rsqrt",
+        Function::Sqrt => "Sqrt",
+        Function::Rsqrt => "Rsqrt",
         Function::Square => "Square",
-        Function::Absolute => "Abs",
-        Function::Logarithm => "Log",
-        Function::LogarithmOfMore => "Log1p",
-        Function::ExponentialLess => "Expm1",
+        Function::Abs => "Abs",
+        Function::Log => "Log",
+        Function::Log1p => "Log1p",
+        Function::Expm1 => "Expm1",
         Function::Reciprocal => "Reciprocal",
-        Function::Sine => "Sin",
-        Function::Cosine => "Cos",
+        Function::Sin => "Sin",
+        Function::Cos => "Cos",
         Function::Floor => "Floor",
-        Function::Ceiling => "Ceil",
+        Function::Ceil => "Ceil",
         Function::Round => "Round",
         Function::Sign => "Sign",
         Function::Erf => "Erf",
@@ -27,7 +27,7 @@ pub(super) fn function(ops: &mut Ops, function: Function, input: &Output) -> Res
     ops.unary(kind, input)
 }
 
-/// Numbers, so that whatever follows may compute with them.
+/// Gives numbers, so that whatever follows may compute with them.
 pub(super) fn comparison(ops: &mut Ops, by: &Comparison, inputs: &[Output]) -> Result<Output, Fault> {
     let left = operand(ops, &by.left, inputs)?;
     let right = operand(ops, &by.right, inputs)?;
@@ -41,15 +41,15 @@ pub(super) fn comparison(ops: &mut Ops, by: &Comparison, inputs: &[Output]) -> R
     ops.cast(&truth, DataType::Float)
 }
 
-pub(super) fn choice(ops: &mut Ops, by: &Choice, inputs: &[Output]) -> Result<Output, Fault> {
+pub(super) fn select(ops: &mut Ops, by: &Select, inputs: &[Output]) -> Result<Output, Fault> {
     let condition = operand(ops, &by.condition, inputs)?;
     let truth = ops.with_scalar("NotEqual", &condition, 0.0)?;
-    let yes = operand(ops, &by.yes, inputs)?;
-    let no = operand(ops, &by.no, inputs)?;
-    ops.op("SelectV2", &[&truth, &yes, &no], &[])
+    let x1 = operand(ops, &by.x1, inputs)?;
+    let x2 = operand(ops, &by.x2, inputs)?;
+    ops.op("SelectV2", &[&truth, &x1, &x2], &[])
 }
 
-pub(super) fn fill(ops: &mut Ops, value: f32, input: &Output) -> Result<Output, Fault> {
+pub(super) fn full_like(ops: &mut Ops, value: f32, input: &Output) -> Result<Output, Fault> {
     let zeros = ops.unary("ZerosLike", input)?;
     if value == 0.0 { Ok(zeros) } else { ops.with_scalar("AddV2", &zeros, value) }
 }

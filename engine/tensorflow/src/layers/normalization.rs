@@ -1,4 +1,4 @@
-//! Scaling and shifting with constants.
+//! Batch normalization, and the preprocessing layer `Normalization`.
 
 use tensorflow::Output;
 
@@ -6,11 +6,11 @@ use crate::ops::{Attribute, Fault, Ops};
 use keras::Tensor;
 use keras::layers::BatchNorm;
 
-pub(super) mod by_image;
-pub(super) mod grouped;
+pub(super) mod group;
+pub(super) mod layer;
 
-/// Keras's floor under the standard deviation of a Normalization layer.
-const SMALLEST_DEVIATION: f32 = 1e-7;
+/// Keras's lower bound of the standard deviation in a `Normalization` layer.
+const MIN_DEVIATION: f32 = 1e-7;
 
 pub(super) fn batch_norm(ops: &mut Ops, norm: &BatchNorm, input: &Output) -> Result<Output, Fault> {
     let axis = ops.axis(input, norm.axis)?;
@@ -22,7 +22,7 @@ pub(super) fn batch_norm(ops: &mut Ops, norm: &BatchNorm, input: &Output) -> Res
     if sizes.len() == 4 && axis == 3 { fused(ops, norm, input) } else { by_element(ops, norm, input, axis) }
 }
 
-/// The operation that TensorFlow fuses with the convolution before and the rectifier after it.
+/// Adds the operation that TensorFlow fuses with the convolution before it and the ReLU after it.
 fn fused(ops: &mut Ops, norm: &BatchNorm, input: &Output) -> Result<Output, Fault> {
     let features = norm.mean.values.len();
     let gamma = weights_or(ops, norm.gamma.as_ref(), 1.0, features)?;
@@ -43,7 +43,7 @@ fn by_element(ops: &mut Ops, norm: &BatchNorm, input: &Output, axis: usize) -> R
     let value = |tensor: &Option<Tensor>, i: usize, default: f64| {
         tensor.as_ref().map_or(Some(default), |t| t.values.get(i).map(|v| f64::from(*v)))
     };
-    // In double precision, rounded once: the two constants then are as exact as float32 has them.
+    // Computes in double precision and rounds once: the two constants are as exact as float32 allows.
     let (scale, offset): (Vec<f32>, Vec<f32>) = (0..features)
         .map(|i| {
             let variance = f64::from(*norm.variance.values.get(i)?);
@@ -72,28 +72,6 @@ fn weights_or(
     }
 }
 
-pub(super) fn rescaling(
-    ops: &mut Ops,
-    scale: &[f32],
-    offset: &[f32],
-    input: &Output,
-) -> Result<Output, Fault> {
-    let scale = one_or_many(ops, scale)?;
-    let scaled = ops.binary("Mul", input, &scale)?;
-    if offset.iter().all(|value| *value == 0.0) {
-        return Ok(scaled);
-    }
-    let offset = one_or_many(ops, offset)?;
-    ops.binary("AddV2", &scaled, &offset)
-}
-
-fn one_or_many(ops: &mut Ops, values: &[f32]) -> Result<Output, Fault> {
-    match values {
-        [only] => ops.constant(&[], &[*only]),
-        many => ops.constant(&[many.len()], many),
-    }
-}
-
 pub(super) fn normalization(
     ops: &mut Ops,
     mean: &Tensor,
@@ -106,7 +84,7 @@ pub(super) fn normalization(
     ops.binary("RealDiv", &centred, &deviation)
 }
 
-/// From normalized values back to those they come from.
+/// The inverse of [`normalization`].
 pub(super) fn denormalization(
     ops: &mut Ops,
     mean: &Tensor,
@@ -120,6 +98,6 @@ pub(super) fn denormalization(
 }
 
 fn deviation(ops: &mut Ops, variance: &Tensor) -> Result<Output, Fault> {
-    let deviations: Vec<f32> = variance.values.iter().map(|v| v.sqrt().max(SMALLEST_DEVIATION)).collect();
+    let deviations: Vec<f32> = variance.values.iter().map(|v| v.sqrt().max(MIN_DEVIATION)).collect();
     ops.constant(&variance.shape, &deviations)
 }

@@ -1,15 +1,15 @@
-//! Functions that are put together from pieces.
+//! Piecewise functions.
 
 use tensorflow::Output;
 
 use crate::ops::{Fault, Ops};
 
-pub(super) fn clip(ops: &mut Ops, x: &Output, least: f32, most: f32) -> Result<Output, Fault> {
-    let low = ops.with_scalar("Maximum", x, least)?;
-    ops.with_scalar("Minimum", &low, most)
+pub(super) fn clip(ops: &mut Ops, x: &Output, min: f32, max: f32) -> Result<Output, Fault> {
+    let low = ops.with_scalar("Maximum", x, min)?;
+    ops.with_scalar("Minimum", &low, max)
 }
 
-/// `x` where it is larger, else the other value.
+/// `x` where `x > threshold`, else `otherwise`.
 pub(super) fn threshold(ops: &mut Ops, x: &Output, threshold: f32, otherwise: f32) -> Result<Output, Fault> {
     let above = ops.with_scalar("Greater", x, threshold)?;
     let otherwise = ops.constant(&[], &[otherwise])?;

@@ -1,15 +1,15 @@
-//! Products of two inputs, summed over an axis of each.
+//! Dot product of two inputs over an axis of each.
 
 use tensorflow::Output;
 
-use super::norm::by_image::of_length_one;
-use super::shape;
+use crate::layers::normalization::layer::of_length_one;
+use crate::layers::reshaping;
 use crate::ops::{Fault, Ops, to_i32};
 use keras::layers::Dot;
 
-/// A matrix product for each image: the summed axis is the last of the first input and the first of the second,
-/// and their other axes are one each.
-pub(super) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Result<Output, Fault> {
+/// Computes a matrix product for each image. The contracted axis is transposed to the end of the first input and to the
+/// front of the second. The other axes of each are flattened.
+pub(in crate::layers) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Result<Output, Fault> {
     let [left, right] = inputs else {
         return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
     };
@@ -34,11 +34,11 @@ pub(super) fn dot(ops: &mut Ops, by: &Dot, inputs: &[Output]) -> Result<Output, 
     ops.reshape(&products, &target)
 }
 
-/// An input whose summed axis stands where the product sums.
+/// An input with its contracted axis where the matrix product sums.
 struct Side {
     input: Output,
     summed: Option<usize>,
-    /// Sizes of the axes between the batch and it, or behind it.
+    /// Sizes of the other axes, without the batch.
     others: Vec<Option<usize>>,
 }
 
@@ -49,10 +49,10 @@ impl Side {
             return Err(Fault("it sums over the batch, expected an axis after it".to_owned()));
         }
         let mut sizes = ops.sizes(input)?;
-        let input = match by.least {
-            Some(least) => {
+        let input = match by.epsilon {
+            Some(epsilon) => {
                 let along = ops.integers(&[1], &[to_i32(axis)?])?;
-                of_length_one(ops, input, &along, least)?
+                of_length_one(ops, input, &along, epsilon)?
             }
             None => input.clone(),
         };
@@ -62,14 +62,14 @@ impl Side {
         } else {
             std::iter::once(axis).chain(others).collect()
         };
-        let input = shape::permute(ops, &order, &input)?;
+        let input = reshaping::permute(ops, &order, &input)?;
         let summed = sizes.remove(axis);
         sizes.remove(0);
         Ok(Self { input, summed, others: sizes })
     }
 }
 
-/// All these axes as one; -1 where its size is not known.
+/// The size of these axes flattened; -1 where it is unknown.
 fn one_size(sizes: &[Option<usize>]) -> Result<i32, Fault> {
     match sizes.iter().copied().collect::<Option<Vec<usize>>>() {
         Some(sizes) => to_i32(sizes.into_iter().product()),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tensorflow::{DataType, Output};
 
-use self::fused::{Whole, fused};
+use self::fused::{WholeConv, fused};
 use super::activation::activation;
-use super::{expect_last_axis, merge, over_image, padding};
+use super::{expect_last_axis, merging, over_image, padding};
 use crate::ops::fused::Kind;
 use crate::ops::{Attribute, Fault, Ops};
 use keras::Tensor;
@@ -18,13 +18,13 @@ pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Out
     let [height, width, channels, outputs] = image_kernel(&conv.kernel)?;
     expect_last_axis(ops, input, channels * conv.groups)?;
     if conv.groups > 1 && channels == 1 && outputs % conv.groups == 0 {
-        // Hundreds of small convolutions become one; the kernel's values are in the same order.
+        // One convolution in place of hundreds of small ones. The kernel's values are in the same order.
         let shape = vec![height, width, conv.groups, outputs / conv.groups];
-        return depthwise_conv2d(ops, &by_channel(conv, shape), input);
+        return depthwise_conv2d(ops, &as_depthwise(conv, shape), input);
     }
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
     if conv.groups == 1
-        && let Some(output) = fused(ops, &whole_of(conv), input, None)?
+        && let Some(output) = fused(ops, &whole_conv(conv), input, None)?
     {
         return Ok(output);
     }
@@ -33,34 +33,34 @@ pub(super) fn conv2d(ops: &mut Ops, conv: &Conv2d, input: &Output) -> Result<Out
     finish(ops, output, conv.bias.as_ref(), conv.activation)
 }
 
-/// A convolution with a group for each channel as one of each channel by itself, which ConvNeXt means by it.
-fn by_channel(conv: &Conv2d, shape: Vec<usize>) -> DepthwiseConv2d {
+/// Converts a convolution with one group per channel, as in ConvNeXt, to a depthwise one.
+fn as_depthwise(conv: &Conv2d, shape: Vec<usize>) -> DepthwiseConv2d {
     let Conv2d { kernel, bias, strides, dilation, padding, activation, .. } = conv.clone();
     let kernel = Tensor { shape, values: kernel.values };
     DepthwiseConv2d { kernel, bias, strides, dilation, padding, activation }
 }
 
-/// The convolution of the first input, then the second added, then the activation.
+/// Adds the second input to the convolution of the first, then applies the activation.
 pub(super) fn conv2d_add(ops: &mut Ops, conv: &Conv2d, inputs: &[Output]) -> Result<Output, Fault> {
     let [input, addend] = inputs else {
         return Err(Fault(format!("it has {} inputs, expected 2", inputs.len())));
     };
     if conv.groups == 1
-        && let Some(output) = fused(ops, &whole_of(conv), input, Some(addend))?
+        && let Some(output) = fused(ops, &whole_conv(conv), input, Some(addend))?
     {
         return Ok(output);
     }
     let convolved = conv2d(ops, &Conv2d { activation: Activation::Linear, ..conv.clone() }, input)?;
     let convolved = ops.cast(&convolved, DataType::Float)?;
     let addend = ops.cast(addend, DataType::Float)?;
-    let sum = merge::merge(ops, MergeKind::Add, &[convolved, addend])?;
+    let sum = merging::merge(ops, MergeKind::Add, &[convolved, addend])?;
     activation(ops, conv.activation, &sum)
 }
 
-fn whole_of(conv: &Conv2d) -> Whole<'_> {
+fn whole_conv(conv: &Conv2d) -> WholeConv<'_> {
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
     let (kernel, bias) = (&conv.kernel, conv.bias.as_ref());
-    Whole { kind: Kind::Full, kernel, bias, window, activation: conv.activation }
+    WholeConv { kind: Kind::Full, kernel, bias, window, activation: conv.activation }
 }
 
 pub(super) fn depthwise_conv2d(
@@ -70,7 +70,7 @@ pub(super) fn depthwise_conv2d(
 ) -> Result<Output, Fault> {
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
     let (kernel, bias) = (&conv.kernel, conv.bias.as_ref());
-    let whole = Whole { kind: Kind::Depthwise, kernel, bias, window, activation: conv.activation };
+    let whole = WholeConv { kind: Kind::Depthwise, kernel, bias, window, activation: conv.activation };
     if let Some(output) = fused(ops, &whole, input, None)? {
         return Ok(output);
     }
@@ -87,12 +87,12 @@ pub(super) fn separable_conv2d(
     let window = Window { strides: conv.strides, dilation: conv.dilation, padding: conv.padding };
     let spread = depthwise(ops, input, &conv.depthwise, window)?;
     let pointwise = ops.weights(&conv.pointwise)?;
-    let step = Window { strides: [1, 1], dilation: [1, 1], padding: Padding::Valid };
-    let output = convolve(ops, &spread, &pointwise, step)?;
+    let pointwise_window = Window { strides: [1, 1], dilation: [1, 1], padding: Padding::Valid };
+    let output = convolve(ops, &spread, &pointwise, pointwise_window)?;
     finish(ops, output, conv.bias.as_ref(), conv.activation)
 }
 
-/// How a kernel moves over the image.
+/// How a kernel moves over an image.
 #[derive(Clone, Copy)]
 struct Window {
     strides: [usize; 2],
@@ -100,8 +100,8 @@ struct Window {
     padding: Padding,
 }
 
-/// A convolution for each group of channels. TensorFlow's operation knows groups, but its optimizer fuses
-/// it with what comes after into one that does not, and then the run fails.
+/// Adds a convolution for each group of channels. TensorFlow's operation supports groups, but its optimizer fuses it
+/// into an operation that does not, and then the run fails.
 fn grouped(
     ops: &mut Ops,
     input: &Output,
@@ -129,7 +129,7 @@ fn grouped(
     ops.concatenate(&results, 3)
 }
 
-/// A kernel `[height, width, channels in, channels out]`.
+/// Convolves with a kernel `[height, width, channels in, channels out]`.
 fn convolve(ops: &mut Ops, input: &Output, kernel: &Output, window: Window) -> Result<Output, Fault> {
     ops.op(
         "Conv2D",
@@ -157,15 +157,15 @@ fn depthwise(ops: &mut Ops, input: &Output, kernel: &Tensor, window: Window) -> 
             ],
         );
     }
-    // The native operation knows one stride only; a convolution with a group a channel knows two, and
-    // its kernel has the same values in the same order.
+    // The native operation has one stride for both axes. A convolution with one group per channel has two, and its kernel
+    // has the same values in the same order.
     let [height, width, channels, multiplier] = image_kernel(&spread)?;
     let kernel = Tensor { shape: vec![height, width, 1, channels * multiplier], values: spread.values };
     grouped(ops, input, &kernel, channels, Window { dilation: [1, 1], ..window })
 }
 
-/// The kernel with zeros between its rows and columns, since TensorFlow's depthwise convolution on a
-/// CPU ignores dilation. Its numbers are those of the dilated one, also at the edges.
+/// Dilates a kernel: puts zeros between its rows and columns. TensorFlow's depthwise convolution on a CPU ignores the
+/// attribute. The values are the same, also at the edges.
 pub(super) fn dilate(kernel: &Tensor, dilation: [usize; 2]) -> Result<Tensor, Fault> {
     if dilation == [1, 1] {
         return Ok(kernel.clone());
@@ -185,7 +185,7 @@ pub(super) fn dilate(kernel: &Tensor, dilation: [usize; 2]) -> Result<Tensor, Fa
     Ok(Tensor { shape: vec![tall, wide, channels, multiplier], values: Arc::from(values) })
 }
 
-/// Adds the bias and the activation that a layer has of its own.
+/// Adds the bias and the activation of a layer.
 pub(super) fn finish(
     ops: &mut Ops,
     output: Output,

@@ -1,4 +1,4 @@
-//! Operations on single values: functions, bounds, comparisons, choices.
+//! Elementwise operations: functions, clipping, comparisons, `where`.
 
 use std::sync::Arc;
 
@@ -7,34 +7,34 @@ use crate::Tensor;
 use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand};
 use crate::reader::{Reader, number, shown};
 
-/// [`Layer::Function`]: of each value by itself.
+/// [`Layer::Function`]: an elementwise function, named as in NumPy and TensorFlow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
     /// `sqrt(x)`.
-    SquareRoot,
+    Sqrt,
     /// `1 / sqrt(x)`.
-    InverseSquareRoot,
+    Rsqrt,
     /// `x²`.
     Square,
     /// `|x|`.
-    Absolute,
+    Abs,
     /// `log(x)`.
-    Logarithm,
+    Log,
     /// `log(1 + x)`.
-    LogarithmOfMore,
+    Log1p,
     /// `exp(x) - 1`.
-    ExponentialLess,
+    Expm1,
     /// `1 / x`.
     Reciprocal,
     /// `sin(x)`.
-    Sine,
+    Sin,
     /// `cos(x)`.
-    Cosine,
-    /// The next whole number below.
+    Cos,
+    /// The largest whole number that is not greater.
     Floor,
-    /// The next whole number above.
-    Ceiling,
-    /// The nearest whole number; of two the even one.
+    /// The smallest whole number that is not less.
+    Ceil,
+    /// The nearest whole number; of two equally near the even one.
     Round,
     /// -1, 0 or 1.
     Sign,
@@ -42,7 +42,7 @@ pub enum Function {
     Erf,
 }
 
-/// [`Layer::Comparison`]: 1 where it is true, else 0. Operands broadcast as in NumPy.
+/// [`Layer::Comparison`]: 1 where the comparison holds, else 0. Operands broadcast as in NumPy.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// Which comparison.
@@ -53,31 +53,31 @@ pub struct Comparison {
     pub right: Operand,
 }
 
-/// How two values are compared.
+/// The kinds of comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComparisonKind {
-    /// Left over right.
+    /// `left > right`.
     Greater,
-    /// Left over right or equal.
+    /// `left >= right`.
     GreaterEqual,
-    /// Left under right.
+    /// `left < right`.
     Less,
-    /// Left under right or equal.
+    /// `left <= right`.
     LessEqual,
 }
 
-/// [`Layer::Choice`]: `yes` where the condition is not 0, else `no`. Operands broadcast as in NumPy.
+/// [`Layer::Select`], the `where` of Keras: `x1` where the condition is not 0, else `x2`. Operands broadcast as in NumPy.
 #[derive(Debug, Clone)]
-pub struct Choice {
-    /// What decides.
+pub struct Select {
+    /// The condition.
     pub condition: Operand,
     /// Where it is not 0.
-    pub yes: Operand,
+    pub x1: Operand,
     /// Where it is 0.
-    pub no: Operand,
+    pub x2: Operand,
 }
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     if let Some(function) = function(class) {
         reader.subject();
@@ -92,25 +92,25 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     Some(match class {
         "tf.clip_by_value" => clip(reader, ["clip_value_min", "clip_value_max"]),
         "ops.Clip" => clip(reader, ["x_min", "x_max"]),
-        "tf.where" | "ops.Where" => choice(reader),
+        "tf.where" | "ops.Where" => select(reader),
         _ => return None,
     })
 }
 
 fn function(class: &str) -> Option<Function> {
     Some(match class {
-        "tf.math.sqrt" | "tf.sqrt" | "ops.Sqrt" => Function::SquareRoot,
-        "tf.math.rsqrt" | "ops.Rsqrt" => Function::InverseSquareRoot,
+        "tf.math.sqrt" | "tf.sqrt" | "ops.Sqrt" => Function::Sqrt,
+        "tf.math.rsqrt" | "ops.Rsqrt" => Function::Rsqrt,
         "tf.math.square" | "tf.square" | "ops.Square" => Function::Square,
-        "tf.math.abs" | "tf.abs" | "ops.Absolute" | "ops.Abs" => Function::Absolute,
-        "tf.math.log" | "ops.Log" => Function::Logarithm,
-        "tf.math.log1p" | "ops.Log1p" => Function::LogarithmOfMore,
-        "tf.math.expm1" | "ops.Expm1" => Function::ExponentialLess,
+        "tf.math.abs" | "tf.abs" | "ops.Absolute" | "ops.Abs" => Function::Abs,
+        "tf.math.log" | "ops.Log" => Function::Log,
+        "tf.math.log1p" | "ops.Log1p" => Function::Log1p,
+        "tf.math.expm1" | "ops.Expm1" => Function::Expm1,
         "tf.math.reciprocal" | "ops.Reciprocal" => Function::Reciprocal,
-        "tf.math.sin" | "tf.sin" | "ops.Sin" => Function::Sine,
-        "tf.math.cos" | "tf.cos" | "ops.Cos" => Function::Cosine,
+        "tf.math.sin" | "tf.sin" | "ops.Sin" => Function::Sin,
+        "tf.math.cos" | "tf.cos" | "ops.Cos" => Function::Cos,
         "tf.math.floor" | "tf.floor" | "ops.Floor" => Function::Floor,
-        "tf.math.ceil" | "ops.Ceil" => Function::Ceiling,
+        "tf.math.ceil" | "ops.Ceil" => Function::Ceil,
         "tf.math.round" | "tf.round" | "ops.Round" => Function::Round,
         "tf.math.sign" | "tf.sign" | "ops.Sign" => Function::Sign,
         "tf.math.erf" | "ops.Erf" => Function::Erf,
@@ -128,7 +128,7 @@ fn comparison(class: &str) -> Option<ComparisonKind> {
     })
 }
 
-/// Between two numbers.
+/// Clips to two numbers.
 fn clip(reader: &mut Reader, names: [&'static str; 2]) -> Layer {
     reader.subject();
     let [low, high] = [0, 1].map(|index: usize| {
@@ -139,7 +139,7 @@ fn clip(reader: &mut Reader, names: [&'static str; 2]) -> Layer {
             0.0
         })
     });
-    // Which bound wins where they are the wrong way round depends on who computes.
+    // Which bound wins where the lower exceeds the upper depends on the backend.
     if low > high {
         reader.fault(format!("it bounds by {low} and {high}, expected the smaller first"));
     }
@@ -148,13 +148,13 @@ fn clip(reader: &mut Reader, names: [&'static str; 2]) -> Layer {
         let (left, right) = (Operand::Input(0), Operand::Constant(bound));
         Layer::Arithmetic(Arithmetic { kind, left, right })
     };
-    Layer::Chain(vec![bound(ArithmeticKind::Maximum, low), bound(ArithmeticKind::Minimum, high)])
+    Layer::Sequential(vec![bound(ArithmeticKind::Maximum, low), bound(ArithmeticKind::Minimum, high)])
 }
 
-fn choice(reader: &mut Reader) -> Layer {
+fn select(reader: &mut Reader) -> Layer {
     let condition = reader.argument(0, &["condition"]);
-    let (yes, no) = (reader.argument(1, &["x", "x1"]), reader.argument(2, &["y", "x2"]));
+    let (x1, x2) = (reader.argument(1, &["x", "x1"]), reader.argument(2, &["y", "x2"]));
     let condition = operand(reader, condition);
-    let (yes, no) = (operand(reader, yes), operand(reader, no));
-    Layer::Choice(Choice { condition, yes, no })
+    let (x1, x2) = (operand(reader, x1), operand(reader, x2));
+    Layer::Select(Select { condition, x1, x2 })
 }

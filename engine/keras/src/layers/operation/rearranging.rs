@@ -1,4 +1,4 @@
-//! Operations that move values: axes are added, taken away, exchanged, cut, repeated.
+//! Operations that move values: they add, drop, transpose, split and repeat axes.
 
 use serde_json::Value;
 
@@ -11,39 +11,39 @@ use crate::shapes::{Shape, axis_after_batch, describe};
 /// [`Layer::Gather`].
 #[derive(Debug, Clone)]
 pub struct Gather {
-    /// Which axis, counted from 0 after the batch.
+    /// The axis, counted from 0 after the batch.
     pub axis: usize,
-    /// What becomes of it: old places in their new order.
-    pub places: Vec<usize>,
+    /// The indices taken from the axis, in their new order.
+    pub indices: Vec<usize>,
 }
 
 /// [`Layer::Pad`].
 #[derive(Debug, Clone)]
 pub struct Pad {
-    /// Before and behind each axis after the batch.
+    /// How much is added before and after each axis, the batch excepted.
     pub sides: Vec<[usize; 2]>,
-    /// What comes there.
+    /// What is added.
     pub mode: PadMode,
 }
 
-/// What [`Pad`] puts around.
+/// What [`Pad`] adds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PadMode {
     /// One value.
     Constant(f32),
-    /// The input mirrored in its first or last place.
+    /// The input mirrored about its first and last element, which are not repeated.
     Reflect,
-    /// The input mirrored before its first or behind its last place.
+    /// The input mirrored about its edges, so that the first and last element are repeated.
     Symmetric,
 }
 
-/// Most places that one axis may be made of.
-const MAX_PLACES: usize = 1 << 20;
+/// Most elements of one axis of an output.
+const MAX_INDICES: usize = 1 << 20;
 
 /// Most outputs of one operation.
 const MAX_OUTPUTS: usize = 1 << 12;
 
-/// Reads an operation of this kind; `None` where it is none.
+/// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     let read: fn(&mut Reader, &Shape) -> Result<Layer, String> = match class {
         "tf.expand_dims" | "ops.ExpandDims" => expand_dims,
@@ -61,11 +61,11 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
         "tf.pad" | "tf.compat.v1.pad" | "ops.Pad" => pad,
         "tf.slice" => slice,
         "ops.Ravel" => |_, _| Err("it flattens the batch too, expected one that keeps it".to_owned()),
-        "tf.zeros_like" | "ops.ZerosLike" => |reader, _| Ok(fill(reader, 0.0)),
-        "tf.ones_like" | "ops.OnesLike" => |reader, _| Ok(fill(reader, 1.0)),
+        "tf.zeros_like" | "ops.ZerosLike" => |reader, _| Ok(full_like(reader, 0.0)),
+        "tf.ones_like" | "ops.OnesLike" => |reader, _| Ok(full_like(reader, 1.0)),
         "ops.FullLike" => |reader, _| {
             let value = reader.argument(1, &["fill_value"]).and_then(number);
-            Ok(fill(reader, value.ok_or("its value is not a number")?))
+            Ok(full_like(reader, value.ok_or("its value is not a number")?))
         },
         "tf.image.flip_left_right" => |_, input| flipped(&[2], input),
         "tf.image.flip_up_down" => |_, input| flipped(&[1], input),
@@ -159,7 +159,7 @@ fn flipped(axes: &[i64], input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Slice { parts: (0..input.len()).map(part).collect() })
 }
 
-/// Into equal parts, or in Keras 2 into parts of given sizes, in Keras 3 before given places.
+/// Splits into equal parts; in Keras 2 also into parts of given sizes, in Keras 3 also before given indices.
 fn split(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     reader.unset("num");
     let axis = axis_after_batch(reader.integer_or("axis", 0), input)?;
@@ -167,12 +167,12 @@ fn split(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     let whole = |value: &Value| value.as_u64().and_then(|size| usize::try_from(size).ok());
     let list =
         |value: &Value| value.as_array().and_then(|list| list.iter().map(whole).collect::<Option<Vec<_>>>());
-    let (sizes, places) = (reader.value("num_or_size_splits"), reader.value("indices_or_sections"));
+    let (sizes, indices) = (reader.value("num_or_size_splits"), reader.value("indices_or_sections"));
     let misfit = || {
-        let found = sizes.or(places).map_or_else(|| "missing".to_owned(), shown);
+        let found = sizes.or(indices).map_or_else(|| "missing".to_owned(), shown);
         format!("it splits an axis of {size} by {found}, expected parts that fill it")
     };
-    let bounds: Vec<usize> = if let Some(count) = sizes.or(places).and_then(whole) {
+    let bounds: Vec<usize> = if let Some(count) = sizes.or(indices).and_then(whole) {
         let fits = (1..=MAX_OUTPUTS).contains(&count) && size.is_multiple_of(count);
         if !fits {
             return Err(misfit());
@@ -185,18 +185,18 @@ fn split(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
         });
         std::iter::once(0).chain(sums).collect()
     } else {
-        let places = places.and_then(list).ok_or_else(misfit)?;
-        std::iter::once(0).chain(places).chain([size]).collect()
+        let indices = indices.and_then(list).ok_or_else(misfit)?;
+        std::iter::once(0).chain(indices).chain([size]).collect()
     };
     let fills = bounds.last() == Some(&size) && bounds.len() <= MAX_OUTPUTS;
     if !fills || !bounds.is_sorted_by(|one, next| one < next) {
         return Err(misfit());
     }
     let part = |bounds: &[usize]| {
-        let bound = |place: usize| i64::try_from(bounds[place]).ok();
+        let bound = |index: usize| i64::try_from(bounds[index]).ok();
         with_part(axis, input, Part::Range { start: bound(0), stop: bound(1), step: 1 })
     };
-    Ok(Layer::Several(bounds.windows(2).map(part).collect()))
+    Ok(Layer::MultiOutput(bounds.windows(2).map(part).collect()))
 }
 
 fn unstack(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -208,8 +208,8 @@ fn unstack(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
             "it takes {count} parts out of an axis of {size}, expected all, {MAX_OUTPUTS} at most"
         ));
     }
-    let part = |place: usize| i64::try_from(place).ok().map(|place| with_part(axis, input, Part::At(place)));
-    Ok(Layer::Several((0..size).filter_map(part).collect()))
+    let part = |index: usize| i64::try_from(index).ok().map(|index| with_part(axis, input, Part::At(index)));
+    Ok(Layer::MultiOutput((0..size).filter_map(part).collect()))
 }
 
 fn with_part(axis: usize, input: &Shape, part: Part) -> Layer {
@@ -231,13 +231,13 @@ fn tile(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
             ));
         }
     };
-    let mut chain = Vec::new();
+    let mut layers = Vec::new();
     for (axis, times) in times.into_iter().enumerate().filter(|(_, times)| *times > 1) {
         let size = fixed(axis, input)?;
-        let places = limited(size, times)?;
-        chain.push(Layer::Gather(Gather { axis, places: (0..places).map(|place| place % size).collect() }));
+        let length = limited(size, times)?;
+        layers.push(Layer::Gather(Gather { axis, indices: (0..length).map(|index| index % size).collect() }));
     }
-    Ok(Layer::Chain(chain))
+    Ok(Layer::Sequential(layers))
 }
 
 fn repeat(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -246,8 +246,8 @@ fn repeat(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     let axis = axis_after_batch(axis, input)?;
     let size = fixed(axis, input)?;
     let times = reader.size("repeats");
-    let places = limited(size, times)?;
-    Ok(Layer::Gather(Gather { axis, places: (0..places).map(|place| place / times).collect() }))
+    let length = limited(size, times)?;
+    Ok(Layer::Gather(Gather { axis, indices: (0..length).map(|index| index / times).collect() }))
 }
 
 fn roll(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -256,41 +256,41 @@ fn roll(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     if shifts.len() != axes.len() {
         return Err(format!("`shift` is {shifts:?} and `axis` {axes:?}, expected as many"));
     }
-    let mut chain = Vec::new();
+    let mut layers = Vec::new();
     for (shift, axis) in shifts.into_iter().zip(axes) {
         let axis = axis_after_batch(axis, input)?;
         let size = limited(fixed(axis, input)?, 1)?;
         let signed = i64::try_from(size).unwrap_or(i64::MAX);
         let first = usize::try_from(shift.rem_euclid(signed)).map_or(0, |shift| (size - shift) % size);
-        chain.push(Layer::Gather(Gather {
+        layers.push(Layer::Gather(Gather {
             axis,
-            places: (0..size).map(|place| (place + first) % size).collect(),
+            indices: (0..size).map(|index| (index + first) % size).collect(),
         }));
     }
-    Ok(Layer::Chain(chain))
+    Ok(Layer::Sequential(layers))
 }
 
 fn take(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     reader.unset("validate_indices");
     reader.unset("batch_dims");
-    let places = reader.argument(1, &["indices"]).ok_or("it has no `indices`")?;
+    let indices = reader.argument(1, &["indices"]).ok_or("it has no `indices`")?;
     let axis = reader.integers("axis").ok_or("it takes images out of the batch, expected an `axis`")?;
     let [axis] = axis[..] else { return Err("it has several axes, expected one".to_owned()) };
     let axis = axis_after_batch(axis, input)?;
     let size = fixed(axis, input)?;
     let signed = i64::try_from(size).unwrap_or(i64::MAX);
-    let place = |value: &Value| {
-        let place = value.as_i64()?;
-        // Only Keras 3 counts from the end.
-        let place = if place < 0 && reader.dialect == Dialect::Keras3 { place + signed } else { place };
-        usize::try_from(place).ok().filter(|place| *place < size)
+    let index = |value: &Value| {
+        let index = value.as_i64()?;
+        // Only Keras 3 takes negative indices.
+        let index = if index < 0 && reader.dialect == Dialect::Keras3 { index + signed } else { index };
+        usize::try_from(index).ok().filter(|index| *index < size)
     };
-    let list = plain(places).as_array().filter(|list| !list.is_empty() && list.len() <= MAX_PLACES);
-    let found: Option<Vec<usize>> = list.and_then(|list| list.iter().map(place).collect());
-    let places = found.ok_or_else(|| {
-        format!("it takes {} of an axis of {size}, expected a list of places", shown(places))
+    let list = plain(indices).as_array().filter(|list| !list.is_empty() && list.len() <= MAX_INDICES);
+    let found: Option<Vec<usize>> = list.and_then(|list| list.iter().map(index).collect());
+    let indices = found.ok_or_else(|| {
+        format!("it takes {} of an axis of {size}, expected a list of indices", shown(indices))
     })?;
-    Ok(Layer::Gather(Gather { axis, places }))
+    Ok(Layer::Gather(Gather { axis, indices }))
 }
 
 fn pad(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
@@ -342,8 +342,9 @@ fn slice(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
         })
     };
     let parts: Option<Vec<Part>> = begin.iter().zip(&size).skip(1).map(part).collect();
-    let parts = parts.ok_or_else(|| format!("it begins at {begin:?} and takes {size:?}, expected places"))?;
-    // A range may not reach beyond its axis, which a slice of Python's would overlook.
+    let parts =
+        parts.ok_or_else(|| format!("it begins at {begin:?} and takes {size:?}, expected positions"))?;
+    // TensorFlow refuses a range that reaches beyond its axis, which a slice in Python cuts off.
     for (part, size) in parts.iter().zip(input) {
         if let (Part::Range { stop: Some(stop), .. }, Some(size)) = (part, size)
             && usize::try_from(*stop).is_ok_and(|stop| stop > *size)
@@ -354,10 +355,10 @@ fn slice(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Slice { parts })
 }
 
-fn fill(reader: &mut Reader, value: f32) -> Layer {
-    // Values are floats here, whatever they are there.
+fn full_like(reader: &mut Reader, value: f32) -> Layer {
+    // All values are floats here, whatever the model says.
     reader.ignore(&["dtype"]);
-    Layer::Fill { value }
+    Layer::FullLike { value }
 }
 
 fn fixed(axis: usize, input: &Shape) -> Result<usize, String> {
@@ -365,12 +366,13 @@ fn fixed(axis: usize, input: &Shape) -> Result<usize, String> {
 }
 
 fn limited(size: usize, times: usize) -> Result<usize, String> {
-    let places = size.checked_mul(times).filter(|places| *places <= MAX_PLACES);
-    places
-        .ok_or_else(|| format!("it makes {size} places {times} times as many, expected {MAX_PLACES} at most"))
+    let length = size.checked_mul(times).filter(|length| *length <= MAX_INDICES);
+    length.ok_or_else(|| {
+        format!("it makes {size} elements {times} times as many, expected {MAX_INDICES} at most")
+    })
 }
 
-/// A constant that a layer is called on, the same for all images.
+/// A constant that a layer is called on. It is the same for all images.
 pub(super) fn constant(reader: &mut Reader) -> Layer {
     let value = reader.value("value");
     match operand(reader, value) {
