@@ -27,8 +27,8 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use self::answer::{PendingAnswer, PredictionAnswer, nothing_classified, results, still_there};
-use self::pin::Asked;
 use self::classify::{Classified, Failed, Order, Untried, classify, own, wait_for};
+use self::pin::Asked;
 use self::request::{BodyKind, RequestLimits};
 use crate::app::App;
 use crate::body::{Received, receive};
@@ -158,7 +158,7 @@ pub(crate) async fn create(
     let (top_k, patience) = (query.top_k, waiting.limit);
     let order = Order { images, top_k, model, key, caller, trace, patience, reserved };
     let found = match classify(&app, order).await {
-        Ok(Classified::Job(found)) => found,
+        Ok(Classified::Job(found)) => *found,
         Ok(Classified::Nothing(Untried { image_ids, file_names, outcomes })) => {
             return Err(nothing_classified(results(&image_ids, file_names.as_deref(), outcomes)));
         }

@@ -389,7 +389,8 @@ mod tests {
     fn the_id_of_a_part_is_read_as_it_is_written() {
         let id = PartId { job: JobId::random(), index: 7 };
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "/", "x/1", &format!("{}/", id.job), &format!("{}/-1", id.job), &id.job.to_string()] {
+        for wrong in ["", "/", "x/1", &format!("{}/", id.job), &format!("{}/-1", id.job), &id.job.to_string()]
+        {
             assert_eq!(wrong.parse::<PartId>(), Err(InvalidPartId), "{wrong}");
         }
     }

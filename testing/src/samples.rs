@@ -7,8 +7,8 @@ use bytes::Bytes;
 use common::fleet::{WorkerReport, WorkerState};
 use common::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
 use common::messages::{
-    EncodedImage, Idempotency, ImageError, ImageErrorCode, ImageOutcome, JobFailure, JobRecord, LabelScore, Part, PartEnd,
-    PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
+    EncodedImage, Idempotency, ImageError, ImageErrorCode, ImageOutcome, JobFailure, JobRecord, LabelScore,
+    Part, PartEnd, PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
 };
 
 /// A model.

@@ -43,7 +43,7 @@ pub(crate) struct Order {
 /// What came of it.
 pub(crate) enum Classified {
     /// A job, as it stood when the patience was over.
-    Job(Job),
+    Job(Box<Job>),
     /// No image could be tried. No job was made.
     Nothing(Untried),
 }
@@ -99,7 +99,7 @@ pub(crate) async fn classify(app: &Arc<App>, order: Order) -> Result<Classified,
     if let Some(share) = &mut share {
         share.note(&found);
     }
-    Ok(Classified::Job(found))
+    Ok(Classified::Job(Box::new(found)))
 }
 
 /// Waits for a job, and looks how it stands then.

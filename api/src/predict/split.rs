@@ -1,7 +1,7 @@
 //! A request's images become parts, each small enough for one message and one batch of a worker.
 
 use common::image_size::declared_pixels;
-use common::messages::{EncodedImage, ImageError, ImageErrorCode, ImageOutcome};
+use common::messages::{EncodedImage, ImageError, ImageOutcome};
 
 use super::request::RequestedImage;
 
@@ -89,6 +89,8 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+
+    use common::messages::ImageErrorCode;
 
     use super::*;
 

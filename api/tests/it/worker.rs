@@ -139,9 +139,8 @@ impl Work {
 }
 
 fn outcome(image: &EncodedImage, top_k: u32) -> ImageOutcome {
-    let rejected = |code: &str, detail: &str| {
-        ImageOutcome::Rejected(ImageError::new(code.to_owned().into(), detail))
-    };
+    let rejected =
+        |code: &str, detail: &str| ImageOutcome::Rejected(ImageError::new(code.to_owned().into(), detail));
     match image.bytes.as_ref() {
         b"bad" => rejected("undecodable_image", "the image is no image"),
         b"huge" => rejected("image_too_large", "the image has 1000000000 pixels, expected at most 50000000"),

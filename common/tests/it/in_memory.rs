@@ -24,8 +24,7 @@ testing::store_contract!(OneProcess(InMemoryStore::new()));
 async fn end(store: &InMemoryStore, job: &JobRecord, images: u32) -> Result<(), StoreError> {
     store.put_job(job, Revision::NONE).await?;
     let bad = |position| {
-        let error =
-            ImageError::new("bad".to_owned().into(), format!("{position} {}", "x".repeat(1_000)));
+        let error = ImageError::new("bad".to_owned().into(), format!("{position} {}", "x".repeat(1_000)));
         (position, ImageOutcome::Rejected(error))
     };
     let result = PartResult { end: PartEnd::Done((0..images).map(bad).collect()), ..result(0, "dog") };

@@ -222,9 +222,13 @@ mod tests {
         let (best, _, labels) = classified(postprocess(&[-0.1, 0.0, 3.0], &logits, 0));
         assert_eq!((best.label.as_str(), names(&labels.unwrap())), ("bird", vec!["bird", "dog"]));
         let unfit = postprocess(&[0.1, f32::NAN, 0.3], &logits, 0);
-        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == ImageErrorCode::NonFiniteScores));
+        assert!(
+            matches!(unfit, ImageOutcome::Rejected(error) if error.code == ImageErrorCode::NonFiniteScores)
+        );
         let unfit = postprocess(&[0.1], &logits, 0);
-        assert!(matches!(unfit, ImageOutcome::Rejected(error) if error.code == ImageErrorCode::WrongNumberOfScores));
+        assert!(
+            matches!(unfit, ImageOutcome::Rejected(error) if error.code == ImageErrorCode::WrongNumberOfScores)
+        );
     }
 
     /// The best label and the listed ones.

@@ -21,7 +21,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::messages::{EncodedImage, ImageError, ImageErrorCode, ImageOutcome, JobFailure, Part, PartEnd, StageTimes};
+use common::messages::{
+    EncodedImage, ImageError, ImageErrorCode, ImageOutcome, JobFailure, Part, PartEnd, StageTimes,
+};
 use common::store::{StoreError, Wanted};
 use common::telemetry::names;
 use tokio::time::Instant as Moment;

@@ -108,7 +108,11 @@ fn a_jpeg_whose_data_stops_before_its_end_marker_is_an_error() {
         bytes.truncate(bytes.len() - bytes.len() / 4);
         bytes.extend_from_slice(b"\xff\xd9");
         for reader in [Reader::OpenCv, Reader::Tensorflow] {
-            assert_eq!(decode_small_as(&bytes, reader).unwrap_err().code.as_str(), "undecodable_image", "{name}");
+            assert_eq!(
+                decode_small_as(&bytes, reader).unwrap_err().code.as_str(),
+                "undecodable_image",
+                "{name}"
+            );
         }
     }
 }
