@@ -2,7 +2,7 @@
 //! Keras's itself; a SavedModel is TensorFlow's own.
 //!
 //! [`open`] finds the library, [`load`] makes an engine of a model with a package's config, [`load_saved_model`] one of a
-//! SavedModel. The commands that look at one model use [`shapes`] and [`engine`].
+//! SavedModel. The commands that look at one model use [`shapes`] and [`engine()`].
 
 mod cores;
 mod fusion;
