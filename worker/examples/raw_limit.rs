@@ -65,13 +65,13 @@ struct Wish {
     callers: usize,
     spread: Spread,
     limit: Duration,
-    is_levels: bool,
+    is_uint8: bool,
 }
 
 impl Wish {
     fn parse(line: &str) -> anyhow::Result<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (is_levels, words) = match &words[..] {
+        let (is_uint8, words) = match &words[..] {
             [words @ .., "levels"] => (true, words),
             words => (false, words),
         };
@@ -84,13 +84,13 @@ impl Wish {
             other => bail!("`{other}`: expected `one` or `all`"),
         };
         let limit = Duration::from_secs_f64(seconds.parse()?);
-        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit, is_levels })
+        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit, is_uint8 })
     }
 
     fn measure(&self, engine: &TensorflowEngine, shape: [usize; 3]) -> anyhow::Result<serde_json::Value> {
         let values = self.images * shape.iter().product::<usize>();
-        let levels = Pixels::Levels { levels: (0..=255).cycle().take(values).collect(), factor: 255.0 };
-        let pixels = if self.is_levels { levels } else { Pixels::Values(levels.values().into_owned()) };
+        let uint8 = Pixels::Uint8 { values: (0..=255).cycle().take(values).collect(), divisor: 255.0 };
+        let pixels = if self.is_uint8 { uint8 } else { Pixels::Float32(uint8.values().into_owned()) };
         let batch = Batch::new(self.images, shape, pixels);
         let run = || engine.run_bare(&batch, self.spread).map(|_| ());
         let began = Instant::now();

@@ -23,8 +23,8 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
     match how.kind {
         PreprocessingKind::NormalizeAndPad { normalization_factor } => {
             let input = Input { height, width, channels };
-            let levels = input.padded(Source::new(image, channels));
-            Ok(Pixels::Levels { levels, factor: normalization_factor })
+            let values = input.padded(Source::new(image, channels));
+            Ok(Pixels::Uint8 { values, divisor: normalization_factor })
         }
         PreprocessingKind::NoPrepro => {
             if (image.height, image.width) != (height, width) {
@@ -36,12 +36,12 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
                     ),
                 });
             }
-            Ok(Pixels::Levels { levels: Source::new(image, channels).samples, factor: 1.0 })
+            Ok(Pixels::Uint8 { values: Source::new(image, channels).samples, divisor: 1.0 })
         }
         PreprocessingKind::Resize(ref resize) => {
             let mut values = vec![0.0; height * width * channels];
             resize::fill(&image, how.input_shape, resize, &mut values);
-            Ok(Pixels::Values(values))
+            Ok(Pixels::Float32(values))
         }
     }
 }
@@ -180,10 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn no_prepro_keeps_the_levels() {
-        let pixels: Vec<u8> = (0..12).map(|level| level * 20).collect();
+    fn no_prepro_keeps_the_pixel_values() {
+        let pixels: Vec<u8> = (0..12).map(|value| value * 20).collect();
         let image = DecodedImage { height: 2, width: 2, pixels: pixels.clone() };
         let how = Preprocessing { input_shape: [2, 2, 3], kind: PreprocessingKind::NoPrepro };
-        assert_eq!(preprocess(image, &how).unwrap(), Pixels::Levels { levels: pixels, factor: 1.0 });
+        assert_eq!(preprocess(image, &how).unwrap(), Pixels::Uint8 { values: pixels, divisor: 1.0 });
     }
 }

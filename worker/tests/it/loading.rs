@@ -62,7 +62,7 @@ fn a_run_over_all_cores_gives_the_same_scores() {
 
 /// The graph and its runs are those for a GPU; whatever computes them, the numbers are the same.
 #[test]
-fn runs_for_a_gpu_take_levels_and_are_filled_up() {
+fn runs_for_a_gpu_take_uint8_and_are_filled_up() {
     let (_folder, package) = package(None, None);
     let processor = Library { convolutions: Convolutions::Plain, ..library().clone() };
     let device = Device::Gpu("gpu:0".to_owned());
@@ -74,11 +74,11 @@ fn runs_for_a_gpu_take_levels_and_are_filled_up() {
     let size: usize = shape.iter().product();
     // Of 7 images there are two runs, of 3 one with room for a fourth.
     for images in [1, 3, 4, 7] {
-        let levels: Vec<u8> = (0..=255).rev().cycle().step_by(7).take(images * size).collect();
-        let levels = Pixels::Levels { levels, factor: 51.0 };
-        let values = Pixels::Values(levels.values().into_owned());
-        let reference = expected.predict(&Batch::new(images, shape, values.clone())).unwrap();
-        for pixels in [levels, values] {
+        let values: Vec<u8> = (0..=255).rev().cycle().step_by(7).take(images * size).collect();
+        let uint8 = Pixels::Uint8 { values, divisor: 51.0 };
+        let float32 = Pixels::Float32(uint8.values().into_owned());
+        let reference = expected.predict(&Batch::new(images, shape, float32.clone())).unwrap();
+        for pixels in [uint8, float32] {
             let scores = engine.predict(&Batch::new(images, shape, pixels)).unwrap();
             let difference = largest_difference(&scores.values, &reference.values);
             assert!(difference < 1e-6, "{images} images: {difference}");

@@ -151,7 +151,7 @@ impl<T> Lane<T> {
         self.released -= images;
         let mut formed = Formed {
             version: self.version.clone(),
-            pixels: Pixels::Values(Vec::new()),
+            pixels: Pixels::Float32(Vec::new()),
             tickets: Vec::with_capacity(images),
         };
         for Waiting { pixels, ticket, .. } in self.waiting.drain(..images) {
