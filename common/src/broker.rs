@@ -12,7 +12,7 @@ pub mod in_process;
 mod newer;
 pub mod rabbitmq;
 
-/// Bytes of images that are put aside, at most: whoever sends images that no worker survives must not fill a disk.
+/// Most bytes of images in dead letters: a client whose images crash every worker must not fill a disk.
 pub const MAX_DEAD_LETTER_BYTES: u64 = 128 << 20;
 
 /// Why the broker did not do what it was asked.
@@ -70,16 +70,16 @@ pub trait Broker: Send + Sync + 'static {
     /// Starts listening.
     async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError>;
 
-    /// Puts a part aside for an operator, with the reason. Past [`MAX_DEAD_LETTER_BYTES`] it is [`BrokerError::Full`]: the
-    /// oldest stay, since they show how it began.
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError>;
+    /// Makes a part a dead letter, kept with the reason for an operator. Past [`MAX_DEAD_LETTER_BYTES`] this is
+    /// [`BrokerError::Full`]: the oldest stay, since they show the first cause.
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError>;
 
-    /// The parts put aside, oldest first, at most `limit`. They stay where they are.
+    /// Lists at most `limit` dead letters, oldest first. They stay where they are.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
 
-    /// Removes and returns dead letters: the named one, or all, those that cannot be read as well. The caller publishes
-    /// them again or lets them go. Should the caller die in between, they are back among the dead letters.
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError>;
+    /// Takes dead letters out of their queue: the named one, or all, including unreadable ones. The caller publishes
+    /// them again or drops them. If the caller dies in between, they return to the dead letters.
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError>;
 }
 
 /// Bounds of a broker.
@@ -143,7 +143,7 @@ pub struct QueueDepth {
     /// Workers' consumers attached to the queue. One that was stopped may count until the last part that
     /// it handed out is settled.
     pub consumers: u64,
-    /// Parts put aside.
+    /// Dead letters.
     pub dead_letters: u64,
 }
 
@@ -163,7 +163,7 @@ pub trait Listener: Send {
     async fn next(&mut self) -> Result<Hint, BrokerError>;
 }
 
-/// A part that was put aside.
+/// A part that was given up, kept for an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Which part of which job.
@@ -191,7 +191,7 @@ impl DeadLetter {
         self.model != Self::UNREADABLE
     }
 
-    /// What an operator is told of a part that was put aside.
+    /// Describes a part that becomes a dead letter.
     #[must_use]
     pub fn of(part: &Part, reason: &str) -> Self {
         Self {
@@ -205,11 +205,11 @@ impl DeadLetter {
     }
 }
 
-/// A dead letter taken out; acknowledge it once it is safe elsewhere, or to let it go.
-pub struct Exhumed {
+/// A dead letter taken out of its queue. Acknowledge it once it is stored elsewhere, or to drop it.
+pub struct TakenDeadLetter {
     /// As it was listed.
     pub letter: DeadLetter,
-    /// The work; none where the message cannot be read as a part: it can only be let go.
+    /// The part; `None` where the message is unreadable: it can only be dropped.
     pub part: Option<Part>,
     /// `ack` forgets it, `requeue` puts it back among the dead letters.
     pub acknowledge: Box<dyn Acknowledge>,

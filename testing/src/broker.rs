@@ -330,7 +330,7 @@ pub async fn dead_letters_are_listed_and_stay(bench: impl Bench) {
     let (broker, operator) = (bench.broker().await, bench.broker().await);
     let parts: Vec<Part> = (0..5).map(|index| part(JobId::random(), index)).collect();
     for (number, one) in parts.iter().enumerate() {
-        broker.bury(one.clone(), &format!("reason {number}")).await.unwrap();
+        broker.dead_letter(one.clone(), &format!("reason {number}")).await.unwrap();
     }
     for _ in 0..3 {
         let letters = operator.dead_letters(3).await.unwrap();
@@ -348,12 +348,12 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts: Vec<Part> = (0..4).map(|index| part(JobId::random(), index)).collect();
     for one in &parts {
-        broker.bury(one.clone(), "why").await.unwrap();
+        broker.dead_letter(one.clone(), "why").await.unwrap();
     }
     let unknown = PartId { job: JobId::random(), index: 0 };
-    assert!(broker.exhume(Some(unknown)).await.unwrap().is_empty());
+    assert!(broker.take_dead_letters(Some(unknown)).await.unwrap().is_empty());
 
-    let mut named = broker.exhume(Some(parts[2].id)).await.unwrap();
+    let mut named = broker.take_dead_letters(Some(parts[2].id)).await.unwrap();
     assert_eq!(named.len(), 1);
     let named = named.remove(0);
     assert_eq!(named.part.as_ref(), Some(&parts[2]));
@@ -362,7 +362,7 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     named.acknowledge.ack().await.unwrap();
     until_depth(&broker, |depth| depth.dead_letters == 3 && depth.waiting == 1).await;
 
-    let all = broker.exhume(None).await.unwrap();
+    let all = broker.take_dead_letters(None).await.unwrap();
     assert_eq!(all.len(), 3);
     until_depth(&broker, |depth| depth.dead_letters == 0).await;
     let mut rest = all.into_iter();
@@ -388,7 +388,7 @@ pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl B
     let (mut kept, mut refused) = (Vec::new(), None);
     for index in 0..u32::try_from(most).unwrap() {
         let letter = letter(index);
-        match broker.bury(letter.clone(), "large").await {
+        match broker.dead_letter(letter.clone(), "large").await {
             Ok(()) => kept.push(letter.id),
             Err(error) => {
                 refused = Some(error);
@@ -398,14 +398,14 @@ pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl B
     }
     assert!(matches!(refused, Some(BrokerError::Full)), "{refused:?} after {}", kept.len());
     assert!(kept.len() > 8, "{}", kept.len());
-    let first = broker.exhume(Some(kept[0])).await.unwrap().pop().expect("the oldest stays");
+    let first = broker.take_dead_letters(Some(kept[0])).await.unwrap().pop().expect("the oldest stays");
     first.acknowledge.ack().await.unwrap();
     for id in &kept[1..3] {
-        let taken = broker.exhume(Some(*id)).await.unwrap().pop().expect("it stays");
+        let taken = broker.take_dead_letters(Some(*id)).await.unwrap().pop().expect("it stays");
         taken.acknowledge.ack().await.unwrap();
     }
     until_depth(&broker, |depth| depth.dead_letters == kept.len() as u64 - 3).await;
-    broker.bury(letter(0), "there is room").await.unwrap();
+    broker.dead_letter(letter(0), "there is room").await.unwrap();
 }
 
 /// What a newer release wrote holds up nobody, stays for a newer worker, and is no dead letter.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use common::broker::{BrokerError, DeadLetter, Exhumed};
+use common::broker::{BrokerError, DeadLetter, TakenDeadLetter};
 use common::messages::PartId;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -125,12 +125,12 @@ pub(crate) async fn replay(
     Admin(caller): Admin,
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
-    let exhumed = exhume(&app, &caller, query).await?;
-    tracing::info!(by = %caller, letters = exhumed.len(), "a replay of dead letters was asked for");
+    let taken = take_dead_letters(&app, &caller, query).await?;
+    tracing::info!(by = %caller, letters = taken.len(), "a replay of dead letters was asked for");
     // A task of its own: an operator who hangs up in the middle must not leave letters neither here nor there.
     let this = Arc::clone(&app);
     let replayed =
-        app.spawn(async move { replay_all(&this, exhumed).await }).await.map_err(ApiError::internal)?;
+        app.spawn(async move { replay_all(&this, taken).await }).await.map_err(ApiError::internal)?;
     let count =
         replayed.unwrap_or_else(|| Err(ApiError::internal("the process ended in the middle of a replay")))?;
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
@@ -152,9 +152,9 @@ pub(crate) async fn drop_letters(
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
     let mut count = DeadLetterCount::default();
-    for exhumed in exhume(&app, &caller, query).await? {
-        let id = exhumed.letter.id;
-        exhumed.acknowledge.ack().await?;
+    for taken in take_dead_letters(&app, &caller, query).await? {
+        let id = taken.letter.id;
+        taken.acknowledge.ack().await?;
         tracing::info!(by = %caller, part = %id, "dead letter dropped");
         count.dropped += 1;
     }
@@ -162,16 +162,20 @@ pub(crate) async fn drop_letters(
 }
 
 /// Takes out the letters that the caller looks after: the named one, or all.
-async fn exhume(app: &App, caller: &Caller, query: WhichQuery) -> Result<Vec<Exhumed>, ApiError> {
+async fn take_dead_letters(
+    app: &App,
+    caller: &Caller,
+    query: WhichQuery,
+) -> Result<Vec<TakenDeadLetter>, ApiError> {
     let shown: String = query.id.iter().flat_map(|text| text.chars()).take(64).collect();
     let unknown = || ApiError::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
     let which = match &query.id {
         Some(text) => Some(parse_id(text).ok_or_else(unknown)?),
         None => None,
     };
-    let exhumed = app.broker.exhume(which).await?;
+    let taken = app.broker.take_dead_letters(which).await?;
     let (own, others): (Vec<_>, Vec<_>) =
-        exhumed.into_iter().partition(|exhumed| looks_after(caller, &exhumed.letter));
+        taken.into_iter().partition(|taken| looks_after(caller, &taken.letter));
     let _ = timeout(PUT_BACK_WITHIN, join_all(others.into_iter().map(put_back))).await;
     if which.is_some() && own.is_empty() { Err(unknown()) } else { Ok(own) }
 }
@@ -186,10 +190,10 @@ fn parse_id(text: &str) -> Option<PartId> {
     Some(PartId { job: job.parse().ok()?, index: index.parse().ok()? })
 }
 
-async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount, ApiError> {
+async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetterCount, ApiError> {
     let mut count = DeadLetterCount::default();
     let mut failure = None;
-    let mut letters = exhumed.into_iter();
+    let mut letters = taken.into_iter();
     for letter in letters.by_ref() {
         failure = replay_one(app, letter, &mut count).await.err();
         if failure.is_some() {
@@ -207,7 +211,7 @@ async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount,
     }
 }
 
-async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> Result<(), ApiError> {
+async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCount) -> Result<(), ApiError> {
     let Some(mut part) = letter.part.clone() else {
         count.unreadable += 1;
         put_back(letter).await;
@@ -242,7 +246,7 @@ async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> 
 }
 
 /// Back among the dead letters. Should even this fail, the broker does it once it finds out.
-async fn put_back(letter: Exhumed) {
+async fn put_back(letter: TakenDeadLetter) {
     let id = letter.letter.id;
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;
     if let Err(error) = back {

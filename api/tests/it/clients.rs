@@ -112,7 +112,7 @@ async fn where_there_is_an_admin_key_dead_letters_are_listed_by_admins_only() {
     let (server, worker) = server("ops:root", &[]).await;
     assert_eq!(Answer::of(predict(&server, "old-key", &["dog"])).await.status, 200);
     let part = worker.seen.lock().unwrap()[0].clone();
-    server.broker.bury(part, "again and again").await.unwrap();
+    server.broker.dead_letter(part, "again and again").await.unwrap();
     let list = |key| with(&server, key, Method::GET, "/classifier/dead-letters");
     for key in ["old-key", "batch-key", KEY] {
         Answer::of(list(key)).await.is_problem(403, "admin_key_required", "X_ADMIN_API_KEY");
@@ -129,7 +129,7 @@ async fn without_an_admin_key_each_client_has_its_own_dead_letters() {
     }
     let parts = worker.seen.lock().unwrap().clone();
     for part in &parts {
-        server.broker.bury(part.clone(), "again and again").await.unwrap();
+        server.broker.dead_letter(part.clone(), "again and again").await.unwrap();
     }
     let call = |key, method, path: &str| with(&server, key, method, path);
     let path = "/classifier/dead-letters";

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::broker::in_process::InProcessBroker;
-use common::broker::{Broker, BrokerError, Consumer, DeadLetter, Exhumed, Hint, Listener, QueueDepth};
+use common::broker::{
+    Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
+};
 use common::fleet::{FleetState, WorkerReport};
 use common::ids::{JobId, Revision, WorkerId};
 use common::messages::{Job, JobRecord, Part, PartId, PartResult, Timestamp};
@@ -182,14 +184,14 @@ impl Broker for SwitchedBroker {
     async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError> {
         self.on().await?.listen().await
     }
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
-        self.on().await?.bury(part, reason).await
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+        self.on().await?.dead_letter(part, reason).await
     }
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.on().await?.dead_letters(limit).await
     }
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
-        self.on().await?.exhume(which).await
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+        self.on().await?.take_dead_letters(which).await
     }
 }
 

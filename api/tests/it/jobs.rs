@@ -178,7 +178,7 @@ async fn a_dead_letter_can_be_listed_replayed_and_dropped() {
     let part = worker.seen.lock().unwrap()[0].clone();
     let mut mended = part.clone();
     mended.images[1].bytes = "cat".into();
-    server.broker.bury(mended, "a worker died of it 3 times").await.unwrap();
+    server.broker.dead_letter(mended, "a worker died of it 3 times").await.unwrap();
 
     let listed = Answer::of(server.get("/classifier/dead-letters")).await.json();
     let letter = &listed["response"][0];
@@ -194,7 +194,7 @@ async fn a_dead_letter_can_be_listed_replayed_and_dropped() {
     Answer::of(server.post(&replay)).await.is_problem(404, "unknown_dead_letter", &part.id.to_string());
 
     // One whose job is forgotten stays until an operator drops it.
-    server.broker.bury(part.clone(), "again").await.unwrap();
+    server.broker.dead_letter(part.clone(), "again").await.unwrap();
     server.store.cancel_job(part.id.job).await.unwrap();
     let replayed = Answer::of(server.post("/classifier/dead-letters/replay")).await.json();
     assert_eq!(replayed["response"], json!({"replayed": 0, "dropped": 0, "forgotten": 1, "unreadable": 0}));

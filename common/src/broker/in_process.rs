@@ -11,8 +11,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 use self::lines::{Lines, Waiting};
 use crate::broker::newer::{Header, NewerParts, pauses};
 use crate::broker::{
-    Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Exhumed, Hint, Listener,
-    MAX_DEAD_LETTER_BYTES, QueueDepth,
+    Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Hint, Listener,
+    MAX_DEAD_LETTER_BYTES, QueueDepth, TakenDeadLetter,
 };
 use crate::messages::{Part, PartId};
 use crate::patience::Backoff;
@@ -147,7 +147,7 @@ impl Broker for InProcessBroker {
         Ok(Box::new(InProcessListener(self.hints.subscribe())))
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let mut state = self.shared.state();
         let bytes: usize = state.dead.values().map(|dead| dead.part.image_bytes()).sum();
         if (bytes + part.image_bytes()) as u64 > MAX_DEAD_LETTER_BYTES {
@@ -163,14 +163,14 @@ impl Broker for InProcessBroker {
         Ok(state.dead.values().take(limit).map(|dead| DeadLetter::of(&dead.part, &dead.reason)).collect())
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let mut state = self.shared.state();
         let wanted = |dead: &Dead| which.is_none_or(|id| dead.part.id == id);
         let places: Vec<u64> =
             state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(place, _)| *place).collect();
         let taken = places.into_iter().filter_map(|place| Some((place, state.dead.remove(&place)?)));
         Ok(taken
-            .map(|(place, dead)| Exhumed {
+            .map(|(place, dead)| TakenDeadLetter {
                 letter: DeadLetter::of(&dead.part, &dead.reason),
                 part: Some(dead.part.clone()),
                 acknowledge: Box::new(DeadInHand {

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::broker::{
-    Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Exhumed, Hint, Listener, QueueDepth,
+    Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
 };
 use crate::messages::{Part, PartId};
 
@@ -181,7 +181,7 @@ impl Broker for RabbitMqBroker {
         Ok(Box::new(listener))
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let payload = wire::encode(&part)?;
         let id = part.id.to_string();
         self.around.publisher.publish(Message::dead(&self.topology().letters, payload, &id, reason)).await
@@ -196,11 +196,11 @@ impl Broker for RabbitMqBroker {
             .await
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let _alone = self.looking.lock().await;
         let (queues, limit) = (self.topology().both_dead(), self.call_timeout);
         self.consuming
-            .call(limit, |link| async move { dead_letters::exhume(&link, queues, which, limit).await })
+            .call(limit, |link| async move { dead_letters::take(&link, queues, which, limit).await })
             .await
     }
 }

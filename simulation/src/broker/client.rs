@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::broker::{
-    Acknowledge, Broker, BrokerError, Consumer, DeadLetter, Exhumed, Hint, Listener, QueueDepth,
+    Acknowledge, Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
 };
 use common::messages::{Part, PartId};
 
@@ -91,19 +91,19 @@ impl Broker for SimulatedBroker {
         Ok(Box::new(SimulatedListener { link: Arc::clone(&self.link), told }))
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let reason = reason.to_owned();
-        self.call(move |server| server.bury(&part, &reason)).await?
+        self.call(move |server| server.dead_letter(&part, &reason)).await?
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.call(move |server| server.dead_letters(limit)).await
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let connection = self.connection;
-        let taken = self.call(move |server| server.exhume(connection, which)).await?;
-        let exhumed = |(at, part, reason): (u64, _, String)| Exhumed {
+        let taken = self.call(move |server| server.take_dead_letters(connection, which)).await?;
+        let letter = |(at, part, reason): (u64, _, String)| TakenDeadLetter {
             letter: DeadLetter::of(&part, &reason),
             part: Some(part),
             acknowledge: Box::new(DeadInHand {
@@ -112,7 +112,7 @@ impl Broker for SimulatedBroker {
                 at: Some(at),
             }),
         };
-        Ok(taken.into_iter().map(exhumed).collect())
+        Ok(taken.into_iter().map(letter).collect())
     }
 }
 
@@ -127,7 +127,7 @@ impl DeadInHand {
     async fn settle(mut self: Box<Self>, how: Settled) -> Result<(), BrokerError> {
         let Some(at) = self.at.take() else { return Ok(()) };
         let server = Arc::clone(&self.server);
-        self.link.call(move || server.settle_exhumed(at, how)).await.map_err(away)?
+        self.link.call(move || server.settle_taken(at, how)).await.map_err(away)?
     }
 }
 
@@ -146,7 +146,7 @@ impl Drop for DeadInHand {
     fn drop(&mut self) {
         if let Some(at) = self.at.take() {
             // The process holds it no longer than its connection, which is soon enough.
-            let _ = self.server.settle_exhumed(at, Settled::Return);
+            let _ = self.server.settle_taken(at, Settled::Return);
         }
     }
 }

@@ -28,7 +28,7 @@ struct Queue {
     waiting: BTreeMap<u64, Waiting>,
     dead: BTreeMap<u64, (Part, String)>,
     /// Dead letters that an operator holds, and whose.
-    exhumed: BTreeMap<u64, (u64, Part, String)>,
+    taken: BTreeMap<u64, (u64, Part, String)>,
     subscriptions: BTreeMap<u64, Subscription>,
     listeners: BTreeMap<u64, (u64, mpsc::UnboundedSender<Hint>)>,
     /// The subscription that is served next is one after this.
@@ -138,7 +138,7 @@ impl BrokerServer {
             queue.end(id, true);
         }
         queue.listeners.retain(|_, (of, _)| *of != connection);
-        queue.return_exhumed(connection);
+        queue.return_taken(connection);
         self.dispatch(&mut queue);
     }
 
@@ -264,12 +264,13 @@ impl BrokerServer {
         lock(&self.queue).listeners.retain(|_, (_, tell)| tell.send(hint).is_ok());
     }
 
-    pub(super) fn bury(&self, part: &Part, reason: &str) -> Result<(), BrokerError> {
+    pub(super) fn dead_letter(&self, part: &Part, reason: &str) -> Result<(), BrokerError> {
         let mut queue = lock(&self.queue);
         self.refusal(&queue)?;
         let at = queue.position();
-        self.trace
-            .note(|| format!("broker: buried {}/{}: {reason}", self.trace.job(part.id.job), part.id.index));
+        self.trace.note(|| {
+            format!("broker: dead letter {}/{}: {reason}", self.trace.job(part.id.job), part.id.index)
+        });
         queue.dead.insert(at, (part.clone(), reason.to_owned()));
         Ok(())
     }
@@ -279,26 +280,30 @@ impl BrokerServer {
         queue.dead.values().take(limit).map(|(part, reason)| DeadLetter::of(part, reason)).collect()
     }
 
-    pub(super) fn exhume(&self, connection: u64, which: Option<PartId>) -> Vec<(u64, Part, String)> {
+    pub(super) fn take_dead_letters(
+        &self,
+        connection: u64,
+        which: Option<PartId>,
+    ) -> Vec<(u64, Part, String)> {
         let mut queue = lock(&self.queue);
-        // Those of an exhumation whose answer was lost went back with its channel.
-        queue.return_exhumed(connection);
+        // Those whose answer was lost went back with the channel of the call that took them.
+        queue.return_taken(connection);
         let wanted = |part: &Part| which.is_none_or(|id| part.id == id);
         let found: Vec<u64> =
             queue.dead.iter().filter(|(_, (part, _))| wanted(part)).map(|(at, _)| *at).collect();
         let mut taken = Vec::new();
         for at in found {
             if let Some((part, reason)) = queue.dead.remove(&at) {
-                queue.exhumed.insert(at, (connection, part.clone(), reason.clone()));
+                queue.taken.insert(at, (connection, part.clone(), reason.clone()));
                 taken.push((at, part, reason));
             }
         }
         taken
     }
 
-    pub(super) fn settle_exhumed(&self, at: u64, how: Settled) -> Result<(), BrokerError> {
+    pub(super) fn settle_taken(&self, at: u64, how: Settled) -> Result<(), BrokerError> {
         let mut queue = lock(&self.queue);
-        let Some((_, part, reason)) = queue.exhumed.remove(&at) else {
+        let Some((_, part, reason)) = queue.taken.remove(&at) else {
             return Err(BrokerError::Unavailable("the channel has ended".to_owned()));
         };
         if how == Settled::Return {
@@ -353,10 +358,10 @@ impl Queue {
         self.prune();
     }
 
-    fn return_exhumed(&mut self, connection: u64) {
-        let own = self.exhumed.iter().filter(|(_, (of, ..))| *of == connection);
+    fn return_taken(&mut self, connection: u64) {
+        let own = self.taken.iter().filter(|(_, (of, ..))| *of == connection);
         for at in own.map(|(at, _)| *at).collect::<Vec<_>>() {
-            if let Some((_, part, reason)) = self.exhumed.remove(&at) {
+            if let Some((_, part, reason)) = self.taken.remove(&at) {
                 self.dead.insert(at, (part, reason));
             }
         }

@@ -216,16 +216,17 @@ impl Handler {
     /// Ends a part that kills its workers before they can tell which image does it.
     async fn put_aside(&self, part: &Part, attempt: u32, deaths: u32) -> Verdict {
         let reason = format!("{deaths} workers ended before they could try its images");
-        match self.bury(part.clone(), &reason).await {
+        match self.dead_letter(part.clone(), &reason).await {
             Ok(()) => Verdict::failed(JobFailure::Internal, format!("the part was given up: {reason}")),
             Err(error) => Verdict::retry(error, attempt),
         }
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let (id, images) = (part.id, part.images.len());
-        let buried = timeout(PATIENCE, self.tools.broker.bury(part, reason)).await;
-        match buried.unwrap_or_else(|_| Err(BrokerError::Unavailable("it did not answer in time".to_owned())))
+        let settled = timeout(PATIENCE, self.tools.broker.dead_letter(part, reason)).await;
+        match settled
+            .unwrap_or_else(|_| Err(BrokerError::Unavailable("it did not answer in time".to_owned())))
         {
             // What is put aside is bounded. The client gets its error all the same, and the oldest show how it began.
             Err(BrokerError::Full) => {

@@ -1,6 +1,6 @@
-//! Looks at the dead letters and takes them out.
+//! Lists dead letters and takes them out of their queues.
 //!
-//! A message that cannot be read as a part is listed with what is known of it, and can be taken out to let it go.
+//! An unreadable message is listed with what is known of it, and can be taken out to drop it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::in_hand::InHand;
 use super::link::Link;
 use super::publisher::REASON;
 use super::wire;
-use crate::broker::{Acknowledge as _, DeadLetter, Exhumed};
+use crate::broker::{Acknowledge as _, DeadLetter, TakenDeadLetter};
 use crate::messages::{Part, PartId};
 
 /// The oldest dead letters, which stay.
@@ -37,12 +37,12 @@ pub(super) async fn list(link: &Link, queues: [&str; 2], limit: usize) -> Result
 }
 
 /// Takes out the dead letters of one part, or all.
-pub(super) async fn exhume(
+pub(super) async fn take(
     link: &Link,
     queues: [&str; 2],
     which: Option<PartId>,
     limit: Duration,
-) -> Result<Vec<Exhumed>, Fault> {
+) -> Result<Vec<TakenDeadLetter>, Fault> {
     let channel = link.connection.create_channel().await?;
     let mut taken = Vec::new();
     let mut others = Vec::new();
@@ -57,7 +57,7 @@ pub(super) async fn exhume(
         let part = wire::decode(&received.data).ok();
         let letter = describe(&received, part.as_ref());
         if which.is_none_or(|id| id == letter.id) {
-            taken.push(Exhumed { letter, part, acknowledge });
+            taken.push(TakenDeadLetter { letter, part, acknowledge });
         } else {
             others.push(acknowledge);
         }

@@ -59,7 +59,7 @@ async fn what_cannot_be_read_is_put_aside_and_the_work_goes_on() {
     assert_eq!(letters[1].id, named);
     // There is nothing to try again, but they can be let go: one by its id, then the rest.
     for which in [Some(named), None] {
-        let mut taken = broker.exhume(which).await.unwrap();
+        let mut taken = broker.take_dead_letters(which).await.unwrap();
         let taken = taken.pop().expect("it is taken out");
         assert!(taken.part.is_none() && !taken.letter.is_readable());
         taken.acknowledge.ack().await.unwrap();
@@ -106,7 +106,7 @@ async fn dead_letters_of_the_servers_own_can_be_read() {
     until_depth(&broker, |depth| depth.dead_letters == 1).await;
     let letters = broker.dead_letters(10).await.unwrap();
     assert_eq!((letters[0].id, letters[0].reason.as_str()), (one.id, "rejected"));
-    assert_eq!(broker.exhume(Some(one.id)).await.unwrap()[0].part, Some(one));
+    assert_eq!(broker.take_dead_letters(Some(one.id)).await.unwrap()[0].part, Some(one));
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Handler {
         for image in given_up {
             let copy = Part { images: vec![image], ..part.clone() };
             let reason = format!("the image killed its worker {} times", MAX_DEADLY_TRIES + 1);
-            if let Err(error) = self.bury(copy, &reason).await {
+            if let Err(error) = self.dead_letter(copy, &reason).await {
                 return Verdict::retry(error, attempt);
             }
         }

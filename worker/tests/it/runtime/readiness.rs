@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::broker::in_process::InProcessBroker;
 use common::broker::{
-    Broker, BrokerError, Consumer, DeadLetter, Delivery, Exhumed, Hint, Listener, QueueDepth,
+    Broker, BrokerError, Consumer, DeadLetter, Delivery, Hint, Listener, QueueDepth, TakenDeadLetter,
 };
 use common::fleet::{FleetState, WorkerReport};
 use common::messages::{Part, PartId};
@@ -169,16 +169,16 @@ impl Broker for FaultyBroker {
         self.broker.listen().await
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
-        self.broker.bury(part, reason).await
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+        self.broker.dead_letter(part, reason).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.broker.dead_letters(limit).await
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
-        self.broker.exhume(which).await
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+        self.broker.take_dead_letters(which).await
     }
 }
 
