@@ -164,7 +164,7 @@ pub(crate) async fn create(
     let pieces = split(images, part_limits);
     count_rejected(&pieces);
     let pin = pin::pin(&app, asked.as_ref()).await?;
-    if let Some(errors) = pieces.hopeless() {
+    if let Some(errors) = pieces.all_rejected() {
         let outcomes = errors.into_iter().map(ImageOutcome::Rejected);
         return Err(nothing_classified(results(&pieces.image_ids, pieces.file_names.as_deref(), outcomes)));
     }

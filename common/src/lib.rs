@@ -1,7 +1,7 @@
 //! What the API and the workers of the image classification service both speak.
 //!
 //! Reading order: [`ids`] names things, [`messages`] says what travels, [`package`] is what is
-//! served, [`image_size`] what an image will cost, [`broker`] and [`store`] are the two seams with the outside, [`fleet`] is the state of
+//! served, [`image_size`] what an image will cost, [`broker`] and [`store`] are the two interfaces to the outside, [`fleet`] is the state of
 //! all workers together and [`rollout`] changes it, [`config`], [`program`] and [`patience`] are what the
 //! programs share, [`offload`] keeps what blocks apart, [`telemetry`] makes all of it visible. [`simulated`]
 //! is what a simulation sets.

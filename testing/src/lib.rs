@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub use common::broker::rabbitmq::read_message;
 
 pub use alone::alone;
-pub use process::{Lair, Process, free_port};
+pub use process::{Process, TestFolder, free_port};
 pub use proxy::{Proxy, Traffic};
 pub use rabbitmq::{RabbitMqCluster, RabbitMqControl, RabbitMqServer};
 pub use redis::{Durability, RedisServer, SavedRedis};

@@ -22,32 +22,32 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at a port or a process.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What the guardian does: it learns process groups until the pipe from the tests closes, which it does
-/// when their process ends, however it ends. Then it ends the groups and removes the folder.
-const GUARD: &str = r#"
+/// The cleaner's script. It reads process groups until the pipe from the tests closes, which happens when the tests'
+/// process ends for any reason. Then it kills the groups and removes the folder.
+const CLEAN: &str = r#"
 while read -r group; do groups="$groups $group"; done
 for group in $groups; do kill -s KILL -- "-$group"; done 2> /dev/null
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
-/// A temporary folder and the processes that work in it. Both are gone when it is dropped, and also when
-/// the process of the tests is killed.
-pub struct Lair {
+/// A temporary folder and the processes that run in it. The processes end and the folder is removed when this is dropped,
+/// and also when the tests' process is killed.
+pub struct TestFolder {
     folder: PathBuf,
-    guardian: Child,
+    cleaner: Child,
 }
 
-impl Lair {
-    /// A new one, empty.
+impl TestFolder {
+    /// Creates an empty folder.
     ///
     /// # Panics
-    /// There is no room.
+    /// The folder cannot be created.
     #[expect(clippy::new_without_default, reason = "it starts a process")]
     pub fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("classifier-test-{}", Uuid::new_v4().simple()));
         fs::create_dir(&folder).expect("there is room for temporary files");
-        let guardian = Command::new("sh")
-            .args(["-c", GUARD, "guardian"])
+        let cleaner = Command::new("sh")
+            .args(["-c", CLEAN, "cleaner"])
             .arg(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -56,12 +56,12 @@ impl Lair {
             .process_group(0)
             .spawn()
             .expect("there is a shell");
-        Self { folder, guardian }
+        Self { folder, cleaner }
     }
 
-    /// The folder.
+    /// Its path.
     #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.folder
     }
 
@@ -89,16 +89,16 @@ impl Lair {
                      rabbitmq-server redis-server"
                 )
             });
-        let pipe = self.guardian.stdin.as_mut().expect("it was piped");
-        writeln!(pipe, "{}", child.id()).expect("the guardian listens");
+        let pipe = self.cleaner.stdin.as_mut().expect("it was piped");
+        writeln!(pipe, "{}", child.id()).expect("the cleaner listens");
         Process { child, log }
     }
 }
 
-impl Drop for Lair {
+impl Drop for TestFolder {
     fn drop(&mut self) {
-        drop(self.guardian.stdin.take());
-        let _ = self.guardian.wait();
+        drop(self.cleaner.stdin.take());
+        let _ = self.cleaner.wait();
     }
 }
 

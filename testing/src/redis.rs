@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::{Lair, Process, free_port, wait_for};
+use super::process::{Process, TestFolder, free_port, wait_for};
 
 /// Where Redis keeps what it was given: a folder from 7.0 on, a file before.
 const KEPT: [&str; 2] = ["appendonlydir", "appendonly.aof"];
@@ -22,7 +22,7 @@ pub enum Durability {
 /// A Redis server of a test.
 pub struct RedisServer {
     process: Process,
-    lair: Lair,
+    test_folder: TestFolder,
     port: u16,
     durability: Durability,
     /// What it is started with besides.
@@ -59,11 +59,11 @@ impl RedisServer {
     /// It cannot be started.
     #[must_use]
     pub fn start_with_options(durability: Durability, options: &[&str]) -> Self {
-        let mut lair = Lair::new();
+        let mut test_folder = TestFolder::new();
         let port = free_port();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let process = launch(&mut lair, port, durability, &options);
-        Self { process, lair, port, durability, options, saves: 0 }
+        let process = launch(&mut test_folder, port, durability, &options);
+        Self { process, test_folder, port, durability, options, saves: 0 }
     }
 
     /// Starts a replica of this one and waits until it has all that this one has.
@@ -139,10 +139,10 @@ impl RedisServer {
     /// There is no room.
     pub fn save(&mut self) -> SavedRedis {
         self.saves += 1;
-        let saved = self.lair.folder().join(format!("saved-{}", self.saves));
+        let saved = self.test_folder.path().join(format!("saved-{}", self.saves));
         fs::create_dir(&saved).expect("there is room");
         for name in KEPT {
-            copy(&self.lair.folder().join(name), &saved.join(name));
+            copy(&self.test_folder.path().join(name), &saved.join(name));
         }
         SavedRedis(saved)
     }
@@ -155,7 +155,7 @@ impl RedisServer {
         self.process.kill();
         self.forget();
         for name in KEPT {
-            copy(&saved.0.join(name), &self.lair.folder().join(name));
+            copy(&saved.0.join(name), &self.test_folder.path().join(name));
         }
         self.restart();
     }
@@ -171,7 +171,7 @@ impl RedisServer {
     }
 
     fn forget(&self) {
-        for kept in KEPT.map(|name| self.lair.folder().join(name)) {
+        for kept in KEPT.map(|name| self.test_folder.path().join(name)) {
             if kept.is_dir() {
                 fs::remove_dir_all(&kept).expect("its own folder can be removed");
             } else if kept.exists() {
@@ -183,7 +183,7 @@ impl RedisServer {
     /// The folder it works in.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.lair.folder()
+        self.test_folder.path()
     }
 
     /// Where it listens.
@@ -211,7 +211,7 @@ impl RedisServer {
     /// Starts it again, after [`Self::kill`] or [`Self::stop`], with what it had on disk.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&mut self.lair, self.port, self.durability, &self.options);
+        self.process = launch(&mut self.test_folder, self.port, self.durability, &self.options);
     }
 
     /// Starts it again as [`Self::restart`] does, from now on with these options besides.
@@ -246,12 +246,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn launch(lair: &mut Lair, port: u16, durability: Durability, options: &[String]) -> Process {
+fn launch(test_folder: &mut TestFolder, port: u16, durability: Durability, options: &[String]) -> Process {
     let fsync = match durability {
         Durability::Always => "always",
         Durability::EverySecond => "everysec",
     };
-    let mut process = lair.start("redis-server", |command| {
+    let mut process = test_folder.start("redis-server", |command| {
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         command.args(["--appendonly", "yes", "--appendfsync", fsync]);
         command.args(options);

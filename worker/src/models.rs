@@ -5,8 +5,8 @@
 //! loading the very bytes that the job is pinned to. Loading runs on the blocking pool, once for all who
 //! wait for it, and never under the lock that [`Models::get`] takes.
 
+mod cache;
 mod load;
-mod shelf;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::shelf::Shelf;
+use self::cache::Cache;
 use engine::EngineLoader;
 
 use crate::served::ServedModel;
@@ -115,7 +115,7 @@ type Loading = Shared<BoxFuture<'static, Loaded>>;
 
 #[derive(Default)]
 struct State {
-    shelf: Shelf,
+    cache: Cache,
     loading: HashMap<Key, Loading>,
     /// Loads for jobs that failed, and until when that is remembered.
     failures: HashMap<Key, (ModelsError, Instant)>,
@@ -145,7 +145,7 @@ impl Models {
     /// [`ModelsError`]; a failure to load is remembered for a while.
     pub async fn get(self: &Arc<Self>, pinned: &PinnedModel) -> Result<Arc<ServedModel>, ModelsError> {
         let key = Key::of(pinned);
-        if let Some(model) = self.state().shelf.find(&key) {
+        if let Some(model) = self.state().cache.find(&key) {
             return Ok(model);
         }
         self.load_for_a_job(key).await
@@ -165,27 +165,27 @@ impl Models {
     pub fn want(&self, active: Option<&PinnedModel>, prepared: Option<&PinnedModel>) {
         let mut state = self.state();
         let until = Instant::now() + self.limits.drain_for;
-        let dropped = state.shelf.want(active.map(Key::of), prepared.map(Key::of), until);
+        let dropped = state.cache.want(active.map(Key::of), prepared.map(Key::of), until);
         drop(state);
         load::release(dropped);
     }
 
     /// Drops models that have drained.
     pub fn tidy(&self) {
-        let dropped = self.state().shelf.expire(Instant::now());
+        let dropped = self.state().cache.expire(Instant::now());
         load::release(dropped);
     }
 
     /// Whether this model is in memory.
     #[must_use]
     pub fn holds(&self, pinned: &PinnedModel) -> bool {
-        self.state().shelf.holds(&Key::of(pinned))
+        self.state().cache.holds(&Key::of(pinned))
     }
 
     /// The models in memory, by name.
     #[must_use]
     pub fn loaded(&self) -> Vec<LoadedModel> {
-        self.state().shelf.list()
+        self.state().cache.list()
     }
 
     /// What the engine loaded last computes on, or the first one will.

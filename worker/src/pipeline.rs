@@ -146,12 +146,12 @@ impl Pipeline {
         match &self.stages {
             Stages::Threads { pool, turns, batcher } => {
                 let (batcher, limits) = (Arc::clone(batcher), self.decode.clone());
-                let presence = batcher.announce();
+                let occupant = batcher.announce();
                 let (owner, bytes) = (task.owner.clone(), limits.memory_of(&task.bytes));
                 let work: Work = Box::new(move || {
                     let end = first_half(&task, &limits, |pixels| {
                         let ticket =
-                            Ticket { model: Arc::clone(&task.model), reply, since: Instant::now(), presence };
+                            Ticket { model: Arc::clone(&task.model), reply, since: Instant::now(), occupant };
                         batcher.submit(pixels, ticket);
                     });
                     // An error says that nobody waits for this image any more.

@@ -73,8 +73,8 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
 }
 
 impl Pieces {
-    /// Every image's error, where no image is left for a worker.
-    pub(crate) fn hopeless(&self) -> Option<Vec<ImageError>> {
+    /// Returns every image's error if all images were rejected, so that no worker is needed.
+    pub(crate) fn all_rejected(&self) -> Option<Vec<ImageError>> {
         if !self.parts.is_empty() {
             return None;
         }
@@ -140,9 +140,9 @@ mod tests {
         assert_eq!(pieces.image_ids, [9, 8, 7]);
         assert_eq!(pieces.parts[0][0].position, 1);
         assert_eq!(pieces.rejected.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [0, 2]);
-        assert!(pieces.hopeless().is_none());
+        assert!(pieces.all_rejected().is_none());
 
         let pieces = split(vec![RequestedImage { id: 9, content: bad(), file_name: None }], limits);
-        assert_eq!(pieces.hopeless().unwrap(), [bad().unwrap_err()]);
+        assert_eq!(pieces.all_rejected().unwrap(), [bad().unwrap_err()]);
     }
 }

@@ -124,13 +124,13 @@ impl Reader {
     }
 }
 
-/// Whether orientation tags count.
+/// Whether a file's EXIF or TIFF orientation tag is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turning {
-    /// The image is turned as its tag says.
-    Upright,
-    /// It stays as it is stored, as TensorFlow and Pillow read it.
-    AsStored,
+pub enum OrientationTag {
+    /// The image is rotated and mirrored as its tag says.
+    Apply,
+    /// The image stays as stored, as TensorFlow and Pillow read it.
+    Ignore,
 }
 
 /// How an image is wanted.
@@ -141,8 +141,8 @@ pub struct Wanted<'a> {
     /// Whether only its grey is wanted, which TensorFlow reads otherwise than it would make it of the colours. The
     /// three channels are equal then, where that makes a difference.
     pub is_gray: bool,
-    /// Whether it is turned.
-    pub turning: Turning,
+    /// Whether its orientation tag is applied.
+    pub orientation_tag: OrientationTag,
     /// By what both sides of an image of this height and width, as it is then, may be divided: 1, 2, 4 or 8. Only a
     /// JPEG of brightness alone or with the usual colours is made smaller; it takes less time and memory.
     pub divisor: &'a dyn Fn(usize, usize) -> usize,
@@ -156,7 +156,7 @@ impl Default for Wanted<'_> {
         Self {
             reader: Reader::OpenCv,
             is_gray: false,
-            turning: Turning::Upright,
+            orientation_tag: OrientationTag::Apply,
             divisor: &|_, _| 1,
             goes_on: &|| true,
         }

@@ -3,7 +3,7 @@
 use common::messages::ImageError;
 use common::package::config::{Preprocessing, PreprocessingKind, Resampling};
 
-use super::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
+use super::decode::{DecodeLimits, DecodedImage, OrientationTag, Reader, Wanted, decode_as};
 use engine::Pixels;
 
 mod area;
@@ -64,7 +64,13 @@ pub fn decode(
         PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => 1,
     };
     let is_gray = how.input_shape[2] == 1;
-    let wanted = Wanted { reader: reader(how), is_gray, turning: turning(how), divisor: &divisor, goes_on };
+    let wanted = Wanted {
+        reader: reader(how),
+        is_gray,
+        orientation_tag: orientation_tag(how),
+        divisor: &divisor,
+        goes_on,
+    };
     decode_as(bytes, limits, &wanted)
 }
 
@@ -80,13 +86,13 @@ fn reader(how: &Preprocessing) -> Reader {
     }
 }
 
-/// Whether an image is to be turned by its orientation tag when it is decoded.
-fn turning(how: &Preprocessing) -> Turning {
+/// Returns whether a file's orientation tag is applied when it is decoded.
+fn orientation_tag(how: &Preprocessing) -> OrientationTag {
     match &how.kind {
-        PreprocessingKind::Resize(resize) if !resize.exif_orientation => Turning::AsStored,
+        PreprocessingKind::Resize(resize) if !resize.exif_orientation => OrientationTag::Ignore,
         PreprocessingKind::Resize(_)
         | PreprocessingKind::NormalizeAndPad { .. }
-        | PreprocessingKind::NoPrepro => Turning::Upright,
+        | PreprocessingKind::NoPrepro => OrientationTag::Apply,
     }
 }
 

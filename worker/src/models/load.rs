@@ -16,7 +16,7 @@ use engine::LoadError;
 impl Models {
     /// Loads a model for a job, unless that failed a moment ago, and keeps it while there is room.
     pub(super) async fn load_for_a_job(self: &Arc<Self>, key: Key) -> Loaded {
-        if self.state().shelf.is_wanted(&key) {
+        if self.state().cache.is_wanted(&key) {
             return self.load_once(key).await;
         }
         // The semaphore is never closed; were it, loading side by side would still be right.
@@ -35,7 +35,7 @@ impl Models {
         }
         let Ok(loaded) = loaded else { return Err(self.give_up(key)) };
         let model = loaded?;
-        let dropped = self.state().shelf.put_extra(key, Arc::clone(&model), self.limits.max_extra_models);
+        let dropped = self.state().cache.put_extra(key, Arc::clone(&model), self.limits.max_extra_models);
         release(dropped);
         Ok(model)
     }
@@ -72,7 +72,7 @@ impl Models {
     pub(super) async fn load_once(self: &Arc<Self>, key: Key) -> Loaded {
         let end = {
             let mut state = self.state();
-            if let Some(model) = state.shelf.find(&key) {
+            if let Some(model) = state.cache.find(&key) {
                 return Ok(model);
             }
             state.loading.entry(key.clone()).or_insert_with(|| self.spawn_load(key)).clone()
@@ -91,14 +91,14 @@ impl Models {
             if let Ok(model) = &loaded {
                 state.device = Some(model.engine.device().name().to_owned());
                 state.failures.remove(&key);
-                state.shelf.put_wanted(&key, model);
+                state.cache.put_wanted(&key, model);
             }
             state.loading.remove(&key);
             // One that was given up has nobody who would keep it.
             let late = state.slow.remove(&key) == Some(Patience::Over);
             let mut dropped = Vec::new();
             if let (true, Ok(model)) = (late, &loaded) {
-                dropped = state.shelf.put_extra(key, Arc::clone(model), this.limits.max_extra_models);
+                dropped = state.cache.put_extra(key, Arc::clone(model), this.limits.max_extra_models);
             }
             drop(state);
             release(dropped);

@@ -9,9 +9,9 @@
 //! for a CPU a thread takes its share and leaves the rest to the others, so that the images of one request are done at
 //! about the same time.
 
-mod company;
 mod engine_call;
 mod lanes;
+mod occupancy;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use common::telemetry::names;
 use tokio::sync::oneshot;
 
-use self::company::Company;
-pub use self::company::Presence;
 use self::lanes::{Arrival, Formed, Lanes, Next};
+use self::occupancy::Occupancy;
+pub use self::occupancy::Occupant;
 use crate::served::ServedModel;
 use engine::{Batch, EngineError, Pixels};
 
@@ -33,7 +33,7 @@ pub struct BatchLimits {
     /// How long the first image of a batch that is not full waits for others while a thread is free.
     pub max_delay: Duration,
 }
-/// One image's place in a batch, and where its scores go.
+/// What a waiting image is known by, and where its scores go.
 pub struct Ticket {
     /// What classifies it.
     pub model: Arc<ServedModel>,
@@ -41,8 +41,8 @@ pub struct Ticket {
     pub reply: oneshot::Sender<Result<Vec<f32>, EngineError>>,
     /// When it was submitted.
     pub since: Instant,
-    /// From before it was decoded.
-    pub presence: Presence,
+    /// Counts the image in the pipeline, from before it was decoded.
+    pub occupant: Occupant,
 }
 
 /// Forms batches and runs them on threads of its own. Dropped, it runs nothing more.
@@ -51,7 +51,7 @@ pub struct Batcher {
 }
 
 struct Shared {
-    company: Company,
+    occupancy: Occupancy,
     state: Mutex<State>,
     /// One for each thread.
     wakers: Vec<Condvar>,
@@ -74,7 +74,7 @@ impl Batcher {
         let threads = threads.max(1);
         let state = State { lanes: Lanes::new(limits, threads), idle: Vec::new(), closed: false };
         let shared = Arc::new(Shared {
-            company: Company::default(),
+            occupancy: Occupancy::default(),
             state: Mutex::new(state),
             wakers: std::iter::repeat_with(Condvar::new).take(threads).collect(),
         });
@@ -89,16 +89,16 @@ impl Batcher {
         Ok(batcher)
     }
 
-    /// An image that will be submitted is on its way.
+    /// Counts an image that will be submitted.
     #[must_use]
-    pub fn announce(&self) -> Presence {
-        self.shared.company.announce(Instant::now())
+    pub fn announce(&self) -> Occupant {
+        self.shared.occupancy.announce(Instant::now())
     }
 
     /// Puts an image in line for its model.
     pub fn submit(&self, pixels: impl Into<Pixels>, ticket: Ticket) {
         let (pixels, mut ticket) = (pixels.into(), ticket);
-        ticket.presence.arrive();
+        ticket.occupant.set_decoded();
         let model = Arc::clone(&ticket.model);
         let expected = model.package.config.preprocessing.input_shape.iter().product::<usize>();
         if pixels.len() != expected {
@@ -159,8 +159,8 @@ impl Shared {
                 return None;
             }
             let now = Instant::now();
-            let limit = match state.lanes.next(self.company.coming(), now) {
-                Next::Run(formed) => return Some((formed, self.company.is_absent(now))),
+            let limit = match state.lanes.next(self.occupancy.undecoded(), now) {
+                Next::Run(formed) => return Some((formed, self.occupancy.is_single(now))),
                 Next::WaitUntil(moment) => Some(moment.saturating_duration_since(now)),
                 Next::Idle => None,
             };

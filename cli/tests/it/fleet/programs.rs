@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testing::{Lair, Process, RabbitMqServer, RedisServer, free_port};
+use testing::{Process, RabbitMqServer, RedisServer, TestFolder, free_port};
 
 use super::ways::Ways;
 
@@ -55,7 +55,7 @@ impl<'a, const COUNT: usize> From<&'a [(&'a str, &'a str); COUNT]> for Start<'a>
 pub(super) struct Fleet {
     pub(super) rabbitmq: RabbitMqServer,
     pub(super) redis: RedisServer,
-    lair: Lair,
+    test_folder: TestFolder,
     started: usize,
 }
 
@@ -63,7 +63,7 @@ impl Fleet {
     /// Servers of its own and the packages `blue` and `green`; no programs yet.
     pub(super) fn new() -> Self {
         let (rabbitmq, redis) = (RabbitMqServer::start(), RedisServer::start());
-        let fleet = Self { rabbitmq, redis, lair: Lair::new(), started: 0 };
+        let fleet = Self { rabbitmq, redis, test_folder: TestFolder::new(), started: 0 };
         for colour in ["blue", "green"] {
             fleet.add_package(colour, &repository().join("models/digits"));
         }
@@ -71,7 +71,7 @@ impl Fleet {
     }
 
     pub(super) fn models(&self) -> PathBuf {
-        self.lair.folder().join("models")
+        self.test_folder.path().join("models")
     }
 
     /// A copy of a demo package whose labels begin with its name.
@@ -150,19 +150,19 @@ impl Fleet {
             }
         };
         match program {
-            Program::ContainedWorker => self.lair.start("unshare", |command| {
+            Program::ContainedWorker => self.test_folder.start("unshare", |command| {
                 command.args(["--pid", "--fork", "--kill-child"]).arg(path);
                 set_up(command);
             }),
             Program::Api | Program::Worker | Program::FragileWorker => {
-                self.lair.start(path.to_str().unwrap(), set_up)
+                self.test_folder.start(path.to_str().unwrap(), set_up)
             }
         }
     }
 
     /// All that the programs of a name logged.
     pub(super) fn log(&self, program: &str) -> String {
-        fs::read_to_string(self.lair.folder().join(program).with_extension("out")).unwrap_or_default()
+        fs::read_to_string(self.test_folder.path().join(program).with_extension("out")).unwrap_or_default()
     }
 
     /// The last lines of what the programs logged, for a test that failed.

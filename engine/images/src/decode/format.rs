@@ -1,7 +1,7 @@
 //! The formats, told apart by their first bytes.
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, Turning, bmp, gif, jpeg, png, tiff, webp};
+use super::{DecodedImage, Fault, File, OrientationTag, bmp, gif, jpeg, png, tiff, webp};
 
 /// A format that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +79,10 @@ impl Format {
             Self::WebP => webp::decode(file)?,
             Self::Tiff => tiff::decode(file)?,
         };
-        Ok(match (file.wanted.turning, self) {
-            // Which OpenCV and Pillow turn by themselves, whatever they are told.
-            (Turning::Upright, _) | (_, Self::Tiff) => orientation.apply(image),
-            (Turning::AsStored, _) => image,
+        Ok(match (file.wanted.orientation_tag, self) {
+            // OpenCV and Pillow always apply the tag of a TIFF.
+            (OrientationTag::Apply, _) | (_, Self::Tiff) => orientation.apply(image),
+            (OrientationTag::Ignore, _) => image,
         })
     }
 }

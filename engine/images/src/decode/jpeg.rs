@@ -7,7 +7,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, File, Reader, Turning, Wanted, channels};
+use super::{DecodeLimits, DecodedImage, Fault, File, OrientationTag, Reader, Wanted, channels};
 
 mod libjpeg;
 mod reduced;
@@ -19,7 +19,7 @@ use self::libjpeg::Accuracy;
 /// stored at half the sides up by a quarter level, and interpolates them otherwise at the edges.
 const SMALL: usize = 192;
 
-/// The picture as it is stored, but for its size, and how it is to be turned.
+/// Returns the image as it is stored, perhaps reduced, and its orientation.
 pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
     let (limits, wanted) = (file.limits, file.wanted);
     let structure = Structure::of(file.bytes);
@@ -61,9 +61,9 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
 
 /// By what the sides of an image of this width and height may be divided.
 fn divisor((width, height): (usize, usize), orientation: Orientation, wanted: &Wanted<'_>) -> usize {
-    match wanted.turning {
-        Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
-        Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
+    match wanted.orientation_tag {
+        OrientationTag::Apply if orientation.is_transposed() => (wanted.divisor)(width, height),
+        OrientationTag::Apply | OrientationTag::Ignore => (wanted.divisor)(height, width),
     }
 }
 

@@ -51,9 +51,9 @@ fn is_awaited(ticket: &Ticket) -> bool {
 }
 
 fn reply(ticket: Ticket, answer: Result<Vec<f32>, EngineError>) {
-    let Ticket { reply, presence, .. } = ticket;
+    let Ticket { reply, occupant, .. } = ticket;
     // First, so that whatever comes because of the answer does not meet this image.
-    drop(presence);
+    drop(occupant);
     // An error says that nobody waits for this image any more.
     let _ = reply.send(answer);
 }

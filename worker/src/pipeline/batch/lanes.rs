@@ -92,14 +92,14 @@ impl<T> Lanes<T> {
     }
 
     /// Decides for a thread that is free; so many images are being decoded.
-    pub(super) fn next(&mut self, coming: usize, now: Instant) -> Next<T> {
+    pub(super) fn next(&mut self, undecoded: usize, now: Instant) -> Next<T> {
         let limits = self.limits;
-        let due = |lane: &Lane<T>| lane.due(limits, coming);
+        let due = |lane: &Lane<T>| lane.due(limits, undecoded);
         let Some(index) = self.lanes.iter().position(|lane| due(lane).is_some_and(|due| due <= now)) else {
             return self.lanes.iter().filter_map(due).min().map_or(Next::Idle, Next::WaitUntil);
         };
         let Some(mut lane) = self.lanes.remove(index) else { return Next::Idle };
-        let formed = lane.form(limits, coming);
+        let formed = lane.form(limits, undecoded);
         self.lanes.push_back(lane);
         Next::Run(formed)
     }
@@ -120,10 +120,10 @@ impl<T> Lanes<T> {
 
 impl<T> Lane<T> {
     /// When its next batch may run; none while nothing waits, or while as many run as may.
-    fn due(&self, limits: BatchLimits, coming: usize) -> Option<Instant> {
+    fn due(&self, limits: BatchLimits, undecoded: usize) -> Option<Instant> {
         let oldest = self.waiting.front().filter(|_| self.running < self.calls.at_once)?;
         let (full, delay) = if limits.max_delay.is_zero() {
-            (self.waiting.len() >= self.share(self.waiting.len() + coming, limits), GATHERING)
+            (self.waiting.len() >= self.share(self.waiting.len() + undecoded, limits), GATHERING)
         } else {
             (self.waiting.len() >= limits.max_images || self.released > 0, limits.max_delay)
         };
@@ -140,14 +140,14 @@ impl<T> Lane<T> {
     }
 
     /// Takes the oldest images out.
-    fn form(&mut self, limits: BatchLimits, coming: usize) -> Formed<T> {
+    fn form(&mut self, limits: BatchLimits, undecoded: usize) -> Formed<T> {
         if limits.max_delay.is_zero() {
             self.released = self.waiting.len();
         } else if self.released == 0 {
             self.released = self.waiting.len().min(limits.max_images);
         }
-        let coming = if limits.max_delay.is_zero() { coming } else { 0 };
-        let images = self.share(self.released + coming, limits).min(self.released);
+        let undecoded = if limits.max_delay.is_zero() { undecoded } else { 0 };
+        let images = self.share(self.released + undecoded, limits).min(self.released);
         self.released -= images;
         let mut formed = Formed {
             version: self.version.clone(),

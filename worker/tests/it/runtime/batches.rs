@@ -8,7 +8,7 @@ use common::ids::{ModelName, ModelVersion};
 use common::package::{ModelConfig, ModelFile, ModelFormat, Package};
 use engine::{Batch, Device, Engine, EngineError, Scores};
 use tokio::sync::oneshot;
-use worker::pipeline::batch::{BatchLimits, Batcher, Presence, Ticket};
+use worker::pipeline::batch::{BatchLimits, Batcher, Occupant, Ticket};
 use worker::served::ServedModel;
 
 use super::bench::{Bench, named, package_config, png};
@@ -39,8 +39,8 @@ fn submit(batcher: &Batcher, engine: &Arc<Double>, model: u8, labels: std::ops::
     labels
         .map(|label| {
             let (reply, answer) = oneshot::channel();
-            let presence = batcher.announce();
-            let ticket = Ticket { model: Arc::clone(&model), reply, since: Instant::now(), presence };
+            let occupant = batcher.announce();
+            let ticket = Ticket { model: Arc::clone(&model), reply, since: Instant::now(), occupant };
             batcher.submit(values(label), ticket);
             answer
         })
@@ -95,10 +95,10 @@ impl Engine for Witness {
 
 impl Witness {
     /// Waits for the scores of one image.
-    async fn sees(self: &Arc<Self>, batcher: &Batcher, presence: Presence) {
+    async fn sees(self: &Arc<Self>, batcher: &Batcher, occupant: Occupant) {
         let (reply, answer) = oneshot::channel();
         let model = served(Arc::clone(self) as Arc<dyn Engine>, 1);
-        let ticket = Ticket { model, reply, since: Instant::now(), presence };
+        let ticket = Ticket { model, reply, since: Instant::now(), occupant };
         batcher.submit(vec![0.0; 12], ticket);
         answer.await.unwrap().unwrap();
     }
@@ -134,8 +134,8 @@ async fn an_image_of_another_size_than_its_model_is_refused() {
     let (engine, _ears) = Double::new();
     let batcher = Batcher::start(LIMITS, 1).unwrap();
     let (reply, answer) = oneshot::channel();
-    let presence = batcher.announce();
-    let ticket = Ticket { model: served(engine.clone(), 1), reply, since: Instant::now(), presence };
+    let occupant = batcher.announce();
+    let ticket = Ticket { model: served(engine.clone(), 1), reply, since: Instant::now(), occupant };
     batcher.submit(vec![0.0; 11], ticket);
     let error = answer.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the image has 11 values, expected 12");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use common::messages::ImageError;
-use images::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
+use images::decode::{DecodeLimits, DecodedImage, OrientationTag, Reader, Wanted, decode_as};
 use serde::Deserialize;
 
 use super::{npy, read};
@@ -34,13 +34,13 @@ fn cases() -> Vec<ReadCase> {
 }
 
 fn read_by(reader: &str, bytes: &[u8]) -> Result<DecodedImage, ImageError> {
-    let (reader, turning) = match reader {
-        "opencv" => (Reader::OpenCv, Turning::Upright),
-        "opencv_as_stored" => (Reader::OpenCv, Turning::AsStored),
-        "pillow" => (Reader::Pillow, Turning::AsStored),
-        _ => (Reader::Tensorflow, Turning::AsStored),
+    let (reader, orientation_tag) = match reader {
+        "opencv" => (Reader::OpenCv, OrientationTag::Apply),
+        "opencv_as_stored" => (Reader::OpenCv, OrientationTag::Ignore),
+        "pillow" => (Reader::Pillow, OrientationTag::Ignore),
+        _ => (Reader::Tensorflow, OrientationTag::Ignore),
     };
-    decode_as(bytes, &DecodeLimits::default(), &Wanted { reader, turning, ..Wanted::default() })
+    decode_as(bytes, &DecodeLimits::default(), &Wanted { reader, orientation_tag, ..Wanted::default() })
 }
 
 fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
@@ -48,8 +48,12 @@ fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
     if case.reader != "tensorflow_gray" {
         return read_by(&case.reader, &bytes);
     }
-    let wanted =
-        Wanted { reader: Reader::Tensorflow, turning: Turning::AsStored, is_gray: true, ..Wanted::default() };
+    let wanted = Wanted {
+        reader: Reader::Tensorflow,
+        orientation_tag: OrientationTag::Ignore,
+        is_gray: true,
+        ..Wanted::default()
+    };
     let mut image = decode_as(&bytes, &DecodeLimits::default(), &wanted)?;
     // As preprocessing makes grey of colours; what is grey stays.
     for pixel in image.pixels.chunks_exact_mut(3) {

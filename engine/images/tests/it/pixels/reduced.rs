@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use common::messages::ImageError;
-use images::decode::{DecodeLimits, DecodedImage, Turning, Wanted, decode, decode_as};
+use images::decode::{DecodeLimits, DecodedImage, OrientationTag, Wanted, decode, decode_as};
 
 use super::read;
 
@@ -59,17 +59,21 @@ fn other_colours_and_formats_come_in_full() {
 #[test]
 fn the_sides_that_are_asked_about_are_those_of_the_turned_image() {
     let bytes = read("files/jpeg_exif_6.jpg");
-    for turning in [Turning::Upright, Turning::AsStored] {
+    for orientation_tag in [OrientationTag::Apply, OrientationTag::Ignore] {
         let asked = Cell::new((0, 0));
         let divisor = |height: usize, width: usize| {
             asked.set((height, width));
             2
         };
-        let wanted = Wanted { turning, divisor: &divisor, ..Wanted::default() };
+        let wanted = Wanted { orientation_tag, divisor: &divisor, ..Wanted::default() };
         let image = decode_as(&bytes, &DecodeLimits::default(), &wanted).unwrap();
         let (height, width) = asked.get();
         assert_ne!(height, width);
-        assert_eq!((image.height, image.width), (height.div_ceil(2), width.div_ceil(2)), "{turning:?}");
+        assert_eq!(
+            (image.height, image.width),
+            (height.div_ceil(2), width.div_ceil(2)),
+            "{orientation_tag:?}"
+        );
     }
 }
 
