@@ -102,7 +102,7 @@ fn many(words: &Words) -> ExitCode {
 }
 
 impl Sum {
-    fn add(&mut self, seed: u64, outcome: &run::Outcome) {
+    fn add(&mut self, seed: u64, outcome: &run::RunOutcome) {
         self.done += 1;
         self.counts.jobs += outcome.counts.jobs;
         self.counts.images += outcome.counts.images;

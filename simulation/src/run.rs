@@ -14,7 +14,7 @@ use crate::{faults, healing, operators};
 
 /// What came of a run.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct RunOutcome {
     /// What must not have happened.
     pub violations: Vec<String>,
     /// All that happened, where it was written down.
@@ -25,7 +25,7 @@ pub struct Outcome {
     pub counts: Counts,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Returns whether every promise was kept.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -35,7 +35,7 @@ impl Outcome {
 
 /// Runs a seed.
 #[must_use]
-pub fn seed(seed: u64, options: Options) -> Outcome {
+pub fn seed(seed: u64, options: Options) -> RunOutcome {
     plan(&Plan::of(seed), options, false)
 }
 
@@ -44,7 +44,7 @@ pub fn seed(seed: u64, options: Options) -> Outcome {
 /// # Panics
 /// The system gives no runtime.
 #[must_use]
-pub fn plan(plan: &Plan, options: Options, written: bool) -> Outcome {
+pub fn plan(plan: &Plan, options: Options, written: bool) -> RunOutcome {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without IO needs nothing of the system");
     common::simulated::inline_after(Some(plan.load));
@@ -52,7 +52,7 @@ pub fn plan(plan: &Plan, options: Options, written: bool) -> Outcome {
     runtime.block_on(live(plan.clone(), options, written))
 }
 
-async fn live(plan: Plan, options: Options, written: bool) -> Outcome {
+async fn live(plan: Plan, options: Options, written: bool) -> RunOutcome {
     let world = World::begin(plan, options, written);
     let mut clients = JoinSet::new();
     for number in 0..world.plan.requests.len() {
@@ -77,7 +77,7 @@ async fn live(plan: Plan, options: Options, written: bool) -> Outcome {
             world.trace.violation(&format!("{job}/{} was given up: {reason}", part.index));
         }
     }
-    Outcome {
+    RunOutcome {
         violations: world.trace.violations(),
         lines: world.trace.lines(),
         healed,

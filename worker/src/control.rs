@@ -86,7 +86,7 @@ pub struct Control {
     shared: Arc<Shared>,
     parts: Arc<ControlParts>,
     timing: ControlTiming,
-    gate: watch::Receiver<Gate>,
+    admission: watch::Receiver<Admission>,
     end: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
     _end_on_drop: DropGuard,
@@ -102,12 +102,11 @@ struct Shared {
 
 /// Whether jobs may be taken, as of the last round.
 #[derive(Debug, Clone)]
-enum Gate {
-    /// Not, for this reason.
-    Shut(String),
-    /// As of this moment, on two clocks of this host: the monotonic one stands still while the host is
-    /// suspended, the other may be set back. Only spans are taken of either, so that it is of no account whether
-    /// they are right.
+enum Admission {
+    /// Jobs are not taken, for this reason.
+    Closed(String),
+    /// Jobs are taken, as of this moment on two clocks of this host: the monotonic one stops while the host is suspended,
+    /// the other may be set back. Only differences of each are used, so neither has to be right.
     Open(Instant, Timestamp),
 }
 
@@ -115,11 +114,11 @@ impl Control {
     /// Starts the loop.
     #[must_use]
     pub fn start(parts: ControlParts, timing: ControlTiming) -> Arc<Self> {
-        let (gate_in, gate) = watch::channel(Gate::Shut("starting".to_owned()));
+        let (admission_in, admission) = watch::channel(Admission::Closed("starting".to_owned()));
         let (parts, shared) = (Arc::new(parts), Arc::<Shared>::default());
         let end = CancellationToken::new();
         let (loads_in, loads) = mpsc::unbounded_channel();
-        let rounds = Rounds::new(Arc::clone(&parts), timing, Arc::clone(&shared), gate_in, loads_in);
+        let rounds = Rounds::new(Arc::clone(&parts), timing, Arc::clone(&shared), admission_in, loads_in);
         let (stop, hints_stop) = (end.clone(), end.clone());
         let task =
             tokio::spawn(async move { stop.run_until_cancelled(rounds.run(loads)).await.unwrap_or(()) });
@@ -129,7 +128,7 @@ impl Control {
             shared,
             parts,
             timing,
-            gate,
+            admission,
             _end_on_drop: end.clone().drop_guard(),
             end,
             task: Mutex::new(Some(task)),
@@ -150,22 +149,22 @@ impl Control {
     /// # Errors
     /// The worker is stopping.
     pub async fn current(&self) -> Result<(), Stopping> {
-        let mut gate = self.gate.clone();
+        let mut admission = self.admission.clone();
         loop {
             if self.shared.standing.is_stopping() {
                 return Err(Stopping);
             }
-            match *gate.borrow_and_update() {
-                Gate::Open(tick, moment) => {
+            match *admission.borrow_and_update() {
+                Admission::Open(tick, moment) => {
                     let age = tick.elapsed().max(Timestamp::now().since(moment));
                     if age < self.timing.max_staleness {
                         return Ok(());
                     }
                     self.shared.nudge.notify_one();
                 }
-                Gate::Shut(_) => {}
+                Admission::Closed(_) => {}
             }
-            if gate.changed().await.is_err() {
+            if admission.changed().await.is_err() {
                 return Err(Stopping);
             }
         }
@@ -208,7 +207,7 @@ impl Control {
         if let Some(error) = standing.cut_off() {
             return format!("cut off from the store: {error}");
         }
-        if let Gate::Shut(reason) = &*self.gate.borrow() {
+        if let Admission::Closed(reason) = &*self.admission.borrow() {
             return reason.clone();
         }
         match standing.taking() {

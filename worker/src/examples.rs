@@ -14,7 +14,7 @@ use images::decode::DecodeLimits;
 
 /// What came of an example.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct ExampleOutcome {
     /// The image, as the package names it.
     pub image: String,
     /// The largest difference that is accepted.
@@ -36,7 +36,7 @@ pub struct Comparison {
     pub expected: String,
 }
 
-impl Outcome {
+impl ExampleOutcome {
     /// Whether the scores are near enough and the label is right.
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -46,7 +46,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ExampleOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "example `{}`: ", self.image)?;
         let found = match &self.found {
@@ -82,10 +82,10 @@ pub fn verify(package: &Package, engine: &dyn Engine) -> Result<(), LoadError> {
 
 /// Runs examples of a package, one after the other. Blocks.
 #[must_use]
-pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<Outcome> {
+pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<ExampleOutcome> {
     examples
         .iter()
-        .map(|example| Outcome {
+        .map(|example| ExampleOutcome {
             image: example.image.clone(),
             tolerance: example.tolerance,
             found: scores(package, engine, example)
@@ -131,7 +131,8 @@ mod tests {
             activation: OutputActivation::None,
             rule: LabelRule::Argmax,
         };
-        let outcome = Outcome { image: "a.png".to_owned(), tolerance, found: compare(found, expected, &how) };
+        let outcome =
+            ExampleOutcome { image: "a.png".to_owned(), tolerance, found: compare(found, expected, &how) };
         assert_eq!(outcome.passed(), says.is_ok(), "{outcome}");
         match says {
             Ok(difference) => assert!((outcome.found.unwrap().difference - difference).abs() < 1e-6),

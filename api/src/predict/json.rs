@@ -16,13 +16,13 @@ use crate::error::{ApiError, Code};
 /// # Errors
 /// The body is not JSON, has the wrong shape, or has too many images.
 pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedImage>, ApiError> {
-    let mut walk = Walk { limits, place: Place::Root, images: Vec::new(), count: 0 };
+    let mut walk = Walk { limits, path: JsonPath::Root, images: Vec::new(), count: 0 };
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = RootSeed(&mut walk).deserialize(&mut reader).and_then(|()| reader.end());
     if let Err(error) = read {
         return Err(match error.classify() {
             Category::Data => {
-                ApiError::new(Code::InvalidRequest, format!("`{}`: {}", walk.place, sentence(&error)))
+                ApiError::new(Code::InvalidRequest, format!("`{}`: {}", walk.path, sentence(&error)))
             }
             Category::Io | Category::Syntax | Category::Eof => {
                 ApiError::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
@@ -36,21 +36,21 @@ pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedI
 /// What has been read, and where the reader is.
 struct Walk {
     limits: RequestLimits,
-    place: Place,
+    path: JsonPath,
     images: Vec<RequestedImage>,
     count: usize,
 }
 
-/// A place in the document, for error messages.
+/// A path in the document, for error messages.
 #[derive(Clone, Copy)]
-enum Place {
+enum JsonPath {
     Root,
     Images,
     Image(usize),
     Key(usize, &'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("body"),
@@ -96,11 +96,11 @@ impl<'de> Visitor<'de> for RootSeed<'_> {
             match key {
                 RootKey::Images => {
                     found = true;
-                    self.0.place = Place::Images;
+                    self.0.path = JsonPath::Images;
                     self.0.images.clear();
                     self.0.count = 0;
                     map.next_value_seed(ListSeed(self.0))?;
-                    self.0.place = Place::Root;
+                    self.0.path = JsonPath::Root;
                 }
                 RootKey::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -145,7 +145,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let walk = self.0;
         loop {
-            walk.place = Place::Image(walk.count);
+            walk.path = JsonPath::Image(walk.count);
             let more = if walk.count < walk.limits.max_images {
                 match list.next_element_seed(ImageSeed(walk))? {
                     Some(image) => {
@@ -201,27 +201,27 @@ impl<'de> Visitor<'de> for ImageSeed<'_> {
         while let Some(key) = map.next_key::<ImageKey>()? {
             match key {
                 ImageKey::ImageId => {
-                    walk.place = Place::Key(index, "image_id");
+                    walk.path = JsonPath::Key(index, "image_id");
                     id = Some(map.next_value_seed(IdSeed)?);
                 }
                 ImageKey::ImgBase64 => {
-                    walk.place = Place::Key(index, "img_base64");
+                    walk.path = JsonPath::Key(index, "img_base64");
                     content = Some(map.next_value_seed(Base64Seed(walk.limits))?);
                 }
                 ImageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            walk.place = Place::Image(index);
+            walk.path = JsonPath::Image(index);
         }
         match (id, content) {
             (Some(id), Some(content)) => Ok(RequestedImage { id, content, file_name: None }),
             (None, _) => {
-                walk.place = Place::Key(index, "image_id");
+                walk.path = JsonPath::Key(index, "image_id");
                 Err(A::Error::custom("the key is missing, expected an integer"))
             }
             (Some(_), None) => {
-                walk.place = Place::Key(index, "img_base64");
+                walk.path = JsonPath::Key(index, "img_base64");
                 Err(A::Error::custom("the key is missing, expected an image file in base64"))
             }
         }
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_shape_names_the_place() {
+    fn a_wrong_shape_names_the_path() {
         for (body, says) in [
             ("[]", "`body`: invalid type: sequence, expected an object"),
             ("\"x\"", "`body`: invalid type: a string"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tensorflow_engine::{Library, open};
 use worker::config::LibraryConfig;
 use worker::engines::load;
-use worker::examples::{Outcome, run as run_examples};
+use worker::examples::{ExampleOutcome, run as run_examples};
 
 use super::inspect::{locate, words};
 use crate::exit::Exit;
@@ -77,7 +77,7 @@ impl Check {
         problems.into_iter().map(failed).collect()
     }
 
-    fn example(outcome: &Outcome) -> Self {
+    fn example(outcome: &ExampleOutcome) -> Self {
         let name = format!("example `{}`", outcome.image);
         let sentence = outcome.to_string();
         let detail = sentence.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": "));

@@ -75,7 +75,7 @@ struct Row {
 
 /// One entry of `results`.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Outcome {
+pub struct ImageResult {
     /// As sent.
     pub image_id: usize,
     max_score: Option<f64>,
@@ -159,17 +159,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 /// the command; a request that was refused is its images' error.
 fn fill(
     rows: &mut [Row],
-    (numbers, answer): (Vec<usize>, Result<Vec<Outcome>, ClientError>),
+    (numbers, answer): (Vec<usize>, Result<Vec<ImageResult>, ClientError>),
 ) -> Result<(), ClientError> {
     let missing = match answer {
-        Ok(outcomes) => {
-            for outcome in outcomes {
-                let Some(row) = rows.get_mut(outcome.image_id) else { continue };
-                row.label = outcome.label;
-                row.max_score = outcome.max_score;
-                row.labels = outcome.labels;
-                row.scores = outcome.scores;
-                row.error = outcome.error;
+        Ok(results) => {
+            for result in results {
+                let Some(row) = rows.get_mut(result.image_id) else { continue };
+                row.label = result.label;
+                row.max_score = result.max_score;
+                row.labels = result.labels;
+                row.scores = result.scores;
+                row.error = result.error;
             }
             image_error("no_result", "the server's answer has no result for this image")
         }
@@ -235,12 +235,12 @@ mod tests {
     #[test]
     fn each_image_gets_its_own_outcome_and_none_is_left_without() {
         let mut rows = rows(3);
-        let outcomes: Vec<Outcome> = serde_json::from_str(
+        let results: Vec<ImageResult> = serde_json::from_str(
             r#"[{"image_id": 2, "label": "cat", "max_score": 0.5}, {"image_id": 0, "error":
             {"code": "undecodable_image", "detail": "no"}}, {"image_id": 99, "label": "x", "max_score": 1}]"#,
         )
         .unwrap();
-        fill(&mut rows, (vec![0, 1, 2], Ok(outcomes))).unwrap();
+        fill(&mut rows, (vec![0, 1, 2], Ok(results))).unwrap();
         assert_eq!(rows[0].error.as_ref().unwrap().code, "undecodable_image");
         assert_eq!(rows[1].error.as_ref().unwrap().code, "no_result");
         assert_eq!(rows[2].label.as_deref(), Some("cat"));

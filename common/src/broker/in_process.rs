@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 
-use self::lines::{Lines, Waiting};
+use self::lines::{Lines, QueuedPart};
 use crate::broker::newer::{Header, NewerParts, pauses};
 use crate::broker::{
     Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Hint, Listener,
@@ -67,7 +67,7 @@ impl Shared {
     fn give_back(&self, place: u64, part: Part, attempt: u32) {
         let mut state = self.state();
         state.waiting.let_go(part.client.as_ref());
-        state.waiting.push(place, Waiting { part, attempt });
+        state.waiting.push(place, QueuedPart { part, attempt });
         drop(state);
         self.arrived.notify_one();
     }
@@ -112,7 +112,7 @@ impl Broker for InProcessBroker {
             }
             state.bytes += memory_of(&part);
             let place = state.take_place();
-            state.waiting.push(place, Waiting { part, attempt: 1 });
+            state.waiting.push(place, QueuedPart { part, attempt: 1 });
         }
         self.shared.arrived.notify_one();
         Ok(())
@@ -201,7 +201,7 @@ enum Found {
 
 impl InProcessConsumer {
     fn take(&mut self, hand: OwnedSemaphorePermit) -> Found {
-        let Some((place, Waiting { part, attempt })) = self.shared.state().waiting.take() else {
+        let Some((place, QueuedPart { part, attempt })) = self.shared.state().waiting.take() else {
             return Found::Nothing(hand);
         };
         if let Some(header) = Header::of_newer(&part) {

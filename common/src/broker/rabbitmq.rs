@@ -22,7 +22,7 @@ use crate::broker::{
 use crate::messages::{Part, PartId};
 
 use consumer::{Surroundings, start_consumer};
-use faults::Fault;
+use faults::RabbitMqFault;
 use line::Line;
 use link::{Link, Purpose, Route};
 use listener::start_listener;
@@ -115,7 +115,7 @@ impl RabbitMqBroker {
         &self.around.topology
     }
 
-    async fn counts(&self, link: &Link) -> Result<QueueDepth, Fault> {
+    async fn counts(&self, link: &Link) -> Result<QueueDepth, RabbitMqFault> {
         let channel = link.connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = |name: &str| channel.queue_declare(name.into(), passive, FieldTable::default());
@@ -158,7 +158,9 @@ impl Broker for RabbitMqBroker {
                 // nobody takes. So it is made, and ends because nobody wants it.
                 let starting = start_consumer(link, prefetch, self.around.clone());
                 let starting = tokio::spawn(timeout(self.call_timeout, starting));
-                async move { starting.await.ok().and_then(Result::ok).unwrap_or_else(|| Err(Fault::silent())) }
+                async move {
+                    starting.await.ok().and_then(Result::ok).unwrap_or_else(|| Err(RabbitMqFault::silent()))
+                }
             })
             .await?;
         Ok(Box::new(consumer))

@@ -118,9 +118,11 @@ impl Reader {
     }
 
     /// Of what it does not read.
-    fn refuses(self, what: &str) -> Fault {
+    fn refuses(self, what: &str) -> DecodeError {
         let name = self.name();
-        Fault::Undecodable(format!("{name}, with which this model's images were read, does not read {what}"))
+        DecodeError::Undecodable(format!(
+            "{name}, with which this model's images were read, does not read {what}"
+        ))
     }
 }
 
@@ -189,21 +191,21 @@ pub fn decode_as(
 ) -> Result<DecodedImage, ImageError> {
     if bytes.len() > limits.max_bytes {
         let fact = format!("the image has {} bytes, the limit is {}", bytes.len(), limits.max_bytes);
-        return Err(Fault::TooLarge(fact).into());
+        return Err(DecodeError::TooLarge(fact).into());
     }
     let format = Format::of(bytes)?;
     let meter = Meter::new(bytes.len(), wanted.goes_on);
     let file = File { bytes, limits, wanted, meter: &meter };
     // A decoder owns all that it touches, so nothing half-changed is left behind by a panic.
     let outcome = catch_unwind(AssertUnwindSafe(|| format.decode(file)))
-        .unwrap_or_else(|_| Err(Fault::undecodable("corrupt data")));
+        .unwrap_or_else(|_| Err(DecodeError::undecodable("corrupt data")));
     // A decoder that was stopped says only that it could not read on.
     outcome.map_err(|fault| meter.outcome().err().unwrap_or(fault).told_of(format).into())
 }
 
 /// Why a file gave no pixels.
 #[derive(Debug)]
-enum Fault {
+enum DecodeError {
     /// Over a limit, which is named.
     TooLarge(String),
     /// No picture in it: the fact.
@@ -212,7 +214,7 @@ enum Fault {
     Stopped,
 }
 
-impl Fault {
+impl DecodeError {
     fn undecodable(cause: impl fmt::Display) -> Self {
         Self::Undecodable(cause.to_string())
     }
@@ -225,12 +227,12 @@ impl Fault {
     }
 }
 
-impl From<Fault> for ImageError {
-    fn from(fault: Fault) -> Self {
+impl From<DecodeError> for ImageError {
+    fn from(fault: DecodeError) -> Self {
         let (code, detail) = match fault {
-            Fault::TooLarge(detail) => ("image_too_large", detail),
-            Fault::Undecodable(detail) => ("undecodable_image", detail),
-            Fault::Stopped => {
+            DecodeError::TooLarge(detail) => ("image_too_large", detail),
+            DecodeError::Undecodable(detail) => ("undecodable_image", detail),
+            DecodeError::Stopped => {
                 ("stopped", "the image was not wanted any more while it was decoded".to_owned())
             }
         };
@@ -240,22 +242,22 @@ impl From<Fault> for ImageError {
 
 impl DecodeLimits {
     /// To be called with what the header says, before anything of that size is allocated.
-    fn check(&self, width: usize, height: usize) -> Result<(), Fault> {
+    fn check(&self, width: usize, height: usize) -> Result<(), DecodeError> {
         if width == 0 || height == 0 {
-            return Err(Fault::Undecodable(format!(
+            return Err(DecodeError::Undecodable(format!(
                 "the image is {width}x{height} pixels, expected at least 1x1"
             )));
         }
         let (columns, rows) = (width as u64, height as u64);
         if columns.max(rows) > u64::from(self.max_side) {
             let limit = self.max_side;
-            return Err(Fault::TooLarge(format!(
+            return Err(DecodeError::TooLarge(format!(
                 "the image is {width}x{height} pixels, the limit is {limit} a side"
             )));
         }
         if columns.saturating_mul(rows) > self.max_pixels {
             let limit = self.max_pixels;
-            return Err(Fault::TooLarge(format!(
+            return Err(DecodeError::TooLarge(format!(
                 "the image is {width}x{height} pixels, the limit is {limit} in all"
             )));
         }

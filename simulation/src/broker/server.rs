@@ -25,7 +25,7 @@ pub struct BrokerServer {
 #[derive(Default)]
 struct Queue {
     next: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, QueuedPart>,
     dead: BTreeMap<u64, (Part, String)>,
     /// Dead letters that an operator holds, and whose.
     taken: BTreeMap<u64, (u64, Part, String)>,
@@ -39,7 +39,7 @@ struct Queue {
 }
 
 #[derive(Clone)]
-struct Waiting {
+struct QueuedPart {
     part: Part,
     attempt: u32,
 }
@@ -47,7 +47,7 @@ struct Waiting {
 struct Subscription {
     connection: u64,
     prefetch: usize,
-    held: BTreeMap<u64, Waiting>,
+    held: BTreeMap<u64, QueuedPart>,
     /// None once it takes no more.
     deliver: Option<mpsc::UnboundedSender<Delivered>>,
 }
@@ -171,7 +171,7 @@ impl BrokerServer {
             return Err(BrokerError::Full);
         }
         let at = queue.position();
-        queue.waiting.insert(at, Waiting { part: part.clone(), attempt: 1 });
+        queue.waiting.insert(at, QueuedPart { part: part.clone(), attempt: 1 });
         self.trace.note(|| format!("broker: queued {}/{}", self.trace.job(part.id.job), part.id.index));
         self.dispatch(&mut queue);
         Ok(())
@@ -227,14 +227,14 @@ impl BrokerServer {
     pub(super) fn settle(&self, id: u64, tag: u64, how: Settled) -> Result<(), BrokerError> {
         let mut queue = lock(&self.queue);
         let held = queue.subscriptions.get_mut(&id).and_then(|one| one.held.remove(&tag));
-        let Some(Waiting { part, attempt }) = held else {
+        let Some(QueuedPart { part, attempt }) = held else {
             return Err(BrokerError::Unavailable("the channel has ended".to_owned()));
         };
         self.trace.note(|| {
             format!("broker: {how:?} {}/{} of {attempt}", self.trace.job(part.id.job), part.id.index)
         });
         if how == Settled::Return {
-            queue.waiting.insert(tag, Waiting { part, attempt: attempt + 1 });
+            queue.waiting.insert(tag, QueuedPart { part, attempt: attempt + 1 });
         }
         queue.prune();
         self.dispatch(&mut queue);
@@ -323,7 +323,7 @@ impl BrokerServer {
             let Some(waiting) = queue.waiting.remove(&at) else { return };
             queue.served = id;
             let Some(subscription) = queue.subscriptions.get_mut(&id) else { return };
-            let Waiting { part, attempt } = waiting.clone();
+            let QueuedPart { part, attempt } = waiting.clone();
             let delivered = Delivered { tag: at, part, attempt };
             let sent = subscription.deliver.as_ref().is_some_and(|deliver| deliver.send(delivered).is_ok());
             if sent {
@@ -351,8 +351,8 @@ impl Queue {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.deliver = None;
         if with_channel {
-            for (at, Waiting { part, attempt }) in std::mem::take(&mut subscription.held) {
-                self.waiting.insert(at, Waiting { part, attempt: attempt + 1 });
+            for (at, QueuedPart { part, attempt }) in std::mem::take(&mut subscription.held) {
+                self.waiting.insert(at, QueuedPart { part, attempt: attempt + 1 });
             }
         }
         self.prune();

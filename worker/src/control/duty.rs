@@ -18,7 +18,7 @@ pub(super) struct Duty {
     ready: bool,
     active: Option<Effort>,
     preparation: Option<Preparation>,
-    /// Whether the fleet has counted this worker without a gap since it last opened its gate.
+    /// Whether the fleet has counted this worker without a gap since it last admitted jobs.
     member: bool,
 }
 

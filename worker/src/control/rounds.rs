@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::duty::{Duty, Facts, Load, Purpose, preparing};
 use super::standing::queue_problem;
-use super::{ControlParts, ControlTiming, Gate, Shared};
+use super::{Admission, ControlParts, ControlTiming, Shared};
 use crate::models::{Models, ModelsError};
 
 /// A load that ended.
@@ -25,7 +25,7 @@ pub(super) struct Rounds {
     parts: Arc<ControlParts>,
     timing: ControlTiming,
     shared: Arc<Shared>,
-    gate: watch::Sender<Gate>,
+    admission: watch::Sender<Admission>,
     ends: mpsc::UnboundedSender<LoadEnd>,
     duty: Duty,
     watch: LeaseWatch,
@@ -41,13 +41,13 @@ impl Rounds {
         parts: Arc<ControlParts>,
         timing: ControlTiming,
         shared: Arc<Shared>,
-        gate: watch::Sender<Gate>,
+        admission: watch::Sender<Admission>,
         ends: mpsc::UnboundedSender<LoadEnd>,
     ) -> Self {
         let duty = Duty::new(timing);
         let (watch, started) = (LeaseWatch::default(), Instant::now());
         let started_at = parts.store.now();
-        Self { parts, timing, shared, gate, ends, duty, watch, reported: None, started, started_at }
+        Self { parts, timing, shared, admission, ends, duty, watch, reported: None, started, started_at }
     }
 
     pub(super) async fn run(mut self, mut ends: mpsc::UnboundedReceiver<LoadEnd>) {
@@ -82,17 +82,21 @@ impl Rounds {
         }
     }
 
-    /// Rounds until there is nothing new to announce, then sets the gate.
+    /// Rounds until there is nothing new to announce, then sets whether jobs are admitted.
     async fn round(&mut self) -> Result<(), StoreError> {
         loop {
-            let since = Gate::Open(Instant::now(), Timestamp::now());
+            let since = Admission::Open(Instant::now(), Timestamp::now());
             let facts = self.announce().await?;
             let fleet = self.parts.store.fleet().await?;
             let healed = self.heal(&fleet).await?;
             self.obey(&fleet.value);
             if !healed && facts == self.facts() {
                 let open = self.duty.may_take_jobs(&facts);
-                self.gate.send_replace(if open { since } else { Gate::Shut(self.duty.obstacle()) });
+                self.admission.send_replace(if open {
+                    since
+                } else {
+                    Admission::Closed(self.duty.obstacle())
+                });
                 return Ok(());
             }
         }

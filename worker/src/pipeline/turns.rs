@@ -39,10 +39,10 @@ struct Line<T> {
     client: Option<ClientName>,
     /// Jobs with images that wait, the next one first; each stands here once.
     order: VecDeque<JobId>,
-    jobs: HashMap<JobId, VecDeque<Waiting<T>>>,
+    jobs: HashMap<JobId, VecDeque<WaitingItem<T>>>,
 }
 
-struct Waiting<T> {
+struct WaitingItem<T> {
     bytes: u64,
     item: T,
 }
@@ -62,7 +62,7 @@ impl<T> Turns<T> {
 
     /// Puts an image in line that takes this many bytes while it is decoded.
     pub(super) fn push(&self, owner: Owner, bytes: u64, item: T) {
-        self.state().push(owner, Waiting { bytes, item });
+        self.state().push(owner, WaitingItem { bytes, item });
         self.changed.notify_one();
     }
 
@@ -71,7 +71,7 @@ impl<T> Turns<T> {
     pub(super) fn next(&self) -> (T, Turn<'_, T>) {
         let mut state = self.state();
         loop {
-            if let Some(Waiting { bytes, item }) = state.next() {
+            if let Some(WaitingItem { bytes, item }) = state.next() {
                 return (item, Turn { turns: self, bytes });
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -93,9 +93,9 @@ impl<T> Drop for Turn<'_, T> {
 }
 
 impl<T> State<T> {
-    fn push(&mut self, owner: Owner, waiting: Waiting<T>) {
+    fn push(&mut self, owner: Owner, waiting: WaitingItem<T>) {
         let bytes = if waiting.bytes < LARGE { 0 } else { waiting.bytes.min(self.budget) };
-        let waiting = Waiting { bytes, item: waiting.item };
+        let waiting = WaitingItem { bytes, item: waiting.item };
         if let Some(line) = self.clients.iter_mut().find(|line| line.client == owner.client) {
             line.push(owner.job, waiting);
             return;
@@ -107,7 +107,7 @@ impl<T> State<T> {
 
     /// The first image of the first job, of the first client that has one, whose memory there is. Of those that need
     /// some none passes another.
-    fn next(&mut self) -> Option<Waiting<T>> {
+    fn next(&mut self) -> Option<WaitingItem<T>> {
         let (mut is_short, free) = (false, self.free);
         let mut fits = |bytes: u64| {
             let fits = bytes == 0 || (!is_short && bytes <= free);
@@ -128,7 +128,7 @@ impl<T> State<T> {
 }
 
 impl<T> Line<T> {
-    fn push(&mut self, job: JobId, waiting: Waiting<T>) {
+    fn push(&mut self, job: JobId, waiting: WaitingItem<T>) {
         let images = self.jobs.entry(job).or_default();
         if images.is_empty() {
             self.order.push_back(job);
@@ -142,7 +142,7 @@ impl<T> Line<T> {
         self.order.iter().position(|job| fits(first(job)))
     }
 
-    fn take(&mut self, place: usize) -> Option<Waiting<T>> {
+    fn take(&mut self, place: usize) -> Option<WaitingItem<T>> {
         let job = self.order.remove(place)?;
         let images = self.jobs.get_mut(&job)?;
         let next = images.pop_front()?;

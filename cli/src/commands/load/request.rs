@@ -55,11 +55,11 @@ pub enum Fate {
 #[derive(Debug, Deserialize)]
 struct Response {
     model: String,
-    results: Vec<Outcome>,
+    results: Vec<ImageResult>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Outcome {
+struct ImageResult {
     image_id: usize,
     label: Option<String>,
 }
@@ -123,7 +123,7 @@ impl Sender {
             Err(error) => return Fate::Failed(error.to_string()),
         };
         let has_label = |number: usize| {
-            response.results.iter().any(|outcome| outcome.image_id == number && outcome.label.is_some())
+            response.results.iter().any(|result| result.image_id == number && result.label.is_some())
         };
         *repeated = response.results.len().saturating_sub(images.len());
         if !images.iter().all(|image| has_label(image.number)) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Outcome;
+use super::ImageResult;
 use crate::client::{Answer, Client, ClientError, Method, Problem, StatusCode};
 
 /// How long a status call asks the server to wait for news.
@@ -22,11 +22,11 @@ pub struct Question {
 }
 
 impl Question {
-    /// Sends a body and waits for the outcomes of its images.
+    /// Sends a body and waits for the results of its images.
     ///
     /// # Errors
     /// The server refused the request, ended it without results, or did neither in time.
-    pub async fn ask(&self, body: &str) -> Result<Vec<Outcome>, ClientError> {
+    pub async fn ask(&self, body: &str) -> Result<Vec<ImageResult>, ClientError> {
         let until = Instant::now() + self.limit;
         let mut answer = self.submit(body, until).await?;
         while answer.status == StatusCode::ACCEPTED {
@@ -38,7 +38,7 @@ impl Question {
             let wait = left.min(POLL).as_secs().max(1).to_string();
             answer = self.client.follow(Method::GET, &location).query("wait", &wait).send().await?;
         }
-        outcomes(&answer)
+        results(&answer)
     }
 
     /// Sends until it is accepted: a queue that is full now may have room when the server says so.
@@ -66,7 +66,7 @@ impl Question {
     }
 }
 
-fn outcomes(answer: &Answer) -> Result<Vec<Outcome>, ClientError> {
+fn results(answer: &Answer) -> Result<Vec<ImageResult>, ClientError> {
     // Where every image was bad, `results` may stand beside `detail` instead of under `response`.
     let inner = &answer.body["response"]["results"];
     let list = if inner.is_array() { inner } else { &answer.body["results"] };

@@ -6,7 +6,7 @@ use crate::ids::ClientName;
 use crate::messages::Part;
 
 /// A part that waits.
-pub(super) struct Waiting {
+pub(super) struct QueuedPart {
     pub(super) part: Part,
     pub(super) attempt: u32,
 }
@@ -20,7 +20,7 @@ pub(super) struct Lines {
 #[derive(Default)]
 struct Line {
     /// By place, the first one next.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, QueuedPart>,
     /// Parts that were taken and have not ended.
     in_hand: u64,
 }
@@ -32,13 +32,13 @@ impl Lines {
     }
 
     /// Puts a part in line.
-    pub(super) fn push(&mut self, place: u64, waiting: Waiting) {
+    pub(super) fn push(&mut self, place: u64, waiting: QueuedPart) {
         self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(place, waiting);
     }
 
     /// Takes the first part of the client that has the fewest in hand, of several the one that came first: one client
     /// with many parts keeps no other waiting for more than those in hand.
-    pub(super) fn take(&mut self) -> Option<(u64, Waiting)> {
+    pub(super) fn take(&mut self) -> Option<(u64, QueuedPart)> {
         let lines = self.clients.values_mut();
         let ranked = lines.filter_map(|line| Some((line.in_hand, *line.waiting.first_key_value()?.0, line)));
         let (_, _, line) = ranked.min_by_key(|(in_hand, place, _)| (*in_hand, *place))?;
@@ -68,7 +68,7 @@ mod tests {
         let client = client.map(|name| ClientName::parse(name).unwrap());
         for place in places {
             let part = Part { client: client.clone(), ..sample_part(JobId::random(), 0) };
-            lines.push(place, Waiting { part, attempt: 1 });
+            lines.push(place, QueuedPart { part, attempt: 1 });
         }
     }
 

@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::in_hand::InHand;
 use super::link::Link;
 use super::newer::NewerPart;
@@ -75,7 +75,7 @@ enum Stream {
     /// By us.
     Stopped,
     /// By the server, for this reason.
-    Ended(Fault),
+    Ended(RabbitMqFault),
 }
 
 /// Subscribes with at most `prefetch` unacknowledged parts at a time.
@@ -83,7 +83,7 @@ pub(super) async fn start_consumer(
     link: Arc<Link>,
     prefetch: u16,
     around: Surroundings,
-) -> Result<RabbitMqConsumer, Fault> {
+) -> Result<RabbitMqConsumer, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await?;
     let (queue, options) = (around.topology.parts.as_str().into(), BasicConsumeOptions::default());
@@ -102,7 +102,7 @@ pub(super) async fn start_consumer(
 impl RabbitMqConsumer {
     /// The next message; waits without a limit: a queue may be empty for days, and heartbeats end the wait
     /// where the server is gone. `None` when stopped.
-    async fn receive(&mut self) -> Result<Option<Received>, Fault> {
+    async fn receive(&mut self) -> Result<Option<Received>, RabbitMqFault> {
         let fault = loop {
             match &mut self.stream {
                 Stream::Stopped => return Ok(None),
@@ -112,7 +112,7 @@ impl RabbitMqConsumer {
                     Ok(Some(Err(error))) => break error.into(),
                     Ok(None) => {
                         let said = "RabbitMQ ended the subscription to the queue of parts";
-                        break Fault::new(FaultKind::Ended, said);
+                        break RabbitMqFault::new(FaultKind::Ended, said);
                     }
                     Err(_) => {
                         if let Err(fault) = self.renew().await {
@@ -129,13 +129,13 @@ impl RabbitMqConsumer {
     /// Replaces a subscription that has been quiet while nothing of it is in hand. Where a queue is deleted and
     /// made again at once, RabbitMQ may resume the subscription by itself on the new queue: it is counted there,
     /// parts are given to it, and none arrives (seen with 3.10). Nobody but the one who waits can tell.
-    async fn renew(&mut self) -> Result<(), Fault> {
+    async fn renew(&mut self) -> Result<(), RabbitMqFault> {
         if Arc::strong_count(&self.held) > 1 {
             return Ok(());
         }
         let starting = start_consumer(Arc::clone(&self.link), self.prefetch, self.around.clone());
         let mut fresh =
-            timeout(self.around.limit, starting).await.unwrap_or_else(|_| Err(Fault::silent()))?;
+            timeout(self.around.limit, starting).await.unwrap_or_else(|_| Err(RabbitMqFault::silent()))?;
         // The one that is dropped leaves, and what went to it comes back with the end of its channel.
         std::mem::swap(&mut self.channel, &mut fresh.channel);
         std::mem::swap(&mut self.stream, &mut fresh.stream);
@@ -217,7 +217,7 @@ impl Drop for RabbitMqConsumer {
 }
 
 /// Ends a subscription and gives back what had arrived but was not handed out.
-async fn leave(channel: &Channel, mut stream: lapin::Consumer, limit: Duration) -> Result<(), Fault> {
+async fn leave(channel: &Channel, mut stream: lapin::Consumer, limit: Duration) -> Result<(), RabbitMqFault> {
     let leaving = async {
         channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await?;
         // Ends with the subscription, by us or by the server before.
@@ -227,7 +227,7 @@ async fn leave(channel: &Channel, mut stream: lapin::Consumer, limit: Duration) 
         }
         Ok(())
     };
-    timeout(limit, leaving).await.unwrap_or_else(|_| Err(Fault::silent()))
+    timeout(limit, leaving).await.unwrap_or_else(|_| Err(RabbitMqFault::silent()))
 }
 
 fn attempt(received: &Received) -> u32 {

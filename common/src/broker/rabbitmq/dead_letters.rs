@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel};
 
 use super::consumer::{header, message_id};
-use super::faults::Fault;
+use super::faults::RabbitMqFault;
 use super::in_hand::InHand;
 use super::link::Link;
 use super::publisher::REASON;
@@ -19,7 +19,11 @@ use crate::broker::{Acknowledge as _, DeadLetter, TakenDeadLetter};
 use crate::messages::{Part, PartId};
 
 /// The oldest dead letters, which stay.
-pub(super) async fn list(link: &Link, queues: [&str; 2], limit: usize) -> Result<Vec<DeadLetter>, Fault> {
+pub(super) async fn list(
+    link: &Link,
+    queues: [&str; 2],
+    limit: usize,
+) -> Result<Vec<DeadLetter>, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     let mut letters = Vec::new();
     let mut last = None;
@@ -42,7 +46,7 @@ pub(super) async fn take(
     queues: [&str; 2],
     which: Option<PartId>,
     limit: Duration,
-) -> Result<Vec<TakenDeadLetter>, Fault> {
+) -> Result<Vec<TakenDeadLetter>, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     let mut taken = Vec::new();
     let mut others = Vec::new();
@@ -72,13 +76,13 @@ pub(super) async fn take(
     Ok(taken)
 }
 
-async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, Fault> {
+async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, RabbitMqFault> {
     let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await?;
     Ok(got.map(|message| message.delivery))
 }
 
 /// Gives back this message and all before it, in their old order.
-async fn give_back(last: Option<Acker>) -> Result<(), Fault> {
+async fn give_back(last: Option<Acker>) -> Result<(), RabbitMqFault> {
     let all = BasicNackOptions { multiple: true, requeue: true };
     match last {
         Some(acker) => {
@@ -90,7 +94,7 @@ async fn give_back(last: Option<Acker>) -> Result<(), Fault> {
 }
 
 /// Waits until RabbitMQ has everything back.
-async fn close(channel: &Channel) -> Result<(), Fault> {
+async fn close(channel: &Channel) -> Result<(), RabbitMqFault> {
     Ok(channel.close(200, "OK".into()).await?)
 }
 

@@ -7,7 +7,7 @@ use crate::broker::BrokerError;
 
 /// Something that went wrong, and what was said about it.
 #[derive(Debug, Clone)]
-pub(super) struct Fault {
+pub(super) struct RabbitMqFault {
     pub(super) kind: FaultKind,
     said: String,
 }
@@ -83,7 +83,7 @@ impl FaultKind {
     }
 }
 
-impl Fault {
+impl RabbitMqFault {
     pub(super) fn new(kind: FaultKind, said: impl Into<String>) -> Self {
         Self { kind, said: said.into() }
     }
@@ -113,7 +113,7 @@ impl Fault {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all else tells of itself")]
-impl From<Error> for Fault {
+impl From<Error> for RabbitMqFault {
     fn from(error: Error) -> Self {
         let said = match error.kind() {
             // What the server said, without what lapin calls it.
@@ -124,8 +124,8 @@ impl From<Error> for Fault {
     }
 }
 
-impl From<Fault> for BrokerError {
-    fn from(fault: Fault) -> Self {
+impl From<RabbitMqFault> for BrokerError {
+    fn from(fault: RabbitMqFault) -> Self {
         if fault.kind == FaultKind::Full {
             return Self::Full;
         }
@@ -286,14 +286,14 @@ mod tests {
             (hard(AMQPHardError::INTERNALERROR, "INTERNAL_ERROR"), FaultKind::Trouble, Remedy::Reconnect),
             (hard(AMQPHardError::FRAMEERROR, "FRAME_ERROR"), FaultKind::Mistake, Remedy::Bug),
         ] {
-            let fault = Fault::from(error);
+            let fault = RabbitMqFault::from(error);
             assert_eq!((fault.kind, fault.remedy()), (kind, remedy), "{}", fault.said());
         }
     }
 
     #[test]
     fn callers_are_told_by_remedy() {
-        let told = |kind| BrokerError::from(Fault::new(kind, "why"));
+        let told = |kind| BrokerError::from(RabbitMqFault::new(kind, "why"));
         assert!(matches!(told(FaultKind::Full), BrokerError::Full));
         assert!(matches!(told(FaultKind::Missing), BrokerError::Unavailable(_)));
         assert!(matches!(told(FaultKind::NotTaken), BrokerError::Unavailable(_)));

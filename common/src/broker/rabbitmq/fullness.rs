@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::faults::Fault;
+use super::faults::RabbitMqFault;
 use super::link::Link;
 use super::topology::Topology;
 
@@ -24,7 +24,7 @@ const LARGEST_MESSAGE: u64 = 16 << 20;
 /// Looks into the queue of parts, once for many.
 pub(super) struct Fullness {
     topology: Arc<Topology>,
-    last: Mutex<Option<(Instant, Result<bool, Fault>)>>,
+    last: Mutex<Option<(Instant, Result<bool, RabbitMqFault>)>>,
 }
 
 impl Fullness {
@@ -39,7 +39,7 @@ impl Fullness {
 
     /// Returns whether a queue that took nothing is as full as it may be, or was so a moment ago. That of parts has a
     /// bound, and that of dead letters one of bytes, which nobody tells: with anything in it, it is full.
-    pub(super) async fn is_full(&self, queue: &str, link: &Link) -> Result<bool, Fault> {
+    pub(super) async fn is_full(&self, queue: &str, link: &Link) -> Result<bool, RabbitMqFault> {
         if queue == self.topology.letters {
             return Ok(waiting(link, queue).await? > 0);
         }
@@ -63,14 +63,14 @@ impl Fullness {
 }
 
 /// Looks how many messages wait in a queue, for at most [`LIMIT`].
-async fn waiting(link: &Link, queue: &str) -> Result<u64, Fault> {
+async fn waiting(link: &Link, queue: &str) -> Result<u64, RabbitMqFault> {
     let look = async {
         let channel = link.connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
         Ok(u64::from(queue.message_count()))
     };
-    timeout(LIMIT, look).await.unwrap_or_else(|_| Err(Fault::silent()))
+    timeout(LIMIT, look).await.unwrap_or_else(|_| Err(RabbitMqFault::silent()))
 }
 
 /// Returns whether so many parts are at least three quarters of the bound. Workers take some between the

@@ -9,7 +9,7 @@ use lapin::{Acker, Channel};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::faults::Fault;
+use super::faults::RabbitMqFault;
 use crate::broker::{Acknowledge, BrokerError};
 
 /// A message in somebody's hands: dropped, it goes back.
@@ -74,8 +74,8 @@ async fn settled(
     limit: Duration,
     settling: impl Future<Output = lapin::Result<bool>>,
 ) -> Result<(), BrokerError> {
-    let outcome = timeout(limit, settling).await.map_err(|_| Fault::silent())?;
-    if outcome.map_err(Fault::from)? {
+    let outcome = timeout(limit, settling).await.map_err(|_| RabbitMqFault::silent())?;
+    if outcome.map_err(RabbitMqFault::from)? {
         Ok(())
     } else {
         Err(BrokerError::Unavailable("the connection ended before the acknowledgement".to_owned()))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::faults::{Fault, Remedy};
+use super::faults::{RabbitMqFault, Remedy};
 use super::link::{Link, Route};
 use crate::broker::BrokerError;
 use crate::patience::{Backoff, Outage, persist};
@@ -40,7 +40,7 @@ struct Inner {
     backoff: Backoff,
     outage: Outage,
     /// Why the last attempt failed, until one succeeds.
-    last: Option<Fault>,
+    last: Option<RabbitMqFault>,
 }
 
 enum State {
@@ -57,7 +57,7 @@ enum Found {
     Up(Arc<Link>),
     /// Look again at a change, or at this moment.
     Wait(Option<Instant>),
-    Refused(Fault),
+    Refused(RabbitMqFault),
 }
 
 impl Line {
@@ -78,12 +78,12 @@ impl Line {
         act: impl Fn(Arc<Link>) -> F,
     ) -> Result<T, BrokerError>
     where
-        F: Future<Output = Result<T, Fault>>,
+        F: Future<Output = Result<T, RabbitMqFault>>,
     {
         let until = Instant::now() + limit;
-        persist(limit, || self.with_link(until, &act), Fault::is_transient)
+        persist(limit, || self.with_link(until, &act), RabbitMqFault::is_transient)
             .await
-            .map_err(|fault| fault.unwrap_or_else(Fault::silent).into())
+            .map_err(|fault| fault.unwrap_or_else(RabbitMqFault::silent).into())
     }
 
     /// Acts on the connection once, and mends it if that is what failed.
@@ -91,9 +91,9 @@ impl Line {
         &self,
         until: Instant,
         act: impl FnOnce(Arc<Link>) -> F,
-    ) -> Result<T, Fault>
+    ) -> Result<T, RabbitMqFault>
     where
-        F: Future<Output = Result<T, Fault>>,
+        F: Future<Output = Result<T, RabbitMqFault>>,
     {
         let link = self.link(until).await?;
         let outcome = act(Arc::clone(&link)).await;
@@ -114,7 +114,7 @@ impl Line {
 
     /// The connection, waiting for it until then at the longest. While the server refuses for certain the
     /// answer comes at once.
-    pub(super) async fn link(&self, until: Instant) -> Result<Arc<Link>, Fault> {
+    pub(super) async fn link(&self, until: Instant) -> Result<Arc<Link>, RabbitMqFault> {
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
@@ -131,7 +131,7 @@ impl Line {
             }
             if Instant::now() >= until {
                 let last = self.shared.inner().last.clone();
-                return Err(last.unwrap_or_else(Fault::silent));
+                return Err(last.unwrap_or_else(RabbitMqFault::silent));
             }
         }
     }
@@ -145,7 +145,7 @@ impl Line {
     }
 
     /// Lets a connection go, unless another took its place already or it is only blocked.
-    pub(super) fn give_up(&self, link: &Arc<Link>, fault: &Fault) {
+    pub(super) fn give_up(&self, link: &Arc<Link>, fault: &RabbitMqFault) {
         let mut inner = self.shared.inner();
         let is_current = matches!(&inner.state, State::Up(now) if Arc::ptr_eq(now, link));
         if is_current && !(link.is_up() && link.alarm().is_some()) {
@@ -193,7 +193,7 @@ impl Shared {
         });
     }
 
-    fn conclude(&self, outcome: Result<Link, Fault>) {
+    fn conclude(&self, outcome: Result<Link, RabbitMqFault>) {
         let mut inner = self.inner();
         let (purpose, now) = (self.route.purpose.name(), Instant::now());
         match outcome {
@@ -228,7 +228,7 @@ impl Shared {
 
 impl Inner {
     /// A connection has ended.
-    fn lost(&mut self, link: &Link, fault: Option<Fault>) {
+    fn lost(&mut self, link: &Link, fault: Option<RabbitMqFault>) {
         let now = Instant::now();
         if now.duration_since(link.made) > STEADY {
             self.backoff.reset();

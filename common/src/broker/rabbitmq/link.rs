@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::topology::Topology;
 
 /// Longest time to connect and declare. Longer than a call may take: a server that has just come back
@@ -74,10 +74,11 @@ pub(super) struct Link {
 
 impl Route {
     /// Makes a connection, and declares what it must find.
-    pub(super) async fn connect(&self) -> Result<Link, Fault> {
+    pub(super) async fn connect(&self) -> Result<Link, RabbitMqFault> {
         let socket = Socket::default();
-        let link =
-            timeout(CONNECT_LIMIT, self.link(socket.clone())).await.unwrap_or_else(|_| Err(Fault::silent()));
+        let link = timeout(CONNECT_LIMIT, self.link(socket.clone()))
+            .await
+            .unwrap_or_else(|_| Err(RabbitMqFault::silent()));
         if link.is_err() {
             // lapin would keep its thread for as long as a silent server keeps the socket open.
             socket.close();
@@ -85,7 +86,7 @@ impl Route {
         link
     }
 
-    async fn link(&self, socket: Socket) -> Result<Link, Fault> {
+    async fn link(&self, socket: Socket) -> Result<Link, RabbitMqFault> {
         let name = format!("classifier {}", self.purpose.name());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connection = open(self.uri.clone(), properties, socket.clone()).await?;
@@ -113,12 +114,12 @@ impl Link {
     }
 
     /// Declares queues and exchanges anew, after one of them was deleted.
-    pub(super) async fn declare(&self) -> Result<(), Fault> {
+    pub(super) async fn declare(&self) -> Result<(), RabbitMqFault> {
         self.topology.declare(&self.connection).await
     }
 
     /// The alarm that is on, if any.
-    pub(super) fn alarm(&self) -> Option<Fault> {
+    pub(super) fn alarm(&self) -> Option<RabbitMqFault> {
         let reason = self.blocked.borrow().clone();
         // The flag is up a moment before the reason has come through.
         let reason = reason.or_else(|| self.connection.status().blocked().then(String::new))?;
@@ -126,7 +127,7 @@ impl Link {
     }
 
     /// Waits until an alarm is on. The caller bounds the wait.
-    pub(super) async fn until_alarm(&self) -> Fault {
+    pub(super) async fn until_alarm(&self) -> RabbitMqFault {
         let mut blocked = self.blocked.clone();
         let reason = blocked.wait_for(Option::is_some).await.map(|reason| reason.clone());
         match reason {
@@ -157,10 +158,10 @@ impl Drop for Link {
     }
 }
 
-fn alarm(reason: &str) -> Fault {
+fn alarm(reason: &str) -> RabbitMqFault {
     let short = "RabbitMQ is short of memory or disk";
     let said = if reason.is_empty() { short.to_owned() } else { format!("{short}: {reason}") };
-    Fault::new(FaultKind::Alarm, said)
+    RabbitMqFault::new(FaultKind::Alarm, said)
 }
 
 /// Follows what the server says of its alarms.

@@ -6,7 +6,7 @@ use lapin::Channel;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::link::Link;
 use super::topology::Topology;
 use super::wire;
@@ -20,7 +20,10 @@ pub(super) struct RabbitMqListener {
 }
 
 /// Subscribes with a queue of its own, which is gone with it.
-pub(super) async fn start_listener(link: &Link, topology: &Topology) -> Result<RabbitMqListener, Fault> {
+pub(super) async fn start_listener(
+    link: &Link,
+    topology: &Topology,
+) -> Result<RabbitMqListener, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     let declare =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
@@ -37,7 +40,7 @@ pub(super) async fn start_listener(link: &Link, topology: &Topology) -> Result<R
 impl RabbitMqListener {
     /// Waits without a limit: a fleet may be silent for days, and heartbeats end the wait where the server
     /// is gone.
-    async fn receive(&mut self) -> Result<Hint, Fault> {
+    async fn receive(&mut self) -> Result<Hint, RabbitMqFault> {
         loop {
             let Some(stream) = &mut self.stream else { return Err(ended()) };
             let received = stream.next().await;
@@ -59,6 +62,6 @@ impl Listener for RabbitMqListener {
     }
 }
 
-fn ended() -> Fault {
-    Fault::new(FaultKind::Ended, "RabbitMQ ended the subscription to hints")
+fn ended() -> RabbitMqFault {
+    RabbitMqFault::new(FaultKind::Ended, "RabbitMQ ended the subscription to hints")
 }

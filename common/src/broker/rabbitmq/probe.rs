@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::line::Line;
 use super::link::Link;
 use super::publisher::{Message, Taken, send};
@@ -66,7 +66,7 @@ impl Probe {
             *last = Some((Instant::now(), answer.clone()));
             answer
         });
-        asking.await.unwrap_or_else(|_| Err(Fault::silent().into()))
+        asking.await.unwrap_or_else(|_| Err(RabbitMqFault::silent().into()))
     }
 
     /// Waits until the server refuses for certain, and asks it only after `patience`: a part that is under
@@ -84,9 +84,10 @@ impl Probe {
     }
 }
 
-async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<(), Fault> {
-    let channel =
-        timeout(ANSWER_LIMIT, link.connection.create_channel()).await.map_err(|_| Fault::silent())??;
+async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<(), RabbitMqFault> {
+    let channel = timeout(ANSWER_LIMIT, link.connection.create_channel())
+        .await
+        .map_err(|_| RabbitMqFault::silent())??;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let probe = Message::probe(&topology.probe);
     let storing = async {
@@ -110,8 +111,8 @@ async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<()
 }
 
 /// The server answers, so that only its queues are at fault.
-fn not_stored(queue: &str) -> Fault {
-    Fault::new(
+fn not_stored(queue: &str) -> RabbitMqFault {
+    RabbitMqFault::new(
         FaultKind::NotStored,
         format!(
             "RabbitMQ answers and stores nothing: its queue `{queue}` confirmed no message within {} s, as when a \

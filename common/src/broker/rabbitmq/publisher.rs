@@ -12,7 +12,7 @@ use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use tokio::time::{Instant, timeout};
 
 use super::consumer::DELIVERY_COUNT;
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::fullness::Fullness;
 use super::line::Line;
 use super::link::{Link, ROOM};
@@ -112,7 +112,7 @@ pub(super) struct Publisher {
     under_way: UnderWay,
     /// When the queue of parts last took nothing without being full, and what was said; forgotten when it
     /// takes something.
-    not_taken: Mutex<Option<(Instant, Fault)>>,
+    not_taken: Mutex<Option<(Instant, RabbitMqFault)>>,
 }
 
 impl Publisher {
@@ -162,23 +162,24 @@ impl Publisher {
     /// so for ever: the next part goes another way.
     fn suspect(&self, queue: &str) {
         let Some(link) = self.line.current().filter(|link| link.made.elapsed() >= self.limit) else { return };
-        let fault = Fault::new(FaultKind::NotTaken, format!("the queue `{queue}` confirmed no part in time"));
+        let fault =
+            RabbitMqFault::new(FaultKind::NotTaken, format!("the queue `{queue}` confirmed no part in time"));
         self.remember(Some(&fault));
         self.line.give_up(&link, &fault);
     }
 
     /// What was said when the queue of parts last took nothing without being full, if that is not long ago.
-    pub(super) fn trouble(&self) -> Option<Fault> {
+    pub(super) fn trouble(&self) -> Option<RabbitMqFault> {
         let not_taken = self.not_taken.lock().unwrap_or_else(PoisonError::into_inner);
         not_taken.as_ref().filter(|(when, _)| when.elapsed() < TROUBLE_LASTS).map(|(_, fault)| fault.clone())
     }
 
-    fn remember(&self, fault: Option<&Fault>) {
+    fn remember(&self, fault: Option<&RabbitMqFault>) {
         let mut not_taken = self.not_taken.lock().unwrap_or_else(PoisonError::into_inner);
         *not_taken = fault.map(|fault| (Instant::now(), fault.clone()));
     }
 
-    async fn attempt(&self, link: &Arc<Link>, message: &Message) -> Result<(), Fault> {
+    async fn attempt(&self, link: &Arc<Link>, message: &Message) -> Result<(), RabbitMqFault> {
         match send(link, message).await? {
             Taken::Yes => {
                 if self.fullness.is_about(&message.routing_key) {
@@ -189,11 +190,11 @@ impl Publisher {
             // A queue says no when it is full, and also while it has no leader or this channel speaks to
             // the last one: how much is in it tells.
             Taken::No if self.fullness.is_full(&message.routing_key, link).await? => {
-                Err(Fault::new(FaultKind::Full, "the queue is full"))
+                Err(RabbitMqFault::new(FaultKind::Full, "the queue is full"))
             }
             Taken::No => {
                 let said = format!("the queue `{}` takes nothing although it has room", message.routing_key);
-                let fault = Fault::new(FaultKind::NotTaken, said);
+                let fault = RabbitMqFault::new(FaultKind::NotTaken, said);
                 self.remember(Some(&fault));
                 Err(fault)
             }
@@ -211,7 +212,7 @@ pub(super) enum Taken {
 
 /// Sends a message and waits for what becomes of it. Ends at once when an alarm is on, or comes on
 /// meanwhile: then no answer comes until it is over. The caller bounds the wait otherwise.
-pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
+pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, RabbitMqFault> {
     if let Some(alarm) = link.alarm() {
         return Err(alarm);
     }
@@ -222,15 +223,18 @@ pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, F
     }
 }
 
-async fn deliver(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
+async fn deliver(link: &Arc<Link>, message: &Message) -> Result<Taken, RabbitMqFault> {
     let confirm = hand_over(Arc::clone(link), message.clone()).await?;
     match confirm.await? {
         Confirmation::Ack(None) => Ok(Taken::Yes),
-        Confirmation::Ack(Some(_)) => {
-            Err(Fault::new(FaultKind::Missing, format!("there is no queue `{}`", message.routing_key)))
-        }
+        Confirmation::Ack(Some(_)) => Err(RabbitMqFault::new(
+            FaultKind::Missing,
+            format!("there is no queue `{}`", message.routing_key),
+        )),
         Confirmation::Nack(_) => Ok(Taken::No),
-        Confirmation::NotRequested => Err(Fault::new(FaultKind::Ended, "the channel does not confirm")),
+        Confirmation::NotRequested => {
+            Err(RabbitMqFault::new(FaultKind::Ended, "the channel does not confirm"))
+        }
     }
 }
 
@@ -238,10 +242,10 @@ async fn deliver(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
 ///
 /// A task of its own: what lapin was given stays in its memory also when the caller has left, and has to
 /// count until it is written or the connection ends.
-async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm, Fault> {
+async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm, RabbitMqFault> {
     let bytes = u32::try_from(message.payload.len().clamp(1, ROOM)).unwrap_or(u32::MAX);
     let room = Arc::clone(&link.room).acquire_many_owned(bytes).await;
-    let Ok(room) = room else { return Err(Fault::silent()) };
+    let Ok(room) = room else { return Err(RabbitMqFault::silent()) };
     let written = tokio::spawn(async move {
         // A queue that was deleted would swallow what is not mandatory, and confirm it.
         let options =
@@ -255,6 +259,6 @@ async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm
     match written.await {
         Ok(confirm) => Ok(confirm?),
         // The runtime ends.
-        Err(_) => Err(Fault::silent()),
+        Err(_) => Err(RabbitMqFault::silent()),
     }
 }

@@ -6,7 +6,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ExchangeKind};
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use crate::broker::{BrokerLimits, MAX_DEAD_LETTER_BYTES};
 
 /// Redeliveries after which RabbitMQ itself puts a part aside. Far above the three tries that a worker
@@ -58,7 +58,7 @@ impl Topology {
     }
 
     /// Declares everything; what exists stays as it is.
-    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), Fault> {
+    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), RabbitMqFault> {
         let channel = connection.create_channel().await?;
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         for exchange in [&self.control, &self.dead] {
@@ -205,14 +205,14 @@ async fn declare_queue(
     connection: &Connection,
     name: &str,
     mut settings: QueueSettings,
-) -> Result<QueueSettings, Fault> {
+) -> Result<QueueSettings, RabbitMqFault> {
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     loop {
         // A refusal ends the channel.
         let channel = connection.create_channel().await?;
         let fault = match channel.queue_declare(name.into(), durable, settings.table()).await {
             Ok(_) => return Ok(settings),
-            Err(error) => Fault::from(error),
+            Err(error) => RabbitMqFault::from(error),
         };
         if fault.kind != FaultKind::OtherSettings {
             return Err(fault);

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, RedisError, ScriptInvocation};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::faults::{Fault, Remedy};
+use super::faults::{RedisFault, Remedy};
 use super::link::Link;
 use crate::messages::Timestamp;
 use crate::patience::Backoff;
@@ -48,8 +48,9 @@ impl Link {
                 Ok(connection) => connection?,
                 Err(_) => {
                     // What the server said tells most, and why no connection is made more than how the last one broke.
-                    let said = last.take_if(|fault: &mut Fault| fault.is_answer);
-                    let fault = said.or_else(|| self.last_fault()).or(last).unwrap_or_else(Fault::silence);
+                    let said = last.take_if(|fault: &mut RedisFault| fault.is_answer);
+                    let fault =
+                        said.or_else(|| self.last_fault()).or(last).unwrap_or_else(RedisFault::silence);
                     return Err(StoreError::Unavailable(fault.text));
                 }
             };
@@ -60,14 +61,14 @@ impl Link {
                     self.troubles().over(call.name);
                     return Ok(value);
                 }
-                Ok(Err(error)) => Fault::of(&error),
-                Err(_) => Fault::silence(),
+                Ok(Err(error)) => RedisFault::of(&error),
+                Err(_) => RedisFault::silence(),
             };
             self.troubles().met(call.name, &fault);
             match fault.remedy {
                 Remedy::Refuse | Remedy::Bug => return Err(fault.into()),
                 Remedy::Reconnect => {
-                    if fault != Fault::silence() || sent.elapsed() >= BRIEF {
+                    if fault != RedisFault::silence() || sent.elapsed() >= BRIEF {
                         self.give_up(&connection, &fault);
                     }
                 }

@@ -80,7 +80,7 @@ const TEXTS: [(&str, Remedy); 11] = [
 
 /// An error of Redis, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct RedisFault {
     pub(super) remedy: Remedy,
     /// Whether the server said so itself; otherwise it was not heard.
     pub(super) is_answer: bool,
@@ -88,7 +88,7 @@ pub(super) struct Fault {
     pub(super) text: String,
 }
 
-impl Fault {
+impl RedisFault {
     pub(super) fn of(error: &RedisError) -> Self {
         // A pipeline fails by its first failure; those after it follow from it.
         if let Some((_, first)) = error.clone().into_server_errors().as_deref().and_then(<[_]>::first) {
@@ -127,8 +127,8 @@ impl Fault {
     }
 }
 
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
+impl From<RedisFault> for StoreError {
+    fn from(fault: RedisFault) -> Self {
         match fault.remedy {
             Remedy::Retry | Remedy::Reconnect => Self::Unavailable(fault.text),
             Remedy::Refuse => Self::Refused(fault.text),
@@ -153,9 +153,9 @@ mod tests {
     use super::*;
 
     /// As a server sends it, without the `-` in front.
-    fn fault(line: &str) -> Fault {
+    fn fault(line: &str) -> RedisFault {
         let (code, details) = line.split_once(' ').unwrap_or((line, ""));
-        Fault::answered(code, details)
+        RedisFault::answered(code, details)
     }
 
     /// Texts of Redis 6.0 to 7.4 and Valkey 8.
@@ -255,10 +255,10 @@ mod tests {
     #[test]
     fn what_was_not_heard_is_asked_anew_and_what_was_not_understood_is_a_bug() {
         let broken = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-        assert_eq!(Fault::of(&broken).remedy, Remedy::Reconnect);
+        assert_eq!(RedisFault::of(&broken).remedy, Remedy::Reconnect);
         let parse = RedisError::from((ErrorKind::Parse, "not a number"));
-        assert_eq!(Fault::of(&parse).remedy, Remedy::Bug);
-        assert!(!Fault::silence().is_answer);
+        assert_eq!(RedisFault::of(&parse).remedy, Remedy::Bug);
+        assert!(!RedisFault::silence().is_answer);
     }
 
     #[test]

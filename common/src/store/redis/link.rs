@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address::UnusableUrl;
-use super::faults::{Fault, Remedy};
+use super::faults::{RedisFault, Remedy};
 use super::troubles::Troubles;
 use crate::messages::Timestamp;
 use crate::patience::Backoff;
@@ -47,7 +47,7 @@ pub(super) struct Connection {
 struct Rest {
     until: Instant,
     rests: Rests,
-    fault: Fault,
+    fault: RedisFault,
 }
 
 /// How long to rest after each of several failures in a row.
@@ -111,7 +111,7 @@ impl Link {
     }
 
     /// The connection in use, or a new one. Waits for as long as that takes; a refusal is told at once.
-    pub(super) async fn connection(&self) -> Result<Connection, Fault> {
+    pub(super) async fn connection(&self) -> Result<Connection, RedisFault> {
         if let State::Open(connection) = &*self.shared.state.borrow() {
             return Ok(connection.clone());
         }
@@ -137,7 +137,7 @@ impl Link {
     }
 
     /// Has the next who asks make a new connection, unless somebody has given this one up before.
-    pub(super) fn give_up(&self, connection: &Connection, fault: &Fault) {
+    pub(super) fn give_up(&self, connection: &Connection, fault: &RedisFault) {
         let was_steady = connection.opened_at.elapsed() >= STEADY;
         let rests = if was_steady { Rests::default() } else { connection.rests.clone() };
         self.shared.state.send_if_modified(|state| {
@@ -150,7 +150,7 @@ impl Link {
     }
 
     /// Why there is no connection.
-    pub(super) fn last_fault(&self) -> Option<Fault> {
+    pub(super) fn last_fault(&self) -> Option<RedisFault> {
         match &*self.shared.state.borrow() {
             State::Idle | State::Open(_) => None,
             State::Resting(rest) => Some(rest.fault.clone()),
@@ -207,7 +207,7 @@ impl Link {
 }
 
 impl Shared {
-    async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisFault> {
         let config = AsyncConnectionConfig::new()
             // The whole attempt is bounded below, and each command where it is sent.
             .set_connection_timeout(None)
@@ -220,14 +220,14 @@ impl Shared {
             Ok(commands)
         };
         match timeout(self.connect_limit, attempt).await {
-            Ok(outcome) => outcome.map_err(|error| Fault::of(&error)),
-            Err(_) => Err(Fault::silence()),
+            Ok(outcome) => outcome.map_err(|error| RedisFault::of(&error)),
+            Err(_) => Err(RedisFault::silence()),
         }
     }
 }
 
 impl Rest {
-    fn after(mut rests: Rests, fault: Fault) -> Self {
+    fn after(mut rests: Rests, fault: RedisFault) -> Self {
         let pauses = match fault.remedy {
             Remedy::Refuse => &mut rests.refused,
             Remedy::Retry | Remedy::Reconnect | Remedy::Bug => &mut rests.away,

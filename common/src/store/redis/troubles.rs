@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::faults::Fault;
+use super::faults::RedisFault;
 use crate::patience::{Outage, Over};
 
 /// What the store's calls met, of both kinds: that Redis was not reached, and that it answered with an error.
@@ -26,7 +26,7 @@ struct Answers {
 
 impl Troubles {
     /// A call met this fault.
-    pub(super) fn met(&self, call: &'static str, fault: &Fault) {
+    pub(super) fn met(&self, call: &'static str, fault: &RedisFault) {
         if fault.is_answer {
             let mut answers = lock(&self.answers);
             answers.call = Some(call);
@@ -37,7 +37,7 @@ impl Troubles {
     }
 
     /// Redis was not reached, or did not let this process in.
-    pub(super) fn not_reached(&self, fault: &Fault) {
+    pub(super) fn not_reached(&self, fault: &RedisFault) {
         log_failure(&mut lock(&self.reach), fault);
     }
 
@@ -52,7 +52,7 @@ impl Troubles {
     }
 }
 
-fn log_failure(outage: &mut Outage, fault: &Fault) {
+fn log_failure(outage: &mut Outage, fault: &RedisFault) {
     if let Some(attempts) = outage.failed(&fault.text, Instant::now()) {
         tracing::warn!(reason = %fault.text, attempts, "Redis cannot be used");
     }
@@ -79,8 +79,11 @@ mod tests {
     #[test]
     fn a_full_store_that_answers_readers_is_one_trouble() {
         let troubles = Troubles::default();
-        let full =
-            Fault { remedy: super::super::faults::Remedy::Refuse, is_answer: true, text: "OOM".to_owned() };
+        let full = RedisFault {
+            remedy: super::super::faults::Remedy::Refuse,
+            is_answer: true,
+            text: "OOM".to_owned(),
+        };
         troubles.met("put_job", &full);
         troubles.over("fleet");
         assert_eq!(lock(&troubles.answers).call, Some("put_job"));

@@ -11,7 +11,7 @@ use redis::{Client, RedisError};
 use tokio::time::{Instant, timeout};
 
 use super::documents::unpack;
-use super::faults::{Fault, Remedy};
+use super::faults::{RedisFault, Remedy};
 use super::link::Link;
 use crate::ids::JobId;
 use crate::messages::PartResult;
@@ -44,7 +44,7 @@ pub(super) async fn listen(client: Client, channel: String, link: Link, watched:
         tokio::select! {
             outcome = subscription(&client, &channel, &watched) => {
                 if let Err(error) = outcome {
-                    let fault = Fault::of(&error);
+                    let fault = RedisFault::of(&error);
                     if fault.remedy == Remedy::Refuse && told != fault.text {
                         tracing::warn!(
                             reason = %fault.text,

@@ -3,7 +3,7 @@
 use image::ImageDecoder;
 use image::codecs::bmp::BmpDecoder;
 
-use super::{DecodedImage, Fault, File, Reader, channels, raster};
+use super::{DecodeError, DecodedImage, File, Reader, channels, raster};
 
 mod runs;
 
@@ -12,7 +12,7 @@ mod runs;
 const PIXELS_PER_BYTE: usize = 128;
 const SMALL: usize = 1 << 20;
 
-pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let header = Header::of(file.bytes);
     let mut decoder = BmpDecoder::new(file.source()).map_err(raster::fault)?;
     let (width, height) = decoder.dimensions();
@@ -22,7 +22,7 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
     let may_have = SMALL + PIXELS_PER_BYTE * file.bytes.len();
     if header.has_run_lengths() && width * height > may_have {
         let bytes = file.bytes.len();
-        return Err(Fault::Undecodable(format!(
+        return Err(DecodeError::Undecodable(format!(
             "corrupt data ({bytes} bytes claim to be {width}x{height} pixels, expected at most {may_have} in all)"
         )));
     }
@@ -48,7 +48,7 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
         return Err(reader.refuses("BMP with these masks of bits"));
     }
     if header.has_run_lengths() && !runs::are_whole(file.bytes, (width, height), header.compression) {
-        return Err(Fault::undecodable("unsupported variant (run lengths that leave pixels out)"));
+        return Err(DecodeError::undecodable("unsupported variant (run lengths that leave pixels out)"));
     }
     let mut image = raster::read(decoder, file)?;
     if let Some(kept) = header.bits_kept() {
@@ -144,7 +144,7 @@ impl Header {
         }
     }
 
-    fn check_for_tensorflow(&self, file: File<'_>) -> Result<(), Fault> {
+    fn check_for_tensorflow(&self, file: File<'_>) -> Result<(), DecodeError> {
         let refuses = |what: &str| Err(Reader::Tensorflow.refuses(what));
         let is_usual = self.compression == 0 || self.masks == [0xff_0000, 0xff00, 0xff];
         match self.depth {

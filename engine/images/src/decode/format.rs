@@ -1,7 +1,7 @@
 //! The formats, told apart by their first bytes.
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, OrientationTag, bmp, gif, jpeg, png, tiff, webp};
+use super::{DecodeError, DecodedImage, File, OrientationTag, bmp, gif, jpeg, png, tiff, webp};
 
 /// A format that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ const BRANDS: [(&[u8; 4], &str); 11] = [
 impl Format {
     /// # Errors
     /// It is none of them; others that are often sent are named.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
         let starts = |magic: &[u8]| bytes.starts_with(magic);
         if starts(b"\xff\xd8\xff") {
             Ok(Self::Jpeg)
@@ -48,14 +48,14 @@ impl Format {
         } else if starts(b"BM") {
             Ok(Self::Bmp)
         } else if let Some(name) = named_brand(bytes) {
-            Err(Fault::Undecodable(format!(
+            Err(DecodeError::Undecodable(format!(
                 "the image is {name}, which is not read, expected JPEG, PNG, BMP, GIF, WebP or TIFF: convert it to \
                  JPEG"
             )))
         } else {
             let fact =
                 if bytes.is_empty() { "the image is empty" } else { "the bytes are no known image format" };
-            Err(Fault::Undecodable(format!("{fact}, expected JPEG, PNG, BMP, GIF, WebP or TIFF")))
+            Err(DecodeError::Undecodable(format!("{fact}, expected JPEG, PNG, BMP, GIF, WebP or TIFF")))
         }
     }
 
@@ -70,7 +70,7 @@ impl Format {
         }
     }
 
-    pub(super) fn decode(self, file: File<'_>) -> Result<DecodedImage, Fault> {
+    pub(super) fn decode(self, file: File<'_>) -> Result<DecodedImage, DecodeError> {
         let (image, orientation) = match self {
             Self::Jpeg => jpeg::decode(file)?,
             Self::Png => png::decode(file)?,
@@ -112,7 +112,7 @@ mod tests {
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
             (b"\0\0\0\x14ftypmif1\0\0\0\0mif1", "HEIF"),
         ] {
-            let Err(Fault::Undecodable(fact)) = Format::of(bytes) else { panic!("{name} is read") };
+            let Err(DecodeError::Undecodable(fact)) = Format::of(bytes) else { panic!("{name} is read") };
             assert!(fact.starts_with(&format!("the image is {name}, ")), "{fact}");
             assert!(
                 fact.ends_with("expected JPEG, PNG, BMP, GIF, WebP or TIFF: convert it to JPEG"),

@@ -2,14 +2,14 @@
 
 use image::codecs::gif::GifDecoder;
 
-use super::{DecodedImage, Fault, File, Reader, channels, raster};
+use super::{DecodeError, DecodedImage, File, Reader, channels, raster};
 
-pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let reader = file.wanted.reader;
     let decoder = GifDecoder::new(file.source()).map_err(raster::fault)?;
     let frame = Frame::first(file.bytes);
     let (width, height, mut samples) = raster::samples(decoder, file)?;
-    let frame = frame.ok_or_else(|| Fault::undecodable("it is truncated"))?;
+    let frame = frame.ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
     if !frame.lies_in(width, height) {
         return Err(reader.refuses("a frame that is larger than its canvas as others do"));
     }

@@ -7,7 +7,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, File, OrientationTag, Reader, Wanted, channels};
+use super::{DecodeError, DecodeLimits, DecodedImage, File, OrientationTag, Reader, Wanted, channels};
 
 mod libjpeg;
 mod reduced;
@@ -20,7 +20,7 @@ use self::libjpeg::Accuracy;
 const SMALL: usize = 192;
 
 /// Returns the image as it is stored, perhaps reduced, and its orientation.
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     let (limits, wanted) = (file.limits, file.wanted);
     let structure = Structure::of(file.bytes);
     if let Some((width, height)) = structure.size {
@@ -43,14 +43,14 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
     if is_small && (is_whole || !is_reduced) {
         match libjpeg::pixels(&coded, file, Accuracy::Accurate) {
             // The other decoder also takes what is refused here.
-            Err(Fault::Undecodable(_)) => (),
+            Err(DecodeError::Undecodable(_)) => (),
             outcome => return Ok((outcome?, orientation)),
         }
     }
     match pixels_of(&guarded(&coded), limits, Strictness::Strict, wanted) {
         // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
         // which decoders find their way again at the next.
-        Err(Fault::Undecodable(fact))
+        Err(DecodeError::Undecodable(fact))
             if structure.restarts || fact.contains("Extra bytes between headers") =>
         {
             pixels_of(&coded, limits, Strictness::Lenient, wanted)
@@ -86,12 +86,13 @@ fn guarded(coded: &[u8]) -> Vec<u8> {
 }
 
 /// Width and height of a file that is whole and within the limits, and how many scans it has, without decoding it.
-pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize, u64), Fault> {
+pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize, u64), DecodeError> {
     let Structure { coded, scans, .. } = Structure::of(bytes);
     let coded = coded?;
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options(Strictness::Lenient));
     decoder.decode_headers().map_err(fault)?;
-    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let (width, height) =
+        decoder.dimensions().ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     limits.check(width, height)?;
     Ok((width, height, scans))
 }
@@ -108,13 +109,15 @@ fn pixels_of(
     limits: &DecodeLimits,
     strictness: Strictness,
     wanted: &Wanted<'_>,
-) -> Result<(DecodedImage, Orientation), Fault> {
+) -> Result<(DecodedImage, Orientation), DecodeError> {
     let options = options(strictness);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options);
     decoder.decode_headers().map_err(fault)?;
-    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let (width, height) =
+        decoder.dimensions().ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     limits.check(width, height)?;
-    let stored = decoder.input_colorspace().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let stored =
+        decoder.input_colorspace().ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     let coding = Coding::of(stored, coded)?;
     let orientation_by =
         |exif: Option<&Vec<u8>>| exif.map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
@@ -148,7 +151,7 @@ fn pixels_of(
         }
     };
     if pixels.len() != width * height * 3 {
-        return Err(Fault::undecodable("corrupt data"));
+        return Err(DecodeError::undecodable("corrupt data"));
     }
     Ok((DecodedImage { height, width, pixels }, orientation))
 }
@@ -162,11 +165,11 @@ fn options(strictness: Strictness) -> DecoderOptions {
         .jpeg_set_out_colorspace(ColorSpace::BGR)
 }
 
-fn fault(cause: DecodeErrors) -> Fault {
+fn fault(cause: DecodeErrors) -> DecodeError {
     if let DecodeErrors::Unsupported(scheme) = cause {
-        return Fault::Undecodable(format!("unsupported variant {scheme:?}"));
+        return DecodeError::Undecodable(format!("unsupported variant {scheme:?}"));
     }
-    Fault::Undecodable(format!("corrupt data ({cause:?})"))
+    DecodeError::Undecodable(format!("corrupt data ({cause:?})"))
 }
 
 /// How the components of a file make a colour.
@@ -184,7 +187,7 @@ impl Coding {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn of(stored: ColorSpace, coded: &[u8]) -> Result<Self, Fault> {
+    fn of(stored: ColorSpace, coded: &[u8]) -> Result<Self, DecodeError> {
         Ok(match stored {
             ColorSpace::Luma => Self::Gray,
             ColorSpace::YCbCr => Self::YCbCr,
@@ -193,7 +196,7 @@ impl Coding {
             ColorSpace::CMYK if Colors::of(coded).adobe.is_some_and(|transform| transform != 0) => Self::Ycck,
             ColorSpace::CMYK => Self::Cmyk,
             ColorSpace::YCCK => Self::Ycck,
-            other => return Err(Fault::Undecodable(format!("unsupported colour space {other:?}"))),
+            other => return Err(DecodeError::Undecodable(format!("unsupported colour space {other:?}"))),
         })
     }
 }
@@ -243,7 +246,7 @@ struct Structure<'a> {
     /// The EXIF block.
     exif: Option<&'a [u8]>,
     /// The picture's bytes up to its end marker; what follows that is none of it.
-    coded: Result<&'a [u8], Fault>,
+    coded: Result<&'a [u8], DecodeError>,
 }
 
 impl<'a> Structure<'a> {
@@ -269,7 +272,7 @@ impl<'a> Structure<'a> {
             _ => (),
         });
         let truncated =
-            || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
+            || DecodeError::undecodable("it is truncated: the data ends before the end-of-image marker");
         let coded = end.and_then(|end| bytes.get(..end)).ok_or_else(truncated);
         Self { size, restarts, has_codes, scans, components, sampling, colors, exif, coded }
     }

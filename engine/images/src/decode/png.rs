@@ -4,9 +4,9 @@ use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder};
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, Reader, channels, raster};
+use super::{DecodeError, DecodedImage, File, Reader, channels, raster};
 
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     let (width, height) = size(file.bytes)?;
     file.limits.check(width, height)?;
     file.meter.allow_pixels(width, height);
@@ -125,10 +125,10 @@ fn powers(exponent: f64) -> [u8; 256] {
 }
 
 /// Width and height stand at a fixed place, so that the rest need not be read for them.
-fn size(bytes: &[u8]) -> Result<(usize, usize), Fault> {
+fn size(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
     let side = |at: usize| {
         let field: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
         usize::try_from(u32::from_be_bytes(field)).ok()
     };
-    side(16).zip(side(20)).ok_or_else(|| Fault::undecodable("it is truncated"))
+    side(16).zip(side(20)).ok_or_else(|| DecodeError::undecodable("it is truncated"))
 }

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use image::{ColorType, ImageDecoder, Limits};
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, channels, memory_for};
+use super::{DecodeError, DecodedImage, File, channels, memory_for};
 
 pub(super) fn memory_limits(width: usize, height: usize) -> Limits {
     let mut memory = Limits::no_limits();
@@ -22,7 +22,7 @@ pub(super) fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
 }
 
 /// The pixels of a decoder that has read its header; alpha is dropped.
-pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<DecodedImage, Fault> {
+pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let color = decoder.color_type();
     let (width, height, samples) = samples(decoder, file)?;
     Ok(DecodedImage { height, width, pixels: bgr_of(color, samples)? })
@@ -32,7 +32,7 @@ pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<Decoded
 pub(super) fn samples(
     mut decoder: impl ImageDecoder,
     file: File<'_>,
-) -> Result<(usize, usize, Vec<u8>), Fault> {
+) -> Result<(usize, usize, Vec<u8>), DecodeError> {
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     file.limits.check(width, height)?;
@@ -46,7 +46,7 @@ pub(super) fn samples(
     clippy::wildcard_enum_match_arm,
     reason = "the decoder's own set, which may grow: the rest is refused"
 )]
-fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, Fault> {
+fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
     Ok(match color {
         ColorType::L8 => channels::from_gray(samples.into_iter()),
         ColorType::La8 => channels::from_gray(samples.chunks_exact(2).map(|pixel| pixel[0])),
@@ -59,7 +59,7 @@ fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, Fault> {
         ColorType::La16 => channels::from_gray(high_bytes(&samples).chunks_exact(2).map(|pixel| pixel[0])),
         ColorType::Rgb16 => channels::from_rgb::<3>(&high_bytes(&samples)),
         ColorType::Rgba16 => channels::from_rgb::<4>(&high_bytes(&samples)),
-        other => return Err(Fault::Undecodable(format!("unsupported colour type {other:?}"))),
+        other => return Err(DecodeError::Undecodable(format!("unsupported colour type {other:?}"))),
     })
 }
 
@@ -72,14 +72,14 @@ fn high_bytes(samples: &[u8]) -> Vec<u8> {
 }
 
 /// A decoder's error as a fact about the file.
-pub(super) fn fault(cause: image::ImageError) -> Fault {
+pub(super) fn fault(cause: image::ImageError) -> DecodeError {
     if let image::ImageError::Unsupported(cause) = &cause {
-        return Fault::Undecodable(format!("unsupported variant ({cause})"));
+        return DecodeError::Undecodable(format!("unsupported variant ({cause})"));
     }
     if let image::ImageError::IoError(cause) = &cause
         && cause.kind() == ErrorKind::UnexpectedEof
     {
-        return Fault::undecodable("it is truncated");
+        return DecodeError::undecodable("it is truncated");
     }
-    Fault::Undecodable(format!("corrupt data ({cause})"))
+    DecodeError::Undecodable(format!("corrupt data ({cause})"))
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
-use super::Fault;
+use super::DecodeError;
 
 /// What is given at once, so that a decoder that unpacks a thousandfold is asked often enough whether it goes on.
 const PIECE: usize = 16 << 10;
@@ -49,7 +49,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Counts bytes that are read, or take as long as those.
-    pub(super) fn spend(&self, bytes: u64) -> Result<(), Fault> {
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), DecodeError> {
         match self.bytes.get().checked_sub(bytes) {
             Some(left) => self.bytes.set(left),
             None => self.stopped.set(Some(Stop::ReadTooMuch)),
@@ -58,10 +58,10 @@ impl<'a> Meter<'a> {
     }
 
     /// Counts pixels that scans go over.
-    pub(super) fn scan(&self, pixels: u64, scans: u64) -> Result<(), Fault> {
+    pub(super) fn scan(&self, pixels: u64, scans: u64) -> Result<(), DecodeError> {
         let left = self.scanned.get().checked_sub(pixels.saturating_mul(scans));
         let left = left.ok_or_else(|| {
-            Fault::TooLarge(format!(
+            DecodeError::TooLarge(format!(
                 "the image's scans go over more pixels than the limit, {MAX_SCANNED} in all"
             ))
         })?;
@@ -70,7 +70,7 @@ impl<'a> Meter<'a> {
     }
 
     /// An error when nobody wants the image any more.
-    pub(super) fn goes_on(&self) -> Result<(), Fault> {
+    pub(super) fn goes_on(&self) -> Result<(), DecodeError> {
         if !(self.goes_on)() {
             self.stopped.set(Some(Stop::Given));
         }
@@ -78,13 +78,13 @@ impl<'a> Meter<'a> {
     }
 
     /// Why the decoder was stopped, if it was.
-    pub(super) fn outcome(&self) -> Result<(), Fault> {
+    pub(super) fn outcome(&self) -> Result<(), DecodeError> {
         match self.stopped.get() {
             None => Ok(()),
-            Some(Stop::Given) => Err(Fault::Stopped),
+            Some(Stop::Given) => Err(DecodeError::Stopped),
             Some(Stop::ReadTooMuch) => {
                 let limit = self.limit.get();
-                Err(Fault::TooLarge(format!(
+                Err(DecodeError::TooLarge(format!(
                     "the image's parts have more bytes than the limit for a file of its size, {limit} in all"
                 )))
             }
@@ -151,7 +151,7 @@ mod tests {
             source.seek(SeekFrom::Start(0)).unwrap();
             assert_eq!(io::copy(&mut source, &mut io::sink()).is_ok(), time < 2, "{time}");
         }
-        let Err(Fault::TooLarge(fact)) = meter.outcome() else { panic!("no limit was passed") };
+        let Err(DecodeError::TooLarge(fact)) = meter.outcome() else { panic!("no limit was passed") };
         assert!(fact.ends_with("265536 in all"), "{fact}");
     }
 
@@ -160,6 +160,6 @@ mod tests {
         let goes_on = || false;
         let meter = Meter::new(1, &goes_on);
         assert!(Source::new(b"x", &meter).read(&mut [0]).is_err());
-        assert!(matches!(meter.outcome(), Err(Fault::Stopped)));
+        assert!(matches!(meter.outcome(), Err(DecodeError::Stopped)));
     }
 }

@@ -9,7 +9,7 @@ use tiff::{ColorType, TiffError};
 use super::directory::Directory;
 use super::orientation::Orientation;
 use super::source::Source;
-use super::{DecodedImage, Fault, File, Reader, channels, jpeg, memory_for};
+use super::{DecodeError, DecodedImage, File, Reader, channels, jpeg, memory_for};
 
 mod page;
 
@@ -28,7 +28,7 @@ const JPEG_COMPRESSION: u16 = 7;
 const FREE_PIECES: u64 = 32_768;
 const BYTES_OF_A_PIECE: u64 = 256;
 
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     let reader = file.wanted.reader;
     if reader == Reader::Tensorflow {
         return Err(reader.refuses("TIFF: send it as PNG"));
@@ -82,12 +82,12 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
         }
         layout.bgr_of_words(&interleaved(samples, &planes, 2))?
     } else {
-        return Err(Fault::undecodable(
+        return Err(DecodeError::undecodable(
             "unsupported variant (samples are not unsigned integers of 1 to 16 bits)",
         ));
     };
     if pixels.len() != width * height * 3 {
-        return Err(Fault::undecodable("corrupt data"));
+        return Err(DecodeError::undecodable("corrupt data"));
     }
     Ok((DecodedImage { height, width, pixels }, Orientation::from_tag(orientation)))
 }
@@ -95,7 +95,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
 /// Strips and tiles may all be the same bytes, more than there are pixels for, or as small as one pixel. Those
 /// compressed as JPEG are whole files of their own, but for the tables they share: each may claim any size, or stop
 /// early.
-fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Result<(), Fault> {
+fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Result<(), DecodeError> {
     let (width, height) = decoder.dimensions().map_err(fault)?;
     let (columns, rows) = decoder.chunk_dimensions();
     let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).map_err(fault);
@@ -113,7 +113,7 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
     let given = count.saturating_mul(pixels(columns, rows.min(height)));
     let planes = 4;
     if given > planes * (4 * pixels(width, height) + (1 << 22)) {
-        return Err(Fault::TooLarge(format!(
+        return Err(DecodeError::TooLarge(format!(
             "the image's {count} parts are {columns}x{rows} pixels each, the limit is four times {width}x{height} in all"
         )));
     }
@@ -129,11 +129,11 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
         file.meter.goes_on()?;
         let range = usize::try_from(offset).ok().zip(usize::try_from(offset.saturating_add(size)).ok());
         let piece = range.and_then(|(start, end)| file.bytes.get(start..end));
-        let piece = piece.ok_or_else(|| Fault::undecodable("it is truncated"))?;
+        let piece = piece.ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
         let cut = if tables.is_empty() { 0 } else { piece.len().min(2) };
         let (wide, high, scans) = jpeg::check(&[tables, &piece[cut..]].concat(), file.limits)?;
         if wide > columns as usize || high > (rows as usize).next_multiple_of(16) {
-            return Err(Fault::Undecodable(format!(
+            return Err(DecodeError::Undecodable(format!(
                 "corrupt data (a part is {wide}x{high} pixels, expected {columns}x{rows})"
             )));
         }
@@ -166,7 +166,7 @@ impl Layout {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Ok(match self.color {
             ColorType::Gray(bits @ 2..=7) if self.reader == Reader::OpenCv && self.palette.is_none() => {
                 return Err(self.reader.refuses(&format!("TIFF of {bits} bits of grey")));
@@ -198,7 +198,7 @@ impl Layout {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, Fault> {
+    fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, DecodeError> {
         // libtiff rounds colours to the nearest level and cuts grey off. Pillow cuts colours off, and makes white of
         // nearly all grey.
         let level = |sample: &u16| match self.reader {
@@ -252,13 +252,13 @@ impl Layout {
     }
 
     /// The palette holds all reds, all greens, all blues, 16 bits each, of which the upper half counts.
-    fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, Fault> {
+    fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, DecodeError> {
         let colors = 1_usize << bits;
         // Some programs write 8 bits, which libtiff finds by looking at all of them.
         let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|level| *level < 256);
         if palette.len() < 3 * colors {
             let fact = format!("the palette has {} entries, expected {}", palette.len(), 3 * colors);
-            return Err(Fault::Undecodable(fact));
+            return Err(DecodeError::Undecodable(fact));
         }
         let color = |index: &u8| {
             let byte = usize::from(is_narrow);
@@ -305,18 +305,18 @@ fn byte(level: u32) -> u8 {
     u8::try_from(level).unwrap_or(u8::MAX)
 }
 
-fn unsupported(color: ColorType) -> Fault {
-    Fault::Undecodable(format!("unsupported variant ({color:?})"))
+fn unsupported(color: ColorType) -> DecodeError {
+    DecodeError::Undecodable(format!("unsupported variant ({color:?})"))
 }
 
-fn fault(cause: TiffError) -> Fault {
+fn fault(cause: TiffError) -> DecodeError {
     if let TiffError::UnsupportedError(cause) = &cause {
-        return Fault::Undecodable(format!("unsupported variant ({cause})"));
+        return DecodeError::Undecodable(format!("unsupported variant ({cause})"));
     }
     if let TiffError::IoError(cause) = &cause
         && cause.kind() == ErrorKind::UnexpectedEof
     {
-        return Fault::undecodable("it is truncated");
+        return DecodeError::undecodable("it is truncated");
     }
-    Fault::Undecodable(format!("corrupt data ({cause})"))
+    DecodeError::Undecodable(format!("corrupt data ({cause})"))
 }

@@ -5,9 +5,9 @@ use image::codecs::webp::WebPDecoder;
 
 use super::orientation::Orientation;
 use super::source::Source;
-use super::{DecodeLimits, DecodedImage, Fault, File, Reader, raster};
+use super::{DecodeError, DecodeLimits, DecodedImage, File, Reader, raster};
 
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     check_frames(file.bytes, file.limits)?;
     let mut decoder = WebPDecoder::new(file.source()).map_err(raster::fault)?;
     if file.wanted.reader == Reader::Tensorflow {
@@ -25,7 +25,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
     let orientation = if is_whole { raster::orientation_of(&mut decoder) } else { Orientation::UPRIGHT };
     if decoder.has_animation() {
         if !is_whole {
-            return Err(Fault::undecodable("it is truncated"));
+            return Err(DecodeError::undecodable("it is truncated"));
         }
         return Ok((first_frame(decoder, file)?, orientation));
     }
@@ -33,15 +33,15 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
 }
 
 /// As libwebp draws it: on a canvas of nothing, not blended with it.
-fn first_frame(animation: WebPDecoder<Source<'_>>, file: File<'_>) -> Result<DecodedImage, Fault> {
+fn first_frame(animation: WebPDecoder<Source<'_>>, file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let (width, height) = animation.dimensions();
     let (width, height) = (width as usize, height as usize);
-    let frame = Frame::first(file.bytes).ok_or_else(|| Fault::undecodable("it is truncated"))?;
+    let frame = Frame::first(file.bytes).ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
     let still = frame.as_file();
     let decoder = WebPDecoder::new(Source::new(&still, file.meter)).map_err(raster::fault)?;
     let image = raster::read(decoder, file)?;
     if frame.left + image.width > width || frame.top + image.height > height {
-        return Err(Fault::undecodable("corrupt data (a frame that is larger than its canvas)"));
+        return Err(DecodeError::undecodable("corrupt data (a frame that is larger than its canvas)"));
     }
     file.limits.check(width, height)?;
     let mut pixels = vec![0; width * height * 3];
@@ -120,7 +120,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 
 /// A lossy frame says its size itself, and the decoder takes memory for it before it finds that the
 /// canvas is smaller. A canvas of 2^32 pixels is corrupt to the decoder, not too large.
-fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
+fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), DecodeError> {
     let mut at = 12;
     while let Some((name, size)) = chunk_at(bytes, at) {
         let body = at + CHUNK_HEADER;

@@ -16,14 +16,14 @@ mod between;
 mod weights;
 
 use self::between::{Blend, between};
-pub(super) use self::weights::Target;
+pub(super) use self::weights::TargetAxis;
 use self::weights::{Axis, Kernel};
 
 /// Resizes samples to `height` times `width`, and gives the parts of it that are wanted.
-pub(super) fn resample(source: &Samples, height: &Target, width: &Target, how: Resampling) -> Raster {
+pub(super) fn resample(source: &Samples, height: &TargetAxis, width: &TargetAxis, how: Resampling) -> Raster {
     let sized = |values: Vec<f32>| Raster { width: width.part.len(), channels: source.channels, values };
     let both =
-        |axis: &dyn Fn(usize, &Target) -> Axis| (axis(source.height, height), axis(source.width, width));
+        |axis: &dyn Fn(usize, &TargetAxis) -> Axis| (axis(source.height, height), axis(source.width, width));
     match how {
         Resampling::Tensorflow { method, antialias } => sized(match (method, antialias) {
             (TensorflowMethod::Nearest, _) => picked(source, both(&Axis::nearest_half_pixel)),
@@ -199,7 +199,7 @@ fn fixed_point(weight: f64) -> i64 {
     (weight * f64::from(1 << FRACTION)).round() as i64
 }
 
-fn by_area(source: &Samples, height: &Target, width: &Target) -> Vec<f32> {
+fn by_area(source: &Samples, height: &TargetAxis, width: &TargetAxis) -> Vec<f32> {
     let Samples { channels, values, .. } = source;
     let source = Source {
         height: source.height,

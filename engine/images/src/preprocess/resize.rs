@@ -3,7 +3,7 @@
 
 use common::package::config::{ChannelOrder, Fit, Normalization, Resampling, Resize};
 
-use super::resample::{Target, resample};
+use super::resample::{TargetAxis, resample};
 use crate::decode::DecodedImage;
 
 /// Levels from 0 to 255, not always whole: `[rows, width, channels]`, row-major.
@@ -45,11 +45,11 @@ pub(super) fn fill(
     out: &mut [f32],
 ) {
     let whole = Area { top: 0, left: 0, height: image.height, width: image.width };
-    let resampled = |area: Area, rows: &Target, columns: &Target| {
+    let resampled = |area: Area, rows: &TargetAxis, columns: &TargetAxis| {
         resample(&arranged(image, area, channels, how), rows, columns, how.resampling)
     };
     let sides = Sides { height: image.height, width: image.width };
-    let full = (Target::whole(height), Target::whole(width));
+    let full = (TargetAxis::whole(height), TargetAxis::whole(width));
     match how.fit {
         Fit::Stretch => place(&resampled(whole, &full.0, &full.1), out, (width, &how.normalization)),
         Fit::CropThenResize => {
@@ -68,7 +68,7 @@ pub(super) fn fill(
                     *value = normalized(fill, channel, &how.normalization);
                 }
             }
-            let raster = resampled(whole, &Target::whole(area.height), &Target::whole(area.width));
+            let raster = resampled(whole, &TargetAxis::whole(area.height), &TargetAxis::whole(area.width));
             let start = (area.top * width + area.left) * channels;
             place(&raster, &mut out[start..], (width, &how.normalization));
         }
@@ -151,11 +151,11 @@ fn shortened(image: Sides, side: usize) -> (usize, usize) {
 }
 
 /// `torchvision.transforms.CenterCrop`: half of what is left over, halves rounded to even.
-fn centre(size: usize, part: usize) -> Target {
+fn centre(size: usize, part: usize) -> TargetAxis {
     let over = size - part;
     let half = over / 2;
     let start = half + usize::from(over % 2 == 1 && half % 2 == 1);
-    Target { size, part: start..start + part }
+    TargetAxis { size, part: start..start + part }
 }
 
 /// `tf.image.resize_with_pad`: both sides divided by the larger ratio, in 32-bit floats. What is before the image is

@@ -30,10 +30,10 @@ struct Lane<T> {
     /// Images at the front whose delay is over, or that make a full batch: they wait for threads alone.
     released: usize,
     /// Oldest first.
-    waiting: VecDeque<Waiting<T>>,
+    waiting: VecDeque<WaitingImage<T>>,
 }
 
-struct Waiting<T> {
+struct WaitingImage<T> {
     since: Instant,
     pixels: Pixels,
     ticket: T,
@@ -88,7 +88,7 @@ impl<T> Lanes<T> {
             self.lanes.push_back(Lane { version, calls, threads, running: 0, released: 0, waiting });
             self.lanes.len() - 1
         });
-        self.lanes[index].waiting.push_back(Waiting { since: now, pixels, ticket });
+        self.lanes[index].waiting.push_back(WaitingImage { since: now, pixels, ticket });
     }
 
     /// Decides for a thread that is free; so many images are being decoded.
@@ -154,7 +154,7 @@ impl<T> Lane<T> {
             pixels: Pixels::Float32(Vec::new()),
             tickets: Vec::with_capacity(images),
         };
-        for Waiting { pixels, ticket, .. } in self.waiting.drain(..images) {
+        for WaitingImage { pixels, ticket, .. } in self.waiting.drain(..images) {
             if formed.pixels.is_empty() {
                 // One image alone is not copied.
                 formed.pixels = pixels;

@@ -25,12 +25,12 @@ pub(crate) enum Call {
     Fleet,
 }
 
-type Fault = Box<dyn Fn(Call) -> Result<(), StoreError> + Send + Sync>;
+type FaultInjector = Box<dyn Fn(Call) -> Result<(), StoreError> + Send + Sync>;
 
 /// Goes by a store in memory, and fails where it is told to.
 pub(crate) struct FaultyStore {
     store: Arc<InMemoryStore>,
-    fault: Fault,
+    fault: FaultInjector,
     calls: mpsc::UnboundedSender<Call>,
     /// How far its clock is ahead of this host's, in milliseconds.
     ahead: i64,

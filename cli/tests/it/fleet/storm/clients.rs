@@ -122,23 +122,23 @@ pub(super) async fn ask(
         let answer = client.insist_unless(number + turn, &batch, wait, || tally.is_given_up(losses)).await;
         let fault = match answer {
             Ok(answer) => judge(&client, &answer, &batch, floor).await,
-            Err(fault) => Some(Fault::Promise(fault)),
+            Err(fault) => Some(Violation::Promise(fault)),
         };
         match fault {
             None => tally.answered(count, wait == "respond-async"),
             // It lasts as long as the job may have been deleted; nothing makes an answer wrong.
-            Some(Fault::Promise(_)) if tally.losses() != losses => {
+            Some(Violation::Promise(_)) if tally.losses() != losses => {
                 tally.lost.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            Some(Fault::Promise(fault) | Fault::Wrong(fault)) => faults.push(fault),
+            Some(Violation::Promise(fault) | Violation::Wrong(fault)) => faults.push(fault),
         }
         turn += 1;
     }
     faults
 }
 
-enum Fault {
+enum Violation {
     /// A promise was not kept, of which an operator can delete what it rests on.
     Promise(String),
     /// An answer is wrong, whatever was deleted.
@@ -146,9 +146,14 @@ enum Fault {
 }
 
 /// What is wrong with an answer to a request that was sent when `floor` was the youngest finished swap.
-async fn judge(client: &Client, answer: &Answer, batch: &[Image], floor: Option<Swapped>) -> Option<Fault> {
+async fn judge(
+    client: &Client,
+    answer: &Answer,
+    batch: &[Image],
+    floor: Option<Swapped>,
+) -> Option<Violation> {
     if let Some(fault) = answer.fault(batch) {
-        let fault = if answer.is_lost() { Fault::Promise(fault) } else { Fault::Wrong(fault) };
+        let fault = if answer.is_lost() { Violation::Promise(fault) } else { Violation::Wrong(fault) };
         return Some(fault);
     }
     let (generation, model) = (answer.generation(), answer.body["response"]["model"].as_str().unwrap());
@@ -156,7 +161,7 @@ async fn judge(client: &Client, answer: &Answer, batch: &[Image], floor: Option<
         && (generation < floor.generation || generation == floor.generation && model != floor.model)
     {
         let Swapped { generation: swapped, model: to } = floor;
-        return Some(Fault::Promise(format!(
+        return Some(Violation::Promise(format!(
             "accepted after swap {swapped} to {to}, answered by {model} of generation {generation}"
         )));
     }
@@ -164,5 +169,5 @@ async fn judge(client: &Client, answer: &Answer, batch: &[Image], floor: Option<
     let id = answer.header("x-prediction-id");
     let again = eventually("the prediction can be read again", || client.poll(batch.len(), id, "0")).await;
     (again.body != answer.body)
-        .then(|| Fault::Promise(format!("{id} has two answers: {} and {}", answer.body, again.body)))
+        .then(|| Violation::Promise(format!("{id} has two answers: {} and {}", answer.body, again.body)))
 }

@@ -1,7 +1,7 @@
 //! JPEG as libjpeg-turbo decodes it, to the bit. With its quick transform that is what TensorFlow makes of a file unless
 //! it is told otherwise.
 
-use super::super::{DecodedImage, Fault, File, Reader, channels};
+use super::super::{DecodeError, DecodedImage, File, Reader, channels};
 use super::{Colors, Segment};
 
 mod frame;
@@ -16,7 +16,7 @@ pub(super) use self::transform::Accuracy;
 use self::upsample::{Plane, Upsampling};
 
 /// The picture as it is stored; grey is that of the file, not one made of its colours.
-pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result<DecodedImage, Fault> {
+pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result<DecodedImage, DecodeError> {
     let goes_on = || file.meter.goes_on();
     // Others make grey of the colours.
     let is_gray = file.wanted.is_gray && file.wanted.reader == Reader::Tensorflow;
@@ -53,10 +53,10 @@ pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result
         }
     });
     fault?;
-    let mut frame = frame.ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let mut frame = frame.ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     if frame.components.iter().any(|component| component.missing[..10].iter().any(|bits| *bits != Some(0))) {
         // libjpeg would smooth what is missing.
-        return Err(Fault::undecodable("unsupported variant (scans are missing)"));
+        return Err(DecodeError::undecodable("unsupported variant (scans are missing)"));
     }
     let coding = colors.coding(&frame)?;
     if is_gray && matches!(coding, Coding::Cmyk | Coding::Ycck) {
@@ -78,8 +78,8 @@ pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result
 fn planes(
     frame: &mut Frame,
     accuracy: Accuracy,
-    goes_on: &dyn Fn() -> Result<(), Fault>,
-) -> Result<Vec<Plane>, Fault> {
+    goes_on: &dyn Fn() -> Result<(), DecodeError>,
+) -> Result<Vec<Plane>, DecodeError> {
     let mut planes = Vec::new();
     for component in &mut frame.components {
         let quantization =
@@ -111,7 +111,7 @@ enum Coding {
 
 impl Colors {
     /// As libjpeg's `default_decompress_parms` decides it.
-    fn coding(&self, frame: &Frame) -> Result<Coding, Fault> {
+    fn coding(&self, frame: &Frame) -> Result<Coding, DecodeError> {
         let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
         Ok(match (&ids[..], self.adobe) {
             ([_], _) => Coding::Gray,
@@ -139,7 +139,7 @@ fn colored(
     frame: &Frame,
     planes: &[Plane],
     (coding, inks, is_gray): (Coding, Inks, bool),
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Vec<u8>, DecodeError> {
     let ways = frame.components.iter().map(|component| {
         let (rows, columns) = ((frame.most_rows, component.rows), (frame.most_columns, component.columns));
         Upsampling::of(rows, columns, component.width)

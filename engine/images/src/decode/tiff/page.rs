@@ -5,7 +5,7 @@ use std::io::{Read, Seek};
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
-use super::super::{Fault, Reader, Wanted};
+use super::super::{DecodeError, Reader, Wanted};
 use super::{ASSOCIATED_ALPHA, JPEG_COMPRESSION, UNASSOCIATED_ALPHA, fault};
 
 const LOWEST_BIT_FIRST: u16 = 2;
@@ -32,9 +32,9 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn of<R: Read + Seek>(decoder: &mut Decoder<R>, bytes: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn of<R: Read + Seek>(decoder: &mut Decoder<R>, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut number = |tag, usual: u16| {
-            Ok::<u16, Fault>(decoder.find_tag_unsigned::<u16>(tag).map_err(fault)?.unwrap_or(usual))
+            Ok::<u16, DecodeError>(decoder.find_tag_unsigned::<u16>(tag).map_err(fault)?.unwrap_or(usual))
         };
         let (compression, photometric) =
             (number(Tag::Compression, 1)?, number(Tag::PhotometricInterpretation, 1)?);
@@ -42,7 +42,9 @@ impl Page {
         let orientation = number(Tag::Orientation, 1)?;
         let (predictor, planes) = (number(Tag::Predictor, 1)?, number(Tag::PlanarConfiguration, 1)?);
         let mut numbers = |tag| {
-            Ok::<_, Fault>(decoder.find_tag_unsigned_vec::<u16>(tag).map_err(fault)?.unwrap_or_default())
+            Ok::<_, DecodeError>(
+                decoder.find_tag_unsigned_vec::<u16>(tag).map_err(fault)?.unwrap_or_default(),
+            )
         };
         let (bits, extra) = (numbers(Tag::BitsPerSample)?, numbers(Tag::ExtraSamples)?);
         Ok(Self {

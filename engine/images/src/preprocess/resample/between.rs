@@ -4,7 +4,7 @@
 //! Source: OpenCV's `resize.cpp`, `HResizeLinear` and `VResizeLinearVec_32s8u`.
 
 use super::super::resize::Samples;
-use super::Target;
+use super::TargetAxis;
 
 /// Which two pixels, and how they are blended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ struct Pair {
 const ONE: f32 = 2048.0;
 
 /// Resizes samples to `height` times `width`: levels of the parts that are wanted.
-pub(super) fn between(source: &Samples, height: &Target, width: &Target, blend: Blend) -> Vec<f32> {
+pub(super) fn between(source: &Samples, height: &TargetAxis, width: &TargetAxis, blend: Blend) -> Vec<f32> {
     let columns = width.part.clone().map(|index| column(index, source.width, width.size, blend));
     let columns: Vec<Pair> = columns.collect();
     let mut values = Vec::with_capacity(height.part.len() * width.part.len() * source.channels);

@@ -19,12 +19,12 @@ pub(super) struct Axis {
 /// How many pixels an axis becomes, and which of them are wanted. The others cost nothing: an image of one
 /// pixel by 30,000 becomes millions wide before its centre is cut out.
 #[derive(Debug, Clone)]
-pub(in crate::preprocess) struct Target {
+pub(in crate::preprocess) struct TargetAxis {
     pub(in crate::preprocess) size: usize,
     pub(in crate::preprocess) part: Range<usize>,
 }
 
-impl Target {
+impl TargetAxis {
     pub(in crate::preprocess) fn whole(size: usize) -> Self {
         Self { size, part: 0..size }
     }
@@ -85,7 +85,7 @@ fn cubic(x: f64, a: f64) -> f64 {
 }
 
 impl Axis {
-    fn new(to: &Target) -> Self {
+    fn new(to: &TargetAxis) -> Self {
         Self { to: to.size, spans: Vec::with_capacity(to.part.len()), weights: Vec::new(), exact: Vec::new() }
     }
 
@@ -128,7 +128,7 @@ impl Axis {
         self.spans.push((first, begin..self.weights.len()));
     }
 
-    fn pick(from: usize, to: &Target, place: impl Fn(f64) -> f64) -> Self {
+    fn pick(from: usize, to: &TargetAxis, place: impl Fn(f64) -> f64) -> Self {
         let mut axis = Self::new(to);
         for index in to.part.clone() {
             axis.push(whole(place(index as f64)).min(from - 1), [1.0]);
@@ -138,13 +138,13 @@ impl Axis {
 
     /// The pixel under the centre, as `tf.image.resize` finds it: in 32-bit floats.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as TensorFlow does")]
-    pub(super) fn nearest_half_pixel(from: usize, to: &Target) -> Self {
+    pub(super) fn nearest_half_pixel(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f32 / to.size as f32;
         Self::pick(from, to, |index| f64::from((index as f32 + 0.5) * scale))
     }
 
     /// The pixel under the centre, as Pillow finds it: by adding up steps in 64-bit floats.
-    pub(super) fn nearest_centre(from: usize, to: &Target) -> Self {
+    pub(super) fn nearest_centre(from: usize, to: &TargetAxis) -> Self {
         let step = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         let mut place = step * 0.5;
@@ -158,13 +158,13 @@ impl Axis {
     }
 
     /// The pixel under the corner, as OpenCV finds it.
-    pub(super) fn nearest_corner(from: usize, to: &Target) -> Self {
+    pub(super) fn nearest_corner(from: usize, to: &TargetAxis) -> Self {
         let step = 1.0 / (to.size as f64 / from as f64);
         Self::pick(from, to, |index| index * step)
     }
 
     /// Between the two nearest centres; the pixels at the edge go on beyond it.
-    pub(super) fn linear(from: usize, to: &Target) -> Self {
+    pub(super) fn linear(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
@@ -183,7 +183,7 @@ impl Axis {
 
     /// `tf.image.resize(method="bicubic")`: what lies outside counts nothing. Distances are rounded to
     /// 1/1024, as TensorFlow's table has them.
-    pub(super) fn tensorflow_cubic(from: usize, to: &Target) -> Self {
+    pub(super) fn tensorflow_cubic(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
@@ -196,7 +196,7 @@ impl Axis {
     }
 
     /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: the pixels at the edge go on beyond it.
-    pub(super) fn opencv_cubic(from: usize, to: &Target) -> Self {
+    pub(super) fn opencv_cubic(from: usize, to: &TargetAxis) -> Self {
         let scale = 1.0 / (to.size as f64 / from as f64);
         let mut axis = Self::new(to);
         for index in to.part.clone() {
@@ -226,7 +226,7 @@ impl Axis {
     }
 
     /// `tf.image.resize(method="area")`: the mean of what a result pixel covers.
-    pub(super) fn tensorflow_area(from: usize, to: &Target) -> Self {
+    pub(super) fn tensorflow_area(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
@@ -240,21 +240,26 @@ impl Axis {
     }
 
     /// `tf.image.resize(antialias=True)`.
-    pub(super) fn antialiased(from: usize, to: &Target, kernel: Kernel) -> Self {
+    pub(super) fn antialiased(from: usize, to: &TargetAxis, kernel: Kernel) -> Self {
         Self::filtered(from, to, kernel, |centre, support| {
             ((centre - support - 0.5).ceil(), (centre + support - 0.5).floor() + 1.0)
         })
     }
 
     /// `PIL.Image.resize`.
-    pub(super) fn pillow(from: usize, to: &Target, kernel: Kernel) -> Self {
+    pub(super) fn pillow(from: usize, to: &TargetAxis, kernel: Kernel) -> Self {
         Self::filtered(from, to, kernel, |centre, support| {
             ((centre - support + 0.5).floor(), (centre + support + 0.5).floor())
         })
     }
 
     /// A filter, widened where the image shrinks. `range` gives the first pixel and the one after the last.
-    fn filtered(from: usize, to: &Target, kernel: Kernel, range: impl Fn(f64, f64) -> (f64, f64)) -> Self {
+    fn filtered(
+        from: usize,
+        to: &TargetAxis,
+        kernel: Kernel,
+        range: impl Fn(f64, f64) -> (f64, f64),
+    ) -> Self {
         let scale = from as f64 / to.size as f64;
         let widening = scale.max(1.0);
         let mut axis = Self::new(to);

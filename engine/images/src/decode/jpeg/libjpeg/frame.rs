@@ -1,6 +1,6 @@
 //! What the segments of a JPEG say of its frame, and the coefficients that its scans fill in.
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 use super::huffman::Table;
 
 /// The order in which coefficients are written: the place of each in the block (T.81, figure A.6).
@@ -22,7 +22,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// A DQT segment's body; the table in natural order.
-    pub(super) fn quantize(&mut self, mut body: &[u8]) -> Result<(), Fault> {
+    pub(super) fn quantize(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         while let Some((first, rest)) = body.split_first() {
             let (size, slot) = (usize::from(first >> 4), usize::from(first & 15));
             let bytes = if size == 0 { 64 } else { 128 };
@@ -40,7 +40,7 @@ impl Tables {
     }
 
     /// A DHT segment's body.
-    pub(super) fn code(&mut self, mut body: &[u8]) -> Result<(), Fault> {
+    pub(super) fn code(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         while let Some((first, rest)) = body.split_first() {
             let counts = rest.first_chunk::<16>().ok_or_else(|| corrupt("a Huffman table"))?;
             let symbols: usize = counts.iter().map(|count| usize::from(*count)).sum();
@@ -90,9 +90,9 @@ pub(super) struct Frame {
 
 impl Frame {
     /// From a SOF segment's body.
-    pub(super) fn new(marker: u8, body: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn new(marker: u8, body: &[u8]) -> Result<Self, DecodeError> {
         if !matches!(marker, 0xc0..=0xc2) {
-            return Err(Fault::undecodable("unsupported variant (neither baseline nor progressive)"));
+            return Err(DecodeError::undecodable("unsupported variant (neither baseline nor progressive)"));
         }
         let header = body.first_chunk::<6>().ok_or_else(|| corrupt("the frame header"))?;
         let [precision, count] = [header[0], header[5]];
@@ -100,12 +100,12 @@ impl Frame {
         let (height, width) = (side(header[1], header[2]), side(header[3], header[4]));
         let listed = body.get(6..6 + 3 * usize::from(count)).ok_or_else(|| corrupt("the frame header"))?;
         if precision != 8 || !matches!(count, 1 | 3 | 4) {
-            return Err(Fault::Undecodable(format!(
+            return Err(DecodeError::Undecodable(format!(
                 "unsupported variant ({count} components of {precision} bits)"
             )));
         }
         if height == 0 || width == 0 {
-            return Err(Fault::undecodable("unsupported variant (the frame header names no size)"));
+            return Err(DecodeError::undecodable("unsupported variant (the frame header names no size)"));
         }
         let factors = |packed: u8| (usize::from(packed >> 4), usize::from(packed & 15));
         let all = || listed.chunks_exact(3).map(|entry| factors(entry[1]));
@@ -142,6 +142,6 @@ impl Frame {
     }
 }
 
-pub(super) fn corrupt(what: &str) -> Fault {
-    Fault::Undecodable(format!("corrupt data ({what})"))
+pub(super) fn corrupt(what: &str) -> DecodeError {
+    DecodeError::Undecodable(format!("corrupt data ({what})"))
 }

@@ -1,6 +1,6 @@
 //! Bits of entropy-coded data, and the codes that they make (ITU-T T.81, annexes C and F).
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 
 /// Codes of up to this many bits are looked up at once.
 const SHORT: usize = 9;
@@ -16,13 +16,13 @@ pub(super) struct Table {
 
 impl Table {
     /// From how many codes there are of each length, 1 to 16, and their symbols.
-    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
         let mut table = Self { short: [0; 1 << SHORT], longer: [(0, 0); 17], symbols: symbols.to_vec() };
         let (mut code, mut index) = (0_usize, 0_usize);
         for (length, count) in (1_usize..).zip(counts) {
             let count = usize::from(*count);
             if code + count > 1 << length || index + count > symbols.len() {
-                return Err(Fault::undecodable("corrupt data (a Huffman table with too many codes)"));
+                return Err(DecodeError::undecodable("corrupt data (a Huffman table with too many codes)"));
             }
             let signed = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
             table.longer[length] = (signed(code + count), signed(index) - signed(code));
@@ -55,7 +55,7 @@ impl<'a> Bits<'a> {
 
     /// The next symbol.
     #[inline]
-    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, Fault> {
+    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, DecodeError> {
         self.fill();
         let next = usize::try_from(self.buffer >> 48).unwrap_or(0);
         let [length, symbol] = table.short[next >> (16 - SHORT)].to_be_bytes();
@@ -70,15 +70,15 @@ impl<'a> Bits<'a> {
                 self.take(u32::try_from(length).unwrap_or(16))?;
                 let index = usize::try_from(code + offset).unwrap_or(usize::MAX);
                 let symbol = table.symbols.get(index).copied();
-                return symbol.ok_or_else(|| Fault::undecodable("corrupt data (no such Huffman code)"));
+                return symbol.ok_or_else(|| DecodeError::undecodable("corrupt data (no such Huffman code)"));
             }
         }
-        Err(Fault::undecodable("corrupt data (no such Huffman code)"))
+        Err(DecodeError::undecodable("corrupt data (no such Huffman code)"))
     }
 
     /// A number of so many bits, 0 to 16.
     #[inline]
-    pub(super) fn number(&mut self, bits: u32) -> Result<i32, Fault> {
+    pub(super) fn number(&mut self, bits: u32) -> Result<i32, DecodeError> {
         if bits == 0 {
             return Ok(0);
         }
@@ -90,14 +90,14 @@ impl<'a> Bits<'a> {
 
     /// A number with its sign, as coefficients are written: the lower half of all patterns is negative.
     #[inline]
-    pub(super) fn signed(&mut self, bits: u32) -> Result<i32, Fault> {
+    pub(super) fn signed(&mut self, bits: u32) -> Result<i32, DecodeError> {
         let number = self.number(bits)?;
         let is_negative = bits > 0 && number < 1 << (bits - 1);
         Ok(if is_negative { number - (1 << bits) + 1 } else { number })
     }
 
     /// Goes on behind the restart marker of this number, 0 to 7.
-    pub(super) fn restart(&mut self, number: u8) -> Result<(), Fault> {
+    pub(super) fn restart(&mut self, number: u8) -> Result<(), DecodeError> {
         (self.buffer, self.count) = (0, 0);
         loop {
             match (self.data.get(self.at), self.data.get(self.at + 1)) {
@@ -107,15 +107,15 @@ impl<'a> Bits<'a> {
                 }
                 // Fill bytes, and what was left over before the marker.
                 (Some(0xff), Some(0x00 | 0xff)) | (Some(0..=0xfe), _) => self.at += 1,
-                _ => return Err(Fault::undecodable("corrupt data (a restart marker is missing)")),
+                _ => return Err(DecodeError::undecodable("corrupt data (a restart marker is missing)")),
             }
         }
     }
 
     #[inline]
-    fn take(&mut self, bits: u32) -> Result<(), Fault> {
+    fn take(&mut self, bits: u32) -> Result<(), DecodeError> {
         if bits > self.count {
-            return Err(Fault::undecodable("it is truncated: the data of a scan ends early"));
+            return Err(DecodeError::undecodable("it is truncated: the data of a scan ends early"));
         }
         self.buffer <<= bits;
         self.count -= bits;

@@ -1,6 +1,6 @@
 //! One scan's data becomes coefficients (T.81, annexes F and G).
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 use super::frame::{Component, Frame, Tables, ZIGZAG, corrupt};
 use super::huffman::{Bits, Table};
 
@@ -17,7 +17,7 @@ pub(super) struct Scan {
 
 impl Scan {
     /// From a SOS segment's body.
-    pub(super) fn new(body: &[u8], frame: &Frame) -> Result<Self, Fault> {
+    pub(super) fn new(body: &[u8], frame: &Frame) -> Result<Self, DecodeError> {
         let fault = || corrupt("a scan header");
         let count = usize::from(*body.first().ok_or_else(fault)?);
         let listed = body.get(1..1 + 2 * count).ok_or_else(fault)?;
@@ -51,8 +51,8 @@ impl Scan {
         data: &[u8],
         frame: &mut Frame,
         tables: &Tables,
-        goes_on: &dyn Fn() -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        goes_on: &dyn Fn() -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         for (index, ..) in &self.parts {
             let component = &mut frame.components[*index];
             if component.quantization.is_none() {
@@ -99,7 +99,7 @@ impl Scan {
         frame: &mut Frame,
         tables: &Tables,
         state: &mut State<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         if let [part] = self.parts[..] {
             return self.block((row, column), &mut frame.components[part.0], (part, tables), state);
         }
@@ -120,7 +120,7 @@ impl Scan {
         component: &mut Component,
         (part, tables): ((usize, usize, usize), &Tables),
         state: &mut State<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         let block = &mut component.coefficients[row * component.stride + column];
         let missing = || corrupt("a Huffman table is missing");
         if self.band.0 == 0 {
@@ -164,7 +164,7 @@ impl State<'_> {
         table: &Table,
         (first, last): (usize, usize),
         shift: u8,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         if self.empty > 0 {
             self.empty -= 1;
             return Ok(());
@@ -198,7 +198,7 @@ impl State<'_> {
         table: &Table,
         (first, last): (usize, usize),
         bit: i16,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         let mut at = first;
         while self.empty == 0 && at <= last {
             let symbol = self.bits.symbol(table)?;
@@ -238,7 +238,7 @@ impl State<'_> {
     }
 
     /// Makes a coefficient larger by a bit, if the next bit says so and it has not this bit yet.
-    fn correct(&mut self, coefficient: &mut i16, bit: i16) -> Result<(), Fault> {
+    fn correct(&mut self, coefficient: &mut i16, bit: i16) -> Result<(), DecodeError> {
         if self.bits.number(1)? == 1 && *coefficient & bit == 0 {
             *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -bit } else { bit });
         }
@@ -246,7 +246,7 @@ impl State<'_> {
     }
 
     /// How many blocks hold nothing new, this one included.
-    fn run(&mut self, bits: u8) -> Result<u32, Fault> {
+    fn run(&mut self, bits: u8) -> Result<u32, DecodeError> {
         let more = self.bits.number(u32::from(bits))?;
         Ok((1 << bits) + u32::try_from(more).unwrap_or(0))
     }

@@ -1,7 +1,7 @@
 //! Rows of a component at the image's size, as libjpeg's `jdsample.c` makes them: interpolated where a component
 //! has half the columns or half the rows or both, repeated otherwise.
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 
 /// A component's samples.
 pub(super) struct Plane {
@@ -36,9 +36,9 @@ impl Upsampling {
         (most_rows, rows): (usize, usize),
         (most_columns, columns): (usize, usize),
         plane_width: usize,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, DecodeError> {
         if !most_rows.is_multiple_of(rows) || !most_columns.is_multiple_of(columns) {
-            return Err(Fault::undecodable("unsupported variant (fractional sampling factors)"));
+            return Err(DecodeError::undecodable("unsupported variant (fractional sampling factors)"));
         }
         let is_wide = plane_width > 2;
         Ok(match (most_rows / rows, most_columns / columns) {
