@@ -13,8 +13,8 @@ use crate::usage::UsageError;
 /// list of processes and in no shell's history.
 #[derive(Debug, Clone, Args)]
 pub struct ServerConfig {
-    /// Address of the server (CLASSIFIER_URL, default `http://127.0.0.1:5050`), plain http: put a proxy that speaks TLS
-    /// in front of it where the network is not trusted. The key is read from X_API_KEY.
+    /// Address of the server (CLASSIFIER_URL, default `http://127.0.0.1:5050`). Only plain http is supported: on an
+    /// untrusted network, put a proxy with TLS in front of the server. The key is read from X_API_KEY.
     #[arg(long, env = "CLASSIFIER_URL", default_value = "http://127.0.0.1:5050", value_name = "URL")]
     pub url: String,
 }
@@ -22,21 +22,21 @@ pub struct ServerConfig {
 /// Queue and store of `classifier serve`.
 #[derive(Debug, Clone, Args)]
 pub struct QueueConfig {
-    /// Parts of jobs that may wait for the worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
-    /// 429. More rides out longer bursts and takes memory: a part is up to a few MiB.
+    /// Most parts of jobs that wait for the worker (QUEUE_MAX_PARTS, default 2000). Beyond it a request gets 429. A
+    /// higher value absorbs longer bursts and takes memory: a part has up to a few MiB.
     #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_max_parts: u32,
 
-    /// Bytes of parts that may wait for the worker or be in its hands (QUEUE_MAX_BYTES, default 256 MiB). Past it a
+    /// Most bytes of parts that wait for the worker or are in its hands (QUEUE_MAX_BYTES, default 256 MiB). Beyond it a
     /// request gets 429. All of it is memory of this process.
     #[arg(long, env = "QUEUE_MAX_BYTES", default_value_t = 256 << 20,
         value_parser = clap::value_parser!(u64).range(1..))]
     pub queue_max_bytes: u64,
 
-    /// Bytes that jobs and their results may take in memory (STORE_MAX_BYTES, default 128 MiB). Past it results that
-    /// somebody has been given are forgotten before their time, but for those with an idempotency key; where that is
-    /// not enough, a request gets 503.
+    /// Most bytes of memory for jobs and their results (STORE_MAX_BYTES, default 128 MiB). Beyond it, results that a
+    /// client already has are deleted early, except those with an idempotency key. If that is not enough, a request
+    /// gets 503.
     #[arg(long, env = "STORE_MAX_BYTES", default_value_t = 128 << 20)]
     pub store_max_bytes: usize,
 }

@@ -12,8 +12,8 @@ use crate::package::Catalog;
 /// Where the queue and the store are, and their bounds.
 #[derive(Clone, Args)]
 pub struct FleetConfig {
-    /// RabbitMQ, with user, password and virtual host (RABBITMQ_URL, default
-    /// `amqp://guest:guest@localhost:5672/%2f`). Every process of a fleet names the same.
+    /// Address of RabbitMQ, with user, password and virtual host (RABBITMQ_URL, default
+    /// `amqp://guest:guest@localhost:5672/%2f`). Every process of a fleet uses the same.
     #[arg(
         long,
         env = "RABBITMQ_URL",
@@ -22,32 +22,31 @@ pub struct FleetConfig {
     )]
     pub rabbitmq_url: String,
 
-    /// Redis, with user, password and database (REDIS_URL, default `redis://localhost:6379/0`). Every
-    /// process of a fleet names the same.
+    /// Address of Redis, with user, password and database (REDIS_URL, default `redis://localhost:6379/0`). Every
+    /// process of a fleet uses the same.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://localhost:6379/0")]
     pub redis_url: String,
 
-    /// Start of the name of every queue and key (FLEET_PREFIX, default `classifier`): 1 to 100 letters,
-    /// digits, `_`, `-`, `.`, `:` or `/`. Two fleets can share the servers under two prefixes.
+    /// Prefix of the name of every queue and key (FLEET_PREFIX, default `classifier`): 1 to 100 letters, digits, `_`,
+    /// `-`, `.`, `:` or `/`. Two fleets can share the servers with two prefixes.
     #[arg(long, env = "FLEET_PREFIX", default_value = "classifier", value_parser = parse_prefix)]
     pub fleet_prefix: String,
 
-    /// Parts of jobs that may wait for a worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
-    /// 429. More rides out longer bursts, but takes memory and disk of RabbitMQ (a part is up to a few
-    /// MiB) and makes clients wait for what will miss its deadline. A queue that exists keeps the bound
-    /// it was made with.
+    /// Most parts of jobs that wait for a worker (QUEUE_MAX_PARTS, default 2000). Beyond it a request gets 429. A
+    /// higher value absorbs longer bursts, but takes memory and disk of RabbitMQ (a part has up to a few MiB), and
+    /// clients wait for jobs that will miss their deadline. An existing queue keeps the limit it was created with.
     #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_max_parts: u32,
 
-    /// Bytes of parts that may wait for a worker (QUEUE_MAX_BYTES, default none). Past it a request gets 429. A queue
-    /// that exists keeps the bound it was made with, and processes of the release before cannot use a queue that has
-    /// one: set it once all are of this release.
+    /// Most bytes of parts that wait for a worker (QUEUE_MAX_BYTES, default none). Beyond it a request gets 429. An
+    /// existing queue keeps the limit it was created with. Processes of the previous release cannot use a queue with
+    /// such a limit: set it once all processes run this release.
     #[arg(long, env = "QUEUE_MAX_BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub queue_max_bytes: Option<u64>,
 
-    /// Longest time for one call to RabbitMQ or Redis, in seconds (FLEET_CALL_TIMEOUT, default 10). Less
-    /// makes errors come sooner, more rides out longer restarts of the servers.
+    /// Timeout of one call to RabbitMQ or Redis, in seconds (FLEET_CALL_TIMEOUT, default 10). A lower value reports
+    /// errors sooner, a higher one survives longer restarts of the servers.
     #[arg(long, env = "FLEET_CALL_TIMEOUT", default_value = "10", value_parser = parse_seconds)]
     pub fleet_call_timeout: Duration,
 }
@@ -79,8 +78,7 @@ impl fmt::Debug for FleetConfig {
 /// Where the model packages are.
 #[derive(Debug, Clone, Args)]
 pub struct ModelsConfig {
-    /// The folder with the model packages (MODELS_DIR, default `models`). API and workers must see the
-    /// same packages.
+    /// The folder with the model packages (MODELS_DIR, default `models`). API and workers must see the same packages.
     #[arg(long, env = "MODELS_DIR", default_value = "models")]
     pub models_dir: PathBuf,
 }
