@@ -1,4 +1,4 @@
-//! `classifier inspect`: what is in a package, and what is wrong with it.
+//! `classifier inspect`: the contents and the problems of a package.
 
 pub(super) mod words;
 
@@ -26,10 +26,10 @@ pub const EXAMPLES: &str = "Examples:
   classifier inspect digits                   a package of the models folder
   classifier inspect path/to/digits           a package folder anywhere
 
-Tells in words what becomes of an image and what the answer is, and lists the layers; of a
-SavedModel, what it takes and gives. Reads the config and the model, builds it and runs it and its
-examples, exactly as a worker does before it serves the package. Exits with 1 when anything is
-wrong, and lists all of it.";
+Describes preprocessing and postprocessing in words and lists the layers, or the inputs and outputs
+of a SavedModel. Reads the config and the model, builds the model, and runs it and its examples,
+exactly as a worker does before it serves the package. Lists all problems, and exits with 1 if there
+are any.";
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -60,14 +60,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Err(error @ (PackageError::Missing(_) | PackageError::Unreadable { .. })) => return Err(error.into()),
     };
     let library = open(&arguments.library.settings())?;
-    let wheel = output::wheel(&format!("reading {name}"));
+    let spinner = output::spinner(&format!("reading {name}"));
     let contents = Contents::of(&library, &package);
     let problems = match load(&library, &package).and_then(|engine| verify(&package, &engine)) {
         Ok(()) => Vec::new(),
         Err(LoadError::Unservable(problems)) => problems,
         Err(LoadError::Unavailable(reason)) => vec![reason],
     };
-    wheel.finish_and_clear();
+    spinner.finish_and_clear();
     report(arguments.json, &about(&package, &contents, &problems), &contents, &problems)
 }
 
@@ -88,16 +88,16 @@ pub(super) fn locate(package: &str, models: &ModelsConfig) -> anyhow::Result<(Ca
     Ok((Catalog::new(folder.parent().unwrap_or(&folder)), name))
 }
 
-/// What is seen of a model. What keeps it from being read is among the problems that loading finds.
+/// The contents of a model. Errors while reading it are among the problems that loading finds.
 #[derive(Default)]
 struct Contents {
-    /// Of a model of Keras's, its layers.
+    /// The layers of a Keras model.
     rows: Vec<Row>,
-    /// Names of a Keras model's outputs.
+    /// The output names of a Keras model.
     outputs: Vec<String>,
-    /// Of a SavedModel, what it says of itself.
+    /// The description of a SavedModel.
     saved_model: Option<Description>,
-    /// Which program wrote it.
+    /// The program that wrote it.
     written_by: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! `classifier predict`: images in, labels out.
+//! `classifier predict`: classifies image files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,10 +26,10 @@ pub const EXAMPLES: &str = "Examples:
   classifier predict photos/ --top-k 3        every image below a folder, three labels each
   classifier predict cat.jpg --json | jq -r '.[].label'";
 
-/// Requests that are on their way at a time.
+/// Concurrent requests.
 const REQUESTS_AT_ONCE: usize = 4;
 
-/// Bytes of image files in one request; servers accept more, but smaller ones spread over the workers.
+/// Bytes of image files in one request. Servers accept more, but smaller requests spread over more workers.
 const REQUEST_BYTES: u64 = 8 << 20;
 
 /// Options of the command.

@@ -1,4 +1,4 @@
-//! `classifier workers`: who works, and on what.
+//! `classifier workers`: each worker, its model and throughput.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
 use crate::output;
 
-/// Clocks that are off by less are of no concern, in seconds. Deadlines go by the store's clock in any case.
+/// Smaller clock offsets are not shown, in seconds. Deadlines use the store's clock in any case.
 const NOTABLE_OFFSET: f64 = 1.0;
 
 /// Options of the command.
@@ -24,14 +24,14 @@ pub struct Arguments {
     server: ServerConfig,
 }
 
-/// How the fleet stands, as far as commands show it.
+/// The state of the fleet, as far as commands show it.
 #[derive(Debug, Deserialize)]
 pub struct Fleet {
     /// The active model.
     model: Option<String>,
     version: Option<String>,
     generation: Option<u64>,
-    /// The rollout that is running.
+    /// The running rollout.
     pub rollout: Option<Rollout>,
     queue: Option<Queue>,
     workers: Vec<Worker>,
@@ -48,14 +48,14 @@ pub struct Rollout {
     pub workers: Vec<RolloutWorker>,
 }
 
-/// How far a worker is with a rollout.
+/// A worker's progress in a rollout.
 #[derive(Debug, Deserialize)]
 pub struct RolloutWorker {
-    /// Which.
+    /// The worker.
     pub id: String,
     /// `waiting`, `loading`, `prepared`, `unservable`, `failed` or `following`.
     pub state: String,
-    /// What went wrong, or what keeps it from beginning.
+    /// What failed, or what it waits for.
     pub detail: Option<String>,
 }
 

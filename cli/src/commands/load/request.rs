@@ -1,4 +1,4 @@
-//! One request of the load, from its schedule to its fate.
+//! One request of the load generator.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,26 +8,26 @@ use serde::Deserialize;
 use crate::client::{Answer, Client, ClientError, Method, StatusCode};
 use crate::images::{self, Numbered};
 
-/// How long a status call asks the server to wait for news.
+/// How long a status call waits for a change.
 const POLL: Duration = Duration::from_secs(10);
 
 /// What all requests share.
 #[derive(Debug)]
 pub struct Sender {
-    /// Where.
+    /// The server.
     pub client: Client,
-    /// The package that is asked by name.
+    /// The package that is requested by name.
     pub model: Option<String>,
-    /// After this an accepted request is lost.
+    /// After this an accepted request counts as lost.
     pub limit: Duration,
     /// The newest generation that any answer came from.
     pub newest_generation: AtomicU64,
 }
 
-/// What became of a request.
+/// A finished request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Its fate.
+    /// How it ended.
     pub fate: Fate,
     /// The server's id for it.
     pub prediction: Option<String>,
@@ -37,7 +37,7 @@ pub struct Ended {
     pub latency: Duration,
 }
 
-/// The fates of a request.
+/// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// A result for every image, from the right model.
@@ -116,7 +116,7 @@ impl Sender {
         Ok(answer)
     }
 
-    /// Whether an answer is right: a result for each image, of a model that may have answered.
+    /// Checks an answer: it needs a result for each image, from a model that may answer.
     fn judge(&self, answer: &Answer, images: &[Numbered], known: u64, repeated: &mut usize) -> Fate {
         let response: Response = match answer.response() {
             Ok(response) => response,

@@ -259,11 +259,11 @@ fn fit(
         "letterbox" => match section.get("padding_value").map(Value::as_f64) {
             None => Some(Fit::Letterbox { fill: 0.0 }),
             #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
-            Some(Some(level)) if (0.0..=255.0).contains(&level) => {
-                Some(Fit::Letterbox { fill: level as f32 })
+            Some(Some(value)) if (0.0..=255.0).contains(&value) => {
+                Some(Fit::Letterbox { fill: value as f32 })
             }
             Some(_) => {
-                problems.add("`image_preproc_config.padding_value` is not a level from 0 to 255");
+                problems.add("`image_preproc_config.padding_value` is not a pixel value from 0 to 255");
                 None
             }
         },
