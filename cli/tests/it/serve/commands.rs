@@ -132,7 +132,7 @@ async fn a_package_is_inspected_as_keras_would_summarize_it() {
         "HDF5, written by Keras ",
         "decoded as BGR, rotated as its EXIF tag says",
         "pixel values 0 to 255 divided by 255",
-        "the answer is the label with the largest of 10 scores",
+        "the result is the label with the largest of 10 scores",
         "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         "can be served",
     ];
