@@ -1,4 +1,4 @@
-//! The settings of the API. Those it shares with the workers are in [`common::config`].
+//! The settings of the API. [`common::config`] has those that it shares with the workers.
 
 mod keys;
 
@@ -168,11 +168,11 @@ pub struct Config {
     pub stop_delay: Duration,
 }
 
-/// Largest image that fits a message of RabbitMQ 4 (16 MiB) with room for what travels beside it.
+/// Largest image that fits a message of RabbitMQ 4 (16 MiB), with room for the rest of the message.
 const MAX_IMAGE_IN_MESSAGE: usize = 14 << 20;
 
 impl Config {
-    /// What is wrong with the settings: all of it.
+    /// Returns all problems of the settings.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = self.key_problems();
         for (variable, value) in [
@@ -208,13 +208,13 @@ impl Config {
         problems
     }
 
-    /// What is wrong with the keys.
+    /// Returns the problems of the keys.
     pub(crate) fn key_problems(&self) -> Vec<String> {
         let both = [("X_API_KEY", &self.api_keys), ("X_ADMIN_API_KEY", &self.admin_api_keys)];
         both.into_iter().flat_map(|(variable, keys)| keys.problems(variable)).collect()
     }
 
-    /// How long the steps of a rollout may take.
+    /// Returns the timeouts of a rollout.
     pub(crate) fn rollout_timing(&self) -> RolloutTiming {
         RolloutTiming { prepare_limit: self.prepare_limit, ..RolloutTiming::default() }
     }

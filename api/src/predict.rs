@@ -1,7 +1,7 @@
-//! Predictions: asking for them, asking again, giving them up.
+//! Predictions: creating, reading and deleting them.
 //!
-//! `request` reads what was sent, `pin` decides the model, `split` makes parts of it, `submit` makes the
-//! job safe, and `answer` tells how it stands.
+//! `request` parses the request, `pin` chooses the model, `split` makes parts, `submit` stores and queues the job, and
+//! `answer` builds the answer.
 
 pub(crate) mod answer;
 pub(crate) mod answer_size;
@@ -61,7 +61,7 @@ pub(crate) struct PredictionRequest {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
 pub(crate) struct PredictionImage {
-    /// Any number; comes back with the result. Repeated ids are allowed.
+    /// Any number; the result has the same. Repeated ids are allowed.
     image_id: i64,
     /// An image file (JPEG, PNG, WebP, GIF, BMP or TIFF) in standard base64. Whitespace and a
     /// `data:image/…;base64,` prefix are accepted.
@@ -69,13 +69,13 @@ pub(crate) struct PredictionImage {
     img_base64: String,
 }
 
-/// What can be asked for beside the images.
+/// Query parameters of a prediction.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PredictionQuery {
-    /// How many of the best labels to return for each image, as `scores`. Without it or with 0 there are
-    /// none, or as many as the `k` of a package of type `top_k` says.
+    /// Number of best labels to return for each image as `scores`. Without it or with 0 there are none, or as many as
+    /// the `k` of a package of type `top_k`.
     #[serde(default)]
     #[param(example = 5, format = Int64, maximum = 4294967295_u32)]
     top_k: u32,
@@ -96,9 +96,9 @@ pub(crate) struct WaitQuery {
 
 /// Classifies images.
 ///
-/// The body is the JSON document, a `multipart/form-data` form whose parts are the images (ids count
-/// from 0), or the bytes of one image with its `image/*` content type, `application/octet-stream` or none (id 0). One
-/// bad image does not spoil its batch: its entry has an `error`.
+/// The body is the JSON document, a `multipart/form-data` form whose parts are the images (ids count from 0), or the
+/// bytes of one image with its `image/*` content type, `application/octet-stream` or none (id 0). An invalid image does
+/// not fail its batch: its entry has an `error`.
 #[utoipa::path(post, path = "/classifier/predictions", operation_id = "create_prediction", tag = "predictions",
     params(
         PredictionQuery,
@@ -189,7 +189,7 @@ pub(crate) async fn create(
     Ok(response)
 }
 
-/// Tells how a prediction stands: what the `POST` would have answered had it waited until now.
+/// Returns the state of a prediction: what the `POST` would have answered after waiting until now.
 #[utoipa::path(get, path = "/classifier/predictions/{id}", operation_id = "read_prediction", tag = "predictions",
     params(("id" = String, Path, description = "The prediction"), WaitQuery),
     responses(
@@ -221,7 +221,7 @@ pub(crate) async fn read(
     Ok(answer::answer(&app, found, &waiting, &prefix).await)
 }
 
-/// Gives a prediction up: what has not run is not run any more, the rest is forgotten.
+/// Deletes a prediction: images that are not classified yet are skipped, results are forgotten.
 #[utoipa::path(delete, path = "/classifier/predictions/{id}", operation_id = "delete_prediction", tag = "predictions",
     params(("id" = String, Path, description = "The prediction")),
     responses(
@@ -241,13 +241,13 @@ pub(crate) async fn delete(
     if app.store.cancel_job(job).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_prediction(job)) }
 }
 
-/// A job as it stands now, if the caller's client made it. To everybody else it is not known.
+/// Reads a job that the caller's client created. For other clients it does not exist.
 async fn own(app: &App, job: JobId, caller: &Caller) -> Result<Job, ApiError> {
     let found = app.store.job(job).await?.filter(|found| found.record.client == caller.client);
     found.ok_or_else(|| unknown_prediction(job))
 }
 
-/// Waits for a job, and looks how it stands then.
+/// Waits for a job and reads its state.
 async fn wait_for(app: &App, watch: Watch, waiting: &Waiting) -> Result<Job, ApiError> {
     let job = watch.job();
     let found = if waiting.limit.is_zero() {
@@ -271,7 +271,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// The key of the header. In quotes, as a draft of the IETF writes it, it is the same as without.
+/// Reads the key from the header. A quoted key, as an IETF draft writes it, equals the same key without quotes.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let unquoted = |text: &str| match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -289,7 +289,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// A key as the store knows it. No header holds a line break, so that no client's key is another's.
+/// The key as the store knows it. Headers contain no line break, so keys of two clients never collide.
 fn key_of_client(key: &str, client: Option<&ClientName>) -> String {
     client.map_or_else(|| key.to_owned(), |client| format!("{client}\n{key}"))
 }

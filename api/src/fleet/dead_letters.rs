@@ -1,4 +1,4 @@
-//! Parts that were put aside: listing them, trying them again, letting them go.
+//! Lists, replays and drops dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::keys::Caller;
 use crate::openapi::Problem;
 use crate::queue_delay::until_there_is_room;
 
-/// How long all letters together may take to go back.
+/// Timeout for returning all dead letters together.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(10);
 
-/// Dead letters in one answer.
+/// Most dead letters in one answer.
 const MAX_LISTED: usize = 1000;
 
-/// The parts that were put aside.
+/// The dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeadLettersAnswer {
     /// 200.
@@ -35,25 +35,25 @@ pub(crate) struct DeadLettersAnswer {
     response: Vec<DeadLetterView>,
 }
 
-/// A part that was put aside.
+/// A dead letter: a part of a prediction that was given up.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0", "prediction_id":
     "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d", "positions": [3], "image_bytes": 48211,
     "model": "animals_classifier_v0@9f86d0…", "reason": "a worker died of it 3 times", "client": "mobile"}))]
 struct DeadLetterView {
-    /// Names it: the prediction and the number of the part.
+    /// Its id: the prediction and the number of the part.
     id: String,
     /// The prediction it belongs to.
     prediction_id: String,
-    /// Places of its images in the request, from 0.
+    /// Positions of its images in the request, from 0.
     positions: Vec<u32>,
     /// Bytes of its images.
     image_bytes: u64,
     /// The model it was for.
     model: String,
-    /// Why it was put aside.
+    /// Why it was given up.
     reason: String,
-    /// The client whose prediction it is; null of a client without a name.
+    /// The client whose prediction it is; null for a client without a name.
     client: Option<String>,
 }
 
@@ -62,35 +62,35 @@ struct DeadLetterView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WhichQuery {
-    /// One of them, as listed; all where it is left out.
+    /// One of them, as listed; without it all.
     #[param(example = "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0")]
     id: Option<String>,
 }
 
-/// What became of dead letters.
+/// The result for dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeadLetterCountAnswer {
     /// 200.
     code: u16,
-    /// How many.
+    /// The counts.
     response: DeadLetterCount,
 }
 
-/// How many dead letters went where.
+/// What was done with how many dead letters.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct DeadLetterCount {
     /// Queued again.
     replayed: usize,
-    /// Let go: dropped by the operator.
+    /// Dropped.
     dropped: usize,
-    /// Kept, since their prediction is forgotten and nobody could get the answer.
+    /// Kept, because their prediction is forgotten and its answer could not be fetched.
     forgotten: usize,
-    /// Kept, since they cannot be read; they can be dropped.
+    /// Kept, because they are unreadable; they can be dropped.
     unreadable: usize,
 }
 
-/// Lists the parts that were put aside because they kept failing: all of them where there is an admin key, which this
-/// needs then, else those of the client that asks.
+/// Lists the dead letters: parts that kept failing. With an admin key configured, only admins may list them and see
+/// all; otherwise clients see their own.
 #[utoipa::path(get, path = "/classifier/dead-letters", operation_id = "list_dead_letters", tag = "fleet",
     responses(
         (status = 200, description = "Oldest first, at most 1000", body = DeadLettersAnswer),
@@ -108,8 +108,8 @@ pub(crate) async fn list(
     Ok(Json(DeadLettersAnswer { code: 200, response: own.map(view).collect() }))
 }
 
-/// Queues dead letters again: the named one, or all. The answers of their predictions change with the
-/// new results.
+/// Queues dead letters again: the named one, or all. New results replace the errors in the answers of their
+/// predictions.
 #[utoipa::path(post, path = "/classifier/dead-letters/replay", operation_id = "replay_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
@@ -127,7 +127,7 @@ pub(crate) async fn replay(
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
     let taken = take_dead_letters(&app, &caller, query).await?;
     tracing::info!(by = %caller, letters = taken.len(), "a replay of dead letters was asked for");
-    // A task of its own: an operator who hangs up in the middle must not leave letters neither here nor there.
+    // A separate task: if the operator disconnects, no letter may be lost half way.
     let this = Arc::clone(&app);
     let replayed =
         app.spawn(async move { replay_all(&this, taken).await }).await.map_err(ApiError::internal)?;
@@ -136,7 +136,7 @@ pub(crate) async fn replay(
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
-/// Drops dead letters: the named one, or all. Their predictions keep the error they ended with.
+/// Drops dead letters: the named one, or all. Their predictions keep their errors.
 #[utoipa::path(delete, path = "/classifier/dead-letters", operation_id = "drop_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
@@ -161,7 +161,7 @@ pub(crate) async fn drop_letters(
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
-/// Takes out the letters that the caller looks after: the named one, or all.
+/// Takes the caller's dead letters: the named one, or all.
 async fn take_dead_letters(
     app: &App,
     caller: &Caller,
@@ -180,7 +180,7 @@ async fn take_dead_letters(
     if which.is_some() && own.is_empty() { Err(unknown()) } else { Ok(own) }
 }
 
-/// What cannot be read is everybody's: nobody knows whose it was.
+/// Unreadable letters belong to all clients: their owner is unknown.
 fn looks_after(caller: &Caller, letter: &DeadLetter) -> bool {
     !letter.is_readable() || caller.looks_after(letter.client.as_ref())
 }
@@ -200,7 +200,8 @@ async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetter
             break;
         }
     }
-    // After one failure the rest go back untried. Dropped where that takes too long, the broker puts them back itself.
+    // After a failure the rest are returned without a try. If that takes too long they are dropped, and the broker
+    // returns them.
     let _ = timeout(PUT_BACK_WITHIN, join_all(letters.map(put_back))).await;
     match failure {
         None => Ok(count),
@@ -245,7 +246,7 @@ async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCo
     }
 }
 
-/// Back among the dead letters. Should even this fail, the broker does it once it finds out.
+/// Returns a letter to the dead letters. If that fails, the broker returns it later.
 async fn put_back(letter: TakenDeadLetter) {
     let id = letter.letter.id;
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;

@@ -1,4 +1,4 @@
-//! The JSON document of a request. Base64 is decoded while it is read, without a copy of the text.
+//! The JSON document of a request. Base64 is decoded while parsing, without a copy of the text.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::base64;
 use super::request::{RequestLimits, RequestedImage};
 use crate::error::{ApiError, Code};
 
-/// Reads `{"images": [{"image_id": 0, "img_base64": "…"}, …]}`; other keys are ignored.
+/// Parses `{"images": [{"image_id": 0, "img_base64": "…"}, …]}`; other keys are ignored.
 ///
 /// # Errors
 /// The body is not JSON, has the wrong shape, or has too many images.
@@ -33,7 +33,7 @@ pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedI
     Ok(walk.images)
 }
 
-/// What has been read, and where the reader is.
+/// The images so far, and the parser's position.
 struct Walk {
     limits: RequestLimits,
     path: JsonPath,
@@ -61,8 +61,7 @@ impl fmt::Display for JsonPath {
     }
 }
 
-/// The reader's words without the string that stands where something else is expected: that can be a
-/// whole image.
+/// The parser's message without the value of an unexpected string: that can be a whole image.
 fn sentence(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let start = "invalid type: string \"";
@@ -155,7 +154,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
                     None => false,
                 }
             } else {
-                // Too many already: they are only counted, so that the answer can say how many.
+                // Beyond the limit images are only counted, for the error message.
                 list.next_element::<IgnoredAny>()?.is_some()
             };
             if !more {
@@ -254,9 +253,9 @@ impl Visitor<'_> for IdSeed {
         i64::try_from(id).map_err(|_| E::invalid_value(Unexpected::Unsigned(id), &self))
     }
 
-    /// JSON has one kind of number: 7.0 is the integer 7.
+    /// JSON has only one kind of number: 7.0 is the integer 7.
     fn visit_f64<E: Error>(self, id: f64) -> Result<i64, E> {
-        // 2^63: integers of more than 64 bits arrive as the floating point number next to them, which is no smaller.
+        // 2^63: larger integers arrive as the nearest floating point number, which is no smaller.
         const BEYOND: f64 = 9_223_372_036_854_775_808.0;
         if id.fract() == 0.0 && id.abs() < BEYOND {
             #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
@@ -369,7 +368,7 @@ mod tests {
         let body = format!(r#"{{"images": [{}]}}"#, [image; 5].join(","));
         check_error(&body, Code::TooManyImages, "5 images, expected at most 3");
         let deep = format!(r#"{{"a": {}1{}, "images": []}}"#, "[".repeat(5000), "]".repeat(5000));
-        // Deep nesting is refused by the reader or skipped, and must not use up the stack.
+        // The parser refuses or skips deep nesting, so that it cannot overflow the stack.
         let _ = parse(deep.as_bytes(), LIMITS);
     }
 }
