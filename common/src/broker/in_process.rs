@@ -1,4 +1,4 @@
-//! The broker of a single process: a queue in memory, with every guarantee but surviving its own death.
+//! The broker of a single process: a queue in memory, with all guarantees except surviving a crash.
 
 mod lines;
 
@@ -17,7 +17,7 @@ use crate::broker::{
 use crate::messages::{Part, PartId};
 use crate::patience::Backoff;
 
-/// Hints that a slow listener may be behind before it misses the oldest.
+/// Hints that a slow listener may lag behind before it misses the oldest.
 const HINT_BACKLOG: usize = 64;
 
 /// A queue in memory.
@@ -34,14 +34,14 @@ struct Shared {
     newer: NewerParts,
 }
 
-/// Parts and dead letters by the order in which they came: what is given back goes to its old place.
+/// Parts and dead letters in order of arrival: returned ones get their old position.
 #[derive(Default)]
 struct State {
     next_place: u64,
     waiting: Lines,
     dead: BTreeMap<u64, Dead>,
     consumers: u64,
-    /// Of the parts that wait or are in a worker's hands: all are in this process's memory.
+    /// Bytes of waiting and delivered parts: both are in this process's memory.
     bytes: u64,
 }
 
@@ -52,7 +52,7 @@ struct Dead {
 }
 
 impl InProcessBroker {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new(limits: BrokerLimits) -> Arc<Self> {
         Arc::new(Self { limits, shared: Arc::default(), hints: broadcast::channel(HINT_BACKLOG).0 })
@@ -73,20 +73,20 @@ impl Shared {
     }
 }
 
-/// What a part takes in memory, with what stands beside its images.
+/// The memory of a part, including the data beside its images.
 fn memory_of(part: &Part) -> u64 {
     const BESIDE: usize = 1 << 10;
     (part.image_bytes() + BESIDE) as u64
 }
 
 impl State {
-    /// Whether one more part has room.
+    /// Returns whether one more part fits.
     fn has_room_for(&self, part: &Part, limits: BrokerLimits) -> bool {
         let fits = |most| self.bytes == 0 || self.bytes + memory_of(part) <= most;
         self.waiting.len() < limits.max_parts as usize && limits.max_bytes.is_none_or(fits)
     }
 
-    /// A part has ended.
+    /// Releases the memory of a part that has ended.
     fn let_go(&mut self, part: &Part) {
         self.bytes = self.bytes.saturating_sub(memory_of(part));
         self.waiting.let_go(part.client.as_ref());
@@ -138,7 +138,7 @@ impl Broker for InProcessBroker {
     }
 
     async fn broadcast(&self, hint: Hint) -> Result<(), BrokerError> {
-        // An error says that nobody listens, which is no fault of a hint.
+        // An error means that there is no listener, which is fine for a hint.
         let _ = self.hints.send(hint);
         Ok(())
     }
@@ -184,17 +184,17 @@ impl Broker for InProcessBroker {
 
 struct InProcessConsumer {
     shared: Arc<Shared>,
-    /// One permit for each part that the worker may have in hand.
+    /// One permit per part that the worker may hold.
     hands: Arc<Semaphore>,
     stopped: bool,
-    /// For parts of a newer release.
+    /// Pauses for parts of a newer release.
     pauses: Backoff,
 }
 
 /// What a consumer finds in the queue.
 enum Found {
     Part(Box<Delivery>),
-    /// One that it cannot read, which takes the hand with it for a while.
+    /// An unreadable part, which keeps its permit for a while.
     Newer,
     Nothing(OwnedSemaphorePermit),
 }
@@ -219,7 +219,7 @@ impl InProcessConsumer {
         Found::Part(Box::new(Delivery { part, attempt, acknowledge }))
     }
 
-    /// Puts a part that only a newer worker can do at the end of the queue, after a pause.
+    /// Moves a part that only a newer worker can read to the end of the queue, after a pause.
     fn give_back(&mut self, part: Part, hand: OwnedSemaphorePermit) {
         let (shared, pause) = (Arc::clone(&self.shared), self.pauses.next_pause());
         tokio::spawn(async move {
@@ -244,7 +244,7 @@ impl Consumer for InProcessConsumer {
             return Ok(None);
         }
         loop {
-            // Ends when a part that is in hand is settled, which is the worker's affair.
+            // Needs no bound: it ends when the worker settles a part.
             let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return Ok(None) };
             let shared = Arc::clone(&self.shared);
             let arrived = shared.arrived.notified();
@@ -271,7 +271,7 @@ impl Drop for InProcessConsumer {
     }
 }
 
-/// A part in a worker's hands: dropped, it goes back.
+/// A delivered part. If it is dropped, it goes back to the queue.
 struct PartInHand {
     shared: Arc<Shared>,
     held: Option<(u64, Part, u32)>,
@@ -301,7 +301,7 @@ impl Drop for PartInHand {
     }
 }
 
-/// A dead letter in an operator's hands: dropped, it goes back.
+/// A dead letter that an operator has taken. If it is dropped, it goes back.
 struct DeadInHand {
     shared: Arc<Shared>,
     dead: Option<(u64, Dead)>,
@@ -336,7 +336,7 @@ impl Listener for InProcessListener {
         loop {
             match self.0.recv().await {
                 Ok(hint) => return Ok(hint),
-                // The oldest were missed; newer ones follow, and the truth is in the store.
+                // The oldest hints were missed; newer ones follow, and the truth is in the store.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(BrokerError::Unavailable("the broker was dropped".to_owned()));

@@ -1,17 +1,17 @@
-//! Parts that wait, of all clients: whose is the next.
+//! The waiting parts of all clients, and which is next.
 
 use std::collections::BTreeMap;
 
 use crate::ids::ClientName;
 use crate::messages::Part;
 
-/// A part that waits.
+/// A waiting part.
 pub(super) struct QueuedPart {
     pub(super) part: Part,
     pub(super) attempt: u32,
 }
 
-/// Of all clients, each in a line of its own.
+/// A line of parts per client.
 #[derive(Default)]
 pub(super) struct Lines {
     clients: BTreeMap<Option<ClientName>, Line>,
@@ -19,25 +19,25 @@ pub(super) struct Lines {
 
 #[derive(Default)]
 struct Line {
-    /// By place, the first one next.
+    /// By position; the first is next.
     waiting: BTreeMap<u64, QueuedPart>,
     /// Parts that were taken and have not ended.
     in_hand: u64,
 }
 
 impl Lines {
-    /// Parts that wait.
+    /// Returns the number of waiting parts.
     pub(super) fn len(&self) -> usize {
         self.clients.values().map(|line| line.waiting.len()).sum()
     }
 
-    /// Puts a part in line.
+    /// Appends a part to its client's line.
     pub(super) fn push(&mut self, place: u64, waiting: QueuedPart) {
         self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(place, waiting);
     }
 
-    /// Takes the first part of the client that has the fewest in hand, of several the one that came first: one client
-    /// with many parts keeps no other waiting for more than those in hand.
+    /// Takes the first part of the client with the fewest parts in hand; of several clients the one whose part came
+    /// first. So a client with many parts delays others only by its parts in hand.
     pub(super) fn take(&mut self) -> Option<(u64, QueuedPart)> {
         let lines = self.clients.values_mut();
         let ranked = lines.filter_map(|line| Some((line.in_hand, *line.waiting.first_key_value()?.0, line)));
@@ -46,7 +46,7 @@ impl Lines {
         line.waiting.pop_first()
     }
 
-    /// A part that was taken has ended, or comes back.
+    /// Notes that a taken part has ended or comes back.
     pub(super) fn let_go(&mut self, client: Option<&ClientName>) {
         let client = client.cloned();
         if let Some(line) = self.clients.get_mut(&client) {

@@ -18,7 +18,7 @@ use super::wire;
 use crate::broker::{Acknowledge as _, DeadLetter, TakenDeadLetter};
 use crate::messages::{Part, PartId};
 
-/// The oldest dead letters, which stay.
+/// Lists the oldest dead letters, without removing them.
 pub(super) async fn list(
     link: &Link,
     queues: [&str; 2],
@@ -40,7 +40,7 @@ pub(super) async fn list(
     Ok(letters)
 }
 
-/// Takes out the dead letters of one part, or all.
+/// Takes the dead letters of one part, or all.
 pub(super) async fn take(
     link: &Link,
     queues: [&str; 2],
@@ -67,7 +67,7 @@ pub(super) async fn take(
         }
     }
     for other in others {
-        // A failure means that the channel has ended, and all went back with it.
+        // A failure means that the channel has ended, and everything went back with it.
         let _ = other.requeue().await;
     }
     if taken.is_empty() {
@@ -81,7 +81,7 @@ async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, RabbitM
     Ok(got.map(|message| message.delivery))
 }
 
-/// Gives back this message and all before it, in their old order.
+/// Returns this message and all before it, in their old order.
 async fn give_back(last: Option<Acker>) -> Result<(), RabbitMqFault> {
     let all = BasicNackOptions { multiple: true, requeue: true };
     match last {
@@ -113,7 +113,7 @@ fn describe(received: &Received, part: Option<&Part>) -> DeadLetter {
     }
 }
 
-/// What we said when we put it aside, or what RabbitMQ's backstop says.
+/// Returns the reason that a worker gave, or that of RabbitMQ's delivery limit.
 fn reason(received: &Received) -> String {
     let said = |name: &str| text(header(received)?, name);
     said(REASON)
@@ -133,7 +133,7 @@ fn text(table: &FieldTable, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Stands for a part whose id is not known.
+/// Stands for a part whose id is unknown.
 fn nobody() -> PartId {
     let job = "00000000-0000-0000-0000-000000000000".parse().expect("it is a UUID");
     PartId { job, index: 0 }

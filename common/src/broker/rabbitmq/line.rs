@@ -1,7 +1,7 @@
-//! A connection that is made when it is needed, by one attempt and one back-off for everybody who waits.
+//! A connection on demand, with one attempt and one back-off for all callers.
 //!
-//! lapin can recover connections by itself, but what is in flight meanwhile may hang for many seconds.
-//! Here a broken connection fails everything on it at once, and the next call makes a new one.
+//! lapin can recover connections by itself, but calls in flight may hang for many seconds. Here a broken connection
+//! fails all its calls at once, and the next call makes a new one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,13 @@ use super::link::{Link, Route};
 use crate::broker::BrokerError;
 use crate::patience::{Backoff, Outage, persist};
 
-/// Pause after the first failed attempt, and the longest after many. All processes of a fleet come back
-/// within the longest, once the server is there again.
+/// Pause after the first failed attempt, and the longest pause. All processes of a fleet reconnect within the longest
+/// one, once the server is back.
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// A connection that ends sooner than this after it was made counts as a failed attempt: a server that
-/// lets in and then throws out must not be asked without a pause.
+/// A connection that ends sooner than this counts as a failed attempt: a server that accepts and then closes
+/// connections must not be tried without a pause.
 const STEADY: Duration = Duration::from_secs(10);
 
 /// The connection for one purpose.
@@ -44,7 +44,7 @@ struct Inner {
 }
 
 enum State {
-    /// Not connected; the next who needs it begins an attempt.
+    /// Not connected; the next caller begins an attempt.
     Idle,
     Connecting,
     Up(Arc<Link>),
@@ -55,7 +55,7 @@ enum State {
 /// What a caller finds.
 enum Found {
     Up(Arc<Link>),
-    /// Look again at a change, or at this moment.
+    /// Check again after a change, or at this moment.
     Wait(Option<Instant>),
     Refused(RabbitMqFault),
 }
@@ -71,7 +71,7 @@ impl Line {
         Self { shared: Arc::new(Shared { route, inner: Mutex::new(inner), changed: Notify::new() }) }
     }
 
-    /// Acts on the connection, again and again within `limit` while what failed may pass.
+    /// Uses the connection, and retries within `limit` while the error may be temporary.
     pub(super) async fn call<T, F>(
         &self,
         limit: Duration,
@@ -86,7 +86,7 @@ impl Line {
             .map_err(|fault| fault.unwrap_or_else(RabbitMqFault::silent).into())
     }
 
-    /// Acts on the connection once, and mends it if that is what failed.
+    /// Uses the connection once, and repairs it if it failed.
     pub(super) async fn with_link<T, F>(
         &self,
         until: Instant,
@@ -112,8 +112,7 @@ impl Line {
         outcome
     }
 
-    /// The connection, waiting for it until then at the longest. While the server refuses for certain the
-    /// answer comes at once.
+    /// Returns the connection, waiting for it until then. If the server will certainly refuse, this fails at once.
     pub(super) async fn link(&self, until: Instant) -> Result<Arc<Link>, RabbitMqFault> {
         loop {
             let changed = self.shared.changed.notified();
@@ -136,7 +135,7 @@ impl Line {
         }
     }
 
-    /// The connection as it is, without making one.
+    /// Returns the connection if there is one.
     pub(super) fn current(&self) -> Option<Arc<Link>> {
         match &self.shared.inner().state {
             State::Up(link) if link.is_up() => Some(Arc::clone(link)),
@@ -144,7 +143,7 @@ impl Line {
         }
     }
 
-    /// Lets a connection go, unless another took its place already or it is only blocked.
+    /// Drops a connection, unless it was replaced already or is only blocked.
     pub(super) fn give_up(&self, link: &Arc<Link>, fault: &RabbitMqFault) {
         let mut inner = self.shared.inner();
         let is_current = matches!(&inner.state, State::Up(now) if Arc::ptr_eq(now, link));
@@ -159,7 +158,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is; begins an attempt where one is due.
+    /// Returns the current state, and begins an attempt if one is due.
     fn look(self: &Arc<Self>) -> Found {
         let mut inner = self.inner();
         if let State::Up(link) = &inner.state {
@@ -183,8 +182,8 @@ impl Shared {
         }
     }
 
-    /// Makes an attempt in a task of its own: that a caller gives up must not end the attempt, or callers
-    /// in a hurry would never have a connection.
+    /// Attempts in a task of its own: a caller that gives up must not end the attempt, or callers with short timeouts
+    /// would never get a connection.
     fn begin(self: &Arc<Self>) {
         let attempt = Attempt(Arc::clone(self));
         tokio::spawn(async move {
@@ -240,7 +239,7 @@ impl Inner {
     }
 }
 
-/// An attempt under way. Whatever ends it, callers do not wait for it any more.
+/// A running attempt. When it ends for any reason, callers stop waiting for it.
 struct Attempt(Arc<Shared>);
 
 impl Drop for Attempt {

@@ -1,4 +1,4 @@
-//! One connection to RabbitMQ, and what is known of it.
+//! One connection to RabbitMQ, and its state.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -19,24 +19,24 @@ use tokio::time::{Instant, timeout};
 use super::faults::{FaultKind, RabbitMqFault};
 use super::topology::Topology;
 
-/// Longest time to connect and declare. Longer than a call may take: a server that has just come back
-/// chooses the leaders of its queues first, and callers who gave up meanwhile come again.
+/// Timeout to connect and declare. Longer than a call: a restarted server first elects the leaders of its queues, and
+/// callers that gave up meanwhile come again.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
-/// Longest time to say goodbye before the socket is closed.
+/// Timeout of a clean close before the socket is closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Bytes of messages that may wait in this process to be written to one connection. Some seconds' worth
-/// of a slow network; more would only fill the memory while the server hangs.
+/// Most bytes of messages that wait to be written to one connection. Enough for some seconds of a slow network; more
+/// would only fill the memory while the server hangs.
 pub(super) const ROOM: usize = 32 << 20;
 
-/// What a connection is for. RabbitMQ stops reading from connections that publish while it is short of
-/// memory or disk, and acknowledgements must still get through then.
+/// The purpose of a connection. RabbitMQ stops reading from publishing connections while it is short of memory or disk,
+/// and acknowledgements must still get through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Sends messages.
+    /// Publishes messages.
     Publishing,
-    /// Takes messages and looks at queues.
+    /// Consumes messages and inspects queues.
     Consuming,
 }
 
@@ -49,7 +49,7 @@ impl Purpose {
     }
 }
 
-/// Where a connection goes, and what it must find there.
+/// The address of a connection, and the queues that it needs.
 #[derive(Clone)]
 pub(super) struct Route {
     pub(super) uri: AMQPUri,
@@ -57,7 +57,7 @@ pub(super) struct Route {
     pub(super) topology: Arc<Topology>,
 }
 
-/// One connection with its everyday channel, which confirms what is published.
+/// One connection with its main channel, which confirms published messages.
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
@@ -66,14 +66,14 @@ pub(super) struct Link {
     pub(super) made: Instant,
     purpose: Purpose,
     topology: Arc<Topology>,
-    /// Why RabbitMQ takes nothing on this connection, while that is so.
+    /// Why RabbitMQ blocks this connection, while it does.
     blocked: watch::Receiver<Option<String>>,
     watcher: AbortHandle,
     socket: Socket,
 }
 
 impl Route {
-    /// Makes a connection, and declares what it must find.
+    /// Connects, and declares the queues.
     pub(super) async fn connect(&self) -> Result<Link, RabbitMqFault> {
         let socket = Socket::default();
         let link = timeout(CONNECT_LIMIT, self.link(socket.clone()))
@@ -113,26 +113,26 @@ impl Link {
         self.connection.status().connected() && self.channel.status().connected()
     }
 
-    /// Declares queues and exchanges anew, after one of them was deleted.
+    /// Declares queues and exchanges again after one was deleted.
     pub(super) async fn declare(&self) -> Result<(), RabbitMqFault> {
         self.topology.declare(&self.connection).await
     }
 
-    /// The alarm that is on, if any.
+    /// Returns the current alarm.
     pub(super) fn alarm(&self) -> Option<RabbitMqFault> {
         let reason = self.blocked.borrow().clone();
-        // The flag is up a moment before the reason has come through.
+        // The flag is set shortly before the reason arrives.
         let reason = reason.or_else(|| self.connection.status().blocked().then(String::new))?;
         Some(alarm(&reason))
     }
 
-    /// Waits until an alarm is on. The caller bounds the wait.
+    /// Waits until an alarm is raised. The caller bounds the wait.
     pub(super) async fn until_alarm(&self) -> RabbitMqFault {
         let mut blocked = self.blocked.clone();
         let reason = blocked.wait_for(Option::is_some).await.map(|reason| reason.clone());
         match reason {
             Ok(reason) => alarm(&reason.unwrap_or_default()),
-            // The connection has ended, and whoever uses it is told so.
+            // Notes that the connection has ended and fails its calls.
             Err(_) => std::future::pending().await,
         }
     }
@@ -142,10 +142,10 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.watcher.abort();
         match self.purpose {
-            // Others may still hold channels of it, and what they have in hand; it ends with the last.
+            // Others may still hold channels and unsettled messages; it ends with the last one.
             Purpose::Consuming => {}
-            // lapin writes nothing while RabbitMQ takes nothing, not even its goodbye: such a connection
-            // would stay for ever, with its thread and its buffers.
+            // While RabbitMQ blocks the connection, lapin writes nothing, not even a close: such a connection would
+            // stay forever, with its thread and buffers.
             Purpose::Publishing => {
                 let socket = self.socket.clone();
                 let Ok(runtime) = Handle::try_current() else { return socket.close() };
@@ -164,7 +164,7 @@ fn alarm(reason: &str) -> RabbitMqFault {
     RabbitMqFault::new(FaultKind::Alarm, said)
 }
 
-/// Follows what the server says of its alarms.
+/// Follows the server's alarms.
 fn watch_alarms(connection: &Connection) -> (watch::Receiver<Option<String>>, AbortHandle) {
     let (sender, blocked) = watch::channel(None);
     let mut events = Box::pin(connection.events_listener());
@@ -192,7 +192,7 @@ async fn open(uri: AMQPUri, properties: ConnectionProperties, socket: Socket) ->
     let runtime = lapin::runtime::default_runtime()?;
     let own = runtime.clone();
     let connect = async move |uri: AMQPUri, _| {
-        // Without a limit lapin's thread would wait as long as the system does, some minutes.
+        // Without a timeout lapin's thread would wait as long as the system does, some minutes.
         let stream = timeout(CONNECT_LIMIT, uri.connect_async(&own)).await.map_err(io::Error::from)??;
         if let AsyncTcpStream::Plain(plain) = &stream {
             socket.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into());
