@@ -9,7 +9,7 @@ use clap::Args;
 use crate::broker::BrokerLimits;
 use crate::package::Catalog;
 
-/// Where the queue and the store are, and their bounds.
+/// The addresses of the queue and the store, and their limits.
 #[derive(Clone, Args)]
 pub struct FleetConfig {
     /// Address of RabbitMQ, with user, password and virtual host (RABBITMQ_URL, default
@@ -52,7 +52,7 @@ pub struct FleetConfig {
 }
 
 impl FleetConfig {
-    /// The bounds of the broker.
+    /// Returns the limits of the broker.
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
         BrokerLimits {
@@ -63,7 +63,7 @@ impl FleetConfig {
     }
 }
 
-/// Leaves out the addresses, which may hold passwords.
+/// Omits the addresses, which may contain passwords.
 impl fmt::Debug for FleetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetConfig")
@@ -75,7 +75,7 @@ impl fmt::Debug for FleetConfig {
     }
 }
 
-/// Where the model packages are.
+/// The location of the model packages.
 #[derive(Debug, Clone, Args)]
 pub struct ModelsConfig {
     /// The folder with the model packages (MODELS_DIR, default `models`). API and workers must see the same packages.
@@ -84,13 +84,13 @@ pub struct ModelsConfig {
 }
 
 impl ModelsConfig {
-    /// The packages in the folder.
+    /// Opens the folder of packages.
     ///
     /// # Errors
-    /// There is no folder that this program may read.
+    /// The folder does not exist or is not readable.
     pub fn catalog(&self) -> Result<Catalog, WrongSetting> {
         let folder = &self.models_dir;
-        // To list a folder is one right, to open what is in it another.
+        // Listing a folder and opening its files are separate permissions.
         match fs::read_dir(folder).and_then(|_| fs::metadata(folder.join("."))) {
             Ok(_) => Ok(Catalog::new(folder.clone())),
             Err(error) => Err(WrongSetting {
@@ -104,26 +104,26 @@ impl ModelsConfig {
     }
 }
 
-/// A setting with which the program can never work, however often it is started.
+/// A setting with which the program can never work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {fault}")]
 pub struct WrongSetting {
     /// The environment variable.
     pub variable: &'static str,
-    /// What is wrong and what was expected. Never the whole value of one that may hold a password.
+    /// What is wrong and what was expected. Never the whole value of a setting that may contain a password.
     pub fault: String,
 }
 
-/// Longest time that a setting may name: more is a slip, and moments that far away cannot be counted.
+/// Longest time that a setting may have: more is a mistake, and such moments would overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Longest prefix of names, in bytes. RabbitMQ takes names of 255.
+/// Longest prefix of names, in bytes. RabbitMQ accepts names of 255.
 const LONGEST_PREFIX: usize = 100;
 
-/// Reads a time such as `30` or `0.5`, in seconds, for clap.
+/// Parses a time such as `30` or `0.5`, in seconds, for clap.
 ///
 /// # Errors
-/// Says what was expected.
+/// A sentence with the expected form.
 pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
     seconds
@@ -136,9 +136,8 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
         })
 }
 
-/// Reads the start of all names, for clap. Braces would break the hash tag by which a Redis Cluster keeps
-/// a fleet's keys together, an empty prefix leaves it out, and RabbitMQ keeps names that begin with `amq.` for
-/// itself.
+/// Parses the prefix of all names, for clap. Braces would break the hash tag that keeps a fleet's keys together in a
+/// Redis Cluster, an empty prefix would omit it, and RabbitMQ reserves names that begin with `amq.`.
 fn parse_prefix(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
     let is_sound = !text.is_empty()
