@@ -12,31 +12,31 @@ pub const IMAGES_ACCEPTED: &str = "classifier_api_images_total";
 pub const IMAGES_REJECTED: &str = "classifier_api_images_rejected_total";
 /// Jobs accepted, by [`MODEL`](super::names::MODEL) and [`VERSION`](super::names::VERSION).
 pub const JOBS_ACCEPTED: &str = "classifier_api_jobs_total";
-/// Requests refused because something was full; label `reason` is one of [`SHED_REASONS`].
+/// Requests refused because a limit was reached; label `reason` is one of [`SHED_REASONS`].
 pub const REQUESTS_SHED: &str = "classifier_api_requests_shed_total";
 /// Request bytes held in memory now.
 pub const BYTES_IN_FLIGHT: &str = "classifier_api_bytes_in_flight";
 /// Open connections.
 pub const CONNECTIONS: &str = "classifier_api_connections";
-/// Parts that wait in the queue.
+/// Parts in the queue.
 pub const QUEUE_PARTS: &str = "classifier_queue_parts";
-/// Parts that were put aside.
+/// Dead letters.
 pub const DEAD_LETTERS: &str = "classifier_dead_letter_parts";
 /// The fleet's active generation.
 pub const ACTIVE_GENERATION: &str = "classifier_active_generation";
-/// The generation each worker answers from, by `worker`.
+/// The generation that each worker serves, by `worker`.
 pub const WORKER_GENERATION: &str = "classifier_worker_generation";
-/// Images a second of each worker, by `worker`.
+/// Images per second of each worker, by `worker`.
 pub const WORKER_IMAGES_PER_SECOND: &str = "classifier_worker_images_per_second";
-/// Each check of the readiness, by `check`: 1 where nothing is wrong.
+/// Each readiness check, by `check`: 1 if it passed.
 pub const CHECKS: &str = "classifier_api_check";
 /// Workers, by `state`.
 pub const WORKERS: &str = "classifier_workers";
 
-/// What was full, where a request was refused for it.
+/// The limits for which a request was refused.
 pub const SHED_REASONS: [&str; 3] = ["memory", "pixels", "queue"];
 
-/// Begins the API's counters at 0. Those with a model begin with its first request.
+/// Starts the API's counters at 0. Those with a model start with its first request.
 pub(super) fn begin() {
     metrics::counter!(IMAGES_REJECTED).absolute(0);
     metrics::counter!(super::names::UNREADABLE_REPORTS_TOTAL).absolute(0);
@@ -45,7 +45,7 @@ pub(super) fn begin() {
     }
 }
 
-/// Tells the recorder what each metric means, for the `# HELP` lines. Call it once the recorder is in.
+/// Describes the metrics to the recorder, for the `# HELP` lines. Call it once the recorder is installed.
 pub fn describe_all() {
     describe_histogram!(
         HTTP_REQUEST_SECONDS,

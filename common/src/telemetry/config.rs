@@ -1,10 +1,10 @@
-//! What is logged, and how.
+//! The settings of the log.
 
 use clap::{Args, ValueEnum};
 
 use super::check_filter;
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
     /// Which events are logged: a level, or levels by target such as `info,common=debug` (LOG_FILTER, default `info`).
@@ -17,12 +17,12 @@ pub struct LogConfig {
     pub log_format: LogFormat,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One readable line an event.
+    /// A readable line per event.
     Text,
-    /// One JSON object an event.
+    /// A JSON object per event.
     Json,
 }
 

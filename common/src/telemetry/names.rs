@@ -1,4 +1,4 @@
-//! The name of every metric of a worker, and what it says.
+//! The names of all metrics of a worker.
 //!
 //! Units stand in the names; durations are in seconds. Record with the macros of the `metrics` crate
 //! and one of these constants, never with a literal.
@@ -28,8 +28,8 @@ pub const BUILD_INFO: &str = "classifier_build_info";
 /// Counter: images that ended, by [`MODEL`] and [`VERSION`]; label [`OUTCOME`] is `classified` or the code of the
 /// image's error.
 pub const IMAGES_TOTAL: &str = "classifier_images_total";
-/// Counter: parts that a worker ended, by [`MODEL`] and [`VERSION`]; label [`OUTCOME`] is one of `done`, `dropped` (nobody wanted it),
-/// `failed`, `returned` (given back to the queue).
+/// Counter: parts that a worker ended, by [`MODEL`] and [`VERSION`]; label [`OUTCOME`] is one of `done`, `dropped` (not
+/// wanted any more), `failed`, `returned` (given back to the queue).
 pub const PARTS_TOTAL: &str = "classifier_parts_total";
 /// Counter: deliveries of parts that a newer release wrote, which go back to the queue.
 pub const NEWER_PARTS_TOTAL: &str = "classifier_newer_parts_total";
@@ -37,25 +37,25 @@ pub const NEWER_PARTS_TOTAL: &str = "classifier_newer_parts_total";
 pub const REDELIVERIES_TOTAL: &str = "classifier_redeliveries_total";
 /// Counter: images tried one by one because their part may have killed a worker.
 pub const CAREFUL_TRIES_TOTAL: &str = "classifier_careful_tries_total";
-/// Counter: parts and images put aside for an operator.
+/// Counter: parts and images that became dead letters.
 pub const DEAD_LETTERS_TOTAL: &str = "classifier_dead_letters_total";
 /// Counter: calls of the model that failed, by [`MODEL`] and [`VERSION`]; their images are tried again one by one.
 pub const ENGINE_FAILURES_TOTAL: &str = "classifier_engine_failures_total";
-/// Gauge: calls of the model that run now.
+/// Gauge: calls of the model that are running.
 pub const ENGINE_BUSY: &str = "classifier_engine_busy";
 /// Gauge: images that wait for a batch.
 pub const BATCH_QUEUE_IMAGES: &str = "classifier_batch_queue_images";
-/// Gauge: parts in this worker's hands.
+/// Gauge: parts that this worker holds.
 pub const PARTS_IN_FLIGHT: &str = "classifier_parts_in_flight";
 /// Gauge: models in memory.
 pub const MODELS_LOADED: &str = "classifier_models_loaded";
-/// Gauge: the generation whose model a worker takes as active; label [`WORKER`].
+/// Gauge: the generation that a worker serves; label [`WORKER`].
 pub const MODEL_GENERATION: &str = "classifier_model_generation";
-/// Counter: workers' reports that were left out of the fleet's list because they could not be read, each time the
-/// list was read; by API and workers.
+/// Counter: worker reports that were left out of the fleet's list because they are unreadable, counted at each read; by
+/// API and workers.
 pub const UNREADABLE_REPORTS_TOTAL: &str = "classifier_unreadable_reports_total";
 
-/// Label: what became of something.
+/// Label: the result.
 pub const OUTCOME: &str = "outcome";
 /// Label: a package's name.
 pub const MODEL: &str = "model";
@@ -70,7 +70,7 @@ pub fn of_model(name: &ModelName, version: &ModelVersion) -> [(&'static str, Str
     [(MODEL, name.as_str().to_owned()), (VERSION, version.as_str().to_owned())]
 }
 
-/// Tells the recorder what each metric means, for the `# HELP` lines. Call it once the recorder is in.
+/// Describes the metrics to the recorder, for the `# HELP` lines. Call it once the recorder is installed.
 pub fn describe_all() {
     let seconds = [
         (QUEUE_WAIT_SECONDS, "From a request's acceptance until a worker begins one of its parts"),
@@ -111,7 +111,7 @@ pub fn describe_all() {
     }
 }
 
-/// Begins a worker's counters at 0. Those with a model begin when it is loaded or asked for.
+/// Starts a worker's counters at 0. Those with a model start when it is loaded or requested.
 pub(super) fn begin() {
     for name in [
         NEWER_PARTS_TOTAL,

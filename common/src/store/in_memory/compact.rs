@@ -1,9 +1,9 @@
-//! A result in few bytes: outcomes that are the same, as those of bad images are, are kept once.
+//! A compact result: equal outcomes, such as those of invalid images, are stored once.
 
 use crate::ids::WorkerId;
 use crate::messages::{ImageOutcome, JobFailure, PartEnd, PartResult, StageTimes};
 
-/// A result as it is kept.
+/// A stored result.
 pub(super) struct Compact {
     end: End,
     worker: WorkerId,
@@ -13,14 +13,14 @@ pub(super) struct Compact {
 enum End {
     Done {
         outcomes: Box<[ImageOutcome]>,
-        /// Positions of images, and which of the outcomes is theirs.
+        /// Positions of images, and the index of each one's outcome.
         places: Box<[(u32, u32)]>,
     },
     Failed(JobFailure, String),
 }
 
 impl Compact {
-    /// Of a result.
+    /// Compacts a result.
     pub(super) fn of(result: &PartResult) -> Self {
         let end = match &result.end {
             PartEnd::Done(list) => {
@@ -41,7 +41,7 @@ impl Compact {
         Self { end, worker: result.worker.clone(), times: result.times }
     }
 
-    /// The result.
+    /// Returns the result.
     pub(super) fn whole(&self) -> PartResult {
         let end = match &self.end {
             End::Done { outcomes, places } => {
@@ -55,7 +55,7 @@ impl Compact {
         PartResult { end, worker: self.worker.clone(), times: self.times }
     }
 
-    /// About how much memory it takes.
+    /// Returns its approximate memory.
     pub(super) fn bytes(&self) -> usize {
         let of_end = match &self.end {
             End::Done { outcomes, places } => {
@@ -63,18 +63,18 @@ impl Compact {
             }
             End::Failed(_, detail) => detail.len(),
         };
-        // With its place in a tree.
+        // With its node in a tree.
         2 * size_of::<Self>() + of_end
     }
 }
 
-/// Scores are never looked for again: they differ.
+/// Outcomes with scores are not compared: they always differ.
 fn is_same_error(one: &ImageOutcome, other: &ImageOutcome) -> bool {
     matches!(one, ImageOutcome::Rejected(_)) && one == other
 }
 
 fn bytes_of(outcome: &ImageOutcome) -> usize {
-    // A text of its own takes some bytes more than it has.
+    // An allocated text takes some bytes more than its length.
     const TEXT: usize = 16;
     let labels = |list: &[crate::messages::LabelScore]| {
         list.iter().map(|score| size_of_val(score) + TEXT + score.label.len()).sum::<usize>()

@@ -1,4 +1,4 @@
-//! What is logged of the troubles of the store: never a line for each call.
+//! Logs problems of the store, without a line per call.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,10 +7,9 @@ use tokio::time::Instant;
 use super::faults::RedisFault;
 use crate::patience::{Outage, Over};
 
-/// What the store's calls met, of both kinds: that Redis was not reached, and that it answered with an error.
+/// Outages of the store's calls, of both kinds: Redis was not reached, and Redis answered with an error.
 ///
-/// Any answer ends the first. The second ends when the call that met it works: a store that is full still
-/// answers those who read.
+/// Any answer ends the first. The second ends when the call that failed works: a full store still answers reads.
 #[derive(Default)]
 pub(super) struct Troubles {
     reach: Mutex<Outage>,
@@ -20,12 +19,12 @@ pub(super) struct Troubles {
 #[derive(Default)]
 struct Answers {
     outage: Outage,
-    /// What met it last.
+    /// The call that failed last.
     call: Option<&'static str>,
 }
 
 impl Troubles {
-    /// A call met this fault.
+    /// Notes that a call failed.
     pub(super) fn met(&self, call: &'static str, fault: &RedisFault) {
         if fault.is_answer {
             let mut answers = lock(&self.answers);
@@ -41,7 +40,7 @@ impl Troubles {
         log_failure(&mut lock(&self.reach), fault);
     }
 
-    /// A call worked.
+    /// Notes that a call worked.
     pub(super) fn over(&self, call: &'static str) {
         log_end(lock(&self.reach).over(Instant::now()));
         let mut answers = lock(&self.answers);
