@@ -15,8 +15,8 @@
 //! # Which workers count
 //!
 //! Every worker that is [`WorkerState::Ready`] must be prepared before the commit, and must follow before the end. If
-//! there is none, starting workers count instead, so that a fleet whose active model cannot be loaded does not get
-//! another one untried. A worker whose report expired does not count any more; a joining one counts from its first
+//! there is none, starting workers count instead, so that a fleet whose active model cannot be loaded can get another
+//! one, but not an untried one. A worker whose report expired does not count any more; a joining one counts from its first
 //! ready report. A worker reports ready *before* it last reads this document and takes jobs, and the reports are read
 //! *after* the document. So either the coordinator sees the worker, or the worker sees the rollout and prepares before
 //! it takes jobs.

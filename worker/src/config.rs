@@ -19,7 +19,7 @@ use engine::Calls;
 use images::decode::DecodeLimits;
 use tensorflow_engine::{Messages, Prepared, Settings, Tile, Winograd, prepare};
 
-/// How a worker works, in a process of its own or beside the API.
+/// The settings of a worker, in a process of its own or together with the API.
 #[derive(Debug, Clone, Args)]
 #[group(id = "worker")]
 pub struct Config {
@@ -86,12 +86,12 @@ pub struct Config {
     #[arg(long, env = "HOSTNAME", default_value = "worker")]
     pub worker_host: String,
 
-    /// The library that computes.
+    /// The TensorFlow library.
     #[command(flatten)]
     pub library: LibraryConfig,
 }
 
-/// Where the TensorFlow library is and how it behaves, for whatever runs a model.
+/// The location and the settings of the TensorFlow library.
 #[derive(Debug, Clone, Args)]
 pub struct LibraryConfig {
     /// Folder with `libtensorflow.so`, or that of Python's package `tensorflow` (TENSORFLOW_DIR, default: `.cache/tensorflow`,
@@ -117,19 +117,19 @@ pub struct LibraryConfig {
     pub winograd: WhereWinograd,
 }
 
-/// Where Winograd's method is used.
+/// When Winograd's method is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WhereWinograd {
-    /// Where it is quicker.
+    /// Where it is faster.
     Auto,
-    /// Nowhere.
+    /// Never.
     Never,
-    /// Wherever it can be.
+    /// Always where it is possible.
     Always,
 }
 
 impl LibraryConfig {
-    /// How the library is opened.
+    /// Returns the settings with which the library is opened.
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
@@ -153,19 +153,19 @@ impl LibraryConfig {
 }
 
 impl Config {
-    /// A new identity for a worker on this host.
+    /// Creates a new id for a worker on this host.
     #[must_use]
     pub fn worker_id(&self) -> WorkerId {
         WorkerId::random(&self.worker_host)
     }
 
-    /// Parts taken and not acknowledged at a time, for engines that want to be called so.
+    /// Returns the most unacknowledged parts at a time, for engines with these calls.
     #[must_use]
     pub fn prefetch(&self, calls: &Calls) -> u16 {
         self.prefetch.unwrap_or_else(|| u16::try_from(calls.parts_in_hand).unwrap_or(u16::MAX))
     }
 
-    /// Sizes of the pipeline, for engines that want to be called so.
+    /// Returns the sizes of the pipeline, for engines with these calls.
     #[must_use]
     pub fn pipeline_limits(&self, calls: &Calls) -> PipelineLimits {
         let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(cores, NonZeroUsize::get);
@@ -181,7 +181,7 @@ impl Config {
         }
     }
 
-    /// How TensorFlow is to run.
+    /// Returns TensorFlow's settings.
     #[must_use]
     pub fn tensorflow(&self) -> Settings {
         Settings {
@@ -191,17 +191,17 @@ impl Config {
         }
     }
 
-    /// The TensorFlow library, found and with its settings in the environment. Call it before there are other
-    /// threads than the one that waits for signals; see [`prepare`].
+    /// Finds the TensorFlow library and writes its settings to the environment. Must be called before other threads
+    /// exist than the one that waits for signals; see [`prepare`].
     ///
     /// # Errors
-    /// It is not there.
+    /// There is no library.
     pub fn library(&self) -> Result<Prepared, WrongSetting> {
         prepare(&self.tensorflow())
             .map_err(|error| WrongSetting { variable: "TENSORFLOW_DIR", fault: error.to_string() })
     }
 
-    /// How many models are kept, and how long.
+    /// Returns how many models are kept, and how long.
     #[must_use]
     pub fn model_limits(&self) -> ModelLimits {
         ModelLimits {
@@ -212,7 +212,7 @@ impl Config {
     }
 }
 
-/// The Python environments that the shell has made active.
+/// Returns the active Python environments of the shell.
 fn active_python_environments() -> Vec<PathBuf> {
     ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(env::var_os).map(PathBuf::from).collect()
 }
