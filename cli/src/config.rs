@@ -1,4 +1,4 @@
-//! What the commands take from the environment; the settings of API and worker are in their crates.
+//! The commands' own settings; those of API and worker are in their crates.
 
 use std::env;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use common::broker::BrokerLimits;
 
 use crate::usage::UsageError;
 
-/// Which server a command talks to. The key comes from the environment alone, so that it stands in no
-/// list of processes and in no shell's history.
+/// The server that a command calls. The key comes only from the environment, so that it appears in no process list and
+/// in no shell history.
 #[derive(Debug, Clone, Args)]
 pub struct ServerConfig {
     /// Address of the server (CLASSIFIER_URL, default `http://127.0.0.1:5050`). Only plain http is supported: on an
@@ -42,7 +42,7 @@ pub struct QueueConfig {
 }
 
 impl QueueConfig {
-    /// The bounds of the broker. Inside one process a call that takes seconds is a bug.
+    /// Returns the limits of the broker. Inside one process a call that takes seconds is a bug.
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
         BrokerLimits {
@@ -62,10 +62,10 @@ pub enum KeyKind {
     Admin,
 }
 
-/// The key for a command; of several, separated by commas, the first. The name before it is not sent.
+/// Returns the key for a command: the first one, without its name.
 ///
 /// # Errors
-/// No variable holds one.
+/// No variable has a key.
 pub fn key(kind: KeyKind) -> Result<String, UsageError> {
     let variables: &[&str] = match kind {
         KeyKind::Reader => &["X_API_KEY", "X_ADMIN_API_KEY"],

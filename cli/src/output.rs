@@ -76,7 +76,7 @@ pub fn table(heads: &[&str]) -> Table {
 
 /// Writes a note to stderr.
 pub fn note(text: &str) {
-    // Nothing can be done about a stderr that is closed.
+    // An error is ignored: stderr is closed.
     let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 

@@ -246,7 +246,7 @@ async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCo
     }
 }
 
-/// Returns a letter to the dead letters. If that fails, the broker returns it later.
+/// Puts a letter back among the dead letters. If that fails, the broker does it later.
 async fn put_back(letter: TakenDeadLetter) {
     let id = letter.letter.id;
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;

@@ -39,12 +39,12 @@ impl JobShare {
         Ok(Self { app: Arc::clone(app), job, share })
     }
 
-    /// Returns the share: the job does not exist any more.
+    /// Gives the share back: the job does not exist any more.
     pub(crate) fn forget(mut self) {
         self.share = None;
     }
 
-    /// Returns the share if the job has ended.
+    /// Gives the share back if the job has ended.
     pub(crate) fn note(&mut self, found: &Job) {
         if found.record.id == self.job && found.is_finished() {
             self.share = None;

@@ -57,12 +57,12 @@ struct Check {
     /// `config`, `model`, `warm-up`, `examples`, or `example` and the image's name.
     check: String,
     passed: bool,
-    /// A sentence with the figure.
+    /// A sentence with the measured value.
     detail: String,
-    /// Of an example: the largest difference, as a share of the largest expected score.
+    /// For an example: the largest difference, as a fraction of the largest expected score.
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<f32>,
-    /// Of an example: the largest difference that is accepted.
+    /// For an example: the largest accepted difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     tolerance: Option<f32>,
 }

@@ -71,10 +71,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     report(arguments.json, &about(&package, &contents, &problems), &contents, &problems)
 }
 
-/// The catalog and the name that a package is opened with: a path names the folder of both.
+/// Returns the catalog and the name of a package; a path names both.
 ///
 /// # Errors
-/// It is neither a name nor a path to a folder.
+/// It is neither a package name nor the path of a folder.
 pub(super) fn locate(package: &str, models: &ModelsConfig) -> anyhow::Result<(Catalog, ModelName)> {
     if !package.contains('/') {
         let name = ModelName::parse(package).map_err(|error| UsageError(error.to_string()))?;
@@ -122,7 +122,7 @@ impl Contents {
         }
     }
 
-    /// Of a SavedModel, its inputs or outputs; of a Keras model that has several outputs, their names.
+    /// The inputs or outputs of a SavedModel, or the output names of a Keras model with several.
     fn ends(&self) -> [Option<Vec<String>>; 2] {
         let signature = self.saved_model.as_ref().map(|said| &said.signature);
         let shown = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect();
@@ -134,7 +134,7 @@ impl Contents {
     }
 }
 
-/// A layer's row.
+/// The row of a layer.
 struct Row {
     name: String,
     class: String,
@@ -143,9 +143,9 @@ struct Row {
     trainable: usize,
 }
 
-/// The layers of the outermost model, as Keras's own summary has them.
+/// The layers of the outermost model, as in Keras's own summary.
 fn rows(library: &Library, model: &Model) -> Vec<Row> {
-    // Where the graph cannot be built, the layers are still worth seeing; why is among the problems.
+    // If the graph cannot be built, the layers are still listed; the error is among the problems.
     let shapes = shapes(library, model).unwrap_or_default();
     let row = |row: &keras::SummaryRow| Row {
         name: row.name.clone(),
@@ -157,14 +157,14 @@ fn rows(library: &Library, model: &Model) -> Vec<Row> {
     model.summary.iter().map(row).collect()
 }
 
-/// As Keras writes it: `(None, 32, 32, 3)`.
+/// In Keras's form: `(None, 32, 32, 3)`.
 fn show_shape(shape: &NodeShape) -> String {
     let sizes: Vec<_> =
         shape.iter().map(|size| size.map_or_else(|| "None".to_owned(), |size| size.to_string())).collect();
     format!("({})", sizes.join(", "))
 }
 
-/// Everything about a sound config's package, as JSON.
+/// Describes a package with a valid config as JSON.
 fn about(package: &Package, contents: &Contents, problems: &[String]) -> Value {
     let config = &package.config;
     let rows = &contents.rows;
@@ -175,7 +175,7 @@ fn about(package: &Package, contents: &Contents, problems: &[String]) -> Value {
     let keras = contents.written_by.as_ref().and_then(|program| program.strip_prefix("Keras "));
     let signature = contents.saved_model.as_ref().map(|said| &said.signature.name);
     let [inputs, outputs] = contents.ends();
-    // A list of examples with faults is among the problems.
+    // The problems of an invalid list of examples are reported with the others.
     let examples = examples::open(package).ok().map(|examples| examples.len());
     let layers: Vec<_> = rows
         .iter()
@@ -289,7 +289,7 @@ fn faults(count: usize) -> String {
     if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
-/// A number with commas between groups of three digits, as Keras writes it.
+/// A number with commas as thousands separators, as in Keras.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

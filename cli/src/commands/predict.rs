@@ -76,7 +76,7 @@ struct Row {
 /// One entry of `results`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ImageResult {
-    /// As sent.
+    /// As in the request.
     pub image_id: usize,
     max_score: Option<f64>,
     label: Option<String>,
@@ -101,7 +101,7 @@ struct ImageError {
 /// Runs the command.
 ///
 /// # Errors
-/// Wrong usage, no server, a refused key. What happens to single images goes into their rows.
+/// Wrong usage, no server, a refused key. Errors of single images are in their rows.
 pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let client = Client::new(&arguments.server, KeyKind::Reader)?;
     let paths = images::collect(&arguments.images)?;
@@ -155,8 +155,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::done_if(rows.iter().all(|row| row.error.is_none())))
 }
 
-/// Puts the answer to one request into its images' rows. A server that cannot be talked to at all ends
-/// the command; a request that was refused is its images' error.
+/// Adds the answer of one request to the rows of its images. An unreachable server ends the command; a refused request
+/// is its images' error.
 fn fill(
     rows: &mut [Row],
     (numbers, answer): (Vec<usize>, Result<Vec<ImageResult>, ClientError>),

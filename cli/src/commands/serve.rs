@@ -70,12 +70,12 @@ pub struct Arguments {
 /// A setting is missing or wrong, the address is taken, there is no TensorFlow library, or the package
 /// of `--model` cannot be served.
 pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
-    // First of all, so that no signal is missed.
+    // First, so that no signal is missed.
     let stop = stop_on_signals()?;
     api::check(&arguments.api).map_err(|error| UsageError(error.to_string()))?;
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
-    // The library takes its settings from the environment, which is written before there are threads that
-    // might read it.
+    // The library reads its settings from the environment, which is written before other threads exist that might read
+    // it.
     let library = arguments.worker.library()?;
     let catalog = arguments.models.catalog()?;
     let runtime = Runtime::new().context("the runtime could not be started")?;

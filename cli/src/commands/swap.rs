@@ -107,7 +107,7 @@ async fn watch(client: &Client, lines: &Lines) -> std::convert::Infallible {
     }
 }
 
-/// A line for each worker on a terminal.
+/// A line per worker on a terminal.
 struct Lines {
     all: MultiProgress,
     of: std::cell::RefCell<BTreeMap<String, ProgressBar>>,
@@ -130,7 +130,7 @@ impl Lines {
         line.set_message(output::shown(&worker.to_string()).into_owned());
     }
 
-    /// What is in the way of workers that have not changed yet, by the last look.
+    /// Returns the problems of workers that have not changed yet, as of the last poll.
     fn troubles(&self) -> Vec<String> {
         let lines: Vec<String> = self.of.borrow().values().map(ProgressBar::message).collect();
         lines.into_iter().filter(|line| line.contains(" (")).collect()

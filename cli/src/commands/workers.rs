@@ -133,7 +133,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What is wrong with a worker, a line each.
+/// Returns the problems of a worker, one per line.
 fn remarks(worker: &Worker) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(problem) = &worker.problem {
@@ -146,7 +146,7 @@ fn remarks(worker: &Worker) -> Vec<String> {
     remarks
 }
 
-/// The lines above the table.
+/// Returns the lines above the table.
 fn head(fleet: &Fleet) -> String {
     let mut text = match (&fleet.model, &fleet.version, fleet.generation) {
         (Some(model), Some(version), Some(generation)) => {
@@ -167,7 +167,7 @@ fn head(fleet: &Fleet) -> String {
     text
 }
 
-/// A span in its two largest units.
+/// Formats a duration in its two largest units.
 fn span(seconds: f64) -> String {
     let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);

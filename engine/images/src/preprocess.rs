@@ -1,4 +1,4 @@
-//! An image becomes one model input.
+//! Turns an image into a model's input.
 
 use common::messages::ImageError;
 use common::package::config::{Preprocessing, PreprocessingKind, Resampling};
@@ -13,11 +13,11 @@ mod resize;
 use self::area::AreaResize;
 use self::resize::Sides;
 
-/// The model's input for one image: `[height, width, channels]` of the input shape, row-major, the
-/// channels in the order blue, green, red unless the config says otherwise.
+/// Returns the model's input for one image: `[height, width, channels]` of the input shape, row-major, the channels in
+/// the order blue, green, red unless the config says otherwise.
 ///
 /// # Errors
-/// `wrong_image_size`: `no_prepro`, and the image has another size than the input.
+/// `wrong_image_size`: with `no_prepro`, the image has another size than the input.
 pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, ImageError> {
     let [height, width, channels] = how.input_shape;
     match how.kind {
@@ -46,8 +46,8 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
     }
 }
 
-/// Decodes an image as it will be preprocessed: as the framework reads it that resizes it, upright or as it is stored,
-/// and as small as the config lets it be. `goes_on` is asked now and then.
+/// Decodes an image for its preprocessing: as the framework reads it that resizes it, upright or as stored, and reduced
+/// where the config allows it. `goes_on` is called at intervals.
 ///
 /// # Errors
 /// As [`decode_as`].
@@ -74,7 +74,7 @@ pub fn decode(
     decode_as(bytes, limits, &wanted)
 }
 
-/// Whose reading of a file the model was trained with: who resizes also reads.
+/// Returns the framework whose decoding the model was trained with: the one that resizes.
 fn reader(how: &Preprocessing) -> Reader {
     match &how.kind {
         PreprocessingKind::Resize(resize) => match resize.resampling {
@@ -96,7 +96,7 @@ fn orientation_tag(how: &Preprocessing) -> OrientationTag {
     }
 }
 
-/// The image with as many channels as the model takes.
+/// The image with the model's number of channels.
 struct Source {
     height: usize,
     width: usize,
@@ -118,7 +118,7 @@ fn luma(pixel: &[u8]) -> u8 {
     u8::try_from((weighted + (1 << 14)) >> 15).unwrap_or(u8::MAX)
 }
 
-/// The model's input, and where images lie in it.
+/// The model's input, and the position of images in it.
 struct Input {
     height: usize,
     width: usize,
@@ -126,7 +126,7 @@ struct Input {
 }
 
 impl Input {
-    /// In the centre of a black canvas, the odd pixel going to the bottom and the right.
+    /// Places an image in the centre of a black canvas; an odd pixel goes to the bottom and the right.
     fn padded(&self, source: Source) -> Vec<u8> {
         if (source.height, source.width) == (self.height, self.width) {
             return source.samples;
@@ -150,8 +150,8 @@ impl Input {
         canvas
     }
 
-    /// The image's size in the input: its own, or scaled down where it is larger, keeping proportions
-    /// as far as whole pixels allow.
+    /// Returns the image's size in the input: its own, or scaled down if it is larger, keeping proportions as far as
+    /// whole pixels allow.
     fn fitted(&self, source: &Source) -> (usize, usize) {
         if source.height <= self.height && source.width <= self.width {
             return (source.height, source.width);

@@ -1,4 +1,4 @@
-//! Pixel values on their way to a model.
+//! The pixel values of a batch.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What a config does to an image and to the model's outputs, in words.
+//! Describes in words how a config processes images and the model's outputs.
 
 use common::package::config::{
     ChannelOrder, Fit, LabelRule, Normalization, OutputActivation, Postprocessing, Preprocessing,
@@ -7,7 +7,7 @@ use common::package::config::{
 use common::package::{ModelConfig, ModelFormat};
 use serde_json::Value;
 
-/// A config in one line.
+/// Returns a config in one line.
 pub(in crate::commands) fn summary(config: &ModelConfig) -> String {
     let (labels, rule) = (config.postprocessing.classes().len(), config.postprocessing.rule.name());
     let [height, width, channels] = config.preprocessing.input_shape;
@@ -15,7 +15,7 @@ pub(in crate::commands) fn summary(config: &ModelConfig) -> String {
     format!("{kind} to {height}×{width}×{channels}, {rule} over {labels} labels")
 }
 
-/// What becomes of an image before the model sees it, step by step.
+/// Describes the preprocessing, step by step.
 pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
     let [height, width, channels] = how.input_shape;
     let grey = channels == 1;
@@ -103,7 +103,7 @@ fn normalized(numbers: &Normalization, channels: usize) -> String {
     format!("pixel values 0 to 255 {}", steps.join(", then "))
 }
 
-/// One number where all channels have the same.
+/// Returns one number if all channels have the same.
 fn per_channel(numbers: &[f32]) -> String {
     match numbers {
         [first, rest @ ..] if rest.iter().all(|number| number == first) => first.to_string(),
@@ -111,7 +111,7 @@ fn per_channel(numbers: &[f32]) -> String {
     }
 }
 
-/// What becomes of the model's outputs.
+/// Describes the postprocessing.
 pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
     let activation = match how.activation {
         OutputActivation::None => None,
@@ -145,7 +145,7 @@ pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
     output.into_iter().chain(activation).chain([rule]).collect()
 }
 
-/// How many there are, and the first of them.
+/// Returns the number of labels, and the first of them.
 pub(super) fn some_of(labels: &[Value]) -> String {
     const SHOWN: usize = 12;
     let first: Vec<_> = labels.iter().filter_map(Value::as_str).take(SHOWN).collect();
@@ -153,7 +153,7 @@ pub(super) fn some_of(labels: &[Value]) -> String {
     format!("{}: {}{more}", labels.len(), first.join(", "))
 }
 
-/// How the model is written, and by which program.
+/// Returns the model's format, and the program that wrote it.
 pub(super) fn format(format: ModelFormat, written_by: Option<&str>) -> String {
     let format = match format {
         ModelFormat::Hdf5 => "HDF5",

@@ -20,7 +20,7 @@ pub struct Sender {
     pub model: Option<String>,
     /// After this an accepted request counts as lost.
     pub limit: Duration,
-    /// The newest generation that any answer came from.
+    /// The newest generation of any answer so far.
     pub newest_generation: AtomicU64,
 }
 
@@ -29,11 +29,11 @@ pub struct Sender {
 pub struct Ended {
     /// How it ended.
     pub fate: Fate,
-    /// The server's id for it.
+    /// The server's id of the prediction.
     pub prediction: Option<String>,
-    /// Results beyond one for each image.
+    /// Number of results beyond one per image.
     pub repeated_results: usize,
-    /// Since its scheduled moment.
+    /// From its scheduled time to its end.
     pub latency: Duration,
 }
 
@@ -46,9 +46,9 @@ pub enum Fate {
     WrongModel,
     /// Not accepted.
     Refused,
-    /// An error, in words.
+    /// An error.
     Failed(String),
-    /// No answer, in words.
+    /// No answer.
     Lost(String),
 }
 
@@ -102,7 +102,7 @@ impl Sender {
             let wait = left.min(POLL).as_secs().max(1).to_string();
             match self.client.follow(Method::GET, &location).query("wait", &wait).send().await {
                 Ok(next) => answer = next,
-                // It was accepted: a server that is away for a moment must still know it afterwards.
+                // It was accepted: a server that is out of reach for a moment must still know it afterwards.
                 Err(ClientError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(200)).await,
                 Err(ClientError::Refused(problem)) if problem.status == 404 => {
                     return Err(Fate::Lost(format!("accepted, then: {problem}")));
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(judge(&sender, 2, &[7, 8], 0).0, Fate::Answered);
         assert_eq!(sender.newest_generation.load(Ordering::SeqCst), 2);
         assert_eq!(judge(&sender, 1, &[7, 8], 2).0, Fate::WrongModel);
-        // It was sent before the newer one had answered: accepted under the older, rightly.
+        // It was sent before the newer generation had answered: the older one is right.
         assert_eq!(judge(&sender, 1, &[7, 8], 1).0, Fate::Answered);
     }
 

@@ -1,23 +1,23 @@
-//! One request until its end: full queues are waited for, `202`s are followed.
+//! One request until its end: waits while the queue is full, and polls after a `202`.
 
 use std::time::{Duration, Instant};
 
 use super::ImageResult;
 use crate::client::{Answer, Client, ClientError, Method, Problem, StatusCode};
 
-/// How long a status call asks the server to wait for news.
+/// How long a status call waits for a change.
 const POLL: Duration = Duration::from_secs(20);
 
-/// What is asked of every image.
+/// The parameters of all requests.
 #[derive(Debug)]
 pub struct Question {
-    /// Where.
+    /// The server.
     pub client: Client,
     /// A package other than the active one.
     pub model: Option<String>,
-    /// How many labels for each image.
+    /// Number of labels per image.
     pub top_k: Option<u32>,
-    /// When to give up.
+    /// Timeout of a request.
     pub limit: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Question {
         results(&answer)
     }
 
-    /// Sends until it is accepted: a queue that is full now may have room when the server says so.
+    /// Retries until the request is accepted: a full queue may have room when the server's `Retry-After` is over.
     async fn submit(&self, body: &str, until: Instant) -> Result<Answer, ClientError> {
         loop {
             let mut call =
@@ -67,7 +67,7 @@ impl Question {
 }
 
 fn results(answer: &Answer) -> Result<Vec<ImageResult>, ClientError> {
-    // Where every image was bad, `results` may stand beside `detail` instead of under `response`.
+    // If all images failed, `results` may be beside `detail` instead of under `response`.
     let inner = &answer.body["response"]["results"];
     let list = if inner.is_array() { inner } else { &answer.body["results"] };
     serde_json::from_value(list.clone())

@@ -23,7 +23,7 @@ impl NewerPart {
         Self { hand, header, message: Message::again(queue, received) }
     }
 
-    /// Returns it after a pause, without blocking; drops it if it has expired.
+    /// Gives it back after a pause, without blocking; drops it if it has expired.
     ///
     /// It is published again and the old message acknowledged: a requeued message would come to the head of a quorum
     /// queue, before everything else, and count against the queue's delivery limit.

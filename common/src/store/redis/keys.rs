@@ -7,12 +7,12 @@ use crate::ids::JobId;
 pub(super) struct Keys {
     pub(super) jobs: String,
     pub(super) idempotency: String,
-    /// Returns the channel on which ended jobs are published.
+    /// The channel on which ended jobs are published.
     pub(super) ends: String,
     pub(super) fleet: String,
     pub(super) workers: String,
     pub(super) worker_ends: String,
-    /// Returns the key that is written to check whether Redis accepts writes.
+    /// The key that is written to check whether Redis accepts writes.
     pub(super) probe: String,
 }
 

@@ -1,9 +1,9 @@
-//! The formats, told apart by their first bytes.
+//! Recognizes formats by their first bytes.
 
 use super::orientation::Orientation;
 use super::{DecodeError, DecodedImage, File, OrientationTag, bmp, gif, jpeg, png, tiff, webp};
 
-/// A format that is read.
+/// A supported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Jpeg,
@@ -14,7 +14,7 @@ pub(super) enum Format {
     Tiff,
 }
 
-/// What files of the ISO base media format say that they are, which photographs of telephones are.
+/// The signature of the ISO base media format, which phones use for photographs.
 const BRANDS: [(&[u8; 4], &str); 11] = [
     (b"heic", "HEIC"),
     (b"heix", "HEIC"),
@@ -24,7 +24,7 @@ const BRANDS: [(&[u8; 4], &str); 11] = [
     (b"hevx", "HEIC"),
     (b"avif", "AVIF"),
     (b"avis", "AVIF"),
-    // What other codecs may hide behind is told by the brands that follow, most of all.
+    // The compatible brands tell which codec it is.
     (b"mif1", "HEIF"),
     (b"msf1", "HEIF"),
     (b"heif", "HEIF"),
@@ -32,7 +32,7 @@ const BRANDS: [(&[u8; 4], &str); 11] = [
 
 impl Format {
     /// # Errors
-    /// It is none of them; others that are often sent are named.
+    /// None of the supported formats; others that are often sent are named.
     pub(super) fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
         let starts = |magic: &[u8]| bytes.starts_with(magic);
         if starts(b"\xff\xd8\xff") {
@@ -87,8 +87,8 @@ impl Format {
     }
 }
 
-/// The name of a format by the brands in a file's first box (ISO/IEC 14496-12, section 4.3): its own, then those that it
-/// is compatible with.
+/// Returns the name of a format by the brands in a file's first box (ISO/IEC 14496-12, section 4.3): its own, then the
+/// compatible ones.
 fn named_brand(bytes: &[u8]) -> Option<&'static str> {
     let size = u32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
     if bytes.get(4..8) != Some(b"ftyp") {

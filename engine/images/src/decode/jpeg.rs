@@ -15,8 +15,8 @@ mod standard;
 
 use self::libjpeg::Accuracy;
 
-/// Rows or columns of an image that is decoded as libjpeg does, to the bit. The quicker decoder rounds colours that are
-/// stored at half the sides up by a quarter level, and interpolates them otherwise at the edges.
+/// Images with fewer rows or columns are decoded exactly as libjpeg does. The faster decoder rounds subsampled chroma
+/// up by a quarter, and interpolates it differently at the edges.
 const SMALL: usize = 192;
 
 /// Returns the image as it is stored, perhaps reduced, and its orientation.
@@ -28,7 +28,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
         file.meter.scan(width as u64 * height as u64, structure.scans)?;
     }
     let (orientation, is_usual) = (structure.orientation(), structure.is_usual());
-    // Of other colours none is made smaller.
+    // Other colours are never reduced.
     let is_reduced = structure.components == 1 || (structure.components == 3 && !structure.is_named_rgb());
     let coded = standard::with_tables(structure.coded?, structure.has_codes);
     file.meter.goes_on()?;
@@ -42,14 +42,14 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
     let is_small = structure.size.is_some_and(|(width, height)| width.min(height) < SMALL);
     if is_small && (is_whole || !is_reduced) {
         match libjpeg::pixels(&coded, file, Accuracy::Accurate) {
-            // The other decoder also takes what is refused here.
+            // The other decoder also accepts what is refused here.
             Err(DecodeError::Undecodable(_)) => (),
             outcome => return Ok((outcome?, orientation)),
         }
     }
     match pixels_of(&guarded(&coded), limits, Strictness::Strict, wanted) {
-        // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
-        // which decoders find their way again at the next.
+        // Worth a second try: harmless bytes between two segments, or a lost restart marker, after which decoders
+        // resynchronize at the next.
         Err(DecodeError::Undecodable(fact))
             if structure.restarts || fact.contains("Extra bytes between headers") =>
         {
@@ -59,7 +59,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
     }
 }
 
-/// By what the sides of an image of this width and height may be divided.
+/// Returns by what the sides of an image of this width and height may be divided.
 fn divisor((width, height): (usize, usize), orientation: Orientation, wanted: &Wanted<'_>) -> usize {
     match wanted.orientation_tag {
         OrientationTag::Apply if orientation.is_transposed() => (wanted.divisor)(width, height),
@@ -67,10 +67,10 @@ fn divisor((width, height): (usize, usize), orientation: Orientation, wanted: &W
     }
 }
 
-/// The picture with bits before its end marker that no Huffman code begins with, 16 ones in a row.
+/// Returns the image's data with 16 one bits before its end marker, which begin no Huffman code.
 ///
-/// The decoder takes zeros where data is missing, and they decode to something. Sound data ends before
-/// the guard; one that stops early runs into it, which is an error.
+/// The decoder reads zeros where data is missing, and decodes them. Complete data ends before the guard; truncated data
+/// runs into it, which is an error.
 fn guarded(coded: &[u8]) -> Vec<u8> {
     const GUARD: [u8; 64] = {
         let mut bytes = [0xff; 64];
@@ -85,7 +85,7 @@ fn guarded(coded: &[u8]) -> Vec<u8> {
     [data, &GUARD, end_marker].concat()
 }
 
-/// Width and height of a file that is whole and within the limits, and how many scans it has, without decoding it.
+/// Returns width, height and the number of scans of a file that is complete and within the limits, without decoding it.
 pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize, u64), DecodeError> {
     let Structure { coded, scans, .. } = Structure::of(bytes);
     let coded = coded?;
@@ -97,7 +97,7 @@ pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize
     Ok((width, height, scans))
 }
 
-/// How the decoder takes damage. Lenient, it fills what is missing with grey and says nothing.
+/// How the decoder treats damage. If lenient, it fills missing data with grey without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strictness {
     Strict,
@@ -121,7 +121,7 @@ fn pixels_of(
     let coding = Coding::of(stored, coded)?;
     let orientation_by =
         |exif: Option<&Vec<u8>>| exif.map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
-    // Only sound data is decoded so: what the other decoder refuses is decoded in full, or is an error there.
+    // Only valid data is decoded so: what the other decoder refuses is decoded in full size, or is an error there.
     if strictness == Strictness::Strict && matches!(coding, Coding::Gray | Coding::YCbCr) {
         let orientation = orientation_by(decoder.exif());
         let divisor = divisor((width, height), orientation, wanted);
@@ -132,7 +132,7 @@ fn pixels_of(
             return Ok((image, orientation));
         }
     }
-    // The decoder's own ways from CMYK to RGB differ from OpenCV's, so all but YCbCr comes as stored.
+    // The decoder's conversions from CMYK to RGB differ from OpenCV's, so everything but YCbCr is taken as stored.
     let given = if coding == Coding::YCbCr { ColorSpace::BGR } else { stored };
     decoder.set_options(options.jpeg_set_out_colorspace(given));
     let mut samples = decoder.decode().map_err(fault)?;
@@ -161,7 +161,7 @@ fn options(strictness: Strictness) -> DecoderOptions {
         .set_strict_mode(strictness == Strictness::Strict)
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
-        // Chosen while the headers are read, and kept: a later order for BGR would give RGB.
+        // Set while the headers are read, and kept: set later, BGR would give RGB.
         .jpeg_set_out_colorspace(ColorSpace::BGR)
 }
 
@@ -172,7 +172,7 @@ fn fault(cause: DecodeErrors) -> DecodeError {
     DecodeError::Undecodable(format!("corrupt data ({cause:?})"))
 }
 
-/// How the components of a file make a colour.
+/// How the components of a file form a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gray,
@@ -192,7 +192,7 @@ impl Coding {
             ColorSpace::Luma => Self::Gray,
             ColorSpace::YCbCr => Self::YCbCr,
             ColorSpace::RGB => Self::Rgb,
-            // Of four components any transform is that from YCCK, which the decoder believes only of number 2.
+            // With four components any transform means YCCK, but the decoder only accepts number 2.
             ColorSpace::CMYK if Colors::of(coded).adobe.is_some_and(|transform| transform != 0) => Self::Ycck,
             ColorSpace::CMYK => Self::Cmyk,
             ColorSpace::YCCK => Self::Ycck,
@@ -201,7 +201,7 @@ impl Coding {
     }
 }
 
-/// Inverted CMYK, as Adobe's programs write it, the way OpenCV or Pillow makes BGR of it.
+/// Converts inverted CMYK, as Adobe's programs write it, to BGR as OpenCV or Pillow does.
 fn from_cmyk(samples: &[u8], reader: Reader) -> Vec<u8> {
     let mut pixels = vec![0; samples.len() / 4 * 3];
     from_cmyk_into(samples, reader, &mut pixels);
@@ -222,30 +222,30 @@ fn from_cmyk_into(samples: &[u8], reader: Reader, pixels: &mut [u8]) {
     }
 }
 
-/// Stored as what the inks leave of the light.
+/// Stored inverted.
 fn ycck_to_cmyk(pixel: &mut [u8]) {
     let [red, green, blue] = channels::rgb_of_ycbcr([pixel[0], pixel[1], pixel[2]]);
     pixel[..3].copy_from_slice(&[255 - red, 255 - green, 255 - blue]);
 }
 
-/// What the segments say, found without decoding any.
+/// The content of the segments, read without decoding.
 struct Structure<'a> {
-    /// Width and height of the frame, where a frame header was reached.
+    /// Width and height of the frame, if a frame header was found.
     size: Option<(usize, usize)>,
-    /// Whether restart markers are announced.
+    /// Whether restart markers are declared.
     restarts: bool,
-    /// Whether there are tables of Huffman codes.
+    /// Whether there are Huffman tables.
     has_codes: bool,
-    /// How often its pixels are gone over.
+    /// Number of scans.
     scans: u64,
-    /// How many components the frame has.
+    /// Number of components of the frame.
     components: u8,
-    /// Of the first three components: identifier, sampling factors.
+    /// Identifier and sampling factors of the first three components.
     sampling: [[u8; 2]; 3],
     colors: Colors,
     /// The EXIF block.
     exif: Option<&'a [u8]>,
-    /// The picture's bytes up to its end marker; what follows that is none of it.
+    /// The image's bytes up to its end marker; what follows does not belong to it.
     coded: Result<&'a [u8], DecodeError>,
 }
 
@@ -255,7 +255,7 @@ impl<'a> Structure<'a> {
         let (mut components, mut sampling, mut colors) = (0, [[0; 2]; 3], Colors::default());
         let end = walk(bytes, |Segment { marker, body, .. }| match marker {
             0xc4 => has_codes = true,
-            // Frame headers, without the tables (C4, C8, CC) that stand among them.
+            // Frame headers, without the tables (C4, C8, CC) among them.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 size = size.or(frame_size(body));
                 components = body.get(5).copied().unwrap_or(0);
@@ -281,8 +281,8 @@ impl<'a> Structure<'a> {
         self.sampling.map(|[id, _]| id) == *b"RGB"
     }
 
-    /// Whether three components are what most files have: the quicker decoder takes others for other colours than
-    /// libjpeg, or refuses them.
+    /// Returns whether three components are in the usual form: the faster decoder reads others as different colours
+    /// than libjpeg, or refuses them.
     fn is_usual(&self) -> bool {
         let is_named_rgb = self.is_named_rgb();
         let has_usual_colors = match (self.colors.is_jfif, self.colors.adobe) {
@@ -299,11 +299,11 @@ impl<'a> Structure<'a> {
     }
 }
 
-/// What the application segments say of the colours.
+/// The colour information of the application segments.
 #[derive(Default)]
 struct Colors {
     is_jfif: bool,
-    /// Adobe's number of a transform.
+    /// The number of Adobe's transform.
     adobe: Option<u8>,
 }
 
@@ -323,25 +323,25 @@ impl Colors {
     }
 }
 
-/// What stands between two markers.
+/// A segment between two markers.
 struct Segment<'a> {
     marker: u8,
-    /// Without the length that stands before it.
+    /// Its body without the length before it.
     body: &'a [u8],
-    /// All that follows.
+    /// All bytes after it.
     behind: &'a [u8],
 }
 
-/// Walks from segment to segment, so that a thumbnail's end marker inside one is not taken for the picture's. The
-/// index behind the end marker; `None` when the bytes end first.
+/// Walks from segment to segment, so that a thumbnail's end marker inside a segment is not taken for the image's.
+/// Returns the index after the end marker; `None` if the bytes end first.
 fn walk<'a>(bytes: &'a [u8], mut told: impl FnMut(Segment<'a>)) -> Option<usize> {
     let mut at = 2;
     loop {
-        // Entropy-coded data, and what strays between segments, goes up to the next marker.
+        // Entropy-coded data, and stray bytes between segments, extend to the next marker.
         at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
         let marker = *bytes.get(at + 1)?;
         match marker {
-            // A fill byte: the marker may begin with the next.
+            // A fill byte: the marker may begin with the next byte.
             0xff => at += 1,
             // A stuffed byte, a restart or a reserved marker without a length.
             0x00..=0x01 | 0xd0..=0xd8 => at += 2,
@@ -357,7 +357,7 @@ fn walk<'a>(bytes: &'a [u8], mut told: impl FnMut(Segment<'a>)) -> Option<usize>
     }
 }
 
-/// Width and height, from a frame header's body.
+/// Returns width and height from a frame header's body.
 fn frame_size(body: &[u8]) -> Option<(usize, usize)> {
     let side = |at: usize| Some(usize::from(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?])));
     Some((side(3)?, side(1)?))

@@ -1,4 +1,4 @@
-//! PNG, of an animated one the picture that others show.
+//! PNG; of an animated one the default image.
 
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder};
@@ -46,7 +46,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
     Ok((DecodedImage { height, width, pixels: channels::from_gray(levels.into_iter()) }, orientation))
 }
 
-/// How a pixel of 16-bit samples becomes a level of grey, where it is not the upper half.
+/// How a pixel of 16-bit samples becomes a grey value, if not by its upper byte.
 fn way(file: File<'_>, color: ColorType) -> Option<fn(&[u16]) -> u8> {
     let is_color = matches!(color, ColorType::Rgb16 | ColorType::Rgba16);
     match file.wanted.reader {
@@ -63,12 +63,12 @@ fn gray(pixel: &[u16]) -> u8 {
     u8::try_from(weighted >> 8).unwrap_or(u8::MAX)
 }
 
-/// With a transparent level the decoder makes alpha of it.
+/// With a transparent grey value the decoder creates alpha.
 fn is_wide_gray(file: File<'_>) -> bool {
     file.bytes.get(24..26) == Some(&[16, 0])
 }
 
-/// The body of the first chunk of this name before the picture's data.
+/// Returns the body of the first chunk of this name before the image data.
 fn chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
     let mut at = 8_usize;
     loop {
@@ -84,7 +84,7 @@ fn chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
     }
 }
 
-/// The file's gamma where it says one that libpng heeds, which makes grey of light and not of levels then.
+/// Returns the file's gamma, if libpng applies it: grey is then computed from light and not from the stored values.
 fn gamma(bytes: &[u8]) -> Option<f64> {
     const OF_SRGB: u32 = 45_455;
     const NEARLY_ONE: std::ops::RangeInclusive<u32> = 95_000..=105_000;
@@ -95,7 +95,7 @@ fn gamma(bytes: &[u8]) -> Option<f64> {
     (told != 0 && !NEARLY_ONE.contains(&told)).then(|| f64::from(told))
 }
 
-/// libpng's `png_do_rgb_to_gray` with its tables of 8 bits: to light, weighted, and back. Grey stays.
+/// libpng's `png_do_rgb_to_gray` with its 8-bit tables: to light, weighted, and back. Grey pixels stay.
 fn gray_by_light(pixels: &mut [u8], gamma: f64) {
     let reciprocal = |gamma: f64| (1e10 / gamma + 0.5).floor();
     let to_light = powers(reciprocal(gamma));
@@ -108,7 +108,7 @@ fn gray_by_light(pixels: &mut [u8], gamma: f64) {
     }
 }
 
-/// `png_gamma_8bit_correct` of all levels, by a hundred thousand times the exponent.
+/// `png_gamma_8bit_correct` of all values, by a hundred thousand times the exponent.
 fn powers(exponent: f64) -> [u8; 256] {
     let mut table = [0; 256];
     for (level, power) in (0..=u8::MAX).zip(&mut table) {
@@ -124,7 +124,7 @@ fn powers(exponent: f64) -> [u8; 256] {
     table
 }
 
-/// Width and height stand at a fixed place, so that the rest need not be read for them.
+/// Width and height are at a fixed position, so that the rest need not be read for them.
 fn size(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
     let side = |at: usize| {
         let field: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;

@@ -1,4 +1,4 @@
-//! What PNG, BMP, GIF and WebP have in common: a decoder that gives plain samples, perhaps with alpha.
+//! What PNG, BMP, GIF and WebP share: a decoder that returns plain samples, perhaps with alpha.
 
 use std::io::ErrorKind;
 
@@ -13,7 +13,7 @@ pub(super) fn memory_limits(width: usize, height: usize) -> Limits {
     memory
 }
 
-/// What the file's EXIF block says.
+/// Returns the orientation of the file's EXIF block.
 pub(super) fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     match decoder.exif_metadata() {
         Ok(Some(exif)) => Orientation::from_exif(&exif),
@@ -21,7 +21,7 @@ pub(super) fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     }
 }
 
-/// The pixels of a decoder that has read its header; alpha is dropped.
+/// Returns the pixels of a decoder that has read its header; alpha is dropped.
 pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let color = decoder.color_type();
     let (width, height, samples) = samples(decoder, file)?;
@@ -63,7 +63,7 @@ fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, DecodeError
     })
 }
 
-/// The upper halves of 16-bit samples: OpenCV has libpng drop the lower ones.
+/// The upper bytes of 16-bit samples: OpenCV makes libpng drop the lower ones.
 fn high_bytes(samples: &[u8]) -> Vec<u8> {
     samples
         .chunks_exact(2)
@@ -71,7 +71,7 @@ fn high_bytes(samples: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// A decoder's error as a fact about the file.
+/// Converts a decoder's error.
 pub(super) fn fault(cause: image::ImageError) -> DecodeError {
     if let image::ImageError::Unsupported(cause) = &cause {
         return DecodeError::Undecodable(format!("unsupported variant ({cause})"));

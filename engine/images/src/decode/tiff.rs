@@ -1,4 +1,4 @@
-//! TIFF, first page, the way libtiff's RGBA interface reads it, which OpenCV uses, or Pillow.
+//! TIFF, first page, as libtiff's RGBA interface (which OpenCV uses) or Pillow reads it.
 
 use std::io::{ErrorKind, Read, Seek};
 
@@ -18,13 +18,12 @@ use self::page::Page;
 const PHOTOMETRIC_INTERPRETATION: u16 = 262;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
-/// Values of the tag `ExtraSamples` for alpha that the colours are multiplied by, and for one that they are not yet.
+/// Values of the tag `ExtraSamples` for premultiplied and for straight alpha.
 const ASSOCIATED_ALPHA: u16 = 1;
 const UNASSOCIATED_ALPHA: u16 = 2;
-/// Value of the tag `Compression` for JPEG as TIFF's second technical note has it.
+/// Value of the tag `Compression` for JPEG according to TIFF's second technical note.
 const JPEG_COMPRESSION: u16 = 7;
-/// Strips and tiles that cost nothing but their bytes, one for each row of the largest image. Each of the others takes
-/// as long as this many bytes.
+/// Strips and tiles that are free, one for each row of the largest image. Each further one counts as this many bytes.
 const FREE_PIECES: u64 = 32_768;
 const BYTES_OF_A_PIECE: u64 = 256;
 
@@ -33,7 +32,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
     if reader == Reader::Tensorflow {
         return Err(reader.refuses("TIFF: send it as PNG"));
     }
-    // The decoder refuses palettes, so it is shown their indices as levels of grey.
+    // The decoder refuses palettes, so it gets their indices as grey values.
     let directory = Directory::first(file.bytes)
         .filter(|directory| directory.short(PHOTOMETRIC_INTERPRETATION) == Some(PALETTE));
     let indices = directory.and_then(|d| d.with_short(PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO));
@@ -61,7 +60,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
             None => None,
         },
         alpha: match (reader, &page.extra[..]) {
-            // Pillow leaves the colours as they are.
+            // Pillow does not premultiply the colours.
             (Reader::OpenCv, [UNASSOCIATED_ALPHA]) => Alpha::Multiply,
             (Reader::Pillow, [ASSOCIATED_ALPHA]) => Alpha::Divide,
             _ => Alpha::Drop,
@@ -77,7 +76,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
         if reader == Reader::Pillow
             && planes.plane_stride.is_some_and(|stride| samples.len() * 2 > stride.get())
         {
-            // It takes halves of samples for samples.
+            // It reads halves of samples as samples.
             return Err(reader.refuses("TIFF of 16 bits in planes as others do"));
         }
         layout.bgr_of_words(&interleaved(samples, &planes, 2))?
@@ -92,9 +91,8 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
     Ok((DecodedImage { height, width, pixels }, Orientation::from_tag(orientation)))
 }
 
-/// Strips and tiles may all be the same bytes, more than there are pixels for, or as small as one pixel. Those
-/// compressed as JPEG are whole files of their own, but for the tables they share: each may claim any size, or stop
-/// early.
+/// Strips and tiles may all share the same bytes, be more than there are pixels, or be as small as one pixel.
+/// JPEG-compressed ones are whole files except for shared tables: each may declare any size, or be truncated.
 fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Result<(), DecodeError> {
     let (width, height) = decoder.dimensions().map_err(fault)?;
     let (columns, rows) = decoder.chunk_dimensions();
@@ -109,7 +107,7 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
     let count = offsets.len() as u64;
     file.meter.spend(count.saturating_sub(FREE_PIECES).saturating_mul(BYTES_OF_A_PIECE))?;
     let pixels = |columns: u32, rows: u32| u64::from(columns).saturating_mul(u64::from(rows));
-    // A strip is as wide as the image, and need not be as high as it says.
+    // A strip is as wide as the image, and may be lower than its header says.
     let given = count.saturating_mul(pixels(columns, rows.min(height)));
     let planes = 4;
     if given > planes * (4 * pixels(width, height) + (1 << 22)) {
@@ -121,10 +119,10 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
         return Ok(());
     }
     let tables = decoder.find_tag_unsigned_vec::<u8>(Tag::JPEGTables).map_err(fault)?.unwrap_or_default();
-    // Without the tables' end marker and the piece's start marker they are one file.
+    // Without the end marker of the tables and the start marker of the piece they are one file.
     let tables = tables.get(..tables.len().saturating_sub(2)).unwrap_or_default();
     for (offset, size) in offsets.into_iter().zip(sizes) {
-        // Everything is read here as well as when it is decoded.
+        // All of it is read here and again when it is decoded.
         file.meter.spend(size.saturating_add(2 * tables.len() as u64))?;
         file.meter.goes_on()?;
         let range = usize::try_from(offset).ok().zip(usize::try_from(offset.saturating_add(size)).ok());
@@ -142,17 +140,17 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
     Ok(())
 }
 
-/// What becomes of alpha.
+/// How alpha is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Alpha {
     Drop,
     /// The colours are multiplied by it.
     Multiply,
-    /// They were, and are made what they were before.
+    /// The colours were multiplied by it; this is undone.
     Divide,
 }
 
-/// What the samples of a page mean.
+/// The meaning of a page's samples.
 struct Layout {
     width: usize,
     color: ColorType,
@@ -199,8 +197,7 @@ impl Layout {
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
     fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, DecodeError> {
-        // libtiff rounds colours to the nearest level and cuts grey off. Pillow cuts colours off, and makes white of
-        // nearly all grey.
+        // libtiff rounds colours and truncates grey. Pillow truncates colours, and makes nearly all grey white.
         let level = |sample: &u16| match self.reader {
             Reader::Pillow => sample.to_be_bytes()[0],
             Reader::OpenCv | Reader::Tensorflow => nearest(*sample),
@@ -235,7 +232,7 @@ impl Layout {
         pixels
     }
 
-    /// One level a byte; rows are padded to bytes.
+    /// Unpacks one value per byte; rows are padded to bytes.
     fn unpacked(&self, samples: &[u8], bits: u8) -> Vec<u8> {
         if bits == 8 {
             return samples.to_vec();
@@ -251,10 +248,10 @@ impl Layout {
         levels
     }
 
-    /// The palette holds all reds, all greens, all blues, 16 bits each, of which the upper half counts.
+    /// The palette has all reds, all greens, all blues, with 16 bits each, of which the upper byte counts.
     fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, DecodeError> {
         let colors = 1_usize << bits;
-        // Some programs write 8 bits, which libtiff finds by looking at all of them.
+        // Some programs write 8 bits, which libtiff detects by looking at all of them.
         let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|level| *level < 256);
         if palette.len() < 3 * colors {
             let fact = format!("the palette has {} entries, expected {}", palette.len(), 3 * colors);
@@ -292,7 +289,7 @@ fn from_ycbcr(pixel: &[u8]) -> [u8; 3] {
     [blue, green, red]
 }
 
-/// The full range of `bits` bits over 0 to 255.
+/// Scales the full range of `bits` bits to 0 to 255.
 fn widened(level: u8, bits: u8) -> u8 {
     byte(u32::from(level) * 255 / ((1_u32 << bits) - 1))
 }

@@ -1,8 +1,7 @@
-//! Resampling along rows and columns, with each framework's weights and roundings.
+//! Resampling along rows and columns, with the weights and the rounding of each framework.
 //!
-//! All methods are separable: each result pixel is a weighted sum of neighbouring rows, each of them a
-//! weighted sum of neighbouring pixels. They differ in the weights (`weights`), in whether rows or columns
-//! are rounded in between, and in the arithmetic.
+//! All methods are separable: each result pixel is a weighted sum of adjacent rows, each of which is a weighted sum of
+//! adjacent pixels. They differ in the weights (`weights`), in rounding between the passes, and in the arithmetic.
 
 use std::collections::VecDeque;
 
@@ -19,7 +18,7 @@ use self::between::{Blend, between};
 pub(super) use self::weights::TargetAxis;
 use self::weights::{Axis, Kernel};
 
-/// Resizes samples to `height` times `width`, and gives the parts of it that are wanted.
+/// Resizes samples to `height` times `width`, and returns the requested parts.
 pub(super) fn resample(source: &Samples, height: &TargetAxis, width: &TargetAxis, how: Resampling) -> Raster {
     let sized = |values: Vec<f32>| Raster { width: width.part.len(), channels: source.channels, values };
     let both =
@@ -60,18 +59,18 @@ pub(super) fn resample(source: &Samples, height: &TargetAxis, width: &TargetAxis
             OpenCvInterpolation::Area if height.size <= source.height && width.size <= source.width => {
                 by_area(source, height, width)
             }
-            // Where a side grows, OpenCV interpolates.
+            // If a side grows, OpenCV interpolates.
             OpenCvInterpolation::Area => between(source, height, width, Blend::Covered),
         }),
     }
 }
 
-/// The nearest of the 256 levels.
+/// Rounds to the nearest of 0 to 255.
 fn level(value: f32) -> f32 {
     value.round_ties_even().clamp(0.0, 255.0)
 }
 
-/// Each result pixel is one of the source's.
+/// Copies one source pixel to each result pixel.
 fn picked(source: &Samples, (rows, columns): (Axis, Axis)) -> Vec<f32> {
     let (channels, stride) = (source.channels, source.width * source.channels);
     let mut values = Vec::with_capacity(rows.len() * columns.len() * channels);
@@ -85,12 +84,12 @@ fn picked(source: &Samples, (rows, columns): (Axis, Axis)) -> Vec<f32> {
     values
 }
 
-/// Weighted sums in 32-bit floats, rounded at the end if at all.
+/// Weighted sums in float32, rounded at the end if at all.
 fn summed(source: &Samples, (rows, columns): &(Axis, Axis), round: impl Fn(f32) -> f32) -> Vec<f32> {
     let (channels, stride) = (source.channels, source.width * source.channels);
     let width = columns.len() * channels;
     let mut values = Vec::with_capacity(rows.len() * width);
-    // Rows that several result rows read, with their numbers.
+    // Rows that several result rows use, with their numbers.
     let mut held: VecDeque<(usize, Vec<f32>)> = VecDeque::new();
     let mut sums = vec![0.0; width];
     for (first, weights) in rows.spans() {
@@ -131,8 +130,8 @@ fn along(samples: &[u8], columns: &Axis, channels: usize) -> Vec<f32> {
     row
 }
 
-/// Pillow's two passes over 8-bit images, each rounded to levels: along the rows first, but since Pillow 13 along
-/// the columns first where the image loses more than twice as many rows as columns.
+/// Pillow's two passes over 8-bit images, each rounded to integers: along the rows first, but since Pillow 13 along the
+/// columns first if the image loses more than twice as many rows as columns.
 fn in_levels(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
     let channels = source.channels;
     let lost_rows = source.height.saturating_sub(rows.whole_len());
@@ -149,7 +148,7 @@ fn in_levels(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
     levels.into_iter().map(f32::from).collect()
 }
 
-/// Bits behind the point in Pillow's whole numbers.
+/// Fractional bits of Pillow's fixed-point numbers.
 const FRACTION: u32 = 22;
 
 fn level_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> Vec<u8> {
@@ -188,7 +187,7 @@ fn fixed_spans(axis: &Axis) -> Vec<(usize, Vec<i64>)> {
     axis.exact_spans().map(|(first, weights)| (first, fixed(weights))).collect()
 }
 
-/// The nearest level, halves up.
+/// Rounds to the nearest integer, halves up.
 fn fixed_level(sum: i64) -> u8 {
     let rounded = (sum + (1 << (FRACTION - 1))) >> FRACTION;
     u8::try_from(rounded.clamp(0, 255)).unwrap_or(u8::MAX)

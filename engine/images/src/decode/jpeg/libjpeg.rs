@@ -1,5 +1,4 @@
-//! JPEG as libjpeg-turbo decodes it, to the bit. With its quick transform that is what TensorFlow makes of a file unless
-//! it is told otherwise.
+//! Decodes JPEG exactly as libjpeg-turbo. With its fast transform this equals TensorFlow's default.
 
 use super::super::{DecodeError, DecodedImage, File, Reader, channels};
 use super::{Colors, Segment};
@@ -15,10 +14,10 @@ use self::scan::Scan;
 pub(super) use self::transform::Accuracy;
 use self::upsample::{Plane, Upsampling};
 
-/// The picture as it is stored; grey is that of the file, not one made of its colours.
+/// Returns the image as stored; grey is the file's luma, not computed from colours.
 pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result<DecodedImage, DecodeError> {
     let goes_on = || file.meter.goes_on();
-    // Others make grey of the colours.
+    // Others compute grey from the colours.
     let is_gray = file.wanted.is_gray && file.wanted.reader == Reader::Tensorflow;
     let (mut tables, mut frame, mut colors) = (Tables::default(), None, Colors::default());
     let mut fault = Ok(());
@@ -55,7 +54,7 @@ pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result
     fault?;
     let mut frame = frame.ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     if frame.components.iter().any(|component| component.missing[..10].iter().any(|bits| *bits != Some(0))) {
-        // libjpeg would smooth what is missing.
+        // libjpeg would smooth missing data.
         return Err(DecodeError::undecodable("unsupported variant (scans are missing)"));
     }
     let coding = colors.coding(&frame)?;
@@ -74,7 +73,7 @@ pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result
     Ok(DecodedImage { height: frame.height, width: frame.width, pixels })
 }
 
-/// Transforms the coefficients, and gives their memory back.
+/// Transforms the coefficients, and frees their memory.
 fn planes(
     frame: &mut Frame,
     accuracy: Accuracy,
@@ -99,7 +98,7 @@ fn planes(
     Ok(planes)
 }
 
-/// How components make a colour.
+/// How components form a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gray,
@@ -125,12 +124,12 @@ impl Colors {
     }
 }
 
-/// Whose way from CMYK to colours.
+/// Whose conversion from CMYK is used.
 #[derive(Clone, Copy)]
 enum Inks {
-    /// Adobe's programs store what the inks leave of the light.
+    /// Adobe's programs store inverted values.
     Tensorflow { is_inverted: bool },
-    /// As if Adobe's programs had written it.
+    /// Always inverted, as if Adobe's programs had written it.
     Of(Reader),
 }
 

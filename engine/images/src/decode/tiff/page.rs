@@ -1,4 +1,4 @@
-//! What the tags of a page say, and which pages OpenCV or Pillow read otherwise than this decoder, or not at all.
+//! Reads the tags of a page, and refuses pages that OpenCV or Pillow read differently from this decoder, or not at all.
 
 use std::io::{Read, Seek};
 
@@ -12,7 +12,7 @@ const LOWEST_BIT_FIRST: u16 = 2;
 const IN_PLANES: u16 = 2;
 const WHITE_IS_ZERO: u16 = 0;
 const YCBCR: u16 = 6;
-/// Values of the tag `Compression`, of which alone the tag `Predictor` is heeded: LZW, deflate, its older number, Zstandard.
+/// Values of the tag `Compression` that use the tag `Predictor`: LZW, deflate, its older number, Zstandard.
 const PREDICTED: [u16; 4] = [5, 8, 32_946, 50_000];
 
 pub(super) struct Page {
@@ -27,7 +27,7 @@ pub(super) struct Page {
     has_tiles: bool,
     has_palette: bool,
     is_big_endian_bigtiff: bool,
-    /// What each sample beyond the colours is.
+    /// The kind of each extra sample.
     pub(super) extra: Vec<u16>,
 }
 
@@ -63,7 +63,7 @@ impl Page {
         })
     }
 
-    /// What it is that the reader does not read, or as nobody else does.
+    /// Returns what the framework does not read, or reads unlike all others.
     pub(super) fn unlike_others(&self, wanted: &Wanted<'_>) -> Option<&'static str> {
         let is_gray = self.samples == 1 && !self.has_palette;
         let cases = [

@@ -1,4 +1,4 @@
-//! Which source pixels make each result pixel along one axis, and with what weights.
+//! The source pixels and weights of each result pixel along one axis.
 //!
 //! Sources: TensorFlow's kernels `resize_bilinear_op.cc`, `resize_bicubic_op.cc`, `resize_area_op.cc` and
 //! `scale_and_translate_op.cc`; Pillow's `Resample.c` and `Geometry.c`; OpenCV's `resize.cpp`.
@@ -7,17 +7,17 @@ use std::ops::Range;
 
 /// One axis of a resampling.
 pub(super) struct Axis {
-    /// Result pixels of the whole axis, of which `spans` has those that are wanted.
+    /// Result pixels of the whole axis; `spans` has the requested ones.
     to: usize,
     spans: Vec<(usize, Range<usize>)>,
-    /// For sums in 32-bit floats.
+    /// For sums in float32.
     weights: Vec<f32>,
-    /// For sums in whole numbers, which are rounded from these.
+    /// For sums in fixed-point numbers, which are rounded from these.
     exact: Vec<f64>,
 }
 
-/// How many pixels an axis becomes, and which of them are wanted. The others cost nothing: an image of one
-/// pixel by 30,000 becomes millions wide before its centre is cut out.
+/// The size of an axis after resampling, and the part of it that is requested. The rest costs nothing: an image of one
+/// pixel by 30,000 becomes millions wide before its centre is cropped.
 #[derive(Debug, Clone)]
 pub(in crate::preprocess) struct TargetAxis {
     pub(in crate::preprocess) size: usize,
@@ -30,12 +30,12 @@ impl TargetAxis {
     }
 }
 
-/// A filter's shape: how much a pixel at a distance counts.
+/// A filter: the weight of a pixel by its distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {
-    /// All the same within half a pixel.
+    /// Constant within half a pixel.
     Box,
-    /// Falls to 0 at one pixel.
+    /// Linear, 0 from one pixel on.
     Triangle,
     /// Of Keys 1981, with -1/2.
     Cubic,
@@ -89,12 +89,12 @@ impl Axis {
         Self { to: to.size, spans: Vec::with_capacity(to.part.len()), weights: Vec::new(), exact: Vec::new() }
     }
 
-    /// Result pixels of the whole axis, wanted or not.
+    /// Returns the result pixels of the whole axis, requested or not.
     pub(super) fn whole_len(&self) -> usize {
         self.to
     }
 
-    /// The source pixels that the wanted result pixels are made of.
+    /// Returns the source pixels of the requested result pixels.
     pub(super) fn sources(&self) -> Range<usize> {
         let first = self.firsts().min().unwrap_or(0);
         let end = self.spans().map(|(first, weights)| first + weights.len()).max();
@@ -105,17 +105,17 @@ impl Axis {
         self.spans.len()
     }
 
-    /// The first source pixel of each result pixel.
+    /// Returns the first source pixel of each result pixel.
     pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
         self.spans.iter().map(|(first, _)| *first)
     }
 
-    /// The first source pixel of each result pixel, and the weights of it and those after it.
+    /// Returns the first source pixel of each result pixel, and the weights from there on.
     pub(super) fn spans(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.spans.iter().map(|(first, range)| (*first, &self.weights[range.clone()]))
     }
 
-    /// As [`Self::spans`], the weights in 64 bits.
+    /// As [`Self::spans`], with weights in float64.
     pub(super) fn exact_spans(&self) -> impl Iterator<Item = (usize, &[f64])> {
         self.spans.iter().map(|(first, range)| (*first, &self.exact[range.clone()]))
     }
@@ -136,14 +136,14 @@ impl Axis {
         axis
     }
 
-    /// The pixel under the centre, as `tf.image.resize` finds it: in 32-bit floats.
+    /// The pixel under the centre, as `tf.image.resize` finds it: in float32.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as TensorFlow does")]
     pub(super) fn nearest_half_pixel(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f32 / to.size as f32;
         Self::pick(from, to, |index| f64::from((index as f32 + 0.5) * scale))
     }
 
-    /// The pixel under the centre, as Pillow finds it: by adding up steps in 64-bit floats.
+    /// The pixel under the centre, as Pillow finds it: by adding steps in float64.
     pub(super) fn nearest_centre(from: usize, to: &TargetAxis) -> Self {
         let step = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
@@ -163,7 +163,7 @@ impl Axis {
         Self::pick(from, to, |index| index * step)
     }
 
-    /// Between the two nearest centres; the pixels at the edge go on beyond it.
+    /// Between the two nearest centres; edge pixels are repeated beyond the edge.
     pub(super) fn linear(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
@@ -181,8 +181,8 @@ impl Axis {
         axis
     }
 
-    /// `tf.image.resize(method="bicubic")`: what lies outside counts nothing. Distances are rounded to
-    /// 1/1024, as TensorFlow's table has them.
+    /// `tf.image.resize(method="bicubic")`: pixels beyond the edge count nothing. Distances are rounded to 1/1024, as
+    /// in TensorFlow's table.
     pub(super) fn tensorflow_cubic(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
@@ -195,7 +195,7 @@ impl Axis {
         axis
     }
 
-    /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: the pixels at the edge go on beyond it.
+    /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: edge pixels are repeated beyond the edge.
     pub(super) fn opencv_cubic(from: usize, to: &TargetAxis) -> Self {
         let scale = 1.0 / (to.size as f64 / from as f64);
         let mut axis = Self::new(to);
@@ -208,7 +208,7 @@ impl Axis {
         axis
     }
 
-    /// Adds taps that begin at `first`, which may lie outside.
+    /// Adds taps that begin at `first`, which may be outside.
     fn clipped(&mut self, from: usize, first: f64, taps: &[f64], outside: Outside) {
         let last = from as f64 - 1.0;
         let inside = |offset: usize| (first + offset as f64).clamp(0.0, last);
@@ -225,7 +225,7 @@ impl Axis {
         self.push(begin, weights.into_iter().map(|weight| weight / sum));
     }
 
-    /// `tf.image.resize(method="area")`: the mean of what a result pixel covers.
+    /// `tf.image.resize(method="area")`: the mean of the covered pixels.
     pub(super) fn tensorflow_area(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
@@ -253,7 +253,7 @@ impl Axis {
         })
     }
 
-    /// A filter, widened where the image shrinks. `range` gives the first pixel and the one after the last.
+    /// A filter, widened if the image shrinks. `range` returns the first pixel and the one after the last.
     fn filtered(
         from: usize,
         to: &TargetAxis,
@@ -277,14 +277,14 @@ impl Axis {
     }
 }
 
-/// What stands beyond the edge of an image.
+/// The pixels beyond the edge of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outside {
     Nothing,
     Edge,
 }
 
-/// A number that is not negative, its fraction cut off.
+/// Truncates a number that is not negative.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the callers see to it")]
 fn whole(number: f64) -> usize {
     number as usize

@@ -1,16 +1,16 @@
-//! What the segments of a JPEG say of its frame, and the coefficients that its scans fill in.
+//! The frame of a JPEG as its segments describe it, and the coefficients of its scans.
 
 use super::super::super::DecodeError;
 use super::huffman::Table;
 
-/// The order in which coefficients are written: the place of each in the block (T.81, figure A.6).
+/// The order in which coefficients are written: the position of each in the block (T.81, figure A.6).
 pub(super) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// The tables in force, which segments between scans may replace.
+/// The current tables, which segments between scans may replace.
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) quantization: [Option<[u16; 64]>; 4],
@@ -21,7 +21,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// A DQT segment's body; the table in natural order.
+    /// Reads a DQT segment's body; the table is in natural order.
     pub(super) fn quantize(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         while let Some((first, rest)) = body.split_first() {
             let (size, slot) = (usize::from(first >> 4), usize::from(first & 15));
@@ -39,7 +39,7 @@ impl Tables {
         Ok(())
     }
 
-    /// A DHT segment's body.
+    /// Reads a DHT segment's body.
     pub(super) fn code(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         while let Some((first, rest)) = body.split_first() {
             let counts = rest.first_chunk::<16>().ok_or_else(|| corrupt("a Huffman table"))?;
@@ -57,23 +57,23 @@ impl Tables {
     }
 }
 
-/// One of the frame's components.
+/// A component of the frame.
 pub(super) struct Component {
     pub(super) id: u8,
     /// Sampling factors.
     pub(super) columns: usize,
     pub(super) rows: usize,
-    /// Which quantization table; the table itself is that of its first scan.
+    /// Index of its quantization table; the table is that of its first scan.
     pub(super) slot: usize,
     pub(super) quantization: Option<[u16; 64]>,
-    /// Samples, without what fills the last blocks.
+    /// Samples, without the padding of the last blocks.
     pub(super) height: usize,
     pub(super) width: usize,
-    /// Blocks in a row, those that fill the last unit included.
+    /// Blocks per row, including those that fill the last unit.
     pub(super) stride: usize,
     /// In natural order, block after block.
     pub(super) coefficients: Vec<[i16; 64]>,
-    /// For each coefficient in the order of the file, how many of its lower bits are still to come.
+    /// For each coefficient in file order, how many of its lower bits are still missing.
     pub(super) missing: [Option<u8>; 64],
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// From a SOF segment's body.
+    /// Reads a SOF segment's body.
     pub(super) fn new(marker: u8, body: &[u8]) -> Result<Self, DecodeError> {
         if !matches!(marker, 0xc0..=0xc2) {
             return Err(DecodeError::undecodable("unsupported variant (neither baseline nor progressive)"));
@@ -136,7 +136,7 @@ impl Frame {
         Ok(Self { height, width, is_progressive, components, most_columns, most_rows })
     }
 
-    /// Rows and columns of units, as scans of several components have them.
+    /// Rows and columns of units in scans of several components.
     pub(super) fn units(&self) -> (usize, usize) {
         (self.height.div_ceil(8 * self.most_rows), self.width.div_ceil(8 * self.most_columns))
     }

@@ -1,21 +1,21 @@
-//! Bits of entropy-coded data, and the codes that they make (ITU-T T.81, annexes C and F).
+//! Reads bits and Huffman codes of entropy-coded data (ITU-T T.81, annexes C and F).
 
 use super::super::super::DecodeError;
 
-/// Codes of up to this many bits are looked up at once.
+/// Codes of up to this many bits are read by one table lookup.
 const SHORT: usize = 9;
 
 /// A Huffman table.
 pub(super) struct Table {
-    /// By the next bits: the symbol, and above it how long its code is; 0 for a longer code.
+    /// By the next bits: the symbol, with the length of its code in the upper bits; 0 for a longer code.
     short: [u16; 1 << SHORT],
-    /// By length: the code behind the last one of it, and what makes a code the index of its symbol.
+    /// By length: the first code that is too large for it, and the offset from a code to the index of its symbol.
     longer: [(i32, i32); 17],
     symbols: Vec<u8>,
 }
 
 impl Table {
-    /// From how many codes there are of each length, 1 to 16, and their symbols.
+    /// Builds it from the number of codes of each length, 1 to 16, and their symbols.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
         let mut table = Self { short: [0; 1 << SHORT], longer: [(0, 0); 17], symbols: symbols.to_vec() };
         let (mut code, mut index) = (0_usize, 0_usize);
@@ -39,11 +39,11 @@ impl Table {
     }
 }
 
-/// A reader of one scan's data, up to the next marker.
+/// Reads one scan's data, up to the next marker.
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
-    /// What was read and not yet taken, from the highest bit on.
+    /// Bits that were read and not used, from the highest bit on.
     buffer: u64,
     count: u32,
 }
@@ -53,7 +53,7 @@ impl<'a> Bits<'a> {
         Self { data, at: 0, buffer: 0, count: 0 }
     }
 
-    /// The next symbol.
+    /// Returns the next symbol.
     #[inline]
     pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, DecodeError> {
         self.fill();
@@ -76,7 +76,7 @@ impl<'a> Bits<'a> {
         Err(DecodeError::undecodable("corrupt data (no such Huffman code)"))
     }
 
-    /// A number of so many bits, 0 to 16.
+    /// Returns a number of so many bits, 0 to 16.
     #[inline]
     pub(super) fn number(&mut self, bits: u32) -> Result<i32, DecodeError> {
         if bits == 0 {
@@ -88,7 +88,7 @@ impl<'a> Bits<'a> {
         Ok(number)
     }
 
-    /// A number with its sign, as coefficients are written: the lower half of all patterns is negative.
+    /// Returns a signed number as coefficients are coded: the lower half of all patterns is negative.
     #[inline]
     pub(super) fn signed(&mut self, bits: u32) -> Result<i32, DecodeError> {
         let number = self.number(bits)?;
@@ -96,7 +96,7 @@ impl<'a> Bits<'a> {
         Ok(if is_negative { number - (1 << bits) + 1 } else { number })
     }
 
-    /// Goes on behind the restart marker of this number, 0 to 7.
+    /// Continues after the restart marker of this number, 0 to 7.
     pub(super) fn restart(&mut self, number: u8) -> Result<(), DecodeError> {
         (self.buffer, self.count) = (0, 0);
         loop {
@@ -105,7 +105,7 @@ impl<'a> Bits<'a> {
                     self.at += 2;
                     return Ok(());
                 }
-                // Fill bytes, and what was left over before the marker.
+                // Fill bytes, and unused data before the marker.
                 (Some(0xff), Some(0x00 | 0xff)) | (Some(0..=0xfe), _) => self.at += 1,
                 _ => return Err(DecodeError::undecodable("corrupt data (a restart marker is missing)")),
             }

@@ -1,22 +1,22 @@
-//! One scan's data becomes coefficients (T.81, annexes F and G).
+//! Decodes one scan's data into coefficients (T.81, annexes F and G).
 
 use super::super::super::DecodeError;
 use super::frame::{Component, Frame, Tables, ZIGZAG, corrupt};
 use super::huffman::{Bits, Table};
 
-/// What a scan brings.
+/// The parameters of a scan.
 pub(super) struct Scan {
-    /// Indices of components, each with its slots of DC and AC tables.
+    /// Indices of components, each with its DC and AC tables.
     parts: Vec<(usize, usize, usize)>,
     /// The first and the last coefficient.
     band: (usize, usize),
-    /// How many lower bits come later; how many came before, 0 in a first scan.
+    /// How many lower bits follow in later scans, and how many did in the previous one; 0 in a first scan.
     low: u8,
     high: u8,
 }
 
 impl Scan {
-    /// From a SOS segment's body.
+    /// Reads a SOS segment's body.
     pub(super) fn new(body: &[u8], frame: &Frame) -> Result<Self, DecodeError> {
         let fault = || corrupt("a scan header");
         let count = usize::from(*body.first().ok_or_else(fault)?);
@@ -45,7 +45,7 @@ impl Scan {
         Ok(Self { parts, band, low, high })
     }
 
-    /// Reads its data. `goes_on` is asked at each row.
+    /// Decodes its data. `goes_on` is called at each row.
     pub(super) fn read(
         &self,
         data: &[u8],
@@ -59,7 +59,7 @@ impl Scan {
                 component.quantization = tables.quantization.get(component.slot).copied().flatten();
             }
             for missing in &mut component.missing[self.band.0..=self.band.1] {
-                // What came before has to be what this scan adds to.
+                // Previous scans must match what this one refines.
                 let is_next = if self.high == 0 { missing.is_none() } else { *missing == Some(self.high) };
                 if !is_next {
                     return Err(corrupt("a scan out of order"));
@@ -146,17 +146,17 @@ impl Scan {
     }
 }
 
-/// Between two blocks of a scan.
+/// The state between two blocks of a scan.
 struct State<'a> {
     bits: Bits<'a>,
-    /// The last DC of each component.
+    /// The last DC value of each component.
     previous: [i32; 4],
-    /// How many blocks to come hold nothing new.
+    /// Number of following blocks without new data.
     empty: u32,
 }
 
 impl State<'_> {
-    /// A band of coefficients for the first time.
+    /// Decodes a band of coefficients for the first time.
     #[inline]
     fn first(
         &mut self,
@@ -191,7 +191,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Another bit of a band of coefficients.
+    /// Decodes another bit of a band of coefficients.
     fn refine(
         &mut self,
         block: &mut [i16; 64],
@@ -237,7 +237,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Makes a coefficient larger by a bit, if the next bit says so and it has not this bit yet.
+    /// Adds a bit to a coefficient, if the next bit says so and it has not this bit yet.
     fn correct(&mut self, coefficient: &mut i16, bit: i16) -> Result<(), DecodeError> {
         if self.bits.number(1)? == 1 && *coefficient & bit == 0 {
             *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -bit } else { bit });
@@ -245,7 +245,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// How many blocks hold nothing new, this one included.
+    /// Reads how many blocks have no new data, including this one.
     fn run(&mut self, bits: u8) -> Result<u32, DecodeError> {
         let more = self.bits.number(u32::from(bits))?;
         Ok((1 << bits) + u32::try_from(more).unwrap_or(0))

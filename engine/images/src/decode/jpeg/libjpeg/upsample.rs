@@ -1,5 +1,5 @@
-//! Rows of a component at the image's size, as libjpeg's `jdsample.c` makes them: interpolated where a component
-//! has half the columns or half the rows or both, repeated otherwise.
+//! Upsamples the rows of a component as libjpeg's `jdsample.c` does: interpolated if a component has half the columns
+//! or half the rows or both, repeated otherwise.
 
 use super::super::super::DecodeError;
 
@@ -8,9 +8,9 @@ pub(super) struct Plane {
     /// Rows of `stride` samples.
     pub(super) samples: Vec<u8>,
     pub(super) stride: usize,
-    /// Without what fills the last blocks.
+    /// Without the padding of the last blocks.
     pub(super) height: usize,
-    /// Without what fills the last blocks.
+    /// Without the padding of the last blocks.
     pub(super) width: usize,
 }
 
@@ -18,11 +18,11 @@ pub(super) struct Plane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upsampling {
     Copied,
-    /// Between columns, three quarters of the nearer and a quarter of the other.
+    /// Interpolates columns: three quarters of the nearer one and a quarter of the other.
     Columns,
-    /// Between rows alike.
+    /// Interpolates rows in the same way.
     Rows,
-    /// Between both.
+    /// Interpolates both.
     Both,
     Repeated {
         rows: usize,
@@ -31,7 +31,7 @@ pub(super) enum Upsampling {
 }
 
 impl Upsampling {
-    /// By how much the image has more rows and columns.
+    /// Repeats samples: the image has this many times the rows and columns.
     pub(super) fn of(
         (most_rows, rows): (usize, usize),
         (most_columns, columns): (usize, usize),
@@ -50,10 +50,10 @@ impl Upsampling {
         })
     }
 
-    /// Writes the image's row `y`; `sums` is room for a row.
+    /// Writes the image's row `y`; `sums` is scratch space for a row.
     pub(super) fn row(self, plane: &Plane, y: usize, sums: &mut Vec<u16>, out: &mut [u8]) {
         let input = |row: usize| &plane.samples[row * plane.stride..][..plane.width];
-        // The row that has its place at two of the image's, and the other one that is next to this place.
+        // The row of the component that covers this one, and the neighbouring row on the same side.
         let near = (y / 2).min(plane.height - 1);
         let next =
             if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(plane.height - 1) };
@@ -86,8 +86,8 @@ impl Upsampling {
     }
 }
 
-/// Two of the image's columns for each sum. What is added before the quotient is cut off differs between the left one and
-/// the right one, so that errors cancel out.
+/// Each sum gives two columns of the image. The rounding bias differs between the left and the right one, so that
+/// errors cancel out.
 fn between(sums: &[u16], out: &mut [u8], (left, right, shift): (u16, u16, u32)) {
     let last = sums.len() - 1;
     for (at, places) in out.chunks_mut(2).enumerate() {

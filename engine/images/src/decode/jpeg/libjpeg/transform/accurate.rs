@@ -1,7 +1,7 @@
 //! The inverse cosine transform of Loeffler, Ligtenberg and Moschytz in 32-bit integers with 13 fractional bits, rounded,
 //! as libjpeg's `jidctint.c` has it.
 
-/// Columns first, whose results keep two fractional bits.
+/// Columns first; their results keep two fractional bits.
 pub(super) fn levels(coefficients: &[i16; 64], quantization: &[i16; 64]) -> [u8; 64] {
     let mut values: [i32; 64] =
         std::array::from_fn(|at| i32::from(coefficients[at]) * i32::from(quantization[at]));
