@@ -1,4 +1,4 @@
-//! RabbitMQ without plugins, with its own port mapper: one server, or three that are one cluster.
+//! RabbitMQ without plugins, with its own port mapper: a single server, or a cluster of three.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// A RabbitMQ server of a test.
 pub struct RabbitMqServer {
     process: Process,
-    /// Erlang's port mapper. Started here, in the foreground, because Erlang would start one that stays.
+    /// Erlang's port mapper. Started here, in the foreground, because Erlang would start one that outlives the test.
     _mapper: Process,
     test_folder: TestFolder,
     node: Node,
@@ -35,35 +35,35 @@ impl RabbitMqServer {
         Self { process: launch(&mut test_folder, node), _mapper: mapper, test_folder, node }
     }
 
-    /// Where it listens.
+    /// Returns its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.node.clients
     }
 
-    /// Its address for clients.
+    /// Returns its address for clients.
     #[must_use]
     pub fn url(&self) -> String {
         self.node.url()
     }
 
-    /// Its operator.
+    /// Returns its operator.
     #[must_use]
     pub fn control(&self) -> RabbitMqControl {
         RabbitMqControl::new(self.test_folder.path(), self.node)
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Kills it (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Ends it cleanly.
+    /// Stops it cleanly.
     pub fn stop(&mut self) {
         self.process.stop();
     }
 
-    /// Starts it again, after [`Self::kill`] or [`Self::stop`], with what it had on disk.
+    /// Starts it again, after [`Self::kill`] or [`Self::stop`], with its data on disk.
     pub fn restart(&mut self) {
         self.process.kill();
         self.process = launch(&mut self.test_folder, self.node);
@@ -71,27 +71,27 @@ impl RabbitMqServer {
 
     /// Waits until the queues under `prefix` would survive [`Self::kill`].
     ///
-    /// RabbitMQ writes down where a new quorum queue is only a moment after it was declared. Killed
-    /// before, it comes back with an empty queue in its place, without a leader (seen with 3.10).
+    /// RabbitMQ writes the location of a new quorum queue a moment after its declaration. If it is killed before, it
+    /// comes back with an empty queue without a leader instead (seen with 3.10).
     ///
     /// # Panics
-    /// It does not do so soon.
+    /// It does not happen soon.
     pub fn settle(&self, prefix: &str) {
         settle(&self.test_folder, self.node, prefix);
     }
 
-    /// Stops its clock: connections stay open and nothing is answered.
+    /// Freezes it: connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.process.freeze();
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         self.process.thaw();
     }
 }
 
-/// Three servers that are one cluster, on one host.
+/// A cluster of three servers on one host.
 pub struct RabbitMqCluster {
     processes: Vec<Process>,
     _mapper: Process,
@@ -100,7 +100,7 @@ pub struct RabbitMqCluster {
 }
 
 impl RabbitMqCluster {
-    /// Starts one and waits until all three are in, which takes tens of seconds.
+    /// Starts one and waits until all three have joined, which takes tens of seconds.
     ///
     /// # Panics
     /// It cannot be started.
@@ -115,7 +115,7 @@ impl RabbitMqCluster {
             conf += &format!("cluster_formation.classic_config.nodes.{} = {}\n", number + 1, node.name());
         }
         write(&test_folder, "rabbitmq.conf", &conf);
-        // The first makes the cluster, the others join it.
+        // The first one creates the cluster, the others join it.
         let mut processes = vec![launch(&mut test_folder, nodes[0])];
         let mut others: Vec<Process> = nodes[1..].iter().map(|node| spawn(&mut test_folder, *node)).collect();
         for (process, node) in others.iter_mut().zip(&nodes[1..]) {
@@ -127,35 +127,35 @@ impl RabbitMqCluster {
         cluster
     }
 
-    /// A node's address for clients.
+    /// Returns a node's address for clients.
     #[must_use]
     pub fn url(&self, node: usize) -> String {
         self.nodes[node].url()
     }
 
-    /// A node's operator.
+    /// Returns a node's operator.
     #[must_use]
     pub fn control(&self, node: usize) -> RabbitMqControl {
         RabbitMqControl::new(self.test_folder.path(), self.nodes[node])
     }
 
-    /// Ends a node at once (SIGKILL).
+    /// Kills a node (SIGKILL).
     pub fn kill(&mut self, node: usize) {
         self.processes[node].kill();
     }
 
-    /// Stops a node's clock.
+    /// Freezes a node.
     pub fn freeze(&self, node: usize) {
         self.processes[node].freeze();
     }
 
-    /// Lets a node go on.
+    /// Resumes a node.
     pub fn thaw(&self, node: usize) {
         self.processes[node].thaw();
     }
 
-    /// Starts a node again, with what it had on disk. Waits until it answers unless it is one of several
-    /// that wait for each other.
+    /// Starts a node again, with its data on disk. Waits until it answers, unless it is one of several that wait for
+    /// each other.
     pub fn restart(&mut self, node: usize) {
         self.processes[node].kill();
         self.processes[node] = launch(&mut self.test_folder, self.nodes[node]);
@@ -164,7 +164,7 @@ impl RabbitMqCluster {
     /// Waits until the queues under `prefix` would survive [`Self::kill`] of this node.
     ///
     /// # Panics
-    /// It does not do so soon.
+    /// It does not happen soon.
     pub fn settle(&self, node: usize, prefix: &str) {
         settle(&self.test_folder, self.nodes[node], prefix);
     }
@@ -210,7 +210,7 @@ fn environment(command: &mut Command, folder: &Path, node: Node) {
         .env("RABBITMQ_LOG_BASE", inside("log"))
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", inside("enabled_plugins"))
         .env("RABBITMQ_CONFIG_FILE", inside("rabbitmq"))
-        // One scheduler that does not spin: tests have few processors and use them themselves.
+        // One scheduler without busy waiting: tests have few CPUs and use them themselves.
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none")
         // Makes the script replace itself by the server, which then gets the signals.
         .env("RUNNING_UNDER_SYSTEMD", "true")

@@ -13,7 +13,7 @@ use super::server::{BrokerServer, Settled};
 use crate::link::{Link, NoAnswer};
 use crate::options::Options;
 
-/// One process's handle on the broker.
+/// A process's handle to the broker.
 pub struct SimulatedBroker {
     server: Arc<BrokerServer>,
     link: Arc<Link>,
@@ -22,7 +22,7 @@ pub struct SimulatedBroker {
 }
 
 impl SimulatedBroker {
-    /// Through this link, as this connection.
+    /// Over this link and connection.
     #[must_use]
     pub fn new(server: Arc<BrokerServer>, link: Arc<Link>, options: Options, connection: u64) -> Arc<Self> {
         Arc::new(Self { server, link, options, connection })
@@ -53,7 +53,7 @@ impl Broker for SimulatedBroker {
 
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError> {
         let connection = self.connection;
-        // A subscription whose answer is lost ends with its channel: nobody takes from it.
+        // If the answer to a subscription is lost, the subscription ends with its channel: no consumer is left.
         let (server, link) = (Arc::clone(&self.server), Arc::clone(&self.link));
         let options = self.options;
         let mut made = self
@@ -116,7 +116,7 @@ impl Broker for SimulatedBroker {
     }
 }
 
-/// A dead letter in an operator's hands: dropped, it goes back.
+/// A dead letter that an operator has taken. If it is dropped, it goes back.
 struct DeadInHand {
     server: Arc<BrokerServer>,
     link: Arc<Link>,
@@ -145,7 +145,7 @@ impl Acknowledge for DeadInHand {
 impl Drop for DeadInHand {
     fn drop(&mut self) {
         if let Some(at) = self.at.take() {
-            // The process holds it no longer than its connection, which is soon enough.
+            // The broker returns it at the latest with the process's connection, which is soon enough.
             let _ = self.server.settle_taken(at, Settled::Return);
         }
     }

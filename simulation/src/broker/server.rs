@@ -1,4 +1,4 @@
-//! The broker's server: the queue, who takes parts from it, and its moods.
+//! The broker's server: the queue, its consumers, and its faults.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use common::messages::{Part, PartId};
 use tokio::sync::mpsc;
 
 use crate::link::{Door, lock};
-use crate::options::{Mend, Options};
+use crate::options::{Fix, Options};
 use crate::trace::Trace;
 
 /// A server that all processes share.
 pub struct BrokerServer {
-    /// Whether it lets anybody in.
+    /// Whether it accepts connections.
     pub door: Arc<Door>,
     options: Options,
     trace: Arc<Trace>,
@@ -21,17 +21,17 @@ pub struct BrokerServer {
     queue: Mutex<Queue>,
 }
 
-/// Parts and dead letters by the order in which they came: what is given back goes to its old position.
+/// Parts and dead letters in order of arrival: returned ones get their old position.
 #[derive(Default)]
 struct Queue {
     next: u64,
     waiting: BTreeMap<u64, QueuedPart>,
     dead: BTreeMap<u64, (Part, String)>,
-    /// Dead letters that an operator holds, and whose.
+    /// Dead letters that an operator has taken, and their connections.
     taken: BTreeMap<u64, (u64, Part, String)>,
     subscriptions: BTreeMap<u64, Subscription>,
     listeners: BTreeMap<u64, (u64, mpsc::UnboundedSender<Hint>)>,
-    /// The subscription that is served next is one after this.
+    /// The next delivery goes to the subscription after this one.
     served: u64,
     alarm: bool,
     nacks: bool,
@@ -48,44 +48,44 @@ struct Subscription {
     connection: u64,
     prefetch: usize,
     held: BTreeMap<u64, QueuedPart>,
-    /// None once it takes no more.
+    /// `None` once it takes no more.
     deliver: Option<mpsc::UnboundedSender<Delivered>>,
 }
 
-/// A part on its way to a worker.
+/// A part that is being delivered.
 pub(super) struct Delivered {
     pub(super) tag: u64,
     pub(super) part: Part,
     pub(super) attempt: u32,
 }
 
-/// What becomes of a part in a worker's hands.
+/// How a delivery was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
     Forget,
     Return,
 }
 
-/// What is in the queue now.
+/// The current load of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Parts that wait.
+    /// Waiting parts.
     pub waiting: usize,
-    /// Parts in workers' hands.
+    /// Delivered parts.
     pub held: usize,
-    /// Workers that take parts.
+    /// Consumers.
     pub consumers: usize,
 }
 
 impl BrokerServer {
-    /// An empty one, for so many parts.
+    /// Creates an empty queue for so many parts.
     #[must_use]
     pub fn new(options: Options, trace: Arc<Trace>, max_parts: u32) -> Arc<Self> {
         let max_parts = max_parts as usize;
         Arc::new(Self { door: Arc::default(), options, trace, max_parts, queue: Mutex::default() })
     }
 
-    /// What is in the queue.
+    /// Returns the load of the queue.
     #[must_use]
     pub fn load(&self) -> Load {
         let queue = lock(&self.queue);
@@ -97,7 +97,7 @@ impl BrokerServer {
         }
     }
 
-    /// Parts that were put aside, with the reason.
+    /// Returns the dead letters with their reasons.
     #[must_use]
     pub fn dead(&self) -> Vec<(PartId, String)> {
         let queue = lock(&self.queue);
@@ -110,17 +110,17 @@ impl BrokerServer {
         lock(&self.queue).full_at.is_some_and(|at| at >= moment)
     }
 
-    /// Whether it is short of memory from now on.
+    /// Raises or ends the memory alarm.
     pub fn alarm(&self, alarm: bool) {
         lock(&self.queue).alarm = alarm;
     }
 
-    /// Whether it takes no parts from now on.
+    /// Sets whether it rejects parts.
     pub fn nack(&self, nacks: bool) {
         lock(&self.queue).nacks = nacks;
     }
 
-    /// The queue is deleted and all in it; every stream of parts ends.
+    /// Deletes the queue with its content; all subscriptions end.
     pub fn delete_queue(&self) {
         let mut queue = lock(&self.queue);
         queue.waiting.clear();
@@ -131,7 +131,7 @@ impl BrokerServer {
         queue.prune();
     }
 
-    /// A connection ends: all that its process held goes back.
+    /// Ends a connection: all that its process held goes back.
     pub fn disconnect(&self, connection: u64) {
         let mut queue = lock(&self.queue);
         for id in queue.of(connection) {
@@ -142,7 +142,7 @@ impl BrokerServer {
         self.dispatch(&mut queue);
     }
 
-    /// Every connection ends.
+    /// Ends every connection.
     pub fn disconnect_all(&self) {
         let mut connections: Vec<u64> = {
             let queue = lock(&self.queue);
@@ -154,7 +154,7 @@ impl BrokerServer {
         connections.into_iter().for_each(|connection| self.disconnect(connection));
     }
 
-    /// A connection's streams of parts end; what was handed out can still be settled, unless its channel ends as well.
+    /// Ends a connection's subscriptions; delivered parts can still be settled, unless the channel ends as well.
     pub fn end_streams(&self, connection: u64, with_channel: bool) {
         let mut queue = lock(&self.queue);
         for id in queue.of(connection) {
@@ -181,7 +181,7 @@ impl BrokerServer {
         if !queue.alarm && !queue.nacks {
             return Ok(());
         }
-        if !self.options.has(Mend::ErrorsAreTold) {
+        if !self.options.has(Fix::ErrorsAreTold) {
             return Err(BrokerError::Full);
         }
         let why = if queue.alarm { "it is short of memory" } else { "its queue has no quorum" };
@@ -208,7 +208,7 @@ impl BrokerServer {
         (id, delivered)
     }
 
-    /// A worker takes no more parts; those of these tags, which it has not looked at, go back.
+    /// Stops a subscription; parts with these tags, which the worker has not seen, go back.
     pub(super) fn unsubscribe(&self, id: u64) {
         let mut queue = lock(&self.queue);
         if let Some(subscription) = queue.subscriptions.get_mut(&id) {
@@ -217,7 +217,7 @@ impl BrokerServer {
         queue.prune();
     }
 
-    /// Nobody is at the other end: what was delivered goes back.
+    /// The consumer is gone: what was delivered goes back.
     pub(super) fn abandon(&self, id: u64) {
         let mut queue = lock(&self.queue);
         queue.end(id, true);
@@ -260,7 +260,7 @@ impl BrokerServer {
     }
 
     pub(super) fn broadcast(&self, hint: Hint) {
-        // An error says that nobody listens any more.
+        // An error means that the listener is gone.
         lock(&self.queue).listeners.retain(|_, (_, tell)| tell.send(hint).is_ok());
     }
 
@@ -312,7 +312,7 @@ impl BrokerServer {
         Ok(())
     }
 
-    /// Hands out what waits, to one worker after the other.
+    /// Delivers waiting parts to the workers in turn.
     fn dispatch(&self, queue: &mut Queue) {
         while let Some((&at, _)) = queue.waiting.first_key_value() {
             let served = queue.served;
@@ -367,7 +367,7 @@ impl Queue {
         }
     }
 
-    /// Forgets who neither takes nor holds anything.
+    /// Removes subscriptions that neither take nor hold parts.
     fn prune(&mut self) {
         self.subscriptions.retain(|_, one| one.deliver.is_some() || !one.held.is_empty());
     }
