@@ -106,8 +106,7 @@ impl StoreServer {
         not_after: Option<Timestamp>,
     ) -> Result<Replacement, StoreError> {
         let now = self.now();
-        let (unique, punctual) =
-            (self.options.has(Fix::UniqueRevisions), self.options.has(Fix::LastMoments));
+        let (unique, punctual) = (self.options.has(Fix::UniqueRevisions), self.options.has(Fix::LastMoments));
         let (before, done) = self.write(|state| {
             let before = state.fleet().clone();
             let new = if unique { new } else { Revision::from_number(expected.number() + 1) };

@@ -22,9 +22,7 @@ fn check(fix: Fix, promise: &str, may_show: impl Fn(&Plan, &Fault) -> bool) {
 
 #[test]
 fn a_revision_that_is_given_twice_is_found() {
-    check(Fix::UniqueRevisions, "was accepted for model", |_, fault| {
-        matches!(fault.kind, Kind::Restored(_))
-    });
+    check(Fix::UniqueRevisions, "was accepted for model", |_, fault| matches!(fault.kind, Kind::Restored(_)));
 }
 
 #[test]

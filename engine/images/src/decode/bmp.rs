@@ -53,8 +53,8 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let mut image = raster::read(decoder, file)?;
     if let Some(kept) = header.bits_kept() {
         for pixel in image.pixels.chunks_exact_mut(3) {
-            for (level, mask) in pixel.iter_mut().zip(kept) {
-                *level = widened(*level & mask, mask, file.wanted.reader);
+            for (value, mask) in pixel.iter_mut().zip(kept) {
+                *value = widened(*value & mask, mask, file.wanted.reader);
             }
         }
     }
@@ -63,13 +63,13 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
 
 /// OpenCV widens five and six bits to eight by a shift. Pillow scales them to 0 to 255, rounding down; the decoder
 /// rounds to nearest.
-fn widened(level: u8, mask: u8, reader: Reader) -> u8 {
+fn widened(value: u8, mask: u8, reader: Reader) -> u8 {
     match reader {
-        Reader::OpenCv | Reader::Tensorflow => level,
+        Reader::OpenCv | Reader::Tensorflow => value,
         Reader::Pillow => {
             let most = u16::from(mask >> mask.trailing_zeros());
-            let level = u16::from(level >> mask.trailing_zeros());
-            u8::try_from(level * 255 / most).unwrap_or(u8::MAX)
+            let value = u16::from(value >> mask.trailing_zeros());
+            u8::try_from(value * 255 / most).unwrap_or(u8::MAX)
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Converts samples of all kinds to blue, green, red with 8 bits.
 
 /// Repeats each grey value over the three channels.
-pub(super) fn from_gray(levels: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
-    let mut pixels = Vec::with_capacity(levels.len() * 3);
-    for level in levels {
-        pixels.extend_from_slice(&[level; 3]);
+pub(super) fn from_gray(values: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
+    let mut pixels = Vec::with_capacity(values.len() * 3);
+    for value in values {
+        pixels.extend_from_slice(&[value; 3]);
     }
     pixels
 }
@@ -26,8 +26,8 @@ pub(super) fn reverse(pixels: &mut [u8]) {
 }
 
 /// Converts a 16-bit value to 8 bits as Pillow does: larger values become white.
-pub(super) fn clipped(level: u16) -> u8 {
-    u8::try_from(level).unwrap_or(u8::MAX)
+pub(super) fn clipped(value: u16) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
 }
 
 /// Converts inverted CMYK to blue, green and red as Pillow does.
@@ -50,5 +50,5 @@ pub(super) fn rgb_of_ycbcr([luma, blue_difference, red_difference]: [u8; 3]) -> 
     let red = luma + ((91_881 * red_difference + HALF) >> 16);
     let green = luma + ((-22_554 * blue_difference - 46_802 * red_difference + HALF) >> 16);
     let blue = luma + ((116_130 * blue_difference + HALF) >> 16);
-    [red, green, blue].map(|level| u8::try_from(level.clamp(0, 255)).unwrap_or(0))
+    [red, green, blue].map(|value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
 }

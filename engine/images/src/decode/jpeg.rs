@@ -216,8 +216,8 @@ fn from_cmyk_into(samples: &[u8], reader: Reader, pixels: &mut [u8]) {
         }
         let black = i32::from(from[3]);
         for (channel, ink) in [2, 1, 0].into_iter().zip(&from[..3]) {
-            let level = black - (((255 - i32::from(*ink)) * black) >> 8);
-            to[channel] = u8::try_from(level).unwrap_or(0);
+            let value = black - (((255 - i32::from(*ink)) * black) >> 8);
+            to[channel] = u8::try_from(value).unwrap_or(0);
         }
     }
 }

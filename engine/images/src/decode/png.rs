@@ -24,7 +24,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
         );
     }
     if reader == Reader::Pillow && file.wanted.is_gray && is_wide_gray(file) {
-        return Err(reader.refuses("16 bits of grey for a model of one channel: its levels stay 0 to 65535"));
+        return Err(reader.refuses("16 bits of grey for a model of one channel: its values stay 0 to 65535"));
     }
     let gamma = gamma(file.bytes).filter(|_| reader == Reader::Tensorflow && file.wanted.is_gray);
     if let Some(gamma) = gamma.filter(|_| color.has_color()) {
@@ -42,8 +42,8 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Deco
     let channels = usize::from(color.channel_count());
     let samples: Vec<u16> =
         samples.chunks_exact(2).map(|sample| u16::from_ne_bytes([sample[0], sample[1]])).collect();
-    let levels = samples.chunks_exact(channels).map(to_bytes).collect::<Vec<_>>();
-    Ok((DecodedImage { height, width, pixels: channels::from_gray(levels.into_iter()) }, orientation))
+    let values = samples.chunks_exact(channels).map(to_bytes).collect::<Vec<_>>();
+    Ok((DecodedImage { height, width, pixels: channels::from_gray(values.into_iter()) }, orientation))
 }
 
 /// How a pixel of 16-bit samples becomes a grey value, if not by its upper byte.
@@ -102,7 +102,7 @@ fn gray_by_light(pixels: &mut [u8], gamma: f64) {
     let from_light = powers(reciprocal(reciprocal(gamma)));
     for pixel in pixels.chunks_exact_mut(3).filter(|pixel| pixel[0] != pixel[1] || pixel[0] != pixel[2]) {
         let [blue, green, red] =
-            [pixel[0], pixel[1], pixel[2]].map(|level| u32::from(to_light[usize::from(level)]));
+            [pixel[0], pixel[1], pixel[2]].map(|value| u32::from(to_light[usize::from(value)]));
         let light = (9_797 * red + 19_234 * green + 3_737 * blue + (1 << 14)) >> 15;
         pixel.fill(from_light[light.min(255) as usize]);
     }
@@ -111,8 +111,8 @@ fn gray_by_light(pixels: &mut [u8], gamma: f64) {
 /// `png_gamma_8bit_correct` of all values, by a hundred thousand times the exponent.
 fn powers(exponent: f64) -> [u8; 256] {
     let mut table = [0; 256];
-    for (level, power) in (0..=u8::MAX).zip(&mut table) {
-        let share = f64::from(level) / 255.0;
+    for (value, power) in (0..=u8::MAX).zip(&mut table) {
+        let share = f64::from(value) / 255.0;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

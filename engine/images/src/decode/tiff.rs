@@ -170,10 +170,10 @@ impl Layout {
                 return Err(self.reader.refuses(&format!("TIFF of {bits} bits of grey")));
             }
             ColorType::Gray(bits @ 1..=8) => {
-                let levels = self.unpacked(samples, bits);
+                let values = self.unpacked(samples, bits);
                 match &self.palette {
-                    Some(palette) => self.looked_up(palette, &levels, bits)?,
-                    None => channels::from_gray(levels.iter().map(|level| widened(*level, bits))),
+                    Some(palette) => self.looked_up(palette, &values, bits)?,
+                    None => channels::from_gray(values.iter().map(|value| widened(*value, bits))),
                 }
             }
             ColorType::Multiband { bit_depth: 8, num_samples: 2 } => {
@@ -198,16 +198,16 @@ impl Layout {
     )]
     fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, DecodeError> {
         // libtiff rounds colours and truncates grey. Pillow truncates colours, and makes nearly all grey white.
-        let level = |sample: &u16| match self.reader {
+        let value = |sample: &u16| match self.reader {
             Reader::Pillow => sample.to_be_bytes()[0],
             Reader::OpenCv | Reader::Tensorflow => nearest(*sample),
         };
-        let rounded = || samples.iter().map(level).collect::<Vec<_>>();
+        let rounded = || samples.iter().map(value).collect::<Vec<_>>();
         Ok(match self.color {
             ColorType::Gray(16) if self.reader == Reader::Pillow => {
-                channels::from_gray(samples.iter().map(|level| channels::clipped(*level)))
+                channels::from_gray(samples.iter().map(|value| channels::clipped(*value)))
             }
-            ColorType::Gray(16) => channels::from_gray(samples.iter().map(|level| level.to_be_bytes()[0])),
+            ColorType::Gray(16) => channels::from_gray(samples.iter().map(|value| value.to_be_bytes()[0])),
             ColorType::RGB(16) => channels::from_rgb::<3>(&rounded()),
             ColorType::RGBA(16) => self.bgr_of_rgba(&rounded()),
             other => return Err(unsupported(other)),
@@ -221,11 +221,11 @@ impl Layout {
             match self.alpha {
                 Alpha::Drop => return pixels,
                 Alpha::Multiply => {
-                    pixel.iter_mut().for_each(|level| *level = byte((u32::from(*level) * alpha + 127) / 255));
+                    pixel.iter_mut().for_each(|value| *value = byte((u32::from(*value) * alpha + 127) / 255));
                 }
                 Alpha::Divide if alpha == 0 => (),
                 Alpha::Divide => {
-                    pixel.iter_mut().for_each(|level| *level = byte(u32::from(*level) * 255 / alpha));
+                    pixel.iter_mut().for_each(|value| *value = byte(u32::from(*value) * 255 / alpha));
                 }
             }
         }
@@ -238,21 +238,21 @@ impl Layout {
             return samples.to_vec();
         }
         let bits = usize::from(bits);
-        let mut levels = Vec::with_capacity(samples.len() * 8 / bits);
+        let mut values = Vec::with_capacity(samples.len() * 8 / bits);
         for row in samples.chunks_exact((self.width * bits).div_ceil(8)) {
-            levels.extend((0..self.width).map(|x| {
+            values.extend((0..self.width).map(|x| {
                 (x * bits..(x + 1) * bits)
-                    .fold(0, |level, bit| level << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
+                    .fold(0, |value, bit| value << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
             }));
         }
-        levels
+        values
     }
 
     /// The palette has all reds, all greens, all blues, with 16 bits each, of which the upper byte counts.
     fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, DecodeError> {
         let colors = 1_usize << bits;
         // Some programs write 8 bits, which libtiff detects by looking at all of them.
-        let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|level| *level < 256);
+        let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|value| *value < 256);
         if palette.len() < 3 * colors {
             let fact = format!("the palette has {} entries, expected {}", palette.len(), 3 * colors);
             return Err(DecodeError::Undecodable(fact));
@@ -274,8 +274,8 @@ fn interleaved<T: Copy>(samples: Vec<T>, layout: &BufferLayoutPreference, sample
         return samples;
     }
     (0..stride)
-        .flat_map(|place| (0..planes).map(move |plane| (place, plane)))
-        .map(|(place, plane)| samples[plane * stride + place])
+        .flat_map(|index| (0..planes).map(move |plane| (index, plane)))
+        .map(|(index, plane)| samples[plane * stride + index])
         .collect()
 }
 
@@ -290,16 +290,16 @@ fn from_ycbcr(pixel: &[u8]) -> [u8; 3] {
 }
 
 /// Scales the full range of `bits` bits to 0 to 255.
-fn widened(level: u8, bits: u8) -> u8 {
-    byte(u32::from(level) * 255 / ((1_u32 << bits) - 1))
+fn widened(value: u8, bits: u8) -> u8 {
+    byte(u32::from(value) * 255 / ((1_u32 << bits) - 1))
 }
 
 fn nearest(sample: u16) -> u8 {
     byte((u32::from(sample) + 128) / 257)
 }
 
-fn byte(level: u32) -> u8 {
-    u8::try_from(level).unwrap_or(u8::MAX)
+fn byte(value: u32) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
 }
 
 fn unsupported(color: ColorType) -> DecodeError {

@@ -64,13 +64,13 @@ impl<'a> AreaResize<'a> {
         // A source row on the border of two result rows is the last of one and the first of the next.
         let mut row_in_means = None;
         for span in &self.rows.spans {
-            for (place, weight) in self.rows.weights_of(span).iter().enumerate() {
-                let row = span.first + place;
+            for (index, weight) in self.rows.weights_of(span).iter().enumerate() {
+                let row = span.first + index;
                 if row_in_means.replace(row) != Some(row) {
                     let pixels = &self.source.samples[row * stride..(row + 1) * stride];
                     self.columns.mean_of::<CHANNELS>(pixels, &mut row_means);
                 }
-                if place == 0 {
+                if index == 0 {
                     sums.iter_mut().zip(&row_means).for_each(|(sum, mean)| *sum = weight * mean);
                 } else {
                     sums.iter_mut().zip(&row_means).for_each(|(sum, mean)| *sum += weight * mean);
@@ -103,8 +103,8 @@ impl Axis {
         let whole = source / result;
         let whole_ratio = ((ratio - whole as f64).abs() < f64::EPSILON).then_some(whole);
         let mut axis = Self { whole_ratio, spans: Vec::with_capacity(result), weights: Vec::new() };
-        for place in 0..result {
-            axis.add(source, place as f64 * ratio, ratio);
+        for index in 0..result {
+            axis.add(source, index as f64 * ratio, ratio);
         }
         axis
     }

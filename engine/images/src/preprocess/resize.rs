@@ -182,16 +182,16 @@ fn place(raster: &Raster, out: &mut [f32], (stride, numbers): (usize, &Normaliza
     let channels = raster.channels;
     let rows = raster.values.chunks_exact(raster.width * channels);
     for (row, target) in rows.zip(out.chunks_mut(stride * channels)) {
-        for (pixel, place) in row.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
-            for (channel, (level, value)) in pixel.iter().zip(place).enumerate() {
-                *value = normalized(*level, channel, numbers);
+        for (pixel, out) in row.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
+            for (channel, (sample, value)) in pixel.iter().zip(out).enumerate() {
+                *value = normalized(*sample, channel, numbers);
             }
         }
     }
 }
 
-fn normalized(level: f32, channel: usize, numbers: &Normalization) -> f32 {
-    (level / numbers.factor - numbers.mean[channel]) / numbers.std[channel]
+fn normalized(sample: f32, channel: usize, numbers: &Normalization) -> f32 {
+    (sample / numbers.factor - numbers.mean[channel]) / numbers.std[channel]
 }
 
 #[cfg(test)]

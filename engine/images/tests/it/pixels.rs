@@ -77,7 +77,7 @@ fn fault_of(case: &DecodeCase) -> Option<String> {
     let sum: u64 = image.pixels.iter().zip(&expected).map(|pair| u64::from(difference(pair))).sum();
     let mean = sum as f64 / expected.len() as f64;
     let bad = worst > case.levels || mean > case.mean;
-    bad.then(|| format!("is off by {worst} levels and {mean:.3} on average"))
+    bad.then(|| format!("is off by {worst} of 255 and {mean:.3} on average"))
 }
 
 #[test]

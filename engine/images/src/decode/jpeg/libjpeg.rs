@@ -153,7 +153,7 @@ fn colored(
         }
         let out = out.chunks_exact_mut(3);
         match (&rows[..], coding) {
-            ([luma], _) => out.zip(luma).for_each(|(pixel, level)| pixel.fill(*level)),
+            ([luma], _) => out.zip(luma).for_each(|(pixel, value)| pixel.fill(*value)),
             ([first, second, third], _) => {
                 for (((pixel, a), b), c) in out.zip(first).zip(second).zip(third) {
                     let [red, green, blue] = match coding {
@@ -169,7 +169,7 @@ fn colored(
             ([first, second, third, black], _) => {
                 for ((((pixel, a), b), c), k) in out.zip(first).zip(second).zip(third).zip(black) {
                     let [a, b, c] = match coding {
-                        Coding::Ycck => channels::rgb_of_ycbcr([*a, *b, *c]).map(|level| 255 - level),
+                        Coding::Ycck => channels::rgb_of_ycbcr([*a, *b, *c]).map(|value| 255 - value),
                         Coding::Gray | Coding::Rgb | Coding::Cmyk | Coding::YCbCr => [*a, *b, *c],
                     };
                     inks.color([a, b, c, *k], pixel);
@@ -189,9 +189,9 @@ impl Inks {
             Self::Tensorflow { is_inverted } => is_inverted,
         };
         let [red, green, blue, white] =
-            stored.map(|level| u32::from(if is_inverted { level } else { 255 - level }));
-        for (place, left) in pixel.iter_mut().zip([blue, green, red]) {
-            *place = u8::try_from(left * white / 255).unwrap_or(u8::MAX);
+            stored.map(|value| u32::from(if is_inverted { value } else { 255 - value }));
+        for (value, left) in pixel.iter_mut().zip([blue, green, red]) {
+            *value = u8::try_from(left * white / 255).unwrap_or(u8::MAX);
         }
     }
 }

@@ -98,7 +98,7 @@ impl Page {
             Reader::Pillow => &[
                 (
                     is_gray && self.bits == 16 && wanted.is_gray,
-                    "16 bits of grey for a model of one channel: its levels stay 0 to 65535",
+                    "16 bits of grey for a model of one channel: its values stay 0 to 65535",
                 ),
                 (
                     is_gray && self.bits == 16 && self.photometric == WHITE_IS_ZERO,

@@ -41,8 +41,8 @@ pub(super) fn between(source: &Samples, height: &TargetAxis, width: &TargetAxis,
         let part = |sum: i32, weight: i32| (weight * (sum >> 4)) >> 16;
         let pairs = above.sums.iter().zip(&below.sums);
         values.extend(pairs.map(|(upper, lower)| {
-            let level = (part(*upper, weights[0]) + part(*lower, weights[1]) + 2) >> 2;
-            f32::from(u8::try_from(level).unwrap_or(u8::MAX))
+            let blended = (part(*upper, weights[0]) + part(*lower, weights[1]) + 2) >> 2;
+            f32::from(u8::try_from(blended).unwrap_or(u8::MAX))
         }));
     }
     values
@@ -74,7 +74,7 @@ impl Line {
 
 /// Beyond the edge the edge pixel counts, alone.
 fn column(index: usize, from: usize, to: usize, blend: Blend) -> Pair {
-    let (before, share) = place(index, from, to, blend);
+    let (before, share) = position(index, from, to, blend);
     let last = from as f64 - 1.0;
     if before < 0.0 || before >= last {
         let pixel = whole(before.clamp(0.0, last));
@@ -85,21 +85,21 @@ fn column(index: usize, from: usize, to: usize, blend: Blend) -> Pair {
 
 /// Beyond the edge the edge row counts twice, and is truncated twice.
 fn row(index: usize, from: usize, to: usize, blend: Blend) -> Pair {
-    let (before, share) = place(index, from, to, blend);
+    let (before, share) = position(index, from, to, blend);
     let last = from as f64 - 1.0;
     Pair { pixels: [before, before + 1.0].map(|row| whole(row.clamp(0.0, last))), weights: weights(share) }
 }
 
 /// The pixel before the position, perhaps -1, and the weight of the one after it.
 #[expect(clippy::cast_possible_truncation, reason = "as OpenCV does")]
-fn place(index: usize, from: usize, to: usize, blend: Blend) -> (f64, f32) {
+fn position(index: usize, from: usize, to: usize, blend: Blend) -> (f64, f32) {
     let inverse = to as f64 / from as f64;
     let scale = 1.0 / inverse;
     let index = index as f64;
     match blend {
         Blend::Centres => {
-            let place = ((index + 0.5) * scale - 0.5) as f32;
-            (f64::from(place.floor()), place - place.floor())
+            let position = ((index + 0.5) * scale - 0.5) as f32;
+            (f64::from(position.floor()), position - position.floor())
         }
         Blend::Covered => {
             let before = (index * scale).floor();

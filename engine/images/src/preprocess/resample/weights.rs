@@ -128,10 +128,10 @@ impl Axis {
         self.spans.push((first, begin..self.weights.len()));
     }
 
-    fn pick(from: usize, to: &TargetAxis, place: impl Fn(f64) -> f64) -> Self {
+    fn pick(from: usize, to: &TargetAxis, position: impl Fn(f64) -> f64) -> Self {
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            axis.push(whole(place(index as f64)).min(from - 1), [1.0]);
+            axis.push(whole(position(index as f64)).min(from - 1), [1.0]);
         }
         axis
     }
@@ -147,12 +147,12 @@ impl Axis {
     pub(super) fn nearest_centre(from: usize, to: &TargetAxis) -> Self {
         let step = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
-        let mut place = step * 0.5;
+        let mut position = step * 0.5;
         for index in 0..to.part.end {
             if to.part.contains(&index) {
-                axis.push(whole(place).min(from - 1), [1.0]);
+                axis.push(whole(position).min(from - 1), [1.0]);
             }
-            place += step;
+            position += step;
         }
         axis
     }
@@ -168,8 +168,8 @@ impl Axis {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let place = (index as f64 + 0.5) * scale - 0.5;
-            let (lower, share) = (place.floor(), place - place.floor());
+            let position = (index as f64 + 0.5) * scale - 0.5;
+            let (lower, share) = (position.floor(), position - position.floor());
             if lower < 0.0 {
                 axis.push(0, [1.0]);
             } else if whole(lower) + 1 >= from {
@@ -187,10 +187,10 @@ impl Axis {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let place = (index as f64 + 0.5) * scale - 0.5;
-            let share = ((place - place.floor()) * 1024.0).round_ties_even() / 1024.0;
+            let position = (index as f64 + 0.5) * scale - 0.5;
+            let share = ((position - position.floor()) * 1024.0).round_ties_even() / 1024.0;
             let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.5));
-            axis.clipped(from, place.floor() - 1.0, &taps, Outside::Nothing);
+            axis.clipped(from, position.floor() - 1.0, &taps, Outside::Nothing);
         }
         axis
     }
@@ -200,10 +200,10 @@ impl Axis {
         let scale = 1.0 / (to.size as f64 / from as f64);
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let place = (index as f64 + 0.5) * scale - 0.5;
-            let share = place - place.floor();
+            let position = (index as f64 + 0.5) * scale - 0.5;
+            let share = position - position.floor();
             let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.75));
-            axis.clipped(from, place.floor() - 1.0, &taps, Outside::Edge);
+            axis.clipped(from, position.floor() - 1.0, &taps, Outside::Edge);
         }
         axis
     }
@@ -216,8 +216,8 @@ impl Axis {
         let end = whole(inside(taps.len() - 1));
         let mut weights = vec![0.0; end - begin + 1];
         for (offset, tap) in taps.iter().enumerate() {
-            let place = first + offset as f64;
-            if outside == Outside::Edge || (0.0..=last).contains(&place) {
+            let position = first + offset as f64;
+            if outside == Outside::Edge || (0.0..=last).contains(&position) {
                 weights[whole(inside(offset)) - begin] += tap;
             }
         }

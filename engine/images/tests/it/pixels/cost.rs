@@ -119,7 +119,7 @@ fn parts_may_share_bytes_where_they_look_alike() {
     let file = tiff(1, (300, 200), &[9; 300], &[(278, 1)], 200);
     let image = timed("shared", &file, Reader::OpenCv).unwrap();
     assert_eq!((image.height, image.width), (200, 300));
-    assert!(image.pixels.iter().all(|level| *level == 9));
+    assert!(image.pixels.iter().all(|value| *value == 9));
 }
 
 #[test]

@@ -190,8 +190,8 @@ fn of_a_sliver_only_what_is_cut_out_is_scaled() {
             let values = pixels.values();
             assert!(started.elapsed() < FAST, "{resampling} took {:?}", started.elapsed());
             assert_eq!(values.len(), 224 * 224 * 3);
-            for (value, level) in values.iter().zip([7.0_f32, 100.0, 200.0].iter().cycle()) {
-                assert!((value - level).abs() < 0.001, "{resampling}: {value}, expected {level}");
+            for (value, expected) in values.iter().zip([7.0_f32, 100.0, 200.0].iter().cycle()) {
+                assert!((value - expected).abs() < 0.001, "{resampling}: {value}, expected {expected}");
             }
         }
     }

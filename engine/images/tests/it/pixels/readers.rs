@@ -78,9 +78,9 @@ fn differences(case: &ReadCase) -> Result<Option<(u8, f64)>, String> {
     }
     let differences: Vec<u8> = image.pixels.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).collect();
     let worst = differences.iter().copied().max().unwrap();
-    let mean = differences.iter().map(|level| f64::from(*level)).sum::<f64>() / differences.len() as f64;
+    let mean = differences.iter().map(|value| f64::from(*value)).sum::<f64>() / differences.len() as f64;
     if worst > case.levels || mean > case.mean {
-        return Err(format!("is off by {worst} levels and {mean:.3} on average"));
+        return Err(format!("is off by {worst} of 255 and {mean:.3} on average"));
     }
     Ok(Some((worst, mean)))
 }

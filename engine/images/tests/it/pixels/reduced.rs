@@ -42,7 +42,7 @@ fn a_jpeg_keeps_its_brightness_at_each_size() {
             let sides = [whole.height, whole.width].map(|side| side.div_ceil(divisor));
             assert_eq!([image.height, image.width], sides, "{name} by {divisor}");
             let apart = difference(&image, &whole, divisor);
-            assert!(apart < 2.5, "{name} by {divisor}: {apart} levels on average");
+            assert!(apart < 2.5, "{name} by {divisor}: {apart} of 255 on average");
         }
     }
 }

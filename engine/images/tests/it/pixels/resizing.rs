@@ -19,11 +19,11 @@ struct Case {
     row: String,
     file: String,
     config: serde_json::Value,
-    /// Largest difference, in levels.
+    /// Largest difference, of 255.
     worst: Option<f64>,
-    /// Largest mean difference, in levels.
+    /// Largest mean difference, of 255.
     mean: Option<f64>,
-    /// How much of the model's input one level is.
+    /// The model's input for a difference of 1 of 255.
     level: f64,
     expected: String,
 }
@@ -42,10 +42,10 @@ fn images_become_what_the_frameworks_make_of_them() {
     let mut table = Table::default();
     for case in &cases {
         let (worst, mean) = differences(case, &folder);
-        // A rounding that falls the other way is one level; floats of a sum, a hundredth.
+        // A rounding in the other direction is 1 of 255; float32 sums differ by a hundredth of that.
         if case.worst.is_some_and(|bound| worst > bound + 0.01) || case.mean.is_some_and(|bound| mean > bound)
         {
-            faults.push(format!("{}: off by {worst:.3} levels, {mean:.3} on average", case.what));
+            faults.push(format!("{}: off by {worst:.3} of 255, {mean:.3} on average", case.what));
         }
         table.add(&case.row, case.file.ends_with(".jpg"), (worst, mean));
     }
@@ -54,7 +54,7 @@ fn images_become_what_the_frameworks_make_of_them() {
     table.check_the_documentation();
 }
 
-/// The largest difference and the mean, in levels.
+/// Returns the largest difference and the mean, of 255.
 fn differences(case: &Case, folder: &Path) -> (f64, f64) {
     let config = ModelConfig::parse(case.config.to_string().as_bytes())
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", case.what));

@@ -30,8 +30,8 @@ impl Tables {
                 return Err(corrupt("a quantization table"));
             };
             let mut table = [0; 64];
-            for (place, value) in ZIGZAG.iter().zip(values.chunks_exact(bytes / 64)) {
-                table[usize::from(*place)] = value.iter().fold(0, |sum, byte| sum << 8 | u16::from(*byte));
+            for (position, value) in ZIGZAG.iter().zip(values.chunks_exact(bytes / 64)) {
+                table[usize::from(*position)] = value.iter().fold(0, |sum, byte| sum << 8 | u16::from(*byte));
             }
             self.quantization[slot] = Some(table);
             body = &rest[bytes..];

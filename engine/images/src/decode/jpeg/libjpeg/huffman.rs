@@ -27,9 +27,9 @@ impl Table {
             let signed = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
             table.longer[length] = (signed(code + count), signed(index) - signed(code));
             if let Some(spare) = SHORT.checked_sub(length) {
-                for (place, symbol) in symbols[index..index + count].iter().enumerate() {
+                for (offset, symbol) in symbols[index..index + count].iter().enumerate() {
                     let entry = u16::try_from(length << 8).unwrap_or(0) | u16::from(*symbol);
-                    table.short[(code + place) << spare..(code + place + 1) << spare].fill(entry);
+                    table.short[(code + offset) << spare..(code + offset + 1) << spare].fill(entry);
                 }
             }
             code = (code + count) << 1;

@@ -106,8 +106,8 @@ impl Scan {
         for part in &self.parts {
             let component = &mut frame.components[part.0];
             let (rows, columns) = (component.rows, component.columns);
-            for place in 0..rows * columns {
-                let at = (row * rows + place / columns, column * columns + place % columns);
+            for position in 0..rows * columns {
+                let at = (row * rows + position / columns, column * columns + position % columns);
                 self.block(at, component, (*part, tables), state)?;
             }
         }
@@ -181,9 +181,9 @@ impl State<'_> {
                 }
                 _ => {
                     at += zeros;
-                    let place = ZIGZAG.get(at).filter(|_| at <= last);
-                    let place = place.ok_or_else(|| corrupt("too many coefficients"))?;
-                    block[usize::from(*place)] = low(self.bits.signed(size)? << shift);
+                    let position = ZIGZAG.get(at).filter(|_| at <= last);
+                    let position = position.ok_or_else(|| corrupt("too many coefficients"))?;
+                    block[usize::from(*position)] = low(self.bits.signed(size)? << shift);
                     at += 1;
                 }
             }
@@ -226,8 +226,8 @@ impl State<'_> {
             }
         }
         if self.empty > 0 {
-            for place in &ZIGZAG[at..=last] {
-                let coefficient = &mut block[usize::from(*place)];
+            for position in &ZIGZAG[at..=last] {
+                let coefficient = &mut block[usize::from(*position)];
                 if *coefficient != 0 {
                     self.correct(coefficient, bit)?;
                 }

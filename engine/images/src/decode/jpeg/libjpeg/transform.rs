@@ -45,16 +45,16 @@ pub(super) fn block(
     stride: usize,
 ) {
     if *accuracy == Accuracy::Accurate {
-        let levels = accurate::levels(coefficients, factors);
-        for (row, levels) in plane.chunks_mut(stride).zip(levels.chunks_exact(8)) {
-            row[..8].copy_from_slice(levels);
+        let samples = accurate::samples(coefficients, factors);
+        for (row, samples) in plane.chunks_mut(stride).zip(samples.chunks_exact(8)) {
+            row[..8].copy_from_slice(samples);
         }
         return;
     }
     if coefficients[1..].iter().all(|coefficient| *coefficient == 0) {
-        let level = sample(coefficients[0].wrapping_mul(factors[0]));
+        let value = sample(coefficients[0].wrapping_mul(factors[0]));
         for row in plane.chunks_mut(stride).take(8) {
-            row[..8].fill(level);
+            row[..8].fill(value);
         }
         return;
     }
@@ -64,8 +64,8 @@ pub(super) fn block(
     columns(&mut values);
     let values = transposed(&values);
     for (row, values) in plane.chunks_mut(stride).zip(values.chunks_exact(8)) {
-        for (place, value) in row.iter_mut().zip(values) {
-            *place = sample(*value);
+        for (out, value) in row.iter_mut().zip(values) {
+            *out = sample(*value);
         }
     }
 }

@@ -61,19 +61,19 @@ impl Upsampling {
             Self::Copied => out.copy_from_slice(&input(y)[..out.len()]),
             Self::Repeated { rows, columns } => {
                 let row = input((y / rows).min(plane.height - 1));
-                for (places, level) in out.chunks_mut(columns).zip(row) {
-                    places.fill(*level);
+                for (pixels, value) in out.chunks_mut(columns).zip(row) {
+                    pixels.fill(*value);
                 }
             }
             Self::Columns => {
                 sums.clear();
-                sums.extend(input(y).iter().map(|level| u16::from(*level)));
+                sums.extend(input(y).iter().map(|value| u16::from(*value)));
                 between(sums, out, (1, 2, 2));
             }
             Self::Rows => {
                 let bias = if y.is_multiple_of(2) { 1 } else { 2 };
-                for ((place, near), next) in out.iter_mut().zip(input(near)).zip(input(next)) {
-                    *place = byte((u16::from(*near) * 3 + u16::from(*next) + bias) >> 2);
+                for ((sample, near), next) in out.iter_mut().zip(input(near)).zip(input(next)) {
+                    *sample = byte((u16::from(*near) * 3 + u16::from(*next) + bias) >> 2);
                 }
             }
             Self::Both => {
@@ -90,17 +90,17 @@ impl Upsampling {
 /// errors cancel out.
 fn between(sums: &[u16], out: &mut [u8], (left, right, shift): (u16, u16, u32)) {
     let last = sums.len() - 1;
-    for (at, places) in out.chunks_mut(2).enumerate() {
+    for (at, pixels) in out.chunks_mut(2).enumerate() {
         let own = sums[at] * 3;
         let before = if at == 0 { sums[0] } else { sums[at - 1] };
         let after = if at == last { sums[last] } else { sums[at + 1] };
-        places[0] = byte((own + before + left) >> shift);
-        if let Some(place) = places.get_mut(1) {
-            *place = byte((own + after + right) >> shift);
+        pixels[0] = byte((own + before + left) >> shift);
+        if let Some(pixel) = pixels.get_mut(1) {
+            *pixel = byte((own + after + right) >> shift);
         }
     }
 }
 
-fn byte(level: u16) -> u8 {
-    u8::try_from(level).unwrap_or(u8::MAX)
+fn byte(value: u16) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
 }
