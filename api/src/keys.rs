@@ -81,8 +81,8 @@ impl KeyRing {
         for (number, (known, _)) in (1_u32..).zip(&self.keys) {
             found.conditional_assign(&number, known.ct_eq(&digest));
         }
-        let place = found.checked_sub(1)? as usize;
-        self.keys.get(place).map(|(_, caller)| caller.clone())
+        let index = found.checked_sub(1)? as usize;
+        self.keys.get(index).map(|(_, caller)| caller.clone())
     }
 }
 

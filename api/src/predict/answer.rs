@@ -202,10 +202,10 @@ pub(crate) fn results(
     file_names: Option<&[Option<String>]>,
     outcomes: impl IntoIterator<Item = ImageOutcome>,
 ) -> Vec<ImageResult> {
-    let name = |place: usize| file_names.and_then(|names| names.get(place)?.clone());
+    let name = |position: usize| file_names.and_then(|names| names.get(position)?.clone());
     let entries = ids.iter().zip(outcomes).enumerate();
     entries
-        .map(|(place, (id, outcome))| ImageResult { file_name: name(place), ..result_of(*id, outcome) })
+        .map(|(position, (id, outcome))| ImageResult { file_name: name(position), ..result_of(*id, outcome) })
         .collect()
 }
 

@@ -115,8 +115,8 @@ async fn an_answer_is_linked_to_the_calls_that_go_on_with_it() {
         let value = match expression.strip_prefix("$response.header.") {
             Some(header) => answer.header(&header.to_lowercase()).to_owned(),
             None => {
-                let place = expression.strip_prefix("$response.body#").unwrap();
-                answer.json().pointer(place).unwrap().to_string()
+                let pointer = expression.strip_prefix("$response.body#").unwrap();
+                answer.json().pointer(pointer).unwrap().to_string()
             }
         };
         operation(&link["operationId"]).replace(&format!("{{{name}}}"), &value)

@@ -64,10 +64,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, place: u64, part: Part, attempt: u32) {
+    fn give_back(&self, position: u64, part: Part, attempt: u32) {
         let mut state = self.state();
         state.waiting.let_go(part.client.as_ref());
-        state.waiting.push(place, QueuedPart { part, attempt });
+        state.waiting.push(position, QueuedPart { part, attempt });
         drop(state);
         self.arrived.notify_one();
     }
@@ -92,7 +92,7 @@ impl State {
         self.waiting.let_go(part.client.as_ref());
     }
 
-    fn take_place(&mut self) -> u64 {
+    fn next_position(&mut self) -> u64 {
         self.next_place += 1;
         self.next_place
     }
@@ -111,8 +111,8 @@ impl Broker for InProcessBroker {
                 return Err(BrokerError::Full);
             }
             state.bytes += memory_of(&part);
-            let place = state.take_place();
-            state.waiting.push(place, QueuedPart { part, attempt: 1 });
+            let position = state.next_position();
+            state.waiting.push(position, QueuedPart { part, attempt: 1 });
         }
         self.shared.arrived.notify_one();
         Ok(())
@@ -153,8 +153,8 @@ impl Broker for InProcessBroker {
         if (bytes + part.image_bytes()) as u64 > MAX_DEAD_LETTER_BYTES {
             return Err(BrokerError::Full);
         }
-        let place = state.take_place();
-        state.dead.insert(place, Dead { part, reason: reason.to_owned() });
+        let position = state.next_position();
+        state.dead.insert(position, Dead { part, reason: reason.to_owned() });
         Ok(())
     }
 
@@ -166,16 +166,17 @@ impl Broker for InProcessBroker {
     async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let mut state = self.shared.state();
         let wanted = |dead: &Dead| which.is_none_or(|id| dead.part.id == id);
-        let places: Vec<u64> =
-            state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(place, _)| *place).collect();
-        let taken = places.into_iter().filter_map(|place| Some((place, state.dead.remove(&place)?)));
+        let positions: Vec<u64> =
+            state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(position, _)| *position).collect();
+        let taken =
+            positions.into_iter().filter_map(|position| Some((position, state.dead.remove(&position)?)));
         Ok(taken
-            .map(|(place, dead)| TakenDeadLetter {
+            .map(|(position, dead)| TakenDeadLetter {
                 letter: DeadLetter::of(&dead.part, &dead.reason),
                 part: Some(dead.part.clone()),
                 acknowledge: Box::new(DeadInHand {
                     shared: Arc::clone(&self.shared),
-                    dead: Some((place, dead)),
+                    dead: Some((position, dead)),
                 }),
             })
             .collect())
@@ -201,7 +202,7 @@ enum Found {
 
 impl InProcessConsumer {
     fn take(&mut self, hand: OwnedSemaphorePermit) -> Found {
-        let Some((place, QueuedPart { part, attempt })) = self.shared.state().waiting.take() else {
+        let Some((position, QueuedPart { part, attempt })) = self.shared.state().waiting.take() else {
             return Found::Nothing(hand);
         };
         if let Some(header) = Header::of_newer(&part) {
@@ -214,7 +215,7 @@ impl InProcessConsumer {
             return Found::Newer;
         }
         self.pauses.reset();
-        let held = Some((place, part.clone(), attempt));
+        let held = Some((position, part.clone(), attempt));
         let acknowledge = Box::new(PartInHand { shared: Arc::clone(&self.shared), held, _hand: hand });
         Found::Part(Box::new(Delivery { part, attempt, acknowledge }))
     }
@@ -224,8 +225,8 @@ impl InProcessConsumer {
         let (shared, pause) = (Arc::clone(&self.shared), self.pauses.next_pause());
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            let place = shared.state().take_place();
-            shared.give_back(place, part, 1);
+            let position = shared.state().next_position();
+            shared.give_back(position, part, 1);
             drop(hand);
         });
     }
@@ -295,8 +296,8 @@ impl Acknowledge for PartInHand {
 
 impl Drop for PartInHand {
     fn drop(&mut self) {
-        if let Some((place, part, attempt)) = self.held.take() {
-            self.shared.give_back(place, part, attempt.saturating_add(1));
+        if let Some((position, part, attempt)) = self.held.take() {
+            self.shared.give_back(position, part, attempt.saturating_add(1));
         }
     }
 }
@@ -322,8 +323,8 @@ impl Acknowledge for DeadInHand {
 
 impl Drop for DeadInHand {
     fn drop(&mut self) {
-        if let Some((place, dead)) = self.dead.take() {
-            self.shared.state().dead.insert(place, dead);
+        if let Some((position, dead)) = self.dead.take() {
+            self.shared.state().dead.insert(position, dead);
         }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn all() -> Result<Bases> {
     }
     let written = CONFIGS.iter().enumerate();
     let written = written
-        .map(|(place, text)| Base { name: format!("config {place}"), bytes: text.as_bytes().to_vec() });
+        .map(|(number, text)| Base { name: format!("config {number}"), bytes: text.as_bytes().to_vec() });
     bases.configs.extend(written);
     Ok(bases)
 }

@@ -114,9 +114,9 @@ impl<T> State<T> {
             is_short |= !fits;
             fits
         };
-        let places = self.clients.iter().enumerate();
+        let lines = self.clients.iter().enumerate();
         let (client, job) =
-            places.filter_map(|(client, line)| Some((client, line.position(&mut fits)?))).next()?;
+            lines.filter_map(|(client, line)| Some((client, line.position(&mut fits)?))).next()?;
         let mut line = self.clients.remove(client)?;
         let next = line.take(job)?;
         if !line.order.is_empty() {
@@ -142,8 +142,8 @@ impl<T> Line<T> {
         self.order.iter().position(|job| fits(first(job)))
     }
 
-    fn take(&mut self, place: usize) -> Option<WaitingItem<T>> {
-        let job = self.order.remove(place)?;
+    fn take(&mut self, position: usize) -> Option<WaitingItem<T>> {
+        let job = self.order.remove(position)?;
         let images = self.jobs.get_mut(&job)?;
         let next = images.pop_front()?;
         if images.is_empty() {

@@ -169,10 +169,10 @@ fn weights_that_are_not_finite_are_refused_with_the_layers_name() {
         .unwrap();
     // Where the file has its first weights.
     let start: Vec<u8> = kernel.values[..4].iter().flat_map(|value| value.to_le_bytes()).collect();
-    let place = sound.windows(start.len()).position(|bytes| bytes == start).unwrap();
+    let position = sound.windows(start.len()).position(|bytes| bytes == start).unwrap();
     for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
         let mut bytes = sound.clone();
-        bytes[place + 4..place + 8].copy_from_slice(&value.to_le_bytes());
+        bytes[position + 4..position + 8].copy_from_slice(&value.to_le_bytes());
         let found = problem_of(&bytes, "hdf5");
         let count = kernel.values.len();
         let expected = format!(

@@ -32,8 +32,8 @@ impl Lines {
     }
 
     /// Appends a part to its client's line.
-    pub(super) fn push(&mut self, place: u64, waiting: QueuedPart) {
-        self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(place, waiting);
+    pub(super) fn push(&mut self, position: u64, waiting: QueuedPart) {
+        self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(position, waiting);
     }
 
     /// Takes the first part of the client with the fewest parts in hand; of several clients the one whose part came
@@ -41,7 +41,7 @@ impl Lines {
     pub(super) fn take(&mut self) -> Option<(u64, QueuedPart)> {
         let lines = self.clients.values_mut();
         let ranked = lines.filter_map(|line| Some((line.in_hand, *line.waiting.first_key_value()?.0, line)));
-        let (_, _, line) = ranked.min_by_key(|(in_hand, place, _)| (*in_hand, *place))?;
+        let (_, _, line) = ranked.min_by_key(|(in_hand, position, _)| (*in_hand, *position))?;
         line.in_hand += 1;
         line.waiting.pop_first()
     }
@@ -64,16 +64,16 @@ mod tests {
     use crate::ids::JobId;
     use crate::messages::sample_part;
 
-    fn line_up(lines: &mut Lines, client: Option<&str>, places: std::ops::Range<u64>) {
+    fn line_up(lines: &mut Lines, client: Option<&str>, positions: std::ops::Range<u64>) {
         let client = client.map(|name| ClientName::parse(name).unwrap());
-        for place in places {
+        for position in positions {
             let part = Part { client: client.clone(), ..sample_part(JobId::random(), 0) };
-            lines.push(place, QueuedPart { part, attempt: 1 });
+            lines.push(position, QueuedPart { part, attempt: 1 });
         }
     }
 
     fn taken(lines: &mut Lines, most: usize) -> Vec<u64> {
-        std::iter::from_fn(|| lines.take()).map(|(place, _)| place).take(most).collect()
+        std::iter::from_fn(|| lines.take()).map(|(position, _)| position).take(most).collect()
     }
 
     #[test]

@@ -14,7 +14,7 @@ enum End {
     Done {
         outcomes: Box<[ImageOutcome]>,
         /// Positions of images, and the index of each one's outcome.
-        places: Box<[(u32, u32)]>,
+        positions: Box<[(u32, u32)]>,
     },
     Failed(JobFailure, String),
 }
@@ -25,16 +25,16 @@ impl Compact {
         let end = match &result.end {
             PartEnd::Done(list) => {
                 let mut outcomes: Vec<ImageOutcome> = Vec::new();
-                let mut places = Vec::with_capacity(list.len());
+                let mut positions = Vec::with_capacity(list.len());
                 for (position, outcome) in list {
                     let known = outcomes.iter().position(|other| is_same_error(other, outcome));
                     let index = known.unwrap_or_else(|| {
                         outcomes.push(outcome.clone());
                         outcomes.len() - 1
                     });
-                    places.push((*position, u32::try_from(index).unwrap_or(u32::MAX)));
+                    positions.push((*position, u32::try_from(index).unwrap_or(u32::MAX)));
                 }
-                End::Done { outcomes: outcomes.into(), places: places.into() }
+                End::Done { outcomes: outcomes.into(), positions: positions.into() }
             }
             PartEnd::Failed(failure, detail) => End::Failed(*failure, detail.clone()),
         };
@@ -44,11 +44,11 @@ impl Compact {
     /// Returns the result.
     pub(super) fn whole(&self) -> PartResult {
         let end = match &self.end {
-            End::Done { outcomes, places } => {
+            End::Done { outcomes, positions } => {
                 let of = |(position, index): &(u32, u32)| {
                     Some((*position, outcomes.get(*index as usize)?.clone()))
                 };
-                PartEnd::Done(places.iter().filter_map(of).collect())
+                PartEnd::Done(positions.iter().filter_map(of).collect())
             }
             End::Failed(failure, detail) => PartEnd::Failed(*failure, detail.clone()),
         };
@@ -58,8 +58,8 @@ impl Compact {
     /// Returns its approximate memory.
     pub(super) fn bytes(&self) -> usize {
         let of_end = match &self.end {
-            End::Done { outcomes, places } => {
-                size_of_val(&**places) + outcomes.iter().map(bytes_of).sum::<usize>()
+            End::Done { outcomes, positions } => {
+                size_of_val(&**positions) + outcomes.iter().map(bytes_of).sum::<usize>()
             }
             End::Failed(_, detail) => detail.len(),
         };

@@ -14,14 +14,14 @@ const REACH: usize = 96;
 
 /// Writes numbers over fields of one to three structures.
 pub(crate) fn change_structure(file: &mut [u8], random: &mut Random) {
-    let places = places(file);
-    if places.is_empty() {
+    let positions = positions(file);
+    if positions.is_empty() {
         return;
     }
     for _ in 0..=random.below(3) {
         let size = random.pick([1, 2, 4, 8]);
         // Fields of these sizes are aligned, as a rule.
-        let at = places[random.below(places.len())] + random.below(REACH) / size * size;
+        let at = positions[random.below(positions.len())] + random.below(REACH) / size * size;
         if random.one_in(3) {
             let nearby = random.pick([1_u8, 0xff, 8, 0xf8]);
             if let Some(byte) = file.get_mut(at) {
@@ -35,8 +35,8 @@ pub(crate) fn change_structure(file: &mut [u8], random: &mut Random) {
 }
 
 /// Where structures begin.
-fn places(file: &[u8]) -> Vec<usize> {
-    let mut places = Vec::new();
+fn positions(file: &[u8]) -> Vec<usize> {
+    let mut positions = Vec::new();
     for (at, window) in file.windows(12).enumerate() {
         let signed = SIGNATURES.iter().any(|signature| window.starts_with(*signature));
         // An object header of the first version: version, reserved, number of messages, references to it.
@@ -46,10 +46,10 @@ fn places(file: &[u8]) -> Vec<usize> {
             && window[3] == 0
             && window[4..8] == [1, 0, 0, 0];
         if signed || is_header {
-            places.push(at);
+            positions.push(at);
         }
     }
-    places
+    positions
 }
 
 /// Changes a value of the model's JSON, or its text where the result would need more room than there is.

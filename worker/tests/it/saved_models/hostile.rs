@@ -219,8 +219,8 @@ fn no_change_of_a_folder_makes_the_worker_panic_or_hang() {
     for _ in 0..rounds {
         let mut changed = bytes.clone();
         for _ in 0..=random(4) {
-            let place = random(changed.len());
-            changed[place] = random(256) as u8;
+            let position = random(changed.len());
+            changed[position] = random(256) as u8;
         }
         fs::write(&path, changed).unwrap();
         refused += usize::from(load(&sound).is_err());
