@@ -52,7 +52,7 @@ async fn tell(store: Arc<dyn Store>, mut coming: Receiver<JobId>, retention: Dur
     let mut jobs = Vec::with_capacity(AT_ONCE);
     while coming.recv_many(&mut jobs, AT_ONCE).await > 0 {
         if let Err(error) = store.forget_after(&jobs, retention).await {
-            tracing::debug!(%error, jobs = jobs.len(), "answers are kept longer than they have to be");
+            tracing::debug!(%error, jobs = jobs.len(), "answers could not be marked as sent and are kept longer");
         }
         if jobs.len() < AT_ONCE {
             tokio::time::sleep(PAUSE).await;

@@ -54,7 +54,7 @@ impl ApiError {
 
     /// Creates an internal error: the cause is logged, the client sees only that it is a bug.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed through a bug");
+        tracing::error!(%cause, "a request failed because of a bug");
         Self::new(Code::Internal, "the server failed to answer this request, its log says why")
     }
 

@@ -80,16 +80,16 @@ const ORDER_STANDS: Duration = Duration::from_secs(10);
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds (default 120), `respond-async` not at all", example = "wait=60"),
     ),
     responses(
-        (status = 200, description = "Every worker answers from the new model", body = SwapAnswer),
-        (status = 202, description = "It goes on, or the choice is recorded while no worker is online", body = SwapPendingAnswer, headers(
+        (status = 200, description = "Every worker serves the new model", body = SwapAnswer),
+        (status = 202, description = "The swap continues, or the choice is stored while no worker is online", body = SwapPendingAnswer, headers(
             ("Location" = String, description = "The rollout"),
         )),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such package; `detail` names the missing file", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The package cannot be served; `problems` lists every fault", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker did not get ready, or the store is out of reach or refuses: nothing was begun, nor will be", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The package cannot be served; `problems` lists all problems", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker was not prepared in time, or the store is out of reach or refuses: no swap was begun, and none will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn swap(
     State(app): State<Arc<App>>,
@@ -109,13 +109,13 @@ pub(crate) async fn swap(
 #[utoipa::path(post, path = "/classifier/prediction-service/rollback", operation_id = "roll_back_model", tag = "fleet",
     params(("Prefer" = Option<String>, Header, description = "As for a swap")),
     responses(
-        (status = 200, description = "Every worker answers from the earlier model", body = SwapAnswer),
-        (status = 202, description = "It goes on, or no worker is online", body = SwapPendingAnswer),
+        (status = 200, description = "Every worker serves the previous model", body = SwapAnswer),
+        (status = 202, description = "The swap continues, or no worker is online", body = SwapPendingAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No model was active before, or it cannot be served any more", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker did not get ready, or the store is out of reach or refuses: nothing was begun, nor will be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker was not prepared in time, or the store is out of reach or refuses: no swap was begun, and none will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn rollback(
     State(app): State<Arc<App>>,
@@ -149,7 +149,7 @@ async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, A
     match &rollout.phase {
         Phase::Done if rollout.is_only_recorded() => Ok(pending(
             "done",
-            "the choice is recorded, no worker is online to load it, workers load it as they come",
+            "the choice is stored, no worker is online to load it, workers load it when they start",
         )),
         Phase::Done => {
             let response = format!("Changed model to {}", rollout.target.name);

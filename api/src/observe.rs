@@ -97,7 +97,7 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     span.in_scope(|| {
         // Servers out of reach are logged by their own code, not per request.
         if response.status().is_server_error() && response.status() != StatusCode::SERVICE_UNAVAILABLE {
-            tracing::warn!(status, seconds, "answered with an error of the server");
+            tracing::warn!(status, seconds, "answered with a server error");
         } else {
             tracing::debug!(status, seconds, "answered");
         }

@@ -79,7 +79,7 @@ pub(crate) fn document() -> OpenApi {
         )
         .tags(Some([
             tag("predictions", "Classifying images, at once or later"),
-            tag("fleet", "The model of the whole fleet, its workers, and work that was put aside"),
+            tag("fleet", "The model of the fleet, its workers, and dead letters"),
             tag("operations", "Health and metrics; no key needed"),
         ]))
         .components(Some(components))

@@ -68,7 +68,7 @@ pub enum SwapError {
     #[error("the rollout could not be recorded in time and is not begun any more")]
     TooLate,
     /// The caller has gone. It will not be begun any more.
-    #[error("nobody waits for the rollout any more, so it was not begun")]
+    #[error("its caller has gone, so the rollout was not begun")]
     GivenUp,
     /// The store failed. If the rollout was stored nevertheless, it is rolled back once its lease expires.
     #[error(transparent)]

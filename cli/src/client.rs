@@ -49,7 +49,7 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Problem),
     /// Another service answered.
-    #[error("{url} answered {status} without the body that this service sends: is it the right address?")]
+    #[error("{url} answered {status} without this service's body: is the address right?")]
     NotThisService {
         /// The address.
         url: String,
@@ -102,7 +102,7 @@ impl Answer {
     /// It has another form than this version of the command expects.
     pub fn response<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         serde_json::from_value(self.body["response"].clone()).context(
-            "the server's answer has another shape than expected: are server and command of one version?",
+            "the server's answer has an unexpected form: do server and command have the same version?",
         )
     }
 
@@ -137,7 +137,9 @@ impl Client {
                 ))
             })?;
         if key.parse::<reqwest::header::HeaderValue>().is_err() {
-            return Err(UsageError("the key holds characters that a header cannot".to_owned()).into());
+            return Err(
+                UsageError("the key has characters that are not allowed in a header".to_owned()).into()
+            );
         }
         let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
         Ok(Self { http, base, key: key.to_owned() })

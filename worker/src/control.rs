@@ -210,7 +210,7 @@ impl Control {
             return reason.clone();
         }
         match standing.taking() {
-            Taking::Yes => "the store does not tell the fleet's state".to_owned(),
+            Taking::Yes => "the store does not return the fleet's state".to_owned(),
             Taking::NotYet => "the queue has not answered yet".to_owned(),
             failing @ Taking::Failing(_) => queue_problem(&failing).unwrap_or_default(),
         }
@@ -245,7 +245,9 @@ async fn listen(parts: Arc<ControlParts>, shared: Arc<Shared>, pause: Duration) 
                     shared.nudge.notify_one();
                 }
             }
-            Err(error) => tracing::debug!(%error, "hints cannot be heard; the heartbeat looks instead"),
+            Err(error) => {
+                tracing::debug!(%error, "no hints are received; the heartbeat reads the state instead")
+            }
         }
         sleep(pause).await;
     }

@@ -58,13 +58,13 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
                 tokio::spawn(async move {
                     let answered = tokio::time::timeout(TIME_LIMIT, answer(stream, &pages)).await;
                     if let Ok(Err(error)) = answered {
-                        tracing::debug!(%error, "a request to the worker's own pages broke off");
+                        tracing::debug!(%error, "a request for the worker's pages failed");
                     }
                 });
             }
             Err(error) => {
                 // Usually no file descriptors: others release some.
-                tracing::warn!(%error, "no connection could be accepted");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

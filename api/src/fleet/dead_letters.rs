@@ -95,7 +95,7 @@ struct DeadLetterCount {
     responses(
         (status = 200, description = "Oldest first, at most 1000", body = DeadLettersAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "There is an admin key, and this is another", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "There is an admin key, and this is not one", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The broker is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn list(
@@ -113,7 +113,7 @@ pub(crate) async fn list(
 #[utoipa::path(post, path = "/classifier/dead-letters/replay", operation_id = "replay_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
-        (status = 200, description = "What became of them", body = DeadLetterCountAnswer),
+        (status = 200, description = "How many were replayed, dropped or kept", body = DeadLetterCountAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such dead letter", body = Problem, content_type = "application/problem+json"),
@@ -126,7 +126,7 @@ pub(crate) async fn replay(
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
     let taken = take_dead_letters(&app, &caller, query).await?;
-    tracing::info!(by = %caller, letters = taken.len(), "a replay of dead letters was asked for");
+    tracing::info!(by = %caller, letters = taken.len(), "a replay of dead letters was requested");
     // A separate task: if the operator disconnects, no letter may be lost half way.
     let this = Arc::clone(&app);
     let replayed =
@@ -140,7 +140,7 @@ pub(crate) async fn replay(
 #[utoipa::path(delete, path = "/classifier/dead-letters", operation_id = "drop_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
-        (status = 200, description = "What became of them", body = DeadLetterCountAnswer),
+        (status = 200, description = "How many were replayed, dropped or kept", body = DeadLetterCountAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such dead letter", body = Problem, content_type = "application/problem+json"),
@@ -251,7 +251,7 @@ async fn put_back(letter: TakenDeadLetter) {
     let id = letter.letter.id;
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;
     if let Err(error) = back {
-        tracing::warn!(part = %id, %error, "a dead letter could not be put back");
+        tracing::warn!(part = %id, %error, "a dead letter could not be returned");
     }
 }
 

@@ -90,7 +90,7 @@ fn errors(operation: &mut Value, with_key: bool) {
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     if with_key {
         responses.entry("422").or_insert_with(|| {
-            json!({"description": "The query has a parameter that is not known, or of the wrong type",
+            json!({"description": "The query has an unknown parameter, or one of the wrong type",
                 "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}})
         });
     }

@@ -68,8 +68,8 @@ impl ReadyQuery {
 #[utoipa::path(get, path = "/health/ready", operation_id = "read_readiness", tag = "operations", security(()), params(ReadyQuery),
     responses(
         (status = 200, description = "It is", body = ReadyAnswer),
-        (status = 422, description = "The query has a parameter that is not known, or a wrong value", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "It is not, or the process is stopping; `checks` tells what is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The query has an unknown parameter, or an invalid value", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It is not, or the process is stopping; `checks` says why", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn ready(
     State(app): State<Arc<App>>,

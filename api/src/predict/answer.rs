@@ -261,7 +261,7 @@ fn failed(failure: JobFailure, detail: String) -> ApiError {
             ApiError::new(Code::ModelUnavailable, detail).retry_after(std::time::Duration::from_secs(5))
         }
         JobFailure::Internal | JobFailure::Unknown => {
-            tracing::error!(%detail, "a job failed through a bug");
+            tracing::error!(%detail, "a job failed because of a bug");
             ApiError::new(Code::Internal, detail)
         }
     }

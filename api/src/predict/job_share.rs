@@ -68,7 +68,7 @@ async fn until_over(app: Arc<App>, job: JobId, share: Share) {
             Ok(Some(found)) if !found.is_finished() => {}
             Ok(_) => break,
             Err(error) => {
-                tracing::debug!(%job, %error, "it is not known whether the job has ended");
+                tracing::debug!(%job, %error, "the state of the job could not be read");
                 sleep(LOOK).await;
             }
         }

@@ -153,7 +153,7 @@ async fn finish_for_another(
     if !orphaned || found.record.parts != part_count(&submission.pieces) {
         return Err(busy());
     }
-    tracing::info!(%job, "finishing to queue a job whose process seems to have died");
+    tracing::info!(%job, "queueing the rest of a job whose process seems to have died");
     enqueue(app, found.record, submission).await
 }
 

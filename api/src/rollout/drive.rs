@@ -33,7 +33,7 @@ impl Coordinator {
                     heard = Instant::now();
                 }
                 Err(error) if heard.elapsed() > self.timing.lease => {
-                    tracing::warn!(generation, %error, "rollout is left to others: its lease is over");
+                    tracing::warn!(generation, %error, "the rollout is left to other processes: its lease has expired");
                     return;
                 }
                 Err(error) => {

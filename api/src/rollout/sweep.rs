@@ -28,7 +28,7 @@ impl Coordinator {
             let swept = timeout(self.timing.lease, self.sweep(&mut lease, &mut adoption)).await;
             match swept.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(()) => {}
-                Err(error) => tracing::debug!(%error, "the sweeper could not look at the fleet"),
+                Err(error) => tracing::debug!(%error, "the sweeper could not read the fleet's state"),
             }
         }
     }

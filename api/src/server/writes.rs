@@ -34,7 +34,7 @@ impl TimedWrites {
             Poll::Pending => {
                 let late = self.late.get_or_insert_with(|| Box::pin(sleep(self.limit)));
                 ready!(late.as_mut().poll(context));
-                let error = io::Error::new(ErrorKind::TimedOut, "the client does not take its answer");
+                let error = io::Error::new(ErrorKind::TimedOut, "the client does not read its answer");
                 return Poll::Ready(Err(error));
             }
         }

@@ -144,8 +144,7 @@ fn checks(library: &Library, package: &Package) -> Result<Vec<Check>, LoadError>
     match examples::open(package) {
         Ok(examples) if examples.is_empty() => checks.push(Check::passed(
             "examples",
-            "none: whether the scores are right is not known; `classifier check --help` tells how to make some"
-                .to_owned(),
+            "none: the scores are not verified; `classifier check --help` tells how to add some".to_owned(),
         )),
         Ok(examples) => checks.extend(run_examples(package, &engine, &examples).iter().map(Check::example)),
         Err(problems) => checks.extend(Check::failed("examples", problems)),

@@ -109,12 +109,12 @@ fn tell(answer: &Answer) -> anyhow::Result<()> {
     let mut text = format!("{} replayed, {} dropped", count.replayed, count.dropped);
     if count.forgotten > 0 {
         text.push_str(&format!(
-            ", {} kept: their predictions are forgotten, `drop` lets them go",
+            ", {} kept: their predictions are forgotten, `drop` deletes them",
             count.forgotten
         ));
     }
     if count.unreadable > 0 {
-        text.push_str(&format!(", {} kept: they cannot be read, `drop` lets them go", count.unreadable));
+        text.push_str(&format!(", {} kept: they are unreadable, `drop` deletes them", count.unreadable));
     }
     output::line(&text)?;
     Ok(())

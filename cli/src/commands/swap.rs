@@ -83,7 +83,7 @@ fn tell(answer: &Answer, troubles: &[String]) -> anyhow::Result<Exit> {
     if answer.status == StatusCode::ACCEPTED {
         let pending = &answer.body["response"];
         let detail = pending["detail"].as_str().unwrap_or("the fleet has not changed yet");
-        output::line(&format!("not yet: {detail}; `classifier workers` shows how far it is"))?;
+        output::line(&format!("not yet: {detail}; `classifier workers` shows the progress"))?;
         troubles.iter().try_for_each(|trouble| output::line(&format!("  {trouble}")))?;
     } else {
         output::line(answer.body["response"].as_str().unwrap_or("Changed model"))?;

@@ -90,7 +90,7 @@ fn a_package_without_examples_passes_and_is_told_so() {
     let (code, report) = checked(&package);
     assert_eq!(code, Some(0), "{report}");
     let last = report["checks"].as_array().unwrap().last().unwrap();
-    assert!(last["detail"].as_str().unwrap().contains("--help` tells how to make some"), "{report}");
+    assert!(last["detail"].as_str().unwrap().contains("--help` tells how to add some"), "{report}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl State {
         while self.bytes.saturating_add(bytes) > max_bytes {
             let Some(&(_, job)) = self.told.first() else {
                 return Err(StoreError::Refused(format!(
-                    "it holds as many bytes of results as it may, {max_bytes} in all"
+                    "it is at its limit of bytes of results, {max_bytes} in all"
                 )));
             };
             self.forget(job);

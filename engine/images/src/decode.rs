@@ -233,9 +233,7 @@ impl From<DecodeError> for ImageError {
         let (code, detail) = match fault {
             DecodeError::TooLarge(detail) => ("image_too_large", detail),
             DecodeError::Undecodable(detail) => ("undecodable_image", detail),
-            DecodeError::Stopped => {
-                ("stopped", "the image was not wanted any more while it was decoded".to_owned())
-            }
+            DecodeError::Stopped => ("stopped", "the image was no longer wanted during decoding".to_owned()),
         };
         Self { code: code.to_owned(), detail }
     }

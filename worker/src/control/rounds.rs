@@ -138,7 +138,7 @@ impl Rounds {
                     tracing::warn!(
                         generation = next.generation.0,
                         phase = ?next.rollout.as_ref().map(|rollout| &rollout.phase),
-                        "ended a rollout whose coordinator is gone"
+                        "ended an abandoned rollout"
                     );
                     let (broker, hint) =
                         (Arc::clone(&self.parts.broker), Hint::FleetChanged(next.generation));

@@ -59,7 +59,7 @@ impl Models {
     fn give_up(&self, key: Key) -> ModelsError {
         let error = self.hangs(&key.name);
         if self.state().slow.insert(key, Patience::Over) != Some(Patience::Over) {
-            tracing::warn!(%error, "nobody waits for this model any more until it is loaded after all");
+            tracing::warn!(%error, "loading this model was given up, jobs for it fail until it has ended");
         }
         error
     }
@@ -147,7 +147,7 @@ impl Models {
             // The caller has read the config of this version, so these are other bytes.
             PackageError::Invalid { name, problems } => unavailable(
                 &name,
-                &format!("its config was replaced and has faults: {}", problems.join("; ")),
+                &format!("its config was replaced and is invalid: {}", problems.join("; ")),
             ),
         })?;
         if package.version == key.version {

@@ -69,7 +69,7 @@ impl Intake {
                 Ended::Stopped => break,
                 Ended::NotCurrent => {
                     self.control.takes(Taking::NotYet);
-                    tracing::info!("not taking jobs until the active model is loaded");
+                    tracing::info!("no jobs are taken until the active model is loaded");
                 }
                 Ended::Broken(error) => self.report_break(error, &mut backoff, &mut outage).await,
             }
@@ -118,7 +118,7 @@ impl Intake {
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the consumer could not be stopped, its channel is gone");
             }
-            Err(_) => tracing::debug!("the broker does not answer, the consumer is left to end by itself"),
+            Err(_) => tracing::debug!("the broker does not answer, the consumer is abandoned"),
         }
         ended
     }
@@ -145,8 +145,13 @@ impl Intake {
         let error = error.map_or_else(|| "the subscription ended".to_owned(), |error| error.to_string());
         self.control.takes(Taking::Failing(error.clone()));
         match outage.failed(&error, Instant::now()) {
-            Some(attempts) => tracing::warn!(error, ?pause, attempts, "lost the queue, taking it up again"),
-            None => tracing::debug!(error, ?pause, "still without the queue"),
+            Some(attempts) => tracing::warn!(
+                error,
+                ?pause,
+                attempts,
+                "lost the subscription to the queue, subscribing again"
+            ),
+            None => tracing::debug!(error, ?pause, "still not subscribed to the queue"),
         }
         tokio::select! {
             biased;
@@ -163,6 +168,6 @@ fn reconnecting() -> Backoff {
 /// Logs why a task did not end by itself.
 pub(super) fn note_end(done: Result<(), JoinError>) {
     if let Err(error) = done {
-        tracing::error!(%error, "a part's task ended early, the broker gives the part out again");
+        tracing::error!(%error, "a part's task ended early, the broker delivers the part again");
     }
 }

@@ -235,7 +235,7 @@ impl Handler {
             }
             settled => settled?,
         }
-        tracing::error!(part = %id, images, reason, "put aside as a dead letter");
+        tracing::error!(part = %id, images, reason, "the part became a dead letter");
         metrics::counter!(names::DEAD_LETTERS_TOTAL).increment(1);
         Ok(())
     }

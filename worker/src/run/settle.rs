@@ -19,7 +19,7 @@ pub(super) async fn acknowledge(hand: Box<dyn Acknowledge>) {
 /// Another worker should do it.
 pub(super) async fn requeue(hand: Box<dyn Acknowledge>) {
     if let Err(error) = within_limit(hand.requeue()).await {
-        tracing::debug!(%error, "a part could not be given back, the broker gives it out again by itself");
+        tracing::debug!(%error, "a part could not be returned, the broker delivers it again by itself");
     }
 }
 

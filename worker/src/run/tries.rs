@@ -101,7 +101,7 @@ impl Tries {
     /// Lowers the count: the worker survived.
     pub(super) async fn take_back(&self, part: &Part, what: What) {
         if let Err(error) = ask(self.patience, || self.store.end_try(part.id, what.position())).await {
-            tracing::debug!(%error, ?what, "the store did not take a try back, it will be told again");
+            tracing::debug!(%error, ?what, "the store did not take a try back, it is retried");
             self.owe(part, what, 1);
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
         ],
         PreprocessingKind::NoPrepro => vec![
             decoded(ChannelOrder::Bgr, grey, true),
-            format!("refused unless it is {height}×{width}"),
+            format!("refused if it is not {height}×{width}"),
             "pixel values 0 to 255 as they are".to_owned(),
         ],
         PreprocessingKind::Resize(resize) => [
@@ -67,10 +67,10 @@ fn fitted(resize: &Resize, height: usize, width: usize) -> String {
             "scaled to fit {height}×{width} with {by}, keeping its proportions, the rest filled with {fill}"
         ),
         Fit::CropThenResize => format!(
-            "cut to the proportions of {height}×{width} about its centre, then scaled to that with {by}"
+            "cropped to the proportions of {height}×{width} about its centre, then scaled to that with {by}"
         ),
         Fit::ResizeThenCrop { shorter_side } => format!(
-            "scaled until its shorter side is {shorter_side} with {by}, then cut to {height}×{width} about its \
+            "scaled until its shorter side is {shorter_side} with {by}, then cropped to {height}×{width} about its \
              centre"
         ),
     }
@@ -206,7 +206,7 @@ mod tests {
                 "normalization_factor": 255, "mean": [0.5, 0.25, 0.125], "std": 0.5}),
             &[
                 "decoded as RGB, not rotated, whatever its EXIF tag says",
-                "scaled until its shorter side is 256 with Pillow's bilinear, then cut to 224×224 about its centre",
+                "scaled until its shorter side is 256 with Pillow's bilinear, then cropped to 224×224 about its centre",
                 "pixel values 0 to 255 divided by 255, then less [0.5, 0.25, 0.125] by channel, then divided by 0.5",
             ],
         );

@@ -150,7 +150,7 @@ impl RabbitMqConsumer {
         reason: &str,
     ) -> Result<(), BrokerError> {
         let id = message_id(received);
-        tracing::error!(message = id, reason, "a message was put among the dead letters");
+        tracing::error!(message = id, reason, "an unreadable message became a dead letter");
         let message = Message::dead(&self.around.topology.letters, received.data.clone(), &id, reason);
         match self.around.publisher.publish(message).await {
             Ok(()) => hand.ack().await,

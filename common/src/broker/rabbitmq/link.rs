@@ -173,11 +173,11 @@ fn watch_alarms(connection: &Connection) -> (watch::Receiver<Option<String>>, Ab
         while let Some(event) = events.next().await {
             match event {
                 Event::ConnectionBlocked(reason) => {
-                    tracing::warn!(reason, "RabbitMQ takes nothing for now");
+                    tracing::warn!(reason, "RabbitMQ accepts no messages for now");
                     sender.send_replace(Some(reason));
                 }
                 Event::ConnectionUnblocked => {
-                    tracing::info!("RabbitMQ takes messages again");
+                    tracing::info!("RabbitMQ accepts messages again");
                     sender.send_replace(None);
                 }
                 Event::Connected | Event::SendFlow(_) | Event::Error(_) | _ => {}

@@ -134,7 +134,7 @@ impl Publisher {
         let begun = Instant::now();
         let entering = self.under_way.enter(client, message.payload.len());
         let Ok(_counted) = timeout(self.limit / 2, entering).await else {
-            let said = "the client's parts before this one are still on their way";
+            let said = "earlier parts of this client are still unconfirmed";
             return Err(BrokerError::Unavailable(said.to_owned()));
         };
         self.publish_within(self.limit.saturating_sub(begun.elapsed()), message).await

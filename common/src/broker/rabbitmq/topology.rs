@@ -103,7 +103,7 @@ impl Topology {
                 bound,
                 byte_bound,
                 wanted = ?self.wanted,
-                "the queue exists with other bounds, which stay in force"
+                "the queue exists with other limits, which stay in force"
             );
         }
     }

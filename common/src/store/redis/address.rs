@@ -54,7 +54,7 @@ pub(super) fn parse(url: &str, call_timeout: Duration) -> Result<ConnectionInfo,
         return Err(unusable("names the port 0"));
     }
     if parsed.fragment().is_some() || (!is_socket && parsed.query().is_some()) {
-        return Err(unusable("has a part after `?` or `#`, which nobody would obey"));
+        return Err(unusable("has a part after `?` or `#`, which would be ignored"));
     }
     let info = parsed
         .into_connection_info()
@@ -118,8 +118,8 @@ mod tests {
             ("redis://localhost/x", "database number"),
             ("redis://localhost/1/2", "database number"),
             ("redis://localhost/-1", "a database below 0"),
-            ("redis://localhost/0?ssl=true", "which nobody would obey"),
-            ("redis://localhost/0#insecure", "which nobody would obey"),
+            ("redis://localhost/0?ssl=true", "which would be ignored"),
+            ("redis://localhost/0#insecure", "which would be ignored"),
             ("redis://0.0.0.0/0", "wildcard"),
         ] {
             let text = refusal(url);

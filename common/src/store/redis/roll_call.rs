@@ -28,7 +28,7 @@ impl RollCall {
                     if !known.contains(&worker) {
                         tracing::warn!(
                             %worker, %error,
-                            "the worker is left out of the fleet's list, as by a newer release or by accident"
+                            "the worker is left out of the fleet's list: its report is from a newer release or invalid"
                         );
                     }
                     unreadable.insert(worker);

@@ -48,11 +48,11 @@ pub(super) async fn listen(client: Client, channel: String, link: Link, watched:
                     if fault.remedy == Remedy::Refuse && told != fault.text {
                         tracing::warn!(
                             reason = %fault.text,
-                            "Redis does not tell of ended jobs, which are asked for once a second instead"
+                            "Redis sends no notifications of ended jobs, they are polled once a second instead"
                         );
                         told = fault.text;
                     } else {
-                        tracing::debug!("the subscription to ended jobs broke, and is made anew: {error}");
+                        tracing::debug!("the subscription to ended jobs broke, subscribing again: {error}");
                     }
                 }
             }

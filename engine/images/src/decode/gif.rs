@@ -11,12 +11,12 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let (width, height, mut samples) = raster::samples(decoder, file)?;
     let frame = frame.ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
     if !frame.lies_in(width, height) {
-        return Err(reader.refuses("a frame that is larger than its canvas as others do"));
+        return Err(reader.refuses("a frame larger than its canvas as the other frameworks do"));
     }
     match reader {
         Reader::OpenCv => {
             if global_palette(file.bytes).is_some_and(|palette| color(palette, file.bytes[11]).is_none()) {
-                return Err(reader.refuses("GIF whose background is no colour of its palette"));
+                return Err(reader.refuses("GIF whose background is not in its palette"));
             }
             let background = background(file.bytes);
             for pixel in samples.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0) {

@@ -174,7 +174,7 @@ impl Cut {
                 JobFailure::DeadlineExceeded,
                 "the deadline of the prediction passed before its images were decoded",
             ),
-            Self::Closed => Verdict::retry("the worker is being torn down", attempt),
+            Self::Closed => Verdict::retry("the worker is shutting down", attempt),
             Self::Store(error) => Verdict::retry(error, attempt),
         }
     }
