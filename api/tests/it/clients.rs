@@ -1,4 +1,4 @@
-//! Clients apart: keys have names, and what one client made is nobody else's.
+//! Clients are isolated: keys have names, and a client's predictions belong to it alone.
 
 use common::broker::Broker as _;
 use reqwest::{Method, RequestBuilder};
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Answer, KEY, Server, body};
 use crate::worker::TestWorker;
 
-/// `mobile` is in the middle of changing its key; `test-key` has no name.
+/// `mobile` is changing its key; `test-key` has no name.
 const KEYS: &str = "mobile:old-key, mobile:new-key, batch:batch-key, test-key, :with:colon";
 
 /// A server for several clients, with a worker and the model `pets`.
@@ -159,7 +159,7 @@ async fn clients_ask_for_packages_by_name_that_an_admin_has_let_in() {
     refused(Answer::of(ask("old-key", "nobody")).await);
     assert_eq!(Answer::of(ask("root", "pets_v2")).await.status, 200);
 
-    // Once it was active, it is let in, also when another one is active. One that was rolled back never was.
+    // A model that was active may be requested, also after another swap. One that was rolled back never was active.
     for model in ["pets_v2", "unservable", "pets"] {
         Answer::of(with(&server, "root", Method::PUT, &format!("/classifier/prediction-service/{model}")))
             .await;
