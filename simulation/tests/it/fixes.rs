@@ -1,13 +1,13 @@
-//! Faults that the product had are found again when their fixes are taken out.
+//! Earlier bugs are found again when their fixes are removed.
 
 use simulation::options::{Fix, Options};
 use simulation::plan::{Cut, Fault, Kind, Plan, Server, What, Who};
 use simulation::run;
 
-/// A seed among so many finds the fault.
+/// One of so many seeds finds the bug.
 const SEEDS: u64 = 40_000;
 
-/// Checks that a seed with such a fault of the world breaks this promise without the fix, and none with it.
+/// Checks that a seed with such a fault breaks this promise without the fix, and none with it.
 fn check(fix: Fix, promise: &str, may_show: impl Fn(&Plan, &Fault) -> bool) {
     let without = Options { without: Some(fix) };
     let shows = |plan: &Plan| {

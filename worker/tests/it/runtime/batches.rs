@@ -1,4 +1,4 @@
-//! How images are put together for the model.
+//! How images are batched.
 
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
@@ -18,7 +18,7 @@ const LIMITS: BatchLimits = BatchLimits { max_images: 4, max_delay: Duration::ZE
 
 type Reply = oneshot::Receiver<Result<Vec<f32>, EngineError>>;
 
-/// A package of this version, computed by this engine.
+/// A package of this version, run by this engine.
 fn served(engine: Arc<dyn Engine>, version: u8) -> Arc<ServedModel> {
     let package = Package {
         name: ModelName::parse("double").unwrap(),
@@ -78,7 +78,7 @@ async fn no_batch_mixes_versions_and_none_is_starved() {
     assert_eq!(engine.calls(), [vec![0], vec![1, 2], vec![9, 10], vec![3, 4], vec![5, 6], vec![7, 8]]);
 }
 
-/// Notes of each batch what thread it came on and whether it was alone.
+/// Records each batch's thread and whether it was alone.
 #[derive(Default)]
 struct Witness(Mutex<Vec<(ThreadId, bool)>>);
 
@@ -121,7 +121,7 @@ async fn images_that_come_one_at_a_time_keep_to_one_thread() {
     let witness = Arc::new(Witness::default());
     let batcher = Batcher::start(LIMITS, 4).unwrap();
     for _ in 0..20 {
-        // Until the threads wait again.
+        // Until the threads are idle again.
         tokio::time::sleep(Duration::from_millis(20)).await;
         witness.sees(&batcher, batcher.announce()).await;
     }

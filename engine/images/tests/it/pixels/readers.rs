@@ -1,4 +1,4 @@
-//! What each framework makes of each file, or that it refuses it: see `fixtures/pixels/make.py`.
+//! How each framework decodes or refuses each file: see `fixtures/pixels/make.py`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +14,9 @@ use testing::repository;
 struct ReadCase {
     file: String,
     reader: String,
-    /// Nothing where the framework refuses the file.
+    /// `None` if the framework refuses the file.
     expected: Option<String>,
-    /// Whether it is the service alone that refuses it.
+    /// Whether only the service refuses it.
     #[serde(default)]
     is_read_there: bool,
     levels: u8,
@@ -55,7 +55,7 @@ fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
         ..Wanted::default()
     };
     let mut image = decode_as(&bytes, &DecodeLimits::default(), &wanted)?;
-    // As preprocessing makes grey of colours; what is grey stays.
+    // As preprocessing converts colours to grey; grey stays.
     for pixel in image.pixels.chunks_exact_mut(3) {
         let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
         pixel.fill(u8::try_from((9_797 * red + 19_234 * green + 3_737 * blue) >> 15).unwrap());
@@ -63,10 +63,10 @@ fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
     Ok(image)
 }
 
-/// The largest difference and the mean, or nothing where it is refused; or what is wrong.
+/// The largest difference and the mean, `None` if it is refused, or an error.
 fn differences(case: &ReadCase) -> Result<Option<(u8, f64)>, String> {
     let image = match (read_case(case), &case.expected) {
-        // Some refuse a file for what others would not: both is right, as long as it is said.
+        // Some readers refuse a file for another reason than others: both are right, as long as the reason is given.
         (Err(_), None) => return Ok(None),
         (Ok(_), None) => return Err("is read, expected an error".to_owned()),
         (Err(error), Some(_)) => return Err(format!("is refused: {}", error.detail)),
@@ -125,7 +125,7 @@ fn who_does_not_read_a_file_is_named() {
     }
 }
 
-/// One line for each kind of file, with the worst of its files by each reader.
+/// One line per kind of file, with the worst of its files for each reader.
 #[derive(Default)]
 struct Table(BTreeMap<String, [Cell; 4]>);
 
@@ -180,7 +180,7 @@ impl Table {
     }
 }
 
-/// A file's line in the table: its format, and what its name says of depths and colours.
+/// A file's row in the table: its format, and the depths and colours in its name.
 fn kind(file: &str) -> String {
     let name = file.trim_start_matches("files/").split('.').next().unwrap();
     let words: Vec<&str> = name.split('_').collect();
@@ -238,7 +238,7 @@ fn kind(file: &str) -> String {
         "group3",
         "bigtiff",
     ];
-    // Numbers of a JPEG are sides and sampling factors.
+    // Numbers in the name of a JPEG are sides and sampling factors.
     let tells = |word: &&str| colors.contains(word) || (format != "JPEG" && depths.contains(word));
     let told: Vec<&str> = words[1..].iter().copied().filter(tells).collect();
     if told.is_empty() { format!("{format}, {usual}") } else { format!("{format}, {}", told.join(" ")) }

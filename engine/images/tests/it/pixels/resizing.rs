@@ -1,4 +1,4 @@
-//! Resizing against TensorFlow, Pillow, OpenCV and Keras themselves: see `tools/parity/make_pixels.py`.
+//! Resizing compared with TensorFlow, Pillow, OpenCV and Keras: see `tools/parity/make_pixels.py`.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use testing::repository;
 #[derive(Deserialize)]
 struct Case {
     what: String,
-    /// The line of the table that it belongs to.
+    /// Its row of the table.
     row: String,
     file: String,
     config: serde_json::Value,
@@ -74,7 +74,7 @@ fn differences(case: &Case, folder: &Path) -> (f64, f64) {
     (worst, differences.iter().sum::<f64>() / differences.len() as f64)
 }
 
-/// How far images of each row are off, worst of all, in the order in which rows first came.
+/// The largest differences of the images of each row, in the order in which rows first occur.
 #[derive(Default)]
 struct Table(Vec<(String, Row)>);
 
@@ -84,7 +84,7 @@ struct Row {
     lossy: Differences,
 }
 
-/// Of images of one kind.
+/// The images of one kind.
 #[derive(Default)]
 struct Differences {
     images: usize,
@@ -121,8 +121,8 @@ impl Table {
         head.map(str::to_owned).into_iter().chain(self.0.iter().map(line)).collect()
     }
 
-    /// The documentation's table has every row, and promises nothing that was not measured now: another processor may
-    /// round a sum otherwise, which shows in the second decimal.
+    /// The documentation's table has every row, and promises nothing better than measured now: another CPU may round a
+    /// sum differently, which shows in the second decimal.
     fn check_the_documentation(&self) {
         let text = fs::read_to_string(repository().join("docs/preprocessing.md")).unwrap();
         let figures = |line: &str| -> Vec<f64> {
