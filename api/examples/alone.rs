@@ -1,5 +1,5 @@
-//! The API with workers that answer at once without looking at an image, to measure what it does itself:
-//! from the socket to the broker and back.
+//! The API with workers that answer at once without decoding images, to measure the API itself: from the socket to the
+//! broker and back.
 //!
 //! ```text
 //! X_API_KEY=key cargo run --release --example alone -- --listen 127.0.0.1:5050 --models-dir models
@@ -24,11 +24,11 @@ use common::store::{Store, StoreError};
 use common::telemetry;
 use tokio_util::sync::CancellationToken;
 
-/// Wide: what is measured is the API.
+/// Large limits: only the API is measured.
 const LIMITS: BrokerLimits =
     BrokerLimits { max_parts: 2000, max_bytes: None, call_timeout: Duration::from_secs(10) };
 
-/// How often the worker looks for a swap.
+/// How often the worker checks for a swap.
 const ROUND: Duration = Duration::from_millis(50);
 
 #[derive(Parser)]
@@ -84,7 +84,7 @@ async fn answer_all(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> anyhow::R
     Ok(())
 }
 
-/// Says that it is ready, also for any model that is being rolled out.
+/// Reports ready, also for any model that is being rolled out.
 async fn report(store: &dyn Store) -> Result<(), StoreError> {
     let fleet = store.fleet().await?.value;
     let preparing = fleet.rollout.filter(|rollout| rollout.phase == Phase::Preparing);

@@ -1,5 +1,5 @@
-//! Answers that the request itself was given. Hardly anybody asks for one again, and at hundreds of requests a second
-//! they would fill the store's memory for as long as those are kept that somebody still has to come for.
+//! Answers already sent to their client. They expire early: kept as long as unfetched ones, they would fill the store
+//! at hundreds of requests a second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,50 +9,50 @@ use common::messages::{ImageOutcome, Job, JobStatus};
 use common::store::Store;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Most jobs that the store is told of at once.
+/// Most jobs in one call to the store.
 const AT_ONCE: usize = 256;
 
-/// Most jobs that wait for that, while the store is slow: 1 MB of ids.
+/// Most jobs in the channel while the store is slow: 1 MB of ids.
 const WAITING: usize = 1 << 16;
 
-/// Between two times at which the store is told of all there are.
+/// Interval between two calls to the store.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Tells the store of such jobs, a little later. Those of which it could not be told are kept for their retention.
+/// Marks jobs as answered in the store, with a short delay. A job that cannot be marked is kept for its full retention.
 pub(crate) struct Answered {
     jobs: Sender<JobId>,
 }
 
 impl Answered {
-    /// Starts a task that lasts as long as this.
+    /// Starts a task that runs as long as this lives.
     pub(crate) fn start(store: Arc<dyn Store>, retention: Duration) -> Self {
         let (jobs, coming) = channel(WAITING);
         tokio::spawn(tell(store, coming, retention));
         Self { jobs }
     }
 
-    /// The job's answer is about to be given to the request that made it.
+    /// Notes that the request is about to get the job's answer.
     pub(crate) fn note(&self, job: &Job) {
         if may_be_forgotten(job) {
-            // One that finds no room is kept for its retention.
+            // If the channel is full, the job is kept for its full retention.
             let _ = self.jobs.try_send(job.record.id);
         }
     }
 }
 
-/// Not where another request with the same key is still answered with it, nor where a replay may yet mend it.
+/// Not if another request with the same key may still need it, or if a replay may still change it.
 fn may_be_forgotten(job: &Job) -> bool {
     let classified = |outcome: &ImageOutcome| matches!(outcome, ImageOutcome::Classified { .. });
     job.record.idempotency.is_none()
         && matches!(&job.status, JobStatus::Done { outcomes, .. } if outcomes.iter().all(classified))
 }
 
-/// Ends with the sender; until then it waits for answers, of which there need not be any.
+/// Ends with the sender. Needs no bound: there may be no answers for any time.
 async fn tell(store: Arc<dyn Store>, mut coming: Receiver<JobId>, retention: Duration) {
     let mut jobs = Vec::with_capacity(AT_ONCE);
     while coming.recv_many(&mut jobs, AT_ONCE).await > 0 {
         if let Err(error) = store.forget_after(&jobs, retention).await {
-            tracing::debug!(%error, jobs = jobs.len(), "answers are kept longer than they have to be");
+            tracing::debug!(%error, jobs = jobs.len(), "answers could not be marked as sent and are kept longer");
         }
         if jobs.len() < AT_ONCE {
             tokio::time::sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::label_sizes::LabelSizes;
 use crate::rollout::Coordinator;
 use crate::shares::Shares;
 
-/// What every handler shares.
+/// The state that all handlers share.
 pub(crate) struct App {
     /// The settings.
     pub config: Config,
@@ -31,7 +31,7 @@ pub(crate) struct App {
     pub store: Arc<dyn Store>,
     /// The model packages.
     pub disk: Disk,
-    /// The model that is to be active without anybody's asking.
+    /// The model that the process activates at its start, if any.
     pub declared: Option<ModelName>,
     /// Where the workers are.
     pub workers: WorkersAt,
@@ -39,32 +39,31 @@ pub(crate) struct App {
     pub metrics: RenderMetrics,
     /// Valid keys.
     pub keys: KeyRing,
-    /// Memory for request bodies.
+    /// Limits the memory for request bodies.
     pub budget: Budget,
-    /// Memory for large answers.
+    /// Limits the memory for large answers.
     pub answer_budget: Budget,
-    /// How long the labels of models are.
+    /// Lengths of the models' labels.
     pub label_sizes: LabelSizes,
-    /// Pixels that each client has in the queue.
+    /// Limits the pixels that each client has in the queue.
     pub shares: Arc<Shares>,
     /// One permit for each request that may wait for a result.
     pub waits: Semaphore,
-    /// Tells the store which answers were given.
+    /// Marks answered jobs in the store.
     pub answered: Answered,
     /// Runs the swaps.
     pub coordinator: Arc<Coordinator>,
-    /// Cancelled when the process is told to stop: it is not ready from then on.
+    /// Cancelled when the process is told to stop. From then on it is not ready.
     pub stop: CancellationToken,
-    /// Cancelled a little later, when it stops accepting.
+    /// Cancelled after the stop delay, when the process stops accepting connections.
     pub closing: CancellationToken,
-    /// Ends what runs beside the requests.
+    /// Ends the background tasks.
     pub end: CancellationToken,
 }
 
 impl App {
-    /// Waits for something that ends by itself, but not past the end of the grace once the process stops
-    /// accepting: whoever waits then still gets an answer. `None` if it was cut off, or did not begin because as many
-    /// wait already as may.
+    /// Waits for a bounded operation, but not past the stop grace: waiting requests still get an answer. Returns `None`
+    /// if the wait was cut off, or if too many requests wait already.
     pub(crate) async fn patiently<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         let Ok(_permit) = self.waits.try_acquire() else {
             metrics::counter!(api_names::REQUESTS_SHED, "reason" => "waiting").increment(1);
@@ -81,7 +80,7 @@ impl App {
         }
     }
 
-    /// Runs what must not end in the middle where a client hangs up. `None` if the whole process ended before it.
+    /// Runs an operation to its end even if the client disconnects. Returns `None` if the process ended before it.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -90,11 +89,11 @@ impl App {
         tokio::spawn(async move { end.run_until_cancelled(task).await })
     }
 
-    /// The time a client is made to wait: what it asked for, as far as the server allows.
+    /// Returns how long a client waits: the requested time, capped by the server's limit.
     pub(crate) fn capped(&self, asked: Duration) -> Duration {
         asked.min(self.config.max_wait)
     }
 }
 
-/// The part of the grace after which those who still wait are answered.
+/// The fraction of the stop grace after which waiting requests are answered.
 const ANSWER_BY: f64 = 0.8;

@@ -1,4 +1,4 @@
-//! Who may do what: requests with a key get through, with who they are from.
+//! Authentication: requests with a valid key pass, with their [`Caller`].
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Proof that the request may change the fleet, and look after what was put aside.
+/// Proof that the request may change the fleet and access dead letters.
 #[derive(Debug, Clone)]
 pub(crate) struct Admin(pub Caller);
 

@@ -1,4 +1,4 @@
-//! Reading request bodies: bounded in bytes, time and memory, and never left half read.
+//! Reads request bodies: bounded in bytes, time and memory, and always to their end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::app::App;
 use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
 
-/// How much of a refused body is read and thrown away, so that a client that only listens once it has
-/// sent everything gets its answer and not a broken connection.
+/// How much of a refused body is read and discarded, so that a client that reads only after sending gets its answer and
+/// no connection error.
 const DRAIN_BYTES: usize = 1 << 30;
-/// How long.
+/// Timeout for that.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
-/// A body in memory, and the budget it takes.
+/// A body in memory and its share of the budget.
 pub(crate) struct Received {
     /// The body.
     pub bytes: Bytes,
-    /// To be held as long as the bytes, or anything made of them, are.
+    /// Must be held as long as the bytes or anything made from them.
     pub reserved: Reserved,
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> 
     if let Some(announced) = announced.filter(|bytes: &usize| *bytes > limit) {
         return Err(too_large(&format!("has {announced} bytes"), limit));
     }
-    // What is announced takes nothing before it comes: it may never.
+    // Memory is reserved as bytes arrive: an announced body may never come.
     app.budget.reserve(announced.unwrap_or(0)).map(drop)?;
     let reading = read(body, limit, app.budget.reserve(0)?);
     timeout(app.config.body_timeout, reading).await.unwrap_or_else(|_| {
@@ -78,9 +78,9 @@ fn too_large(fact: &str, limit: usize) -> ApiError {
     )
 }
 
-/// Reads to its end every body that a handler did not read, after the answer is given.
+/// Reads every body to its end that a handler did not read, after the answer.
 pub(crate) async fn drain_unread(request: Request, next: Next) -> Response {
-    // A client that waits for `100 Continue` sends nothing before it, and reading on would ask it to.
+    // A client that waits for `100 Continue` sends no body until the server reads: it must not be asked to.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;
     }
@@ -89,7 +89,7 @@ pub(crate) async fn drain_unread(request: Request, next: Next) -> Response {
     next.run(Request::from_parts(parts, body)).await
 }
 
-/// A body that is read to its end when it is dropped before.
+/// A body that is read to its end when it is dropped.
 struct Drained {
     inner: Option<BodyDataStream>,
 }
@@ -110,7 +110,7 @@ impl Stream for Drained {
 impl Drop for Drained {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            // Best effort: past the bounds the connection is closed.
+            // Best effort: beyond the limits the connection is closed.
             tokio::spawn(timeout(DRAIN_TIME, drain(inner)));
         }
     }

@@ -1,4 +1,4 @@
-//! Bounds on the bytes of requests and of answers in memory.
+//! Limits the bytes of requests and answers in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{ApiError, Code};
 
-/// Bytes that one permit of the semaphore stands for: a semaphore counts to 2^32 at most, memory may be
-/// more.
+/// Bytes per semaphore permit: a semaphore counts to 2^32 at most.
 const UNIT: usize = 1024;
 
-/// Bytes that may be in memory at once.
+/// A limit on bytes in memory.
 #[derive(Clone)]
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
@@ -20,26 +19,26 @@ pub(crate) struct Budget {
     of: Kind,
 }
 
-/// What the bytes are of.
+/// What the bytes belong to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Requests,
     Answers,
 }
 
-/// A part of the budget, given back when dropped.
+/// A reservation, returned when dropped.
 pub(crate) struct Reserved {
     permit: Option<OwnedSemaphorePermit>,
     budget: Budget,
 }
 
 impl Budget {
-    /// A budget of this many bytes of requests.
+    /// Creates a budget of this many bytes of requests.
     pub(crate) fn of_requests(bytes: usize) -> Self {
         Self::new(bytes, Kind::Requests)
     }
 
-    /// A budget of this many bytes of answers.
+    /// Creates a budget of this many bytes of answers.
     pub(crate) fn of_answers(bytes: usize) -> Self {
         Self::new(bytes, Kind::Answers)
     }
@@ -49,7 +48,7 @@ impl Budget {
         Self { units: Arc::new(Semaphore::new(total)), total, of }
     }
 
-    /// Reserves room for this many bytes.
+    /// Reserves this many bytes.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<Reserved, ApiError> {
         let mut reserved = Reserved { permit: None, budget: self.clone() };
         reserved.grow_to(bytes)?;
@@ -67,7 +66,7 @@ impl Budget {
 }
 
 impl Reserved {
-    /// Makes sure that this many bytes are reserved.
+    /// Grows the reservation to at least this many bytes.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
         let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = bytes.div_ceil(UNIT).saturating_sub(held);

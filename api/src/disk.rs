@@ -1,4 +1,4 @@
-//! The models folder, which may lie on a disk that is slow or does not answer.
+//! Reads the models folder, which may be on a slow or hanging disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use tokio::time::timeout;
 
 use crate::error::{ApiError, Code};
 
-/// Longest time for one look. A package's version is a digest of all its bytes: at the 100 MB a second of a slow network
-/// disk these are 6 GB.
+/// Timeout of one read. A package's version is a digest of all its bytes: at 100 MB/s of a slow network disk this is
+/// enough for 6 GB.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// Looks at once. On a disk that does not answer, more would only take threads away from other work.
+/// Concurrent reads. More would only block threads while a disk hangs.
 const AT_ONCE: usize = 16;
 
-/// Reads packages where the disk may block.
+/// Reads packages off the async threads.
 pub(crate) struct Disk {
     catalog: Catalog,
     slots: Arc<Semaphore>,
 }
 
 impl Disk {
-    /// Of this folder.
+    /// The folder's catalog.
     pub(crate) fn new(catalog: Catalog) -> Self {
         Self { catalog, slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
@@ -35,7 +35,7 @@ impl Disk {
         Ok(self.read(move |catalog| catalog.open(&name)).await??)
     }
 
-    /// Opens every package of the folder; says which folders are none.
+    /// Opens every package of the folder, and names the folders that are not packages.
     pub(crate) async fn list(&self) -> Result<Vec<Listed>, ApiError> {
         self.read(Catalog::list).await?.map_err(|error| {
             let folder = self.catalog.folder().display();
@@ -57,7 +57,7 @@ impl Disk {
             let catalog = self.catalog.clone();
             offload(move || {
                 let seen = look(&catalog);
-                // Not before the disk has answered, whether or not somebody still waits for it.
+                // The permit is held until the disk has answered, even if no request waits for it any more.
                 drop(slot);
                 seen
             })

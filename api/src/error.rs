@@ -1,6 +1,6 @@
-//! Everything that can go wrong, as a client sees it: `application/problem+json` (RFC 9457).
+//! All errors as clients see them: `application/problem+json` (RFC 9457).
 //!
-//! The table of statuses, codes and titles is [`code::Code::row`]; nothing else decides a status.
+//! [`code::Code::row`] is the table of statuses, codes and titles; nothing else decides a status.
 
 mod causes;
 pub(crate) mod code;
@@ -26,13 +26,13 @@ use crate::rollout::SwapError;
 /// The media type of every error.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// How long a client should leave a broker or store that is out of reach alone.
+/// `Retry-After` while the broker or the store is out of reach.
 const OUT_OF_REACH: Duration = Duration::from_secs(5);
 
 static STORE_FAILURES: Seldom = Seldom::of("the store fails requests");
 static BROKER_FAILURES: Seldom = Seldom::of("the broker fails requests");
 
-/// An answer that is an error.
+/// An error answer.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     code: Code,
@@ -42,7 +42,7 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    /// An error with a sentence that names the thing, the fact and what was expected.
+    /// Creates an error with a sentence that names the object, the fact and the expectation.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let mut error = Self { code, detail: detail.into(), extensions: Map::new(), headers: Vec::new() };
         if code == Code::WrongApiKey {
@@ -52,24 +52,24 @@ impl ApiError {
         error
     }
 
-    /// A bug: the client sees only that it is one, the cause is logged.
+    /// Creates an internal error: the cause is logged, the client sees only that it is a bug.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed through a bug");
+        tracing::error!(%cause, "a request failed because of a bug");
         Self::new(Code::Internal, "the server failed to answer this request, its log says why")
     }
 
-    /// Which row of the table it is.
+    /// Returns its row of the table.
     pub(crate) fn code(&self) -> Code {
         self.code
     }
 
-    /// Adds another member to the problem document.
+    /// Adds a member to the problem document.
     pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
         self.extensions.insert(key.to_owned(), value);
         self
     }
 
-    /// Tells when it is worth trying again, in whole seconds and at least one.
+    /// Sets `Retry-After`, in whole seconds and at least one.
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         let seconds = wait.as_secs_f64().ceil().max(1.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least one, whole")]
@@ -77,12 +77,12 @@ impl ApiError {
         self
     }
 
-    /// Tells where to look.
+    /// Sets `Location`.
     pub(crate) fn location(self, path: &str) -> Self {
         self.header(LOCATION, path)
     }
 
-    /// Adds a header; a value that cannot be one is left out.
+    /// Adds a header. An invalid value is left out.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -180,7 +180,7 @@ impl From<SwapError> for ApiError {
                 "the store did not record the rollout in time: it was not begun and is not begun any more, try again",
             )
             .retry_after(OUT_OF_REACH),
-            // Nobody is there to read it.
+            // The client has disconnected.
             SwapError::GivenUp => Self::new(Code::BadRequest, error.to_string()),
             SwapError::Store(error) => error.into(),
         }

@@ -1,4 +1,4 @@
-//! Extractors that refuse with a problem document.
+//! Extractors whose rejections are problem documents.
 
 use std::convert::Infallible;
 
@@ -13,21 +13,21 @@ use crate::error::{ApiError, Code, unknown_prediction};
 use crate::prefix::Prefix;
 use crate::waiting::Preference;
 
-/// The query string as a `T`.
+/// The query string, parsed as `T`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueryOf<T>(pub T);
 
-/// How a client wants to be answered.
+/// How the client wants its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Manner {
-    /// What it said of waiting.
+    /// Its `Prefer` header.
     pub preference: Preference,
-    /// The path before the addresses in the answer.
+    /// The path prefix of addresses in the answer.
     pub prefix: Prefix,
 }
 
 impl Manner {
-    /// From the head of a request.
+    /// Reads it from the head of a request.
     pub(crate) fn of(parts: &Parts) -> Self {
         let prefix = parts.extensions.get().cloned().unwrap_or_default();
         Self { preference: Preference::of(&parts.headers), prefix }
@@ -83,18 +83,18 @@ impl Segment {
         }
     }
 
-    /// The id of a prediction. What is no id at all names no prediction either.
+    /// The id of a prediction. An invalid id is an unknown prediction.
     pub(crate) fn job_id(&self) -> Result<JobId, ApiError> {
         let text = self.0.as_deref().unwrap_or_default();
         text.parse().map_err(|_| unknown_prediction(text))
     }
 
-    /// The number of a rollout, if it is a number.
+    /// The generation of a rollout, if it is a number.
     pub(crate) fn number(&self) -> Option<u64> {
         self.0.as_ref().ok()?.parse().ok()
     }
 
-    /// As the client wrote it, shortened for a sentence.
+    /// As the client wrote it, shortened for an error message.
     pub(crate) fn shown(&self) -> String {
         self.0.as_deref().unwrap_or_default().chars().take(64).collect()
     }

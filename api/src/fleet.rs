@@ -1,4 +1,4 @@
-//! The model of the whole fleet: which it is, changing it, changing it back.
+//! The model of the fleet: reading, swapping and rolling back.
 
 pub(crate) mod dead_letters;
 pub(crate) mod overview;
@@ -28,7 +28,7 @@ use crate::rollout::{Begun, Target};
 use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
 
-/// The fleet answers from the new model.
+/// The fleet serves the new model.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"code": 200, "response": "Changed model to animals_classifier_v0"}))]
 pub(crate) struct SwapAnswer {
@@ -38,7 +38,7 @@ pub(crate) struct SwapAnswer {
     pub response: String,
 }
 
-/// The swap goes on, or waits for workers.
+/// The swap is not complete.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"code": 202, "response": {"model": "animals_classifier_v0", "generation": 7,
     "status": "preparing", "detail": "the workers are loading the model",
@@ -46,34 +46,33 @@ pub(crate) struct SwapAnswer {
 pub(crate) struct SwapPendingAnswer {
     /// 202.
     pub code: u16,
-    /// Where it stands.
+    /// Its progress.
     pub response: SwapPending,
 }
 
-/// Where a swap stands.
+/// The progress of a swap.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SwapPending {
     /// The new model.
     pub model: String,
     /// Names the rollout.
     pub generation: u64,
-    /// `preparing`, `converging`, or `done` where the choice is recorded and no worker is online.
+    /// `preparing`, `converging`, or `done` where the choice is stored and no worker is online.
     pub status: &'static str,
     /// A sentence.
     pub detail: String,
-    /// Where to ask for it.
+    /// Address for polling.
     pub status_url: String,
 }
 
-/// How long an order to change the model stands: what is not recorded then is not begun any more, and its caller gets an
-/// error. As long as a call to the store may take by default.
+/// How long an order to change the model is valid. If it is not stored by then, it is never begun and its caller gets
+/// an error. As long as the default timeout of a call to the store.
 const ORDER_STANDS: Duration = Duration::from_secs(10);
 
 /// Swaps the model of the whole fleet.
 ///
-/// Every worker loads the new model beside the old, checks it and warms it up; only when all are ready
-/// does it become active, in one step. Should any fail, nothing changes. Waits until the fleet has
-/// converged.
+/// Every worker loads the new model beside the old one, checks it and warms it up. When all are ready, it becomes
+/// active in one step. If one fails, the old model stays active. Waits until all workers serve the new model.
 #[utoipa::path(put, path = "/classifier/prediction-service/{model_name}", operation_id = "swap_model", tag = "fleet",
     params(
         ("model_name" = String, Path, description = "A package in the models folder", example = "animals_classifier_v0",
@@ -81,16 +80,16 @@ const ORDER_STANDS: Duration = Duration::from_secs(10);
         ("Prefer" = Option<String>, Header, description = "`wait=N` waits up to N seconds (default 120), `respond-async` not at all", example = "wait=60"),
     ),
     responses(
-        (status = 200, description = "Every worker answers from the new model", body = SwapAnswer),
-        (status = 202, description = "It goes on, or the choice is recorded while no worker is online", body = SwapPendingAnswer, headers(
+        (status = 200, description = "Every worker serves the new model", body = SwapAnswer),
+        (status = 202, description = "The swap continues, or the choice is stored while no worker is online", body = SwapPendingAnswer, headers(
             ("Location" = String, description = "The rollout"),
         )),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such package; `detail` names the missing file", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The package cannot be served; `problems` lists every fault", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker did not get ready, or the store is out of reach or refuses: nothing was begun, nor will be", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The package cannot be served; `problems` lists all problems", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker was not prepared in time, or the store is out of reach or refuses: no swap was begun, and none will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn swap(
     State(app): State<Arc<App>>,
@@ -106,17 +105,17 @@ pub(crate) async fn swap(
     converge(&app, begun, manner).await
 }
 
-/// Swaps the model that was active before back in, like any other.
+/// Swaps back to the previous model, like any other swap.
 #[utoipa::path(post, path = "/classifier/prediction-service/rollback", operation_id = "roll_back_model", tag = "fleet",
     params(("Prefer" = Option<String>, Header, description = "As for a swap")),
     responses(
-        (status = 200, description = "Every worker answers from the earlier model", body = SwapAnswer),
-        (status = 202, description = "It goes on, or no worker is online", body = SwapPendingAnswer),
+        (status = 200, description = "Every worker serves the previous model", body = SwapAnswer),
+        (status = 202, description = "The swap continues, or no worker is online", body = SwapPendingAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No model was active before, or it cannot be served any more", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker did not get ready, or the store is out of reach or refuses: nothing was begun, nor will be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "A worker was not prepared in time, or the store is out of reach or refuses: no swap was begun, and none will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn rollback(
     State(app): State<Arc<App>>,
@@ -129,7 +128,7 @@ pub(crate) async fn rollback(
     converge(&app, begun, manner).await
 }
 
-/// Waits for a rollout and tells what became of it.
+/// Waits for a rollout and answers with its result.
 async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, ApiError> {
     let waiting = manner.preference.waiting(app.config.swap_wait, app.config.max_wait);
     let wait = |limit| app.coordinator.wait(begun.id, limit);
@@ -138,7 +137,7 @@ async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, A
         None => wait(Duration::ZERO).await,
     };
     let found = waited.map_err(|error| ApiError::from(error).location(&rollout_path(begun.generation)))?;
-    // Whoever committed it: the next request looks anew.
+    // Another process may have committed it: the next request reads the state again.
     app.coordinator.last_seen().forget();
     let rollout = found.ok_or_else(|| lost(begun.generation))?;
     let status_url = manner.prefix.before(&rollout_path(rollout.generation));
@@ -150,7 +149,7 @@ async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, A
     match &rollout.phase {
         Phase::Done if rollout.is_only_recorded() => Ok(pending(
             "done",
-            "the choice is recorded, no worker is online to load it, workers load it as they come",
+            "the choice is stored, no worker is online to load it, workers load it when they start",
         )),
         Phase::Done => {
             let response = format!("Changed model to {}", rollout.target.name);
@@ -165,7 +164,7 @@ async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, A
 }
 
 fn pending(response: SwapPending, waiting: &Waiting) -> Response {
-    // The header gets the prefix where all do.
+    // The middleware adds the prefix to the header.
     let url = rollout_path(Generation(response.generation));
     let body = SwapPendingAnswer { code: 202, response };
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
@@ -178,7 +177,7 @@ fn pending(response: SwapPending, waiting: &Waiting) -> Response {
     response
 }
 
-/// The error of a rollout that was rolled back. The fleet answers from the model before.
+/// Creates the error for a rollout that was rolled back: the fleet still serves the previous model.
 fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
     let name = &rollout.target.name;
     let detail = failure_detail(rollout, failure);
@@ -198,7 +197,7 @@ fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
     error.location(&rollout_path(rollout.generation)).with("generation", Value::from(rollout.generation.0))
 }
 
-/// The error of a rollout that was begun and is not known any more.
+/// Creates the error for a rollout that was begun and is not known any more.
 fn lost(generation: Generation) -> ApiError {
     let detail = format!(
         "rollout {generation} is not known any more: the store has come back with an older state, so the model that was \

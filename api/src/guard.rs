@@ -1,4 +1,4 @@
-//! What browsers are told of every answer, so that none is taken for something else.
+//! Security headers of every answer.
 
 use axum::extract::Request;
 use axum::http::HeaderValue;
@@ -6,8 +6,8 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_O
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// What pages may load: their own scripts, and nothing from elsewhere. Swagger UI styles its elements one by one and draws
-/// its icons from `data:`. Nobody may frame a page in which a key is typed.
+/// The content security policy of pages: their own scripts, nothing from elsewhere. Swagger UI sets inline styles and
+/// uses `data:` icons. A page in which a key is typed must not be framed.
 const PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

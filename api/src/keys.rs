@@ -1,4 +1,4 @@
-//! The keys of the API, and the clients that hold them.
+//! The API's keys and their clients.
 
 use std::fmt;
 
@@ -8,34 +8,34 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use crate::config::{Config, Keys};
 
-/// What a key may do.
+/// The rights of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Predict and read: there is an admin key, and this is another.
+    /// Predict and read: there is an admin key, and this is not one.
     Client,
-    /// Change the fleet as well, since there is no admin key. What other clients made is theirs all the same.
+    /// Also change the fleet, because no admin key is configured. Other clients' predictions stay hidden.
     Peer,
     /// Everything: it is an admin key.
     Admin,
 }
 
-/// Who makes a request.
+/// The client of a request and its rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// What it may do.
+    /// Its rights.
     pub role: Role,
-    /// Which client it is; all keys without a name are one.
+    /// The client. All keys without a name are one client.
     pub client: Option<ClientName>,
 }
 
 impl Caller {
-    /// Whether it made this, or looks after everything.
+    /// Returns whether the caller owns this, or is an admin.
     pub(crate) fn looks_after(&self, client: Option<&ClientName>) -> bool {
         self.role == Role::Admin || self.client.as_ref() == client
     }
 }
 
-/// For the log.
+/// As the log shows it.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.client.as_ref().map_or("a key without a name", ClientName::as_str);
@@ -46,8 +46,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// The keys that are valid, as digests: two digests compare in a time that tells nothing of the keys, not
-/// even their length.
+/// The valid keys, as digests: comparing two digests takes the same time for all keys and lengths.
 #[derive(Clone)]
 pub(crate) struct KeyRing {
     keys: Vec<(Digested, Caller)>,
@@ -56,7 +55,7 @@ pub(crate) struct KeyRing {
 type Digested = [u8; 32];
 
 impl KeyRing {
-    /// The keys of the settings; none if there is no key for clients.
+    /// Reads the keys of the settings. Returns `None` without a key for clients.
     pub(crate) fn new(config: &Config) -> Option<Self> {
         Self::of(&config.api_keys, &config.admin_api_keys)
     }
@@ -70,20 +69,20 @@ impl KeyRing {
                 .map(|key| (digest(key.secret().as_bytes()), Caller { role, client: key.client().cloned() }));
             callers.collect::<Vec<_>>()
         };
-        // Of a key that is both, the later one counts.
+        // If a key is listed twice, the later entry counts.
         let keys = [with(clients, role), with(admins, Role::Admin)].concat();
         (!clients.all().is_empty()).then_some(Self { keys })
     }
 
-    /// Whose key this is; none if it is not valid. Looks at every key, whichever fits.
+    /// Returns the key's client, or `None` if the key is invalid. Always compares with all keys.
     pub(crate) fn caller(&self, key: &[u8]) -> Option<Caller> {
         let digest = digest(key);
         let mut found = 0_u32;
         for (number, (known, _)) in (1_u32..).zip(&self.keys) {
             found.conditional_assign(&number, known.ct_eq(&digest));
         }
-        let place = found.checked_sub(1)? as usize;
-        self.keys.get(place).map(|(_, caller)| caller.clone())
+        let index = found.checked_sub(1)? as usize;
+        self.keys.get(index).map(|(_, caller)| caller.clone())
     }
 }
 

@@ -1,17 +1,17 @@
-//! How long the labels of models are, as far as this process has read them.
+//! The lengths of the models' labels, as far as this process has read them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use common::ids::ModelVersion;
 
-/// Models whose labels are remembered.
+/// Most models whose lengths are remembered.
 const MODELS: usize = 16;
 
-/// Sums of the lengths of a model's longest labels: of one, of two, and so on.
+/// Cumulative sums of the lengths of a model's longest labels.
 pub(crate) type Longest = Arc<[usize]>;
 
-/// The lengths of the labels of models, as this process has read them.
+/// The lengths of the labels of models.
 #[derive(Default)]
 pub(crate) struct LabelSizes(Mutex<HashMap<ModelVersion, Longest>>);
 
@@ -40,7 +40,7 @@ impl LabelSizes {
     }
 }
 
-/// Of a text in JSON: quotes, line ends and the like take two bytes, other control characters six.
+/// The length of a text in JSON: quotes, line ends and the like take two bytes, other control characters six.
 pub(crate) fn text_size(text: &str) -> usize {
     let of = |byte: u8| match byte {
         b'"' | b'\\' | 8 | 9 | 10 | 12 | 13 => 2,

@@ -1,9 +1,9 @@
 //! The REST API of the image classification service: admission, waiting, fleet control.
 //!
-//! Reading order: [`config`] is what can be set; `service` puts everything together, `server` accepts connections and
-//! `router` lists the routes; `auth`, `observe`, `body`, `prefix`, `guard` and `error` stand around every request; `predict` is the way of
-//! a prediction, which `shares` bounds and `answered` ends, and `fleet` that of a swap, which [`rollout`] drives; `wanted` and `last_seen`
-//! know the model, `disk` the packages; `models`, `ops` and `openapi` are the rest.
+//! Reading order: [`config`] has the settings. `service` assembles the API, `server` accepts connections, and `router`
+//! lists the routes. `auth`, `observe`, `body`, `prefix`, `guard` and `error` apply to every request. `predict` handles
+//! predictions, with `shares` and `answered`. `fleet` handles swaps, which [`rollout`] runs. `wanted` and `last_seen`
+//! know the model, `disk` the packages. `models`, `ops` and `openapi` are the rest.
 
 mod answered;
 mod app;
@@ -52,7 +52,7 @@ use crate::keys::KeyRing;
 use crate::server::ServerLimits;
 use crate::service::Service;
 
-/// What an API process is made of.
+/// The parts of an API process.
 pub struct Parts {
     /// Its settings.
     pub config: Config,
@@ -64,34 +64,34 @@ pub struct Parts {
     pub catalog: Catalog,
     /// Renders the process's metrics as Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The model that somebody else makes active without being asked, if there is one: until then the process is not
-    /// ready, and predictions are to be sent again a little later.
+    /// The model that another component activates at the start, if any: until then the process is not ready, and
+    /// predictions should be retried.
     pub declared: Option<ModelName>,
-    /// Where the workers are.
+    /// Where the workers run.
     pub workers: WorkersAt,
 }
 
-/// Where the workers of an API process are.
+/// Where the workers of an API process run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkersAt {
-    /// In processes of their own, which come and go: the API is ready without any, so that a fleet can grow from none.
+    /// In separate processes, which come and go: the API is ready without any, so that a fleet can scale up from zero.
     Elsewhere,
-    /// In this process: without it nothing is answered.
+    /// In this process: without it no request is answered.
     Here,
 }
 
-/// Why the API did not start.
+/// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Without a key anyone could use it, so there is no way to run without one.
+    /// No key is configured. Without a key anyone could use the service, so that is not supported.
     #[error("no API key is configured: set the environment variable X_API_KEY, there is no default key")]
     NoApiKey,
-    /// The settings do not fit together.
+    /// The settings are contradictory.
     #[error("the settings cannot be used: {}", .0.join("; "))]
     Config(Vec<String>),
 }
 
-/// Looks at the settings, before anything is connected or listened to.
+/// Checks the settings before any connection or listener exists.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -100,7 +100,7 @@ pub fn check(config: &Config) -> Result<(), ServeError> {
 }
 
 fn key_ring(config: &Config) -> Result<KeyRing, ServeError> {
-    // A key that cannot be read is not no key.
+    // A key that cannot be parsed is reported as such, not as a missing key.
     let keys = KeyRing::new(config);
     if keys.is_none() && config.key_problems().is_empty() {
         return Err(ServeError::NoApiKey);
@@ -118,17 +118,17 @@ fn limits_of(config: &Config) -> ServerLimits {
     }
 }
 
-/// Files that are kept for what is no connection of a client: broker, store, packages, logs.
+/// File descriptors reserved for other uses than client connections: broker, store, packages, logs.
 const OTHER_FILES: u64 = 200;
 
-/// Connections that there may be at once: no more than there can be files for.
+/// Returns the number of connections, limited by the number of open files.
 fn connections(config: &Config, files: Option<u64>) -> usize {
     let room = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(files / 2));
     config.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
 }
 
-/// Serves the API on `listener`. Told to `stop`, it is not ready any more and serves on for the delay of the settings, so
-/// that those who send requests here learn of it; then it accepts no more, answers the requests that are open and returns.
+/// Serves the API on `listener`. After `stop` it is not ready, but serves until the stop delay is over, so that load
+/// balancers notice. Then it accepts no more connections, answers open requests and returns.
 ///
 /// # Errors
 /// [`ServeError`], before the first connection is accepted.

@@ -27,24 +27,24 @@ struct Arguments {
     #[command(flatten)]
     log: LogConfig,
 
-    /// Ask the API process that listens at this address whether it lives, and end with 0 or 1: the health
-    /// check of a container. That predictions are answered is another question: `/health/ready` tells.
+    /// Ask the API process that listens on this address whether it is alive, and exit with 0 or 1: the health check of
+    /// a container. Whether predictions are answered is told by `/health/ready`.
     #[arg(long)]
     healthcheck: bool,
 }
 
 fn main() -> ExitCode {
-    // First of all, so that no signal is missed.
+    // First, so that no signal is missed.
     let stop = stop_on_signals();
     let arguments: Arguments = parse_settings();
     let ended = stop.context("no handlers for signals").and_then(|stop| start(arguments, stop));
     ended.map_or_else(|error| ExitCode::from(told(&error)), |()| ExitCode::SUCCESS)
 }
 
-/// Tells an error; returns the exit code for it.
+/// Prints an error and returns its exit code.
 fn told(error: &anyhow::Error) -> u8 {
     let code = if error.is::<ServeError>() { WRONG_SETTING } else { exit_code(error.as_ref()) };
-    // As the errors of the command line, whatever is logged and how.
+    // Like errors of the command line: independent of the log settings.
     eprintln!("error: {error:#}");
     code
 }
@@ -58,7 +58,7 @@ fn start(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     api::check(&arguments.api)?;
     let catalog = arguments.models.catalog()?;
     let ended = runtime.block_on(serve(arguments, catalog, stop));
-    // Not waiting for a disk that does not answer.
+    // Does not wait for a hanging disk.
     runtime.shutdown_background();
     ended
 }

@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::extract::{NoQuery, QueryOf};
 use crate::openapi::Problem;
 
-/// Every package.
+/// All packages.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelsAnswer {
     /// 200.
@@ -22,7 +22,7 @@ pub(crate) struct ModelsAnswer {
     response: Vec<ModelListing>,
 }
 
-/// One package, or what is wrong with it.
+/// A package and its problems.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"name": "animals_classifier_v0", "active": true, "version": "9f86d0…",
     "format": "hdf5", "input_shape": [224, 224, 3], "preprocessing": "normalize_and_pad",
@@ -31,7 +31,7 @@ pub(crate) struct ModelsAnswer {
 struct ModelListing {
     /// Name of the package's folder.
     name: String,
-    /// Whether it is the active model; other bytes under its name are not.
+    /// Whether it is the active model. Other bytes under the same name are not.
     active: bool,
     /// Digest of its bytes; null where it cannot be served.
     version: Option<String>,
@@ -39,21 +39,21 @@ struct ModelListing {
     format: Option<&'static str>,
     /// Height, width and channels.
     input_shape: Option<[usize; 3]>,
-    /// How an image gets that shape.
+    /// How images are fitted to that shape.
     preprocessing: Option<&'static str>,
-    /// How labels are made of the model's outputs.
+    /// How labels are derived from the model's outputs.
     postprocessing: Option<&'static str>,
     /// Labels, in the order of the model's outputs.
     classes: Option<Vec<String>>,
-    /// As its author wrote it.
+    /// Creation time, as its author wrote it.
     creation_time: Option<String>,
-    /// As its author wrote it.
+    /// Comments, as its author wrote them.
     comments: Option<String>,
-    /// What is wrong with it; empty where nothing was found.
+    /// Its problems; empty if there are none.
     problems: Vec<String>,
 }
 
-/// Lists every package in the models folder, and the folders that can be none.
+/// Lists all packages in the models folder, and folders that are not valid packages.
 #[utoipa::path(get, path = "/classifier/models", operation_id = "list_models", tag = "fleet",
     responses(
         (status = 200, description = "By name", body = ModelsAnswer),

@@ -1,4 +1,4 @@
-//! Makes every request visible: its id, its trace, one line in the log, its metrics.
+//! Request id, trace context, access log and metrics of every request.
 
 use std::time::Instant;
 
@@ -11,25 +11,25 @@ use common::trace::TraceContext;
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// The header with the request's id, in both directions.
+/// The header with the request id, in requests and answers.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// W3C trace context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Longest request id of a client that is taken over.
+/// Longest request id that is accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// What names a request in logs and traces, here and in the workers.
+/// Ids of a request in logs and traces, here and in the workers.
 #[derive(Debug, Clone)]
 pub(crate) struct Trace {
     /// The request's id: the client's, or a new one.
     pub request_id: String,
-    /// The trace context that this service's own work belongs to.
+    /// The trace context of this service's span.
     pub traceparent: String,
 }
 
 impl Trace {
-    /// Takes the client's ids over where it sent sound ones.
+    /// Takes the client's ids if they are valid.
     fn of(headers: &HeaderMap) -> Self {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let request_id = text(&REQUEST_ID).filter(|id| is_sound_id(id));
@@ -39,20 +39,20 @@ impl Trace {
         }
     }
 
-    /// The trace's id, 32 hexadecimal digits.
+    /// The trace id, 32 hexadecimal digits.
     fn trace_id(&self) -> &str {
         self.traceparent.split('-').nth(1).unwrap_or_default()
     }
 }
 
-/// Whether an id can stand in a log line as it is.
+/// Returns whether an id is safe in a log line.
 fn is_sound_id(id: &str) -> bool {
     let sound =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
     !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.bytes().all(sound)
 }
 
-/// A trace context with a new span: in the client's trace if it sent a valid one, else in a new trace.
+/// Creates a trace context with a new span: in the client's trace if it sent a valid one, else in a new trace.
 fn continued(client: Option<&str>) -> String {
     let span = &Uuid::new_v4().simple().to_string()[..16];
     match client.and_then(TraceContext::parse) {
@@ -83,9 +83,9 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     record(&method, route, response.status(), seconds);
     let status = response.status().as_u16();
     span.in_scope(|| {
-        // What is out of reach is logged by the server that it concerns, not by the request.
+        // Servers out of reach are logged by their own code, not per request.
         if response.status().is_server_error() && response.status() != StatusCode::SERVICE_UNAVAILABLE {
-            tracing::warn!(status, seconds, "answered with an error of the server");
+            tracing::warn!(status, seconds, "answered with a server error");
         } else {
             tracing::debug!(status, seconds, "answered");
         }
@@ -94,7 +94,7 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
 }
 
 fn record(method: &Method, route: String, status: StatusCode, seconds: f64) {
-    // Any word can stand where a method is expected; a label must not take it over.
+    // Unknown methods share one label value: a client must not create labels.
     let method = match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -1,4 +1,4 @@
-//! The API's description of itself, and the pages that show it without any network.
+//! The OpenAPI description and the documentation pages, which work offline.
 
 mod completion;
 mod examples;
@@ -21,30 +21,30 @@ use crate::checks::ChecksView;
 use crate::error::code::Code;
 use crate::prefix::Prefix;
 
-/// An error, as RFC 9457 writes it.
+/// An error (RFC 9457).
 #[derive(ToSchema)]
 #[schema(example = json!({"type": "/redoc#error-no_active_model", "title": "No model is active", "status": 422,
     "code": "no_active_model", "detail": "no model is active, choose one with `PUT /classifier/prediction-service/{model_name}`"}))]
 #[expect(dead_code, reason = "describes what `ApiError` writes")]
 pub(crate) struct Problem {
-    /// Where the error is explained.
+    /// Where the error is documented.
     #[schema(rename = "type")]
     kind: String,
-    /// The error in a few words, always the same.
+    /// The error in a few words; the same for every occurrence.
     title: String,
     /// The HTTP status.
     status: u16,
     /// The error for programs; never changes its meaning.
     code: String,
-    /// A sentence that names the thing, the fact and what was expected.
+    /// A sentence that names the object, the fact and the expectation.
     detail: String,
-    /// Every fault of a package that cannot be served.
+    /// All problems of an invalid package.
     problems: Option<Vec<String>>,
-    /// The entries of a request of which no image could be classified.
+    /// The results of a request in which no image could be classified.
     results: Option<Vec<Value>>,
     /// The rollout that was rolled back.
     generation: Option<u64>,
-    /// What is missing for the service to be ready.
+    /// The failed readiness checks.
     checks: Option<ChecksView>,
 }
 
@@ -54,7 +54,7 @@ const DESCRIPTION: &str = "Keras image classifiers behind a REST API.\n\nSend im
 delaying a request. Every route under `/classifier` needs the header `X-API-Key`. Errors are \
 `application/problem+json`; their `code` is stable.";
 
-/// The document before the routes are added.
+/// The document without the routes.
 pub(crate) fn document() -> OpenApi {
     let mut components = Components::new();
     components.add_security_scheme(
@@ -79,7 +79,7 @@ pub(crate) fn document() -> OpenApi {
         )
         .tags(Some([
             tag("predictions", "Classifying images, at once or later"),
-            tag("fleet", "The model of the whole fleet, its workers, and work that was put aside"),
+            tag("fleet", "The model of the fleet, its workers, and dead letters"),
             tag("operations", "Health and metrics; no key needed"),
         ]))
         .components(Some(components))
@@ -100,7 +100,7 @@ pub(crate) fn pages(document: OpenApi) -> Router {
         .route("/redoc", get(move || std::future::ready(Html(page.to_string()))))
 }
 
-/// The description of the API where a client reaches it.
+/// Returns the description with the address at which a client reaches the API.
 fn at(document: &Value, prefix: &Prefix) -> Json<Value> {
     let mut here = document.clone();
     here["servers"] = json!([{"url": prefix.root()}]);

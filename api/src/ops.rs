@@ -1,4 +1,4 @@
-//! For those who run it: health and metrics.
+//! Health checks and metrics.
 
 pub(crate) mod ready;
 
@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 
-/// How long broker and store have to answer what is asked here. Orchestrators give up after a second or a few.
+/// Timeout for broker and store in health checks and metrics. Orchestrators wait a few seconds at most.
 pub(crate) const CHECK_TIME: Duration = Duration::from_secs(2);
 
-/// This process is alive.
+/// The process is alive.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "alive"}))]
 pub(crate) struct LiveAnswer {
@@ -28,15 +28,15 @@ pub(crate) struct LiveAnswer {
     status: &'static str,
 }
 
-/// Whether this process is alive. Says nothing of broker, store and workers: restarting the API does not
-/// mend them.
+/// Returns whether this process is alive. Does not check broker, store and workers: a restart of the API would not fix
+/// them.
 #[utoipa::path(get, path = "/health/live", operation_id = "read_liveness", tag = "operations", security(()),
     responses((status = 200, description = "It is", body = LiveAnswer)))]
 pub(crate) async fn live() -> Json<LiveAnswer> {
     Json(LiveAnswer { status: "alive" })
 }
 
-/// Metrics as Prometheus text.
+/// Returns metrics as Prometheus text.
 #[utoipa::path(get, path = "/metrics", operation_id = "read_metrics", tag = "operations", security(()),
     responses((status = 200, description = "Prometheus text format, base units", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
@@ -45,7 +45,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-/// Measures what is only known when it is asked for. What does not answer is left as it was.
+/// Updates the metrics that are read on demand. If a server does not answer, they keep their values.
 #[expect(clippy::cast_precision_loss, reason = "gauges")]
 async fn measure(app: &App) -> Vec<WorkerReport> {
     let (checks, depth, fleet, workers) = tokio::join!(
@@ -73,8 +73,7 @@ async fn measure(app: &App) -> Vec<WorkerReport> {
     workers
 }
 
-/// One series for each worker that is online. Written out here: a recorder would go on showing the
-/// workers that have left.
+/// One series per online worker. Written out here: a recorder would keep the series of workers that left.
 fn worker_series(workers: &[WorkerReport]) -> String {
     let mut text = String::new();
     let mut series = |name: &str, help: &str, value: &dyn Fn(&WorkerReport) -> String| {

@@ -1,8 +1,8 @@
-//! Paths that answers point to.
+//! Paths in answers.
 
 use common::ids::Generation;
 
-/// Where a rollout can be asked for.
+/// Returns the path of a rollout.
 pub(crate) fn rollout_path(generation: Generation) -> String {
     format!("/classifier/prediction-service/rollouts/{generation}")
 }

@@ -1,7 +1,7 @@
-//! Predictions: asking for them, asking again, giving them up.
+//! Predictions: creating, reading and deleting them.
 //!
-//! `request` reads what was sent, `pin` decides the model, `split` makes parts of it, `submit` makes the
-//! job safe, and `answer` tells how it stands.
+//! `request` parses the request, `pin` chooses the model, `split` makes parts, `submit` stores and queues the job, and
+//! `answer` builds the answer.
 
 pub(crate) mod answer;
 pub(crate) mod answer_size;
@@ -57,7 +57,7 @@ pub(crate) struct PredictionRequest {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
 pub(crate) struct PredictionImage {
-    /// Any number; comes back with the result. Repeated ids are allowed.
+    /// Any number; the result has the same. Repeated ids are allowed.
     image_id: i64,
     /// An image file (JPEG, PNG, WebP, GIF, BMP or TIFF) in standard base64. Whitespace and a
     /// `data:image/…;base64,` prefix are accepted.
@@ -65,13 +65,13 @@ pub(crate) struct PredictionImage {
     img_base64: String,
 }
 
-/// What can be asked for beside the images.
+/// Query parameters of a prediction.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PredictionQuery {
-    /// How many of the best labels to return for each image, as `scores`. Without it or with 0 there are
-    /// none, or as many as the `k` of a package of type `top_k` says.
+    /// Number of best labels to return for each image as `scores`. Without it or with 0 there are none, or as many as
+    /// the `k` of a package of type `top_k`.
     #[serde(default)]
     #[param(example = 5, format = Int64, maximum = 4294967295_u32)]
     top_k: u32,
@@ -92,9 +92,9 @@ pub(crate) struct WaitQuery {
 
 /// Classifies images.
 ///
-/// The body is the JSON document, a `multipart/form-data` form whose parts are the images (ids count
-/// from 0), or the bytes of one image with its `image/*` content type, `application/octet-stream` or none (id 0). One
-/// bad image does not spoil its batch: its entry has an `error`.
+/// The body is the JSON document, a `multipart/form-data` form whose parts are the images (ids count from 0), or the
+/// bytes of one image with its `image/*` content type, `application/octet-stream` or none (id 0). An invalid image does
+/// not fail its batch: its entry has an `error`.
 #[utoipa::path(post, path = "/classifier/predictions", operation_id = "create_prediction", tag = "predictions",
     params(
         PredictionQuery,
@@ -108,27 +108,27 @@ pub(crate) struct WaitQuery {
     )),
     responses(
         (status = 200, description = "The predictions", body = PredictionAnswer, headers(
-            ("X-Prediction-Id" = String, description = "Names the prediction"),
+            ("X-Prediction-Id" = String, description = "Id of the prediction"),
             ("X-Model-Version" = String, description = "Digest of the package that answered"),
             ("X-Model-Generation" = u64, description = "The fleet's generation when the request was accepted"),
             ("Server-Timing" = String, description = "Milliseconds in the queue, decoding, and in the model"),
         )),
-        (status = 202, description = "Accepted, and not ready within the time to wait", body = PendingAnswer, headers(
-            ("X-Prediction-Id" = String, description = "Names the prediction"),
-            ("Location" = String, description = "Where to ask for it"),
-            ("Retry-After" = u64, description = "Seconds until it is worth asking"),
-            ("Preference-Applied" = String, description = "How long was waited"),
+        (status = 202, description = "Accepted, and not finished within the time to wait", body = PendingAnswer, headers(
+            ("X-Prediction-Id" = String, description = "Id of the prediction"),
+            ("Location" = String, description = "Address for polling"),
+            ("Retry-After" = u64, description = "Seconds until the next poll"),
+            ("Preference-Applied" = String, description = "The preference that was applied"),
         )),
         (status = 400, description = "The body is not JSON, or not a form", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "`?model=` names a package that no admin has let in", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`?model=` names no package", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`?model=` names a package that clients may not request", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`?model=` names an unknown package", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "The body took too long to arrive", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The first request with this idempotency key is still being accepted", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Body, number of images, their pixels together, the answer, or every image over the limit", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Content type", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Wrong shape, no active model, or no image could be classified", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The queue is full, the server is busy, or the client has as many pixels waiting as it may", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The queue is full, the server is busy, or the client is at its limit of queued pixels", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Broker or store is out of reach or refuses, or the model is still loading: at once, with `Retry-After`", body = Problem, content_type = "application/problem+json"),
         (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -174,7 +174,7 @@ pub(crate) async fn create(
     Ok(response)
 }
 
-/// Tells how a prediction stands: what the `POST` would have answered had it waited until now.
+/// Returns the state of a prediction: what the `POST` would have answered after waiting until now.
 #[utoipa::path(get, path = "/classifier/predictions/{id}", operation_id = "read_prediction", tag = "predictions",
     params(("id" = String, Path, description = "The prediction"), WaitQuery),
     responses(
@@ -206,7 +206,7 @@ pub(crate) async fn read(
     Ok(answer::answer(&app, found, &waiting, &prefix).await)
 }
 
-/// Gives a prediction up: what has not run is not run any more, the rest is forgotten.
+/// Deletes a prediction: images that are not classified yet are skipped, results are forgotten.
 #[utoipa::path(delete, path = "/classifier/predictions/{id}", operation_id = "delete_prediction", tag = "predictions",
     params(("id" = String, Path, description = "The prediction")),
     responses(
@@ -236,7 +236,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// The key of the header. In quotes, as a draft of the IETF writes it, it is the same as without.
+/// Reads the key from the header. A quoted key, as an IETF draft writes it, equals the same key without quotes.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let unquoted = |text: &str| match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {

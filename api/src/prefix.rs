@@ -1,4 +1,4 @@
-//! The path that clients write before every route, where a proxy in front takes it off.
+//! The path prefix that a proxy strips from requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,28 +11,28 @@ use axum::http::header::LOCATION;
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// The header in which a proxy says what it took off.
+/// The header in which a proxy names the stripped prefix.
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 /// Longest prefix, in bytes.
 const MAX_LENGTH: usize = 256;
 
-/// A path such as `/ml/v1`, or nothing: it begins with one slash and does not end with one.
+/// A path such as `/ml/v1`, or nothing. It begins with one slash and does not end with one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prefix(Arc<str>);
 
 impl Prefix {
-    /// The path as clients write it.
+    /// Returns the path as clients see it.
     pub(crate) fn before(&self, path: &str) -> String {
         format!("{}{path}", self.0)
     }
 
-    /// The prefix, or `/` where there is none: where the routes begin.
+    /// Returns the prefix, or `/` without one.
     pub(crate) fn root(&self) -> &str {
         if self.0.is_empty() { "/" } else { &self.0 }
     }
 
-    /// What the proxy says. What is no path is as good as nothing: anyone may send the header.
+    /// Reads the proxy's header. An invalid path is ignored: anyone may send the header.
     fn of(headers: &HeaderMap) -> Option<Self> {
         headers.get(FORWARDED_PREFIX)?.to_str().ok()?.parse().ok()
     }
@@ -58,12 +58,12 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Not a path.
+/// Not a valid path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the prefix is no path, expected one such as /ml/v1")]
 pub struct InvalidPrefix;
 
-/// Gives every request its [`Prefix`], and puts it before the `Location` of the answer.
+/// Gives every request its [`Prefix`], and adds it to the `Location` of the answer.
 pub(crate) async fn follow(State(set): State<Prefix>, mut request: Request, next: Next) -> Response {
     let prefix = Prefix::of(request.headers()).unwrap_or(set);
     request.extensions_mut().insert(prefix.clone());

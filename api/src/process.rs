@@ -1,4 +1,4 @@
-//! The API without a listener, for simulations, and its reader of requests, for fuzzing.
+//! The API without a listener, for simulations, and its request parser, for fuzzing.
 
 use axum::Router;
 use axum::body::Body;
@@ -12,15 +12,15 @@ use crate::predict::request::{BodyKind, RequestLimits, parse};
 use crate::service::Service;
 use crate::{Parts, ServeError};
 
-/// An API process without sockets: it takes requests and gives answers. Dropped, it is dead: everything that it did
-/// beside the requests ends. Requests in flight are ended by whoever dropped their futures.
+/// An API process without sockets: it takes requests and returns answers. Dropping it simulates a crash: all its
+/// background tasks end. Whoever drops the requests' futures ends the requests.
 pub struct Process {
     service: Service,
     stop: CancellationToken,
 }
 
 impl Process {
-    /// Starts it, with all that runs beside the requests.
+    /// Starts it with its background tasks.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -29,7 +29,8 @@ impl Process {
         Ok(Self { service: Service::start(parts, stop.clone())?, stop })
     }
 
-    /// Answers a request. The future outlives the process: it may be dropped at any time, as if the client had hung up.
+    /// Answers a request. The future outlives the process and may be dropped at any time, as if the client had
+    /// disconnected.
     pub fn call(&self, request: Request<Body>) -> impl Future<Output = Response> + Send + use<> {
         let router = self.service.router();
         async move {
@@ -40,19 +41,19 @@ impl Process {
         }
     }
 
-    /// Tells it to stop, as SIGTERM does.
+    /// Stops it, as SIGTERM does.
     pub fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Whether it has stopped accepting.
+    /// Returns whether it has stopped accepting requests.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.service.closing().is_cancelled()
     }
 }
 
-/// All routes of an API process, which dies with `stop`: see [`Process`].
+/// Returns all routes of an API process, which ends with `stop`: see [`Process`].
 ///
 /// # Errors
 /// [`ServeError`].
@@ -66,12 +67,12 @@ pub fn router(parts: Parts, stop: &CancellationToken) -> Result<Router, ServeErr
     Ok(router)
 }
 
-/// Reads the body of a prediction's request, as the API does, and says how many images it holds.
+/// Reads the body of a prediction request as the API does, and returns its number of images.
 ///
 /// # Errors
 /// Why the request is refused.
 pub async fn read_request(content_type: Option<&str>, body: Bytes) -> Result<usize, String> {
-    // Small, so that bodies of a fuzzer's size meet them.
+    // Small, so that the fuzzer's bodies reach the limits.
     let limits = RequestLimits { max_images: 4, max_image_bytes: 1 << 10, max_pixels: 1 << 20 };
     let kind = BodyKind::of(content_type).map_err(|error| format!("{error:?}"))?;
     match parse(kind, content_type, body, limits).await {

@@ -1,4 +1,4 @@
-//! How long a full queue takes to empty, as far as can be measured.
+//! Estimates how long a full queue takes to empty.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use common::broker::Broker;
 use common::store::Store;
 use tokio::time::timeout;
 
-/// Shortest and longest time that a client is told to stay away.
+/// Shortest and longest `Retry-After`.
 const BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// Longest time to measure: a refusal does not wait for servers that are away.
+/// Timeout of the estimate: a refusal does not wait for servers that are out of reach.
 const QUICKLY: Duration = Duration::from_millis(200);
 
-/// When the parts that wait now will be done, at the rate at which the workers worked lately.
+/// When the queued parts will be done, at the recent throughput of the workers.
 pub(crate) async fn until_there_is_room(broker: &dyn Broker, store: &dyn Store) -> Duration {
     let (depth, workers) = tokio::join!(timeout(QUICKLY, broker.depth()), timeout(QUICKLY, store.workers()));
     match (depth, workers) {
@@ -26,7 +26,7 @@ pub(crate) async fn until_there_is_room(broker: &dyn Broker, store: &dyn Store) 
 fn estimate(waiting: u64, parts_per_second: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = waiting as f64 / parts_per_second;
-    // Without a rate the quotient is infinite, or not a number: nobody knows, so the longest time.
+    // Without a rate the quotient is infinite or NaN: the longest time applies.
     Duration::try_from_secs_f64(seconds).unwrap_or(BOUNDS.1).clamp(BOUNDS.0, BOUNDS.1)
 }
 

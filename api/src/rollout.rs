@@ -1,10 +1,10 @@
-//! Runs rollouts: reads the fleet's state, asks [`common::rollout::step`] what comes next, replaces it.
+//! Runs rollouts: reads the fleet's state, asks [`common::rollout::step`] for the next step, and replaces the state.
 //!
-//! Everything that matters is in the store. A coordinator that dies leaves a lease behind that runs out,
-//! and any other process' sweeper, or any worker, ends the rollout then.
+//! All state is in the store. If a coordinator dies, its lease expires, and another process's sweeper or any worker
+//! ends the rollout.
 //!
-//! `begin` records an order while it stands, `drive` takes a rollout to its end, `sweep` looks after what others left
-//! behind, and `adopt` decides when the package on the disks takes the place of one that nobody has any more.
+//! `begin` stores an order while it is valid, `drive` runs a rollout to its end, `sweep` ends abandoned rollouts, and
+//! `adopt` decides when the package on the disks replaces one that no worker has any more.
 
 mod adopt;
 mod begin;
@@ -30,48 +30,47 @@ use crate::last_seen::LastSeen;
 
 pub use common::rollout::{RolloutTiming, Target};
 
-/// How often the store is looked at while somebody waits for a rollout. A store answers in well under a
-/// millisecond, rollouts are rare, and the caller feels every delay.
+/// Poll interval while a request waits for a rollout. The store answers in well under a millisecond, rollouts are rare,
+/// and clients notice every delay.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Begins rollouts, drives those it began, and ends those that others left behind.
+/// Begins rollouts, runs its own ones, and ends abandoned ones.
 pub struct Coordinator {
     broker: Arc<dyn Broker>,
     store: Arc<dyn Store>,
     timing: RolloutTiming,
-    /// Something may have changed in the store.
+    /// Notified when the state in the store may have changed.
     changed: Notify,
     last_seen: LastSeen,
-    /// Ends every task that was begun here.
+    /// Cancels all tasks of this coordinator.
     end: CancellationToken,
 }
 
 /// A rollout that was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begun {
-    /// Names it among all there ever were.
+    /// Its unique id.
     pub id: RolloutId,
-    /// Names it for people, and its model once it is active.
+    /// Its generation, which the model has once it is active.
     pub generation: Generation,
 }
 
 /// Why a rollout was not begun.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SwapError {
-    /// Another rollout is running: this one.
+    /// Another rollout is running.
     #[error("rollout {0} is running, wait until it has ended")]
     Busy(Generation),
-    /// No other model was active before.
+    /// There is no previous model.
     #[error("there is no model to go back to: none was active before the present one")]
     NothingToRollBackTo,
-    /// The time until which it was wanted is over. It is not begun any more.
+    /// The order's time is over. It will not be begun any more.
     #[error("the rollout could not be recorded in time and is not begun any more")]
     TooLate,
-    /// Whoever wanted it has gone. It is not begun any more.
-    #[error("nobody waits for the rollout any more, so it was not begun")]
+    /// The caller has gone. It will not be begun any more.
+    #[error("its caller has gone, so the rollout was not begun")]
     GivenUp,
-    /// The store failed. Should the rollout have been recorded nevertheless, it is rolled back once its
-    /// lease is over.
+    /// The store failed. If the rollout was stored nevertheless, it is rolled back once its lease expires.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -83,16 +82,16 @@ impl From<Busy> for SwapError {
 }
 
 impl Coordinator {
-    /// A coordinator over this broker and store.
+    /// Creates a coordinator over this broker and store.
     #[must_use]
     pub fn new(broker: Arc<dyn Broker>, store: Arc<dyn Store>, timing: RolloutTiming) -> Arc<Self> {
         let (changed, last_seen, end) = (Notify::new(), LastSeen::default(), CancellationToken::new());
         Arc::new(Self { broker, store, timing, changed, last_seen, end })
     }
 
-    /// Begins to roll `target` out, at the latest at `not_after` by the store's clock; a task drives it from there. The
-    /// target is taken as given: that the package exists is the caller's to check. Dropped before the rollout is
-    /// recorded, it is not begun any more.
+    /// Begins to roll `target` out, at the latest at `not_after` by the store's clock; a task runs it from there. The
+    /// caller has to check that the package exists. If this is dropped before the rollout is stored, the rollout is
+    /// never begun.
     ///
     /// # Errors
     /// [`SwapError`], at the latest at `not_after`.
@@ -100,7 +99,7 @@ impl Coordinator {
         self.begin(Some(target), not_after).await
     }
 
-    /// Begins to roll out the model that was active before, like [`Self::swap`].
+    /// Begins to roll out the previous model, like [`Self::swap`].
     ///
     /// # Errors
     /// [`SwapError`], at the latest at `not_after`.
@@ -108,15 +107,15 @@ impl Coordinator {
         self.begin(None, not_after).await
     }
 
-    /// Waits until a rollout has ended, whoever runs it, at most `limit`; returns it as it stands then.
-    /// `None` if the store does not know it, or not any more. A store that is away for a while is waited for.
+    /// Waits at most `limit` until a rollout has ended, whichever process runs it, and returns its state. `None` if the
+    /// store does not know it any more. While the store is out of reach, it waits.
     ///
     /// # Errors
-    /// The store was out of reach when the time was up.
+    /// The store was still out of reach after `limit`.
     pub async fn wait(&self, id: RolloutId, limit: Duration) -> Result<Option<Rollout>, StoreError> {
         let until = Instant::now() + limit;
         loop {
-            // Registered before the look, so that no change falls in between.
+            // Registered before the read, so that no change is missed.
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
@@ -128,13 +127,12 @@ impl Coordinator {
                 Ok(_) | Err(_) => return found,
             }
             let nap = POLL.min(until.saturating_duration_since(Instant::now()));
-            // Either way, look again.
+            // In either case, read again.
             let _ = timeout(nap, changed).await;
         }
     }
 
-    /// Looks after rollouts whose coordinator died, wherever that was, and after a fleet whose active package was
-    /// replaced on every disk, until `stop`.
+    /// Ends abandoned rollouts of all processes, and rolls out packages that were replaced on every disk, until `stop`.
     pub fn spawn_sweeper(self: &Arc<Self>, stop: CancellationToken) {
         let this = Arc::clone(self);
         self.spawn(async move {
@@ -142,17 +140,17 @@ impl Coordinator {
         });
     }
 
-    /// Leaves everything that was begun here to others, as the death of the process would.
+    /// Abandons everything that was begun here, as a crash of the process would.
     pub fn end(&self) {
         self.end.cancel();
     }
 
-    /// What this process saw of the fleet's state.
+    /// The fleet's state as this process last read it.
     pub(crate) fn last_seen(&self) -> &LastSeen {
         &self.last_seen
     }
 
-    /// Runs a task until its end or that of this coordinator.
+    /// Runs a task until it or this coordinator ends.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let end = self.end.clone();
         tokio::spawn(async move {
@@ -160,8 +158,8 @@ impl Coordinator {
         });
     }
 
-    /// Replaces the document, where it is told at the latest at `not_after`, and tells everyone. When the store leaves
-    /// open whether it did, the store is asked.
+    /// Replaces the document, at the latest at `not_after`, and broadcasts the change. If the result is unknown, the
+    /// store is read again.
     async fn replace(
         &self,
         fleet: &Revised<FleetState>,
@@ -182,7 +180,7 @@ impl Coordinator {
         Ok(replaced)
     }
 
-    /// The document was replaced: tells those whom it concerns.
+    /// Broadcasts that the document was replaced.
     fn replaced(&self, before: &FleetState, next: &FleetState) {
         if next.active != before.active {
             self.last_seen.forget();
@@ -193,8 +191,8 @@ impl Coordinator {
         }
         self.changed.notify_waiters();
         let (broker, hint) = (Arc::clone(&self.broker), Hint::FleetChanged(next.generation));
-        // A broker that is away must not hold up the lease, and it is only a hint: workers look into
-        // the store with every heartbeat.
+        // A broker out of reach must not delay the lease. The broadcast is only a hint: workers read the store with
+        // every heartbeat.
         self.spawn(async move {
             if let Err(error) = broker.broadcast(hint).await {
                 tracing::debug!(%error, "a hint about the rollout was not sent");
@@ -203,7 +201,7 @@ impl Coordinator {
     }
 }
 
-/// The rollout with this id, running or ended, while it is remembered.
+/// Returns the rollout with this id, running or ended, while it is remembered.
 fn find(fleet: &FleetState, id: RolloutId) -> Option<&Rollout> {
     fleet.rollout.iter().chain(&fleet.history).find(|rollout| rollout.id() == id)
 }

@@ -1,4 +1,4 @@
-//! Every route, and what stands around all of them.
+//! The routes and their middleware.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::error::fallback;
 use crate::{auth, body, fleet, guard, models, observe, openapi, ops, predict, prefix};
 
-/// The whole API.
+/// Builds the whole API.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let with_key = OpenApiRouter::new()
         .routes(routes!(predict::create))
@@ -35,13 +35,13 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
         .merge(openapi::pages(document))
         .fallback(fallback::unknown_route)
-        // Bodies are bounded where they are received; axum's own limit would be 2 MB.
+        // Bodies are limited where they are received; axum's own limit would be 2 MB.
         .layer(DefaultBodyLimit::disable())
         // The last one added is the outermost.
         .layer(CatchPanicLayer::custom(fallback::panicked))
         .layer(middleware::from_fn(body::drain_unread))
         .layer(middleware::from_fn(observe::observe));
-    // A router of its own around it: the `Allow` of a 405 is added outside of the layers above.
+    // An outer router: the `Allow` of a 405 is added outside of the layers above.
     Router::new()
         .fallback_service(router)
         .layer(middleware::from_fn(fallback::only_problems))

@@ -1,6 +1,6 @@
-//! Connections: accepting them, bounding them, ending them without cutting an answer off.
+//! Accepts connections, limits them, and ends them without cutting answers off.
 //!
-//! axum's own loop sets no time limit for the head of a request, nor for an answer to be taken; this one does.
+//! axum's own loop has no timeout for request heads nor for sending answers; this one does.
 
 mod writes;
 
@@ -25,12 +25,12 @@ use tower::ServiceExt;
 
 use self::writes::TimedWrites;
 
-/// Bounds of the server.
+/// Limits of the server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerLimits {
-    /// Longest time for the head of a request.
+    /// Timeout for the head of a request.
     pub head_timeout: Duration,
-    /// Longest time for an answer to be taken.
+    /// Timeout for sending an answer.
     pub write_timeout: Duration,
     /// Connections at once.
     pub max_connections: usize,
@@ -38,34 +38,34 @@ pub(crate) struct ServerLimits {
     pub stop_grace: Duration,
 }
 
-/// How long to wait after a failed accept, usually for want of file descriptors.
+/// Pause after a failed accept, usually for lack of file descriptors.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`, then answers what is open.
+/// Serves until `stop`, then answers open requests.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ServerLimits,
     stop: &CancellationToken,
 ) {
-    // Bounds: `next` waits for as long as the process is wanted; a connection for the next head, then for what its requests
-    // may take; after `stop` both end with the grace.
+    // Bounds: `next` waits for as long as the process runs; a connection waits for the next head, then as long as its
+    // requests may take; after `stop` both end with the grace.
     let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
-    // Ends the connections that are still open when the grace is over.
+    // Closes the connections that are still open after the grace.
     let abandon = CancellationToken::new();
     while let Some((stream, slot)) = stop.run_until_cancelled(next(&listener, &slots)).await {
         let serving = connection(stream, router.clone(), limits, stop.clone());
         let abandon = abandon.clone();
         connections.spawn(async move {
             metrics::gauge!(api_names::CONNECTIONS).increment(1.0);
-            // What became of a connection concerns nobody: its requests are logged one by one.
+            // How a connection ended is not logged: its requests are.
             let _ = abandon.run_until_cancelled(serving).await;
             metrics::gauge!(api_names::CONNECTIONS).decrement(1.0);
             drop(slot);
         });
     }
-    // Others that listen at the same address take over from here.
+    // Other processes that listen on the same address take over from here.
     drop(listener);
     connections.close();
     if timeout(limits.stop_grace, connections.wait()).await.is_err() {
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
 }
 
 async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so there always is a slot in the end.
+    // The semaphore is never closed, so a slot becomes free eventually.
     let slot = Arc::clone(slots).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
@@ -93,7 +93,7 @@ async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Opt
 }
 
 async fn connection(stream: TcpStream, router: Router, limits: ServerLimits, stop: CancellationToken) {
-    // Answers are small and whole: waiting to fill a packet only delays them.
+    // Answers are small and complete: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
     let service = service.map_err(|error: Infallible| match error {});

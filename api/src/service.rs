@@ -1,4 +1,4 @@
-//! The API as one thing: its routes, and what runs beside them.
+//! The API: its routes and its background tasks.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{Parts, ServeError, key_ring, router};
 /// Answers of the largest size that may be built and sent at once.
 const LARGE_ANSWERS: usize = 4;
 
-/// The API without its listener. Dropped, it ends what runs beside the requests, as the death of the process would.
+/// The API without its listener. Dropping it ends its background tasks, as a crash of the process would.
 pub(crate) struct Service {
     router: Router,
     closing: CancellationToken,
@@ -28,7 +28,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Puts it together and starts what runs beside the requests.
+    /// Creates it and starts its background tasks.
     ///
     /// # Errors
     /// [`ServeError`].
@@ -44,7 +44,7 @@ impl Service {
             Answered::start(Arc::clone(&store), config.answered_retention.min(config.job_retention));
         let shares = Shares::new(config.max_client_pixels);
         let stop_delay = config.stop_delay;
-        // The others are left for those who answer at once.
+        // The other connections are for requests that are answered at once.
         let waits = config.max_waiting.min(config.max_connections.div_ceil(4).saturating_mul(3));
         let waits = Semaphore::new(waits.clamp(1, Semaphore::MAX_PERMITS));
         let app = Arc::new(App {
@@ -69,7 +69,7 @@ impl Service {
         });
         let close = closing.clone();
         app.spawn(async move {
-            // For as long as the process is wanted.
+            // For the lifetime of the process.
             stop.cancelled().await;
             sleep(stop_delay).await;
             close.cancel();
@@ -77,12 +77,12 @@ impl Service {
         Ok(Self { router: router::router(&app), closing, coordinator, _end_on_drop: end.drop_guard() })
     }
 
-    /// Every route.
+    /// Returns the routes.
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }
 
-    /// Cancelled once no more requests are to be accepted.
+    /// Returns the token that is cancelled when no more requests are accepted.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
     }

@@ -1,7 +1,8 @@
-//! How much of the workers' time each client may hold: pixels of images that are not answered yet.
+//! Limits the pixels of unanswered images per client.
 //!
-//! The queue of a fleet is one line for all. What one client may put into it of large images is bounded by the time that
-//! workers take for them, so that another's images come to a worker soon. Small ones are bounded by their number.
+//! A fleet's queue is first in, first out for all clients. The limit bounds the time that workers need for one client's
+//! large images, so that other clients' images are reached soon. Small images are limited by the queue's number of
+//! parts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,13 @@ use common::telemetry::api_names;
 
 use crate::error::{ApiError, Code};
 
-/// What all clients hold.
+/// The shares of all clients.
 pub(crate) struct Shares {
     most: u64,
     taken: Mutex<HashMap<Option<ClientName>, u64>>,
 }
 
-/// What one job holds, given back when dropped.
+/// The share of one job, returned when dropped.
 pub(crate) struct Share {
     shares: Arc<Shares>,
     client: Option<ClientName>,
@@ -26,7 +27,7 @@ pub(crate) struct Share {
 }
 
 impl Shares {
-    /// At most this many pixels a client, and any job where it has no other.
+    /// Takes a share: at most this many pixels per client, or any number for a client's only job.
     pub(crate) fn new(most: u64) -> Arc<Self> {
         Arc::new(Self { most, taken: Mutex::default() })
     }

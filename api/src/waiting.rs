@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// Which of the client's preferences were followed (RFC 7240).
+/// The preferences that were applied (RFC 7240).
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What the client said of waiting.
+/// The client's `Prefer` header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Preference {
     /// `respond-async`: answer at once, unless a time is given as well.
@@ -16,7 +16,7 @@ pub(crate) struct Preference {
     pub wait: Option<Duration>,
 }
 
-/// How long to wait, and how to tell the client.
+/// How long to wait, and the header that tells the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Waiting {
     /// How long.
@@ -26,8 +26,8 @@ pub(crate) struct Waiting {
 }
 
 impl Preference {
-    /// Reads all `Prefer` headers. The first of several values counts, and what cannot be understood is
-    /// ignored, as the RFC asks.
+    /// Reads all `Prefer` headers. The first of several values counts, and invalid ones are ignored, as the RFC
+    /// requires.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut preference = Self::default();
         for item in
@@ -45,7 +45,7 @@ impl Preference {
         preference
     }
 
-    /// The time to wait where the client did or did not say, at most `cap`.
+    /// Returns the time to wait, at most `cap`; `default` if the client does not say.
     pub(crate) fn waiting(self, default: Duration, cap: Duration) -> Waiting {
         match (self.wait, self.respond_async) {
             (Some(wait), _) => Waiting::of(wait.min(cap)),

@@ -1,4 +1,4 @@
-//! Whether there is a model that answers, and if not, whether one is on its way.
+//! Whether a model is active, and if not, whether one is expected.
 
 use common::fleet::{FleetState, Phase, Rollout};
 use common::ids::ModelName;
@@ -6,18 +6,18 @@ use common::messages::Timestamp;
 
 use crate::rollout::failure_detail;
 
-/// How it stands with the model of requests that name none.
+/// The state of the default model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// It answers.
+    /// It is active.
     Active,
-    /// It was declared at the start, or chosen by a call, and does not answer yet, for this reason.
+    /// It was declared at the start or chosen by a call, and is not active yet for this reason.
     Pending(String),
-    /// Nobody has chosen one.
+    /// No model was chosen.
     Nothing,
 }
 
-/// How it stands with the model, where this one was declared at the start of the process.
+/// Returns the state, given the model that was declared at the start of the process.
 pub(crate) fn wanted(declared: Option<&ModelName>, fleet: &FleetState, now: Timestamp) -> Wanted {
     if fleet.active.is_some() {
         return Wanted::Active;

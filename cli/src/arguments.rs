@@ -1,15 +1,15 @@
-//! What can be typed.
+//! The command line.
 
 use clap::{Parser, Subcommand};
 
 use crate::commands::{check, dead_letters, inspect, load, models, predict, score, serve, swap, workers};
 use crate::exit;
 
-/// Serves Keras image classifiers over HTTP, asks them, and looks after them.
+/// Serves Keras image classifiers over HTTP, sends requests to them, and administers them.
 #[derive(Debug, Parser)]
 #[command(name = "classifier", version, after_help = exit::HELP)]
 pub struct Arguments {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -17,7 +17,7 @@ pub struct Arguments {
 /// The commands, each with a file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run API and worker in this process, without any other server.
+    /// Run API and worker in one process, without other servers.
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Arguments>),
     /// Classify images.
@@ -32,19 +32,19 @@ pub enum Command {
     Rollback(swap::RollbackArguments),
     /// Show the workers and what they have loaded.
     Workers(workers::Arguments),
-    /// Jobs that no worker could finish: list, replay or drop them.
+    /// List, replay or drop dead letters: images that no worker could classify.
     #[command(after_help = dead_letters::EXAMPLES)]
     DeadLetters(dead_letters::Arguments),
-    /// Try a package as a worker does, and its examples, one line a check, without a server.
+    /// Check a package and its examples as a worker does, one line per check, without a server.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Arguments),
-    /// Check a package and summarize its layers, without a server.
+    /// Describe a package and its layers, without a server.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
     /// Run a package's model on an array, without preprocessing and without a server.
     #[command(after_help = score::EXAMPLES)]
     Score(score::Arguments),
-    /// Send requests at a steady rate and count what comes back.
+    /// Send requests at a steady rate and count the answers.
     #[command(after_help = load::EXAMPLES)]
     Load(load::Arguments),
 }

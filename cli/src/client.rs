@@ -1,4 +1,4 @@
-//! Calls to a server, and what can come of them.
+//! The HTTP client for a server.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use serde_json::Value;
 use crate::config::{self, KeyKind, ServerConfig};
 use crate::usage::UsageError;
 
-/// How long a server may take to accept a connection.
+/// Timeout of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a call may take beyond the time it asks the server to wait.
+/// Timeout of a call beyond the time that it asks the server to wait.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Talks to one server with one key.
+/// Calls one server with one key.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -28,32 +28,32 @@ pub struct Client {
     key: String,
 }
 
-/// Why a call gave no answer.
+/// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody answers there, or not in time.
+    /// There is no answer, or not in time.
     #[error("the server at {url} is out of reach: {reason}")]
     Unreachable {
-        /// Where.
+        /// The address.
         url: String,
-        /// What happened.
+        /// The error.
         reason: String,
     },
-    /// The key is not one of the server's.
+    /// The server refused the key.
     #[error("the server refused the key: {detail}")]
     WrongKey {
-        /// The server's words.
+        /// The server's message.
         detail: String,
     },
-    /// The server understood and says no.
+    /// The server refused the request.
     #[error("{0}")]
     Refused(Problem),
-    /// Whatever answers there is not this service.
-    #[error("{url} answered {status} without the body that this service sends: is it the right address?")]
+    /// Another service answered.
+    #[error("{url} answered {status} without this service's body: is the address right?")]
     NotThisService {
-        /// Where.
+        /// The address.
         url: String,
-        /// With which status.
+        /// Its status.
         status: u16,
     },
 }
@@ -69,10 +69,10 @@ pub struct Problem {
     pub code: String,
     /// A sentence.
     pub detail: String,
-    /// Every fault of a package.
+    /// All problems of a package.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// Seconds after which another try makes sense.
+    /// Seconds after which a retry makes sense.
     #[serde(skip)]
     pub retry_after: Option<u64>,
 }
@@ -84,29 +84,29 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// An answer that is no error.
+/// A successful answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// 2xx, or 422 with results.
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body; `null` when it has none.
+    /// Its body; `null` without one.
     pub body: Value,
 }
 
 impl Answer {
-    /// What stands under `response`.
+    /// Returns the value under `response`.
     ///
     /// # Errors
-    /// It has another shape than this version of the command expects.
+    /// It has another form than this version of the command expects.
     pub fn response<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
         serde_json::from_value(self.body["response"].clone()).context(
-            "the server's answer has another shape than expected: are server and command of one version?",
+            "the server's answer has an unexpected form: do server and command have the same version?",
         )
     }
 
-    /// A header's text.
+    /// Returns a header's text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -114,18 +114,18 @@ impl Answer {
 }
 
 impl Client {
-    /// A client for a server, with the key that the environment holds for `kind`.
+    /// Creates a client for a server, with the key of this `kind` from the environment.
     ///
     /// # Errors
-    /// The address is none, or there is no key.
+    /// The address is invalid, or there is no key.
     pub fn new(server: &ServerConfig, kind: KeyKind) -> anyhow::Result<Self> {
         Self::with_key(server, &config::key(kind)?)
     }
 
-    /// A client for a server, with this key.
+    /// Creates a client for a server, with this key.
     ///
     /// # Errors
-    /// The address is none, or the key cannot be sent.
+    /// The address is invalid, or the key cannot be sent.
     pub fn with_key(server: &ServerConfig, key: &str) -> anyhow::Result<Self> {
         let base = Url::parse(&server.url)
             .ok()
@@ -137,13 +137,15 @@ impl Client {
                 ))
             })?;
         if key.parse::<reqwest::header::HeaderValue>().is_err() {
-            return Err(UsageError("the key holds characters that a header cannot".to_owned()).into());
+            return Err(
+                UsageError("the key has characters that are not allowed in a header".to_owned()).into()
+            );
         }
         let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
         Ok(Self { http, base, key: key.to_owned() })
     }
 
-    /// A call to the path made of these segments.
+    /// Creates a call to the path of these segments.
     #[must_use]
     pub fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
         let mut url = self.base.clone();
@@ -153,7 +155,7 @@ impl Client {
         Call { client: self, method, url, headers: HeaderMap::new(), body: None, limit: CALL_TIMEOUT }
     }
 
-    /// A call to an address that the server gave, such as a `Location`. It stays on this server.
+    /// Creates a call to an address from the server, such as a `Location`. It stays on this server.
     #[must_use]
     pub fn follow(&self, method: Method, location: &str) -> Call<'_> {
         let mut url = self.base.clone();
@@ -165,7 +167,7 @@ impl Client {
     }
 }
 
-/// A call in the making.
+/// A call that is not sent yet.
 #[derive(Debug)]
 pub struct Call<'a> {
     client: &'a Client,
@@ -191,7 +193,7 @@ impl Call<'_> {
         self
     }
 
-    /// Asks the server to wait this long for the end.
+    /// Asks the server to wait this long for the result.
     #[must_use]
     pub fn wait(mut self, span: Duration) -> Self {
         if let Ok(value) = format!("wait={}", span.as_secs()).parse() {
@@ -201,10 +203,10 @@ impl Call<'_> {
         self
     }
 
-    /// Sends it.
+    /// Sends the call.
     ///
     /// # Errors
-    /// [`ClientError`], for every status that is no answer.
+    /// [`ClientError`], for every status that is not successful.
     pub async fn send(self) -> Result<Answer, ClientError> {
         let shown = self.url.to_string();
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
@@ -229,10 +231,10 @@ impl Call<'_> {
     }
 }
 
-/// An answer or an error from its bytes; nothing when they are neither.
+/// Parses an answer or an error; `None` if it is neither.
 fn read(status: StatusCode, headers: HeaderMap, bytes: &[u8]) -> Result<Result<Answer, ClientError>, ()> {
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(bytes).map_err(|_| ())? };
-    // A 422 whose every image was bad still tells of each image.
+    // A 422 in which all images failed still has a result for each.
     let has_results = body["response"]["results"].is_array() || body["results"].is_array();
     if status.is_success() || has_results {
         return Ok(Ok(Answer { status, headers, body }));
@@ -247,7 +249,7 @@ fn read(status: StatusCode, headers: HeaderMap, bytes: &[u8]) -> Result<Result<A
     }))
 }
 
-/// The innermost cause is what the system said; what reqwest wraps round it repeats the address.
+/// The innermost cause is the system's error; reqwest's wrappers repeat the address.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

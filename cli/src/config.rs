@@ -1,4 +1,4 @@
-//! What the commands take from the environment; the settings of API and worker are in their crates.
+//! The commands' own settings; those of API and worker are in their crates.
 
 use std::env;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use common::broker::BrokerLimits;
 
 use crate::usage::UsageError;
 
-/// Which server a command talks to. The key comes from the environment alone, so that it stands in no
-/// list of processes and in no shell's history.
+/// The server that a command calls. The key comes only from the environment, so that it appears in no process list and
+/// in no shell history.
 #[derive(Debug, Clone, Args)]
 pub struct ServerConfig {
-    /// Address of the server (CLASSIFIER_URL, default `http://127.0.0.1:5050`), plain http: put a proxy that speaks TLS
-    /// in front of it where the network is not trusted. The key is read from X_API_KEY.
+    /// Address of the server (CLASSIFIER_URL, default `http://127.0.0.1:5050`). Only plain http is supported: on an
+    /// untrusted network, put a proxy with TLS in front of the server. The key is read from X_API_KEY.
     #[arg(long, env = "CLASSIFIER_URL", default_value = "http://127.0.0.1:5050", value_name = "URL")]
     pub url: String,
 }
@@ -22,27 +22,27 @@ pub struct ServerConfig {
 /// Queue and store of `classifier serve`.
 #[derive(Debug, Clone, Args)]
 pub struct QueueConfig {
-    /// Parts of jobs that may wait for the worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
-    /// 429. More rides out longer bursts and takes memory: a part is up to a few MiB.
+    /// Most parts of jobs that wait for the worker (QUEUE_MAX_PARTS, default 2000). Beyond it a request gets 429. A
+    /// higher value absorbs longer bursts and takes memory: a part has up to a few MiB.
     #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_max_parts: u32,
 
-    /// Bytes of parts that may wait for the worker or be in its hands (QUEUE_MAX_BYTES, default 256 MiB). Past it a
+    /// Most bytes of parts that wait for the worker or are in its hands (QUEUE_MAX_BYTES, default 256 MiB). Beyond it a
     /// request gets 429. All of it is memory of this process.
     #[arg(long, env = "QUEUE_MAX_BYTES", default_value_t = 256 << 20,
         value_parser = clap::value_parser!(u64).range(1..))]
     pub queue_max_bytes: u64,
 
-    /// Bytes that jobs and their results may take in memory (STORE_MAX_BYTES, default 128 MiB). Past it results that
-    /// somebody has been given are forgotten before their time, but for those with an idempotency key; where that is
-    /// not enough, a request gets 503.
+    /// Most bytes of memory for jobs and their results (STORE_MAX_BYTES, default 128 MiB). Beyond it, results that a
+    /// client already has are deleted early, except those with an idempotency key. If that is not enough, a request
+    /// gets 503.
     #[arg(long, env = "STORE_MAX_BYTES", default_value_t = 128 << 20)]
     pub store_max_bytes: usize,
 }
 
 impl QueueConfig {
-    /// The bounds of the broker. Inside one process a call that takes seconds is a bug.
+    /// Returns the limits of the broker. Inside one process a call that takes seconds is a bug.
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
         BrokerLimits {
@@ -62,10 +62,10 @@ pub enum KeyKind {
     Admin,
 }
 
-/// The key for a command; of several, separated by commas, the first. The name before it is not sent.
+/// Returns the key for a command: the first one, without its name.
 ///
 /// # Errors
-/// No variable holds one.
+/// No variable has a key.
 pub fn key(kind: KeyKind) -> Result<String, UsageError> {
     let variables: &[&str] = match kind {
         KeyKind::Reader => &["X_API_KEY", "X_ADMIN_API_KEY"],

@@ -1,4 +1,4 @@
-//! Runs the command that was typed.
+//! Runs a command.
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
@@ -7,11 +7,11 @@ use crate::arguments::Command;
 use crate::commands::{check, dead_letters, inspect, load, models, predict, score, serve, swap, workers};
 use crate::exit::Exit;
 
-/// Runs one command to its end. Those that open the TensorFlow library do so before there are other
-/// threads: it takes its settings from the environment.
+/// Runs one command to its end. Commands that open the TensorFlow library do so before other threads exist: the library
+/// reads its settings from the environment.
 ///
 /// # Errors
-/// Whatever keeps it from doing its work; [`Exit::of`] tells the exit code.
+/// Any error of the command; [`Exit::of`] returns the exit code.
 pub fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Serve(arguments) => serve::run(*arguments),

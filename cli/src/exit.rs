@@ -1,4 +1,4 @@
-//! How a command can end.
+//! The exit codes of the commands.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,10 +8,10 @@ use common::config::WrongSetting;
 use crate::client::ClientError;
 use crate::usage::UsageError;
 
-/// What `--help` says of the exit codes.
+/// The section of `--help` on exit codes.
 pub const HELP: &str = "Exit codes:
   0  done
-  1  the answer is no: an image was not classified, a swap was refused, a package has faults, …
+  1  failed: an image was not classified, a swap was refused, a package is invalid, …
   2  wrong usage, or a setting is missing
   3  the server is out of reach
   4  the server refused the key";
@@ -19,10 +19,10 @@ pub const HELP: &str = "Exit codes:
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well.
+    /// The command succeeded.
     Done,
-    /// The command ran; what it was to do or to find did not come true.
-    No,
+    /// The command failed for another reason than those below.
+    Failed,
     /// Wrong usage, or a setting is missing.
     Usage,
     /// The server is out of reach.
@@ -32,7 +32,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The code for an error. A reader that closed the pipe has seen what it wanted.
+    /// Returns the exit code of an error. A closed pipe counts as success: its reader has seen enough.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
@@ -40,7 +40,7 @@ impl Exit {
                 return match client {
                     ClientError::Unreachable { .. } => Self::Unreachable,
                     ClientError::WrongKey { .. } => Self::WrongKey,
-                    ClientError::Refused(_) | ClientError::NotThisService { .. } => Self::No,
+                    ClientError::Refused(_) | ClientError::NotThisService { .. } => Self::Failed,
                 };
             }
             if cause.is::<UsageError>() || cause.is::<WrongSetting>() {
@@ -50,13 +50,13 @@ impl Exit {
                 return Self::Done;
             }
         }
-        Self::No
+        Self::Failed
     }
 
-    /// [`Exit::Done`] where `fine`, else [`Exit::No`].
+    /// Returns [`Exit::Done`] if `fine`, else [`Exit::Failed`].
     #[must_use]
     pub fn done_if(fine: bool) -> Self {
-        if fine { Self::Done } else { Self::No }
+        if fine { Self::Done } else { Self::Failed }
     }
 }
 
@@ -64,7 +64,7 @@ impl From<Exit> for u8 {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Done => 0,
-            Exit::No => 1,
+            Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Unreachable => 3,
             Exit::WrongKey => 4,
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(Exit::of(&error), Exit::Unreachable);
         assert_eq!(Exit::of(&UsageError("no".to_owned()).into()), Exit::Usage);
         assert_eq!(Exit::of(&io::Error::from(io::ErrorKind::BrokenPipe).into()), Exit::Done);
-        assert_eq!(Exit::of(&io::Error::from(io::ErrorKind::NotFound).into()), Exit::No);
-        assert_eq!(Exit::of(&anyhow::anyhow!("anything else")), Exit::No);
+        assert_eq!(Exit::of(&io::Error::from(io::ErrorKind::NotFound).into()), Exit::Failed);
+        assert_eq!(Exit::of(&anyhow::anyhow!("anything else")), Exit::Failed);
     }
 }

@@ -1,4 +1,4 @@
-//! Image files become request bodies.
+//! Turns image files into request bodies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,13 @@ use serde_json::json;
 
 use crate::usage::UsageError;
 
-/// File endings that are taken for images inside a folder.
+/// Extensions of image files in a folder.
 const ENDINGS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 
-/// The images that `paths` name: files as they are, folders with every image below them, in order of
-/// their names.
+/// Returns the images that `paths` name: files, and all images in folders, sorted by name.
 ///
 /// # Errors
-/// A path does not exist, or there is no image at all.
+/// A path does not exist, or there is no image.
 pub fn collect(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
@@ -46,7 +45,7 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        // Links to folders are not followed: they may lead in circles.
+        // Links to folders are not followed: they may form cycles.
         if entry.file_type().with_context(context)?.is_dir() {
             below(&path, found)?;
         } else if has_image_ending(&path) {
@@ -66,7 +65,7 @@ fn has_image_ending(path: &Path) -> bool {
 pub struct Numbered {
     /// Sent as `image_id`.
     pub number: usize,
-    /// The file's bytes.
+    /// The file's content.
     pub bytes: Arc<[u8]>,
 }
 
@@ -80,16 +79,16 @@ pub fn body(images: &[Numbered]) -> String {
     json!({ "images": images }).to_string()
 }
 
-/// What one request may carry.
+/// Limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
     /// Images; at least 1.
     pub images: usize,
-    /// Bytes of all image files together; an image that is larger by itself goes alone.
+    /// Bytes of all image files together; a larger image is sent alone.
     pub bytes: u64,
 }
 
-/// Cuts files of these sizes into requests: ranges of consecutive files.
+/// Splits files of these sizes into requests: ranges of consecutive files.
 #[must_use]
 pub fn requests(sizes: &[u64], limits: RequestLimits) -> Vec<std::ops::Range<usize>> {
     let mut ranges = Vec::new();

@@ -1,8 +1,8 @@
-//! The command `classifier`: serves, asks and looks after image classifiers.
+//! The command `classifier`: serves, calls and administers image classifiers.
 //!
-//! Reading order: [`arguments`] is what can be typed, [`commands`] has a file for each command, [`dispatch`] runs one,
-//! [`exit`] says how each can end, [`config`] is what the environment says, [`client`] talks to a
-//! server, [`images`] reads files, [`output`] writes results.
+//! Reading order: [`arguments`] defines the command line, [`commands`] has a file for each command, [`dispatch`] runs
+//! one, [`exit`] has the exit codes, [`config`] the settings, [`client`] calls a server, [`images`] reads files, and
+//! [`output`] writes results.
 
 pub mod arguments;
 pub mod client;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use common::program::parse_settings;
 
-/// Reads the command line and does what it says.
+/// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let command = parse_settings::<arguments::Arguments>().command;
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
         exit
     });
     if serves {
-        // Whatever its worker's threads still do.
+        // Regardless of the threads of its worker.
         common::program::leave(exit.into());
     }
     exit.into()

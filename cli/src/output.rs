@@ -8,10 +8,10 @@ use comfy_table::{Cell, ContentArrangement, Table, TableComponent, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-/// Writes one line to stdout, or several, with what would steer the terminal made visible.
+/// Writes a line, or several, to stdout. Control characters are escaped.
 ///
 /// # Errors
-/// Nobody reads it any more.
+/// stdout is closed.
 pub fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", shown(text))
 }
@@ -19,7 +19,7 @@ pub fn line(text: &str) -> io::Result<()> {
 /// Writes a value to stdout as JSON.
 ///
 /// # Errors
-/// Nobody reads it any more.
+/// stdout is closed.
 pub fn json(value: &impl Serialize) -> io::Result<()> {
     // JSON itself escapes only the older control characters.
     let mut text = String::new();
@@ -36,18 +36,18 @@ pub fn json(value: &impl Serialize) -> io::Result<()> {
 /// Writes a table to stdout. Its cells are made by [`cell`].
 ///
 /// # Errors
-/// Nobody reads it any more.
+/// stdout is closed.
 pub fn print(table: &Table) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{table}")
 }
 
-/// A cell with this text.
+/// Creates a table cell with this text. Control characters are escaped.
 pub fn cell(text: impl ToString) -> Cell {
     Cell::new(shown(&text.to_string()))
 }
 
-/// The text with control characters as they are written in Rust, save line breaks and tabs: what stands in a label, a file
-/// name or a server's answer must not steer the terminal.
+/// Returns the text with control characters escaped as in Rust, except line breaks and tabs: a label, a file name or a
+/// server's answer must not control the terminal.
 #[must_use]
 pub fn shown(text: &str) -> Cow<'_, str> {
     let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
@@ -61,7 +61,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
-/// A table with these column heads. It is as wide as the terminal, and of any width elsewhere.
+/// Creates a table with these column heads. It is as wide as the terminal, and of any width elsewhere.
 #[must_use]
 pub fn table(heads: &[&str]) -> Table {
     let mut table = Table::new();
@@ -74,21 +74,21 @@ pub fn table(heads: &[&str]) -> Table {
     table
 }
 
-/// Tells the person in front of it, on stderr.
+/// Writes a note to stderr.
 pub fn note(text: &str) {
-    // Nothing can be done about a stderr that is closed.
+    // An error is ignored: stderr is closed.
     let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
-/// Says what went wrong, with its causes, on stderr.
+/// Writes an error with its causes to stderr.
 pub fn complain(error: &anyhow::Error) {
     let head = if io::stderr().is_terminal() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
     // As in `note`.
     let _ = writeln!(io::stderr().lock(), "{head} {}", shown(&format!("{error:#}")));
 }
 
-/// A bar on stderr that counts to `length`; nothing where stderr is no terminal. It appears after half
-/// a second, so that quick commands stay quiet.
+/// Creates a progress bar on stderr that counts to `length`; hidden where stderr is not a terminal. It appears after half
+/// a second, so that quick commands show none.
 #[must_use]
 pub fn progress(length: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(length), target());
@@ -99,18 +99,18 @@ pub fn progress(length: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// A line on stderr with a turning wheel; nothing where stderr is no terminal.
+/// Creates a spinner with a text on stderr; hidden where stderr is not a terminal.
 #[must_use]
-pub fn wheel(text: &str) -> ProgressBar {
-    let wheel = ProgressBar::with_draw_target(None, target());
-    wheel.set_message(text.to_owned());
-    wheel.enable_steady_tick(Duration::from_millis(120));
-    wheel
+pub fn spinner(text: &str) -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, target());
+    spinner.set_message(text.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
 }
 
-/// Several such lines, one below the other.
+/// Creates a group of spinners, one below the other.
 #[must_use]
-pub fn wheels() -> MultiProgress {
+pub fn spinners() -> MultiProgress {
     MultiProgress::with_draw_target(target())
 }
 
@@ -118,7 +118,7 @@ fn target() -> ProgressDrawTarget {
     if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
-/// The first 12 digits of a version, for people.
+/// Returns the first 12 digits of a version.
 #[must_use]
 pub fn short_version(version: &str) -> &str {
     version.get(..12).unwrap_or(version)

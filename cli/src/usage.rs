@@ -1,6 +1,6 @@
-//! Commands that cannot run as they were called.
+//! Errors in the usage of commands.
 
-/// A command that cannot run as it was called; the message says what to change.
+/// Wrong usage of a command; the message says what to change.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);

@@ -12,10 +12,10 @@ pub mod in_process;
 mod newer;
 pub mod rabbitmq;
 
-/// Bytes of images that are put aside, at most: whoever sends images that no worker survives must not fill a disk.
+/// Most bytes of images in dead letters: a client whose images crash every worker must not fill a disk.
 pub const MAX_DEAD_LETTER_BYTES: u64 = 128 << 20;
 
-/// Why the broker did not do what it was asked.
+/// Why a broker call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BrokerError {
     /// The bounded queue is full; nothing was queued.
@@ -24,97 +24,94 @@ pub enum BrokerError {
     /// The broker is out of reach, or did not confirm in time: the part may or may not be queued.
     #[error("the broker is out of reach: {0}")]
     Unavailable(String),
-    /// The broker is certain to refuse for now, for this reason: it is short of memory or disk, its queue has no
-    /// quorum, the user may not. Trying again at once is of no use.
+    /// The broker will certainly refuse for now, for this reason: memory or disk alarm, queue without quorum, missing
+    /// permission. An immediate retry is useless.
     #[error("the broker refuses: {0}")]
     Refused(String),
-    /// A message could not be written or read.
+    /// A message could not be serialized or parsed.
     #[error("a message could not be understood: {0}")]
     Malformed(String),
 }
 
-/// Queues parts, hands each to one worker at a time, and broadcasts hints.
+/// Queues parts, delivers each to one worker at a time, and broadcasts hints.
 ///
 /// # Contract
 ///
-/// - `publish` returns `Ok` only when the part survives a restart of the broker (where the broker has
-///   one at all). Publishing the same part twice is allowed; consumers must cope.
-/// - A delivery that is neither acknowledged nor requeued, because its worker died, stalled or dropped
-///   it, is delivered again, with `attempt` one higher than before as far as the broker can tell.
+/// - `publish` returns `Ok` only if the part survives a restart of the broker (where the broker is a separate process).
+///   Publishing the same part twice is allowed; consumers must cope.
+/// - A delivery that is neither acknowledged nor requeued, because its worker died, stalled or dropped it, is delivered
+///   again, with `attempt` increased by one as far as the broker can tell.
 /// - Parts are delivered in the order of publication, as far as redelivery allows.
-/// - At most [`BrokerLimits::max_parts`] parts wait; one more is [`BrokerError::Full`], and so is one that would
-///   make them more than [`BrokerLimits::max_bytes`], unless none waits. Parts that were accepted are never dropped
-///   for it.
-/// - A part that a newer release wrote and this one cannot read goes back to the end of the queue for a
-///   newer worker. It never becomes a dead letter; past its deadline it is dropped.
-/// - A broadcast reaches every listener that is connected, at most once: it is a hint.
-/// - Every call ends within a bounded time, also while the broker is away.
+/// - At most [`BrokerLimits::max_parts`] parts wait; one more is [`BrokerError::Full`], and so is one that exceeds
+///   [`BrokerLimits::max_bytes`], unless the queue is empty. Accepted parts are never dropped to make room.
+/// - A part that a newer release wrote and this one cannot read goes back to the end of the queue for a newer worker.
+///   It never becomes a dead letter, and is dropped after its deadline.
+/// - A broadcast reaches every connected listener at most once: it is only a hint.
+/// - Every call ends within a bounded time, also while the broker is out of reach.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// Returns whether a part that is published now would be taken: the broker lets this process in, takes
-    /// its messages, and stores them safely. Says nothing of how full the queue is.
+    /// Checks whether a part would be accepted now: the broker lets this process in, takes its messages, and stores
+    /// them safely. Does not check whether the queue is full.
     async fn can_publish(&self) -> Result<(), BrokerError>;
 
     /// Queues one part.
     async fn publish(&self, part: Part) -> Result<(), BrokerError>;
 
-    /// Starts taking parts; at most `prefetch` unacknowledged ones at a time.
+    /// Subscribes to parts, with at most `prefetch` unacknowledged ones at a time.
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError>;
 
-    /// How much is waiting.
+    /// Returns the length of the queue.
     async fn depth(&self) -> Result<QueueDepth, BrokerError>;
 
-    /// Tells every listener.
+    /// Broadcasts a hint to all listeners.
     async fn broadcast(&self, hint: Hint) -> Result<(), BrokerError>;
 
-    /// Starts listening.
+    /// Subscribes to hints.
     async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError>;
 
-    /// Puts a part aside for an operator, with the reason. Past [`MAX_DEAD_LETTER_BYTES`] it is [`BrokerError::Full`]: the
-    /// oldest stay, since they show how it began.
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError>;
+    /// Makes a part a dead letter, kept with the reason for an operator. Past [`MAX_DEAD_LETTER_BYTES`] this is
+    /// [`BrokerError::Full`]: the oldest stay, since they show the first cause.
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError>;
 
-    /// The parts put aside, oldest first, at most `limit`. They stay where they are.
+    /// Lists at most `limit` dead letters, oldest first. They stay where they are.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
 
-    /// Removes and returns dead letters: the named one, or all, those that cannot be read as well. The caller publishes
-    /// them again or lets them go. Should the caller die in between, they are back among the dead letters.
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError>;
+    /// Takes dead letters out of their queue: the named one, or all, including unreadable ones. The caller publishes
+    /// them again or drops them. If the caller dies in between, they return to the dead letters.
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError>;
 }
 
-/// Bounds of a broker.
+/// Limits of a broker.
 #[derive(Debug, Clone, Copy)]
 pub struct BrokerLimits {
-    /// Parts that may wait.
+    /// Most parts in the queue.
     pub max_parts: u32,
-    /// Bytes of parts that may wait, or be in memory where the queue is; `None` for no bound.
+    /// Most bytes of parts in the queue, and of delivered ones if the queue is in memory; `None` for no limit.
     pub max_bytes: Option<u64>,
-    /// Longest time for any one call.
+    /// Timeout of every call.
     pub call_timeout: Duration,
 }
 
-/// One worker's stream of parts.
+/// A worker's subscription to parts.
 #[async_trait]
 pub trait Consumer: Send {
-    /// The next part; waits for one, for as long as that takes: the broker's heartbeats end the wait where
-    /// the broker is gone. `None` when the consumer was stopped and everything that had reached it was handed
-    /// out. After an error the consumer is of no more use, and every later call is an error as well: drop it
-    /// and start another, which makes again what it needs.
+    /// Returns the next part, and waits for it without limit: the broker's heartbeats end the wait if the broker is
+    /// gone. `None` once the consumer was stopped and all parts that had reached it were returned. After an error every
+    /// later call fails as well: drop the consumer and subscribe again, which also declares queues again.
     async fn next(&mut self) -> Result<Option<Delivery>, BrokerError>;
 
-    /// Takes no new parts. What was delivered before and not yet handed out by `next` goes back to the
-    /// queue for others; what was handed out can still be acknowledged. Ends within the call timeout, also
-    /// where the stream has ended.
+    /// Stops new deliveries. Parts that were delivered but not returned by `next` go back to the queue; returned ones
+    /// can still be acknowledged. Ends within the call timeout, also if the subscription has ended.
     async fn stop(&mut self) -> Result<(), BrokerError>;
 }
 
-/// One part in a worker's hands.
+/// A part that was delivered to a worker.
 pub struct Delivery {
-    /// The work.
+    /// The part.
     pub part: Part,
     /// 1 for the first delivery, as far as the broker can tell.
     pub attempt: u32,
-    /// How to give it back.
+    /// Ends the delivery.
     pub acknowledge: Box<dyn Acknowledge>,
 }
 
@@ -124,46 +121,45 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-/// Ends a delivery. Dropped unused, the part goes back to the queue (at the latest when the worker's
-/// connection ends).
+/// Ends a delivery. If it is dropped unused, the part goes back to the queue, at the latest when the worker's
+/// connection ends.
 #[async_trait]
 pub trait Acknowledge: Send + Sync {
-    /// The result is stored: the part can be forgotten.
+    /// The result is stored: the broker can forget the part.
     async fn ack(self: Box<Self>) -> Result<(), BrokerError>;
 
-    /// Somebody else should do it.
+    /// Gives the part to another worker.
     async fn requeue(self: Box<Self>) -> Result<(), BrokerError>;
 }
 
-/// How much is in the queue.
+/// The length of the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueDepth {
     /// Parts that wait for a worker.
     pub waiting: u64,
-    /// Workers' consumers attached to the queue. One that was stopped may count until the last part that
-    /// it handed out is settled.
+    /// Consumers of the queue. A stopped one may count until its last part is settled.
     pub consumers: u64,
-    /// Parts put aside.
+    /// Dead letters.
     pub dead_letters: u64,
 }
 
-/// A broadcast. Whoever hears it looks into the store, where the truth is.
+/// A broadcast. Receivers read the store, which has the truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hint {
-    /// The fleet's wanted state changed; this generation is concerned.
+    /// The wanted state of the fleet changed, in this generation.
     FleetChanged(Generation),
 }
 
-/// A stream of hints.
+/// A subscription to hints.
 #[async_trait]
 pub trait Listener: Send {
-    /// The next hint; waits for one. After an error every later call is an error as well: listen anew and
-    /// look into the store.
+    /// Returns the next hint, and waits for it. After an error every later call fails as well: subscribe again and read
+    /// the store.
     async fn next(&mut self) -> Result<Hint, BrokerError>;
 }
 
-/// A part that was put aside.
+/// A part that was given up, kept for an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Which part of which job.
@@ -174,24 +170,24 @@ pub struct DeadLetter {
     pub image_bytes: u64,
     /// The model it was for, as `name@version`.
     pub model: String,
-    /// Why.
+    /// Why it was given up.
     pub reason: String,
-    /// Whose it is; none of a client without a name.
+    /// Its client; `None` for a client without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientName>,
 }
 
 impl DeadLetter {
-    /// Stands for the model of a message that cannot be read as a part.
+    /// Stands for the model of an unreadable message.
     pub const UNREADABLE: &str = "unreadable";
 
-    /// Whether the message could be read as a part.
+    /// Returns whether the message could be read as a part.
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.model != Self::UNREADABLE
     }
 
-    /// What an operator is told of a part that was put aside.
+    /// Describes a part that becomes a dead letter.
     #[must_use]
     pub fn of(part: &Part, reason: &str) -> Self {
         Self {
@@ -205,12 +201,12 @@ impl DeadLetter {
     }
 }
 
-/// A dead letter taken out; acknowledge it once it is safe elsewhere, or to let it go.
-pub struct Exhumed {
+/// A dead letter taken out of its queue. Acknowledge it once it is stored elsewhere, or to drop it.
+pub struct TakenDeadLetter {
     /// As it was listed.
     pub letter: DeadLetter,
-    /// The work; none where the message cannot be read as a part: it can only be let go.
+    /// The part; `None` where the message is unreadable: it can only be dropped.
     pub part: Option<Part>,
-    /// `ack` forgets it, `requeue` puts it back among the dead letters.
+    /// `ack` deletes it, `requeue` returns it to the dead letters.
     pub acknowledge: Box<dyn Acknowledge>,
 }

@@ -9,11 +9,11 @@ use clap::Args;
 use crate::broker::BrokerLimits;
 use crate::package::Catalog;
 
-/// Where the queue and the store are, and their bounds.
+/// The addresses of the queue and the store, and their limits.
 #[derive(Clone, Args)]
 pub struct FleetConfig {
-    /// RabbitMQ, with user, password and virtual host (RABBITMQ_URL, default
-    /// `amqp://guest:guest@localhost:5672/%2f`). Every process of a fleet names the same.
+    /// Address of RabbitMQ, with user, password and virtual host (RABBITMQ_URL, default
+    /// `amqp://guest:guest@localhost:5672/%2f`). Every process of a fleet uses the same.
     #[arg(
         long,
         env = "RABBITMQ_URL",
@@ -22,38 +22,37 @@ pub struct FleetConfig {
     )]
     pub rabbitmq_url: String,
 
-    /// Redis, with user, password and database (REDIS_URL, default `redis://localhost:6379/0`). Every
-    /// process of a fleet names the same.
+    /// Address of Redis, with user, password and database (REDIS_URL, default `redis://localhost:6379/0`). Every
+    /// process of a fleet uses the same.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://localhost:6379/0")]
     pub redis_url: String,
 
-    /// Start of the name of every queue and key (FLEET_PREFIX, default `classifier`): 1 to 100 letters,
-    /// digits, `_`, `-`, `.`, `:` or `/`. Two fleets can share the servers under two prefixes.
+    /// Prefix of the name of every queue and key (FLEET_PREFIX, default `classifier`): 1 to 100 letters, digits, `_`,
+    /// `-`, `.`, `:` or `/`. Two fleets can share the servers with two prefixes.
     #[arg(long, env = "FLEET_PREFIX", default_value = "classifier", value_parser = parse_prefix)]
     pub fleet_prefix: String,
 
-    /// Parts of jobs that may wait for a worker (QUEUE_MAX_PARTS, default 2000). Past it a request gets
-    /// 429. More rides out longer bursts, but takes memory and disk of RabbitMQ (a part is up to a few
-    /// MiB) and makes clients wait for what will miss its deadline. A queue that exists keeps the bound
-    /// it was made with.
+    /// Most parts of jobs that wait for a worker (QUEUE_MAX_PARTS, default 2000). Beyond it a request gets 429. A
+    /// higher value absorbs longer bursts, but takes memory and disk of RabbitMQ (a part has up to a few MiB), and
+    /// clients wait for jobs that will miss their deadline. An existing queue keeps the limit it was created with.
     #[arg(long, env = "QUEUE_MAX_PARTS", default_value_t = 2000,
         value_parser = clap::value_parser!(u32).range(1..))]
     pub queue_max_parts: u32,
 
-    /// Bytes of parts that may wait for a worker (QUEUE_MAX_BYTES, default none). Past it a request gets 429. A queue
-    /// that exists keeps the bound it was made with, and processes of the release before cannot use a queue that has
-    /// one: set it once all are of this release.
+    /// Most bytes of parts that wait for a worker (QUEUE_MAX_BYTES, default none). Beyond it a request gets 429. An
+    /// existing queue keeps the limit it was created with. Processes of the previous release cannot use a queue with
+    /// such a limit: set it once all processes run this release.
     #[arg(long, env = "QUEUE_MAX_BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub queue_max_bytes: Option<u64>,
 
-    /// Longest time for one call to RabbitMQ or Redis, in seconds (FLEET_CALL_TIMEOUT, default 10). Less
-    /// makes errors come sooner, more rides out longer restarts of the servers.
+    /// Timeout of one call to RabbitMQ or Redis, in seconds (FLEET_CALL_TIMEOUT, default 10). A lower value reports
+    /// errors sooner, a higher one survives longer restarts of the servers.
     #[arg(long, env = "FLEET_CALL_TIMEOUT", default_value = "10", value_parser = parse_seconds)]
     pub fleet_call_timeout: Duration,
 }
 
 impl FleetConfig {
-    /// The bounds of the broker.
+    /// Returns the limits of the broker.
     #[must_use]
     pub fn broker_limits(&self) -> BrokerLimits {
         BrokerLimits {
@@ -64,7 +63,7 @@ impl FleetConfig {
     }
 }
 
-/// Leaves out the addresses, which may hold passwords.
+/// Omits the addresses, which may contain passwords.
 impl fmt::Debug for FleetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FleetConfig")
@@ -76,23 +75,22 @@ impl fmt::Debug for FleetConfig {
     }
 }
 
-/// Where the model packages are.
+/// The location of the model packages.
 #[derive(Debug, Clone, Args)]
 pub struct ModelsConfig {
-    /// The folder with the model packages (MODELS_DIR, default `models`). API and workers must see the
-    /// same packages.
+    /// The folder with the model packages (MODELS_DIR, default `models`). API and workers must see the same packages.
     #[arg(long, env = "MODELS_DIR", default_value = "models")]
     pub models_dir: PathBuf,
 }
 
 impl ModelsConfig {
-    /// The packages in the folder.
+    /// Opens the folder of packages.
     ///
     /// # Errors
-    /// There is no folder that this program may read.
+    /// The folder does not exist or is not readable.
     pub fn catalog(&self) -> Result<Catalog, WrongSetting> {
         let folder = &self.models_dir;
-        // To list a folder is one right, to open what is in it another.
+        // Listing a folder and opening its files are separate permissions.
         match fs::read_dir(folder).and_then(|_| fs::metadata(folder.join("."))) {
             Ok(_) => Ok(Catalog::new(folder.clone())),
             Err(error) => Err(WrongSetting {
@@ -106,26 +104,26 @@ impl ModelsConfig {
     }
 }
 
-/// A setting with which the program can never work, however often it is started.
+/// A setting with which the program can never work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {fault}")]
 pub struct WrongSetting {
     /// The environment variable.
     pub variable: &'static str,
-    /// What is wrong and what was expected. Never the whole value of one that may hold a password.
+    /// What is wrong and what was expected. Never the whole value of a setting that may contain a password.
     pub fault: String,
 }
 
-/// Longest time that a setting may name: more is a slip, and moments that far away cannot be counted.
+/// Longest time that a setting may have: more is a mistake, and such moments would overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Longest prefix of names, in bytes. RabbitMQ takes names of 255.
+/// Longest prefix of names, in bytes. RabbitMQ accepts names of 255.
 const LONGEST_PREFIX: usize = 100;
 
-/// Reads a time such as `30` or `0.5`, in seconds, for clap.
+/// Parses a time such as `30` or `0.5`, in seconds, for clap.
 ///
 /// # Errors
-/// Says what was expected.
+/// A sentence with the expected form.
 pub fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
     seconds
@@ -138,9 +136,8 @@ pub fn parse_seconds(text: &str) -> Result<Duration, String> {
         })
 }
 
-/// Reads the start of all names, for clap. Braces would break the hash tag by which a Redis Cluster keeps
-/// a fleet's keys together, an empty prefix leaves it out, and RabbitMQ keeps names that begin with `amq.` for
-/// itself.
+/// Parses the prefix of all names, for clap. Braces would break the hash tag that keeps a fleet's keys together in a
+/// Redis Cluster, an empty prefix would omit it, and RabbitMQ reserves names that begin with `amq.`.
 fn parse_prefix(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
     let is_sound = !text.is_empty()

@@ -1,5 +1,4 @@
-//! The state of the whole fleet: what is wanted, which is one document in the store, and what each
-//! worker reports of itself.
+//! The state of the fleet: the wanted state, one document in the store, and the report of each worker.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,22 +9,22 @@ use uuid::Uuid;
 use crate::ids::{Generation, ModelName, ModelVersion, RolloutId, WorkerId};
 use crate::messages::{PinnedModel, Timestamp};
 
-/// The one document that decides which model is active. It is replaced as a whole, by
-/// compare-and-set, so that exactly one model is active whoever dies when.
+/// The document that decides which model is active. It is replaced as a whole by compare-and-set, so that exactly one
+/// model is active at any time, even after crashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetState {
-    /// [`FleetState::VERSION`] of who wrote it.
+    /// The writer's [`FleetState::VERSION`].
     #[serde(default = "first_version")]
     pub version: u16,
-    /// The last generation given out.
+    /// The last generation that was assigned.
     pub generation: Generation,
-    /// The model that answers requests accepted now.
+    /// The model for requests that are accepted now.
     pub active: Option<PinnedModel>,
-    /// The model that was active before.
+    /// The previous model.
     pub previous: Option<PinnedModel>,
-    /// The rollout that is running, or the last one while nobody has begun another.
+    /// The running rollout, or the last one.
     pub rollout: Option<Rollout>,
-    /// Rollouts that ended, newest first, at most [`FleetState::HISTORY`].
+    /// Ended rollouts, newest first, at most [`FleetState::HISTORY`].
     #[serde(default)]
     pub history: VecDeque<Rollout>,
 }
@@ -44,60 +43,59 @@ impl Default for FleetState {
 }
 
 impl FleetState {
-    /// Version of the document that this release writes, and the newest that it reads. A release that brings a
-    /// new version reads it first; the one after writes it.
+    /// The version that this release writes, and the newest that it reads. A release that introduces a version reads it
+    /// first; the next one writes it.
     pub const VERSION: u16 = 1;
 
-    /// How many ended rollouts are remembered.
+    /// Number of ended rollouts that are remembered.
     pub const HISTORY: usize = 32;
 
-    /// The rollout with this generation, running or ended, while it is remembered.
+    /// Returns the rollout with this generation, running or ended, while it is remembered.
     #[must_use]
     pub fn rollout_of(&self, generation: Generation) -> Option<&Rollout> {
         self.rollout.iter().chain(&self.history).find(|rollout| rollout.generation == generation)
     }
 }
 
-/// One attempt to change the model of the fleet.
+/// An attempt to change the model of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollout {
     /// The generation that the target gets.
     pub generation: Generation,
-    /// What is rolled out.
+    /// The model to roll out.
     pub target: PinnedModel,
-    /// How far it is.
+    /// Its progress.
     pub phase: Phase,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Workers that are not prepared by then make it roll back.
+    /// Workers that are not prepared by then cause a rollback.
     pub prepare_until: Timestamp,
-    /// Who runs it and renews the lease: a random id for each rollout.
+    /// The coordinator, which renews the lease: a random id for each rollout.
     pub coordinator: Uuid,
-    /// Past this moment anyone may end it.
+    /// After this moment any process may end it.
     pub lease_until: Timestamp,
-    /// When the target became active; none while it is not.
+    /// When the target became active; `None` before.
     #[serde(default)]
     pub committed_at: Option<Timestamp>,
-    /// Workers that it waited for at some time before the commit, in the order they were seen.
+    /// Workers that it waited for before the commit, in the order in which they were seen.
     #[serde(default)]
     pub participants: Vec<WorkerId>,
-    /// The limits it was begun with. They travel with it, so that every process that may have to end it
-    /// goes by the same ones.
+    /// Its timeouts, which are stored so that every process that may have to end it uses the same.
     #[serde(default)]
     pub timing: RolloutTiming,
 }
 
 impl Rollout {
-    /// Names this rollout among all there ever were. A generation does not: a store that comes back with an
-    /// older state gives the same one again.
+    /// Unique id of this rollout. The generation is not unique: a store that comes back with an older state assigns it
+    /// again.
     #[must_use]
     pub fn id(&self) -> RolloutId {
         RolloutId(self.coordinator)
     }
 
-    /// Whether it has ended, well or not. One in a phase that this release does not know is taken to be running.
+    /// Returns whether it has ended, successfully or not. An unknown phase counts as running.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         match self.phase {
@@ -106,28 +104,27 @@ impl Rollout {
         }
     }
 
-    /// Whether its target was made active without any worker online to try it: the choice is recorded,
-    /// and workers load it as they come.
+    /// Returns whether its target became active without an online worker: the choice is stored, and workers load it
+    /// when they start.
     #[must_use]
     pub fn is_only_recorded(&self) -> bool {
         self.committed_at.is_some() && self.participants.is_empty()
     }
 }
 
-/// How long the steps of a rollout may take.
+/// Timeouts of the steps of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RolloutTiming {
-    /// Workers that are not prepared after this long make it roll back.
+    /// Workers that are not prepared after this time cause a rollback.
     pub prepare_limit: Duration,
-    /// After a commit, workers that have not said that they follow are waited for at most this long. The
-    /// commit stands either way.
+    /// After a commit, workers that do not follow are waited for at most this long. The commit stays in either case.
     pub converge_limit: Duration,
-    /// A coordinator that gave no sign of life for this long is taken for dead. Well above the difference
-    /// between the hosts' clocks.
+    /// A coordinator without a sign of life for this long counts as dead. Well above the difference between the hosts'
+    /// clocks.
     pub lease: Duration,
-    /// A fleet that seems to have no worker gets this long to show one before the target is recorded
-    /// untried: after an outage of the store all reports are gone for a heartbeat.
+    /// A fleet without workers gets this long to show one before the target is stored untried: after an outage of the
+    /// store all reports are missing for a heartbeat.
     pub grace: Duration,
 }
 
@@ -146,18 +143,18 @@ impl Default for RolloutTiming {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "phase")]
 pub enum Phase {
-    /// Workers load the target beside the active model. Nothing has changed for clients.
+    /// Workers load the target beside the active model. Clients notice nothing.
     Preparing,
-    /// The target is active; workers report that they know.
+    /// The target is active; workers report that they follow.
     Converging,
-    /// Every online worker answers from the target.
+    /// Every online worker serves the target.
     Done,
-    /// The target was dropped; the model before is active as if nothing had been.
+    /// The target was dropped; the previous model stays active.
     RolledBack {
         /// Why.
         failure: RolloutFailure,
     },
-    /// One that a newer release knows.
+    /// A phase of a newer release.
     #[serde(other)]
     Unknown,
 }
@@ -166,71 +163,71 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum RolloutFailure {
-    /// The package cannot be served by anyone: every fault found, by the worker that looked.
+    /// The package cannot be served by any worker: all problems that the worker found.
     Unservable {
-        /// Who says so.
+        /// The worker.
         worker: WorkerId,
-        /// All faults.
+        /// All problems.
         problems: Vec<String>,
     },
-    /// One worker cannot load a package that may be sound.
+    /// One worker cannot load a package that may be valid.
     WorkerFailed {
-        /// Which.
+        /// The worker.
         worker: WorkerId,
         /// Why.
         reason: String,
     },
-    /// Time was up.
+    /// The time was over.
     TimedOut {
-        /// Workers that were not ready.
+        /// Workers that were not prepared.
         waiting_for: Vec<WorkerId>,
     },
-    /// The process that ran the rollout died.
+    /// The coordinator's process died.
     CoordinatorLost,
-    /// One that a newer release knows.
+    /// A failure of a newer release.
     #[serde(other)]
     Unknown,
 }
 
-/// What a worker says of itself, renewed every heartbeat and forgotten soon after the last.
+/// A worker's report about itself. It is renewed with every heartbeat and expires some time after the last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerReport {
-    /// Who.
+    /// The worker.
     pub id: WorkerId,
-    /// Where, for people.
+    /// Its host.
     pub host: String,
-    /// What it is doing.
+    /// Its state.
     pub state: WorkerState,
-    /// What it computes on, e.g. `cpu` or `gpu:NVIDIA H100`.
+    /// The device that it computes on, e.g. `cpu` or `gpu:NVIDIA H100`.
     pub device: String,
-    /// The generation whose model it takes as active; none before it has loaded one.
+    /// The generation that it serves; `None` before it has loaded one.
     pub generation: Option<Generation>,
     /// Models in memory.
     pub loaded: Vec<LoadedModel>,
-    /// How far it is with the running rollout.
+    /// Its progress in the running rollout.
     pub preparation: Option<Preparation>,
-    /// Why it is not ready, while it is not: what keeps it from loading the active model.
+    /// Why it is not ready, while it is not.
     #[serde(default)]
     pub problem: Option<String>,
-    /// The version of the active package that lies on this worker's disk, where that is not the active one.
+    /// The version of the active package on this worker's disk, if that is not the active version.
     #[serde(default)]
     pub found: Option<ModelVersion>,
     /// How far the worker's clock is ahead of the store's, in milliseconds.
     #[serde(default)]
     pub clock_offset_ms: Option<i64>,
-    /// Images a second over the last ten seconds.
+    /// Images per second over the last ten seconds.
     pub images_per_second: f64,
-    /// Parts a second over the last ten seconds.
+    /// Parts per second over the last ten seconds.
     pub parts_per_second: f64,
-    /// Images done since it started.
+    /// Images since its start.
     pub images_total: u64,
-    /// Since when it runs.
+    /// When it started.
     pub started_at: Timestamp,
     /// When this report was made.
     pub reported_at: Timestamp,
 }
 
-/// What a worker is doing.
+/// The state of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerState {
@@ -238,15 +235,15 @@ pub enum WorkerState {
     Starting,
     /// It takes jobs.
     Ready,
-    /// It finishes what it has and leaves.
+    /// It finishes its jobs and ends.
     Stopping,
-    /// One that a newer release knows.
+    /// A state of a newer release.
     #[serde(other)]
     Unknown,
 }
 
 impl WorkerState {
-    /// As a word.
+    /// Returns its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -263,44 +260,44 @@ impl WorkerState {
 pub struct LoadedModel {
     /// The package.
     pub name: ModelName,
-    /// Its bytes.
+    /// Its version.
     pub version: ModelVersion,
-    /// What it is kept for.
+    /// Why it is in memory.
     pub role: ModelRole,
 }
 
 impl LoadedModel {
-    /// This model, kept because it answers new requests.
+    /// Describes this model as the active one.
     #[must_use]
     pub fn active(model: &PinnedModel) -> Self {
         Self { name: model.name.clone(), version: model.version.clone(), role: ModelRole::Active }
     }
 }
 
-/// What a loaded model is kept for.
+/// Why a model is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelRole {
-    /// It answers new requests.
+    /// It serves new requests.
     Active,
-    /// It is ready for the running rollout.
+    /// It is prepared for the running rollout.
     Prepared,
-    /// It answers requests that were accepted for it, before or by name.
+    /// It serves requests that were accepted for it earlier or by name.
     Draining,
-    /// One that a newer release knows.
+    /// A role of a newer release.
     #[serde(other)]
     Unknown,
 }
 
-/// How far a worker is with one rollout.
+/// A worker's progress in one rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preparation {
     /// The generation of the rollout.
     pub generation: Generation,
-    /// Which rollout; releases before 0.2 tell the generation alone.
+    /// The rollout's id; releases before 0.2 report the generation alone.
     #[serde(default)]
     pub rollout: Option<RolloutId>,
-    /// How far.
+    /// Its progress.
     pub state: PreparationState,
 }
 
@@ -308,13 +305,13 @@ pub struct Preparation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum PreparationState {
-    /// It is loading, checking and warming up.
+    /// It loads, checks and warms up the target.
     Loading,
-    /// It can answer from the target at once.
+    /// It can serve the target at once.
     Prepared,
-    /// The package has faults that every worker would find.
+    /// The package has problems that every worker would find.
     Unservable {
-        /// All of them.
+        /// All problems.
         problems: Vec<String>,
     },
     /// This worker could not load it.
@@ -322,7 +319,7 @@ pub enum PreparationState {
         /// Why.
         reason: String,
     },
-    /// One that a newer release knows.
+    /// A state of a newer release.
     #[serde(other)]
     Unknown,
 }

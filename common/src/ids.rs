@@ -1,4 +1,4 @@
-//! Names of things, parsed once and carried as proof.
+//! Validated names and ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A name that was not accepted; the message says what was expected.
+/// A name that was not accepted. The message says what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidName(String);
@@ -17,10 +17,10 @@ pub struct InvalidName(String);
 pub struct JobId(Uuid);
 
 impl JobId {
-    /// Characters of every id's text.
+    /// Length of every id's text.
     pub const TEXT_LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
 
-    /// A new random id.
+    /// Creates a random id.
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
@@ -55,7 +55,7 @@ impl ModelName {
     /// Accepts 1 to 128 ASCII letters, digits, `_`, `-` and `.`, not starting with a dot.
     ///
     /// # Errors
-    /// Says what a name may hold.
+    /// A sentence with the allowed characters.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if text.is_empty()
@@ -73,7 +73,7 @@ impl ModelName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,7 +100,7 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// The name of a client: of whoever holds the keys that go by it.
+/// The name of a client: all keys with this name are one client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientName(String);
@@ -112,7 +112,7 @@ impl ClientName {
     /// Accepts 1 to 64 ASCII letters, digits, `_`, `-` and `.`.
     ///
     /// # Errors
-    /// Says what a name may hold, and not what was given: that may be part of a key.
+    /// A sentence with the allowed characters, without the value: that may be part of a key.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if text.is_empty() || text.len() > Self::MAX_LEN || !text.chars().all(allowed) {
@@ -122,7 +122,7 @@ impl ClientName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -141,7 +141,7 @@ impl fmt::Display for ClientName {
 pub struct ModelVersion(String);
 
 impl ModelVersion {
-    /// The version with this digest.
+    /// Returns the version for this digest.
     #[must_use]
     pub fn from_digest(digest: [u8; 32]) -> Self {
         use fmt::Write as _;
@@ -151,13 +151,13 @@ impl ModelVersion {
         }))
     }
 
-    /// All 64 digits.
+    /// Returns all 64 digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first 12 digits, for people.
+    /// Returns the first 12 digits.
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0[..12]
@@ -189,20 +189,20 @@ impl fmt::Display for ModelVersion {
     }
 }
 
-/// Identifies one worker process for as long as it lives.
+/// Identifies one worker process for its lifetime.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkerId(String);
 
 impl WorkerId {
-    /// A worker named after its host, with a random tail so that no two are alike.
+    /// Creates the id of a worker from its host's name and a random suffix.
     #[must_use]
     pub fn random(host: &str) -> Self {
         let tail = Uuid::new_v4().simple().to_string();
         Self(format!("{host}-{}", &tail[..8]))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -221,50 +221,50 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// Names one rollout among all there ever were.
+/// Unique id of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RolloutId(pub Uuid);
 
-/// Names one state of the fleet's document: random, and so never the same for two states, also where a store
-/// comes back with older data and goes on from there.
+/// Identifies one state of the fleet's document. Revisions are random, so that two states never have the same one, also
+/// if a store comes back with older data.
 ///
-/// A number below 2^52, which scripts of the store and releases that counted revisions can hold exactly.
+/// A number below 2^52, which Lua scripts, and releases that counted revisions, can represent exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Revision(u64);
 
 impl Revision {
-    /// Of a document that was never written.
+    /// The revision of a document that was never written.
     pub const NONE: Self = Self(0);
 
-    /// A new one.
+    /// Creates a random revision.
     #[must_use]
     pub fn random() -> Self {
         let (high, low) = Uuid::new_v4().as_u64_pair();
-        // Some bits of either half are fixed in a UUID: together they are not.
+        // Some bits of either half of a UUID are fixed, but not those of their combination.
         Self(((high ^ low.rotate_left(17)) & ((1 << 52) - 1)).max(1))
     }
 
-    /// The revision with this number.
+    /// Returns the revision with this number.
     #[must_use]
     pub fn from_number(number: u64) -> Self {
         Self(number)
     }
 
-    /// As a number.
+    /// Returns its number.
     #[must_use]
     pub fn number(self) -> u64 {
         self.0
     }
 }
 
-/// Counts the model changes of a fleet: a swap that was begun, committed or not, takes the next one.
+/// Counts the model changes of a fleet: every swap that is begun gets the next one, whether or not it is committed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
 impl Generation {
-    /// The one after this.
+    /// Returns the next generation.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)

@@ -1,17 +1,17 @@
-//! How large an image says that it is, read from its first bytes and without decoding anything.
+//! Reads an image's dimensions from its header, without decoding it.
 //!
-//! It tells what an image may cost before anybody pays for it. A worker decodes no more than was read here, whatever
-//! else the file says: see [`UNDECLARED`].
+//! This bounds the cost of an image in advance. A worker decodes at most as many pixels as the header declares,
+//! whatever else the file contains: see [`UNDECLARED`].
 
-/// Pixels that a file may have in which none were found.
+/// Pixels that a file without a readable header may have.
 pub const UNDECLARED: u64 = 1 << 20;
 
-/// Segments of a JPEG that are looked at. Photographs have up to a few hundred before their picture begins.
+/// Segments of a JPEG that are read. Photographs have up to a few hundred before the image data.
 const MAX_SEGMENTS: usize = 4_096;
-/// Entries of a TIFF's directory that are looked at.
+/// Entries of a TIFF's directory that are read.
 const MAX_ENTRIES: usize = 4_096;
 
-/// Pixels by an image's header; `None` where the bytes are no image that is known, or too short.
+/// Returns the pixels that an image's header declares; `None` if the bytes are not a known image, or too short.
 #[must_use]
 pub fn declared_pixels(bytes: &[u8]) -> Option<u64> {
     let starts = |magic: &[u8]| bytes.starts_with(magic);
@@ -37,13 +37,13 @@ pub fn declared_pixels(bytes: &[u8]) -> Option<u64> {
 fn jpeg(bytes: &[u8]) -> Option<(u64, u64)> {
     let (mut at, mut largest) = (2, None);
     for _ in 0..MAX_SEGMENTS {
-        // Any byte may stand before a marker, as decoders have it, and any number of fill bytes.
+        // Decoders accept any byte before a marker, and any number of fill bytes.
         at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
         at += bytes.get(at..)?.iter().position(|byte| *byte != 0xff)?;
         let marker = bytes[at];
         match marker {
             0xda | 0xd9 => break,
-            // A frame header: neither tables of codes, nor an extension, nor an arithmetic coder's.
+            // A frame header: not a table of codes, an extension, or an arithmetic coder's.
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
                 let size = big_short(bytes, at + 6).zip(big_short(bytes, at + 4));
                 let size = size.map(|(width, height)| (u64::from(width), u64::from(height)));
@@ -72,7 +72,7 @@ impl Larger for Option<(u64, u64)> {
     }
 }
 
-/// The canvas, or the frame where there is none (RFC 9649, section 2).
+/// The canvas, or the frame if there is none (RFC 9649, section 2).
 fn webp(bytes: &[u8]) -> Option<(u64, u64)> {
     let little_24 = |at| Some(u64::from(little_short(bytes, at)?) | u64::from(*bytes.get(at + 2)?) << 16);
     match bytes.get(12..16)? {
@@ -93,7 +93,7 @@ fn bmp(bytes: &[u8]) -> Option<(u64, u64)> {
     if little(bytes, 14)? == 12 {
         return Some((u64::from(little_short(bytes, 18)?), u64::from(little_short(bytes, 20)?)));
     }
-    // A negative height says that the rows go from the top.
+    // A negative height means that the rows run from the top.
     let side = |at| Some(u64::from(little(bytes, at)?.cast_signed().unsigned_abs()));
     Some((side(18)?, side(22)?))
 }

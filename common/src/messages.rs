@@ -1,8 +1,8 @@
-//! What travels: jobs, the parts they are split into, and what comes back.
+//! Jobs, the parts they are split into, and their results.
 //!
-//! A request becomes one job. The job's record goes to the store; its images go to the broker in
-//! parts, each small enough for one message and one batch of a worker. Images are numbered by their
-//! *position* in the request, from 0; the client's own `image_id`s stay in the job's record.
+//! A request becomes one job. The job's record goes to the store; its images go to the broker in parts, each small
+//! enough for one message and one batch of a worker. Images are numbered by their *position* in the request, from 0;
+//! the client's own `image_id`s stay in the job's record.
 
 mod image_error;
 
@@ -16,19 +16,19 @@ pub use self::image_error::{ImageError, ImageErrorCode};
 use crate::ids::{ClientName, Generation, JobId, ModelName, ModelVersion, WorkerId};
 use crate::simulated;
 
-/// Version of the wire format; a worker refuses parts of a newer one.
+/// Version of the wire format. A worker refuses parts of a newer one.
 pub const WIRE_VERSION: u16 = 1;
 
-/// A moment in milliseconds since the Unix epoch, as every host's clock tells it.
+/// A moment in milliseconds since the Unix epoch.
 ///
-/// Hosts are expected to be within a second of each other (NTP). Clocks decide when something is
-/// given up, never which model answers.
+/// Hosts' clocks are expected to differ by at most a second (NTP). Clocks decide when something is given up, never
+/// which model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// This host's clock.
+    /// Returns the time of this host's clock.
     #[must_use]
     pub fn now() -> Self {
         if let Some(moment) = simulated::told() {
@@ -38,45 +38,45 @@ impl Timestamp {
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// The moment this much later.
+    /// Returns the moment this much later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// From `earlier` to this moment; zero when `earlier` is later.
+    /// Returns the time from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// One model, byte for byte, and the generation it was active in: what a request is pinned to.
+/// One model version and the generation in which it was active: what a request is pinned to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PinnedModel {
     /// Name of the package.
     pub name: ModelName,
     /// Digest of the package's bytes.
     pub version: ModelVersion,
-    /// The fleet's generation when it was pinned.
+    /// The fleet's generation at that time.
     pub generation: Generation,
 }
 
-/// One encoded image (JPEG, PNG, …), never decoded outside a worker.
+/// One encoded image (JPEG, PNG, …), decoded only by workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncodedImage {
-    /// Place in the request, from 0.
+    /// Position in the request, from 0.
     pub position: u32,
     /// The file's bytes.
     pub bytes: Bytes,
 }
 
-/// Names one part of one job.
+/// Identifies one part of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartId {
     /// The job.
     pub job: JobId,
-    /// Which of its parts, from 0.
+    /// The number of the part, from 0.
     pub index: u32,
 }
 
@@ -104,26 +104,26 @@ impl FromStr for PartId {
 #[error("the id of a part is not valid, expected the job's id, a slash and a number")]
 pub struct InvalidPartId;
 
-/// One message of work: some images of one request, for one model.
+/// One message: some images of one request, for one model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// [`WIRE_VERSION`] of the sender.
     pub wire: u16,
-    /// Which part of which job.
+    /// Its job and number.
     pub id: PartId,
     /// The model that must answer.
     pub model: PinnedModel,
     /// When the request was accepted.
     pub accepted_at: Timestamp,
-    /// From then on nobody wants the answer.
+    /// After this no client waits for the answer.
     pub deadline: Timestamp,
-    /// How many of the best labels to return as scores; 0 for as many as the package's config says.
+    /// Number of best labels to return as scores; 0 for the number in the package's config.
     pub top_k: u32,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
     /// The request's id in the logs.
     pub request_id: Option<String>,
-    /// Whose request it is; none of a client without a name.
+    /// Its client; `None` for a client without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientName>,
     /// The images; never empty.
@@ -131,7 +131,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Bytes of all images together.
+    /// Returns the bytes of all images together.
     #[must_use]
     pub fn image_bytes(&self) -> usize {
         self.images.iter().map(|image| image.bytes.len()).sum()
@@ -141,22 +141,22 @@ impl Part {
 /// A label and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelScore {
-    /// One of the package's output classes.
+    /// An output class of the package.
     pub label: String,
-    /// The model's output for it.
+    /// The model's output for the class.
     pub score: f32,
 }
 
-/// What became of one image.
+/// The result of one image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ImageOutcome {
-    /// The model answered.
+    /// The model classified it.
     Classified {
-        /// The label with the largest score, and that score.
+        /// The label with the largest score, and the score.
         best: LabelScore,
-        /// The best labels, best first; empty unless the request or the package asks for them.
+        /// The best labels, best first; empty unless the request or the package requests them.
         scores: Vec<LabelScore>,
-        /// The labels that reach their thresholds, best first; only of a model that gives several.
+        /// The labels that reach their thresholds, best first; only from a multi-label package.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         labels: Option<Vec<LabelScore>>,
     },
@@ -164,10 +164,10 @@ pub enum ImageOutcome {
     Rejected(ImageError),
 }
 
-/// Where the time of a part went, in microseconds.
+/// The time that a part spent in each stage, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageTimes {
-    /// From acceptance to a worker.
+    /// From acceptance until a worker begins.
     pub queue: u64,
     /// Decoding and preprocessing.
     pub decode: u64,
@@ -175,7 +175,7 @@ pub struct StageTimes {
     pub inference: u64,
 }
 
-/// Why a job ended without results. Each is one row of the API's error table.
+/// Why a job ended without results. Each is a row of the API's error table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobFailure {
@@ -185,35 +185,35 @@ pub enum JobFailure {
     ModelUnavailable,
     /// The worker could not run it; a bug (500).
     Internal,
-    /// One that a newer release knows (500).
+    /// A failure of a newer release (500).
     #[serde(other)]
     Unknown,
 }
 
-/// What became of one part.
+/// The result of one part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum PartEnd {
     /// An outcome for each image of the part, as (position, outcome).
     Done(Vec<(u32, ImageOutcome)>),
-    /// No image of the part could be tried.
+    /// The part failed as a whole.
     Failed(JobFailure, String),
 }
 
 /// A worker's answer to one part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartResult {
-    /// What became of it.
+    /// Its result.
     pub end: PartEnd,
-    /// Who did it.
+    /// The worker.
     pub worker: WorkerId,
-    /// Where the time went.
+    /// The time in each stage.
     pub times: StageTimes,
 }
 
 /// A client's `Idempotency-Key` and the digest of the request that came with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
-    /// The key as sent, behind the client's name and a line break where it has a name: two clients never share one.
+    /// The key as sent, after the client's name and a line break if it has a name: two clients never share one.
     pub key: String,
     /// Digest of the request's body and query.
     pub request: [u8; 32],
@@ -230,7 +230,7 @@ pub struct JobRecord {
     pub accepted_at: Timestamp,
     /// When it is given up.
     pub deadline: Timestamp,
-    /// How long its answer is kept once it ended.
+    /// How long its answer is kept after its end.
     pub retention: Duration,
     /// The client's ids by position.
     pub image_ids: Vec<i64>,
@@ -240,15 +240,15 @@ pub struct JobRecord {
     pub top_k: u32,
     /// The client's idempotency key.
     pub idempotency: Option<Idempotency>,
-    /// Whose it is; none of a client without a name.
+    /// Its client; `None` for a client without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientName>,
-    /// The names of the images' files by position, of a request that was a form.
+    /// The file names of a form's images by position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_names: Option<Vec<Option<String>>>,
 }
 
-/// How far a job is. Derived from its record and the results stored so far.
+/// The progress of a job, derived from its record and the results so far.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobStatus {
     /// No worker has begun it.
@@ -257,31 +257,31 @@ pub enum JobStatus {
     Processing,
     /// Every image has its outcome, by position.
     Done {
-        /// One for each image of the request.
+        /// One outcome per image of the request.
         outcomes: Vec<ImageOutcome>,
         /// The slowest part's times.
         times: StageTimes,
     },
     /// It ended without results.
     Failed {
-        /// Which error.
+        /// The error.
         failure: JobFailure,
         /// A sentence.
         detail: String,
     },
 }
 
-/// A job as the store knows it now.
+/// A job as the store has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// As accepted.
     pub record: JobRecord,
-    /// How far it is.
+    /// Its progress.
     pub status: JobStatus,
 }
 
 impl Job {
-    /// Whether it has ended, well or not.
+    /// Returns whether it has ended, successfully or not.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match self.status {
@@ -290,11 +290,11 @@ impl Job {
         }
     }
 
-    /// Puts a job together from what a store holds: its record, whether any part was begun, how many
-    /// parts it has by now (replays add some) and the results so far in order of their index.
+    /// Builds a job from what a store has: its record, whether any part was begun, the current number of parts (replays
+    /// add some) and the results so far in order of their index.
     ///
-    /// A later part overrides an earlier one's outcome for the same position. A job past its deadline
-    /// with results missing has failed, whether or not a worker ever said so.
+    /// A later part overrides an earlier one's outcome for the same position. A job past its deadline with missing
+    /// results has failed, whether or not a worker reported it.
     #[must_use]
     pub fn assemble(record: JobRecord, progress: Progress, now: Timestamp) -> Self {
         let status = progress.status(&record, now);
@@ -302,12 +302,12 @@ impl Job {
     }
 }
 
-/// The moving part of a job in a store.
+/// The changing part of a job in a store.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
     /// Whether a worker has begun any part.
     pub begun: bool,
-    /// Parts that the job has by now: those it was split into and those that replays added.
+    /// Current number of parts: those it was split into and those that replays added.
     pub parts: u32,
     /// The latest deadline: the record's, or a replay's.
     pub deadline: Timestamp,
@@ -395,7 +395,7 @@ mod tests {
         }
     }
 
-    /// What the release before 0.2 knows of a record and of a part.
+    /// The fields of a record and a part in releases before 0.2.
     #[derive(Serialize, Deserialize)]
     struct Before {
         id: JobId,

@@ -1,15 +1,15 @@
-//! Work that blocks its thread, away from the threads that everything else runs on.
+//! Runs blocking work off the async threads.
 
 use tokio::task::spawn_blocking;
 
 use crate::simulated;
 
-/// The work did not end: it panicked, or the process is ending.
+/// The work did not complete: it panicked, or the process is ending.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("work on a thread of its own was cut off: {0}")]
 pub struct CutOff(String);
 
-/// Does `work` on a thread that may block, and waits for it. It goes on when nobody waits any more.
+/// Runs `work` on a blocking thread and waits for it. If the caller is dropped, the work continues.
 ///
 /// # Errors
 /// [`CutOff`].
@@ -21,7 +21,7 @@ pub async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     spawn_blocking(work).await.map_err(|error| CutOff(error.to_string()))
 }
 
-/// Begins `work` on a thread that may block; nobody waits for it.
+/// Starts `work` on a blocking thread without waiting for it.
 pub fn offload_alone(work: impl FnOnce() + Send + 'static) {
     if simulated::inline().is_some() {
         work();

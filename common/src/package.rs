@@ -1,4 +1,4 @@
-//! Model packages: a folder in the models folder becomes a validated [`Package`].
+//! Model packages: reads and validates a folder of the models folder as a [`Package`].
 //!
 //! ```text
 //! models/NAME/NAME_config.json
@@ -7,7 +7,7 @@
 //! models/NAME/examples/          images with the scores expected of them; see [`examples`]
 //! ```
 //!
-//! Nothing here opens the model itself: that is the worker's part.
+//! The model itself is not opened here: the worker does that.
 
 pub mod config;
 pub mod examples;
@@ -29,24 +29,24 @@ pub use self::config::{ModelConfig, Postprocessing, Precision, Preprocessing, Pr
 pub use self::stranger::in_place_of_a_model;
 use crate::ids::{ModelName, ModelVersion};
 
-/// Configs larger than this are refused, in bytes. As values in memory they may be a hundred times as large.
+/// Larger configs are refused, in bytes. Parsed values may take a hundred times as much memory.
 const MAX_CONFIG_BYTES: u64 = 2 << 20;
 
-/// A package whose folder is complete and whose config is sound.
+/// A package with a complete folder and a valid config.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// Its folder's name.
     pub name: ModelName,
     /// Digest of its bytes.
     pub version: ModelVersion,
-    /// What the config says.
+    /// Its config.
     pub config: ModelConfig,
-    /// Where the model is.
+    /// Its model.
     pub model: ModelFile,
 }
 
 impl Package {
-    /// The folder that all of it is in.
+    /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.model.path.parent().unwrap_or(&self.model.path)
@@ -58,11 +58,11 @@ impl Package {
 pub struct ModelFile {
     /// The file, or the folder of a SavedModel.
     pub path: PathBuf,
-    /// How it is written.
+    /// Its format.
     pub format: ModelFormat,
 }
 
-/// The formats a model can have.
+/// The formats of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelFormat {
     /// Keras's HDF5 file: `.hdf5` or `.h5`.
@@ -74,7 +74,7 @@ pub enum ModelFormat {
 }
 
 impl ModelFormat {
-    /// File endings, in the order in which they are looked for.
+    /// File extensions, in the order of precedence.
     const ENDINGS: [(&'static str, Self); 4] = [
         ("hdf5", Self::Hdf5),
         ("h5", Self::Hdf5),
@@ -83,18 +83,18 @@ impl ModelFormat {
     ];
 }
 
-/// Why a folder is not a package that can be served.
+/// Why a folder is not a valid package.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PackageError {
-    /// A file of the package does not exist; names it.
+    /// A file of the package is missing.
     #[error("{0}")]
     Missing(String),
-    /// The package is there and has faults: all of them.
+    /// The package is invalid.
     #[error("package `{name}` cannot be served: {}", problems.join("; "))]
     Invalid {
         /// The package.
         name: ModelName,
-        /// Every fault found.
+        /// All problems.
         problems: Vec<String>,
     },
     /// A file could not be read.
@@ -102,7 +102,7 @@ pub enum PackageError {
     Unreadable {
         /// The package.
         name: ModelName,
-        /// The file and the system's words.
+        /// The file and the system's error.
         reason: String,
     },
 }
@@ -110,40 +110,40 @@ pub enum PackageError {
 /// A folder of the models folder.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// Its name, which need not be one that a package can have.
+    /// Its name, which may be invalid for a package.
     pub name: String,
-    /// The package, or what is wrong with it.
+    /// The package, or its problems.
     pub opened: Result<Package, PackageError>,
 }
 
-/// The models folder. Remembers digests, so that a package is hashed once and not at every look.
+/// The models folder. Caches digests, so that a package is hashed only when it has changed.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     folder: PathBuf,
     digests: Arc<Mutex<HashMap<Fingerprint, ModelVersion>>>,
 }
 
-/// What tells, without reading it, that a file has changed.
+/// File metadata that shows a change without reading the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Fingerprint(Vec<(PathBuf, u64, u64, i64, i64)>);
 
 impl Catalog {
-    /// The packages in `folder`. The folder may appear later.
+    /// Creates a catalog of the packages in `folder`, which may be created later.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), digests: Arc::default() }
     }
 
-    /// The models folder.
+    /// Returns the models folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Opens one package: finds its files, validates its config and digests its bytes. Blocks on disk.
+    /// Opens one package: finds its files, validates its config and computes its digest. Blocks on disk.
     ///
     /// # Errors
-    /// [`PackageError`]; for a config with faults, all of them.
+    /// [`PackageError`]; for an invalid config, all problems.
     pub fn open(&self, name: &ModelName) -> Result<Package, PackageError> {
         let folder = self.folder.join(name.as_str());
         let config_path = folder.join(format!("{name}_config.json"));
@@ -173,11 +173,11 @@ impl Catalog {
         Ok(Package { name: name.clone(), version, config, model })
     }
 
-    /// Every folder that could be a package, by name, with the package or what is wrong with it, and those that can be
-    /// none for their name. Hidden folders are nobody's package.
+    /// Returns every folder by name, with the package or its problems, and folders whose name is invalid. Hidden
+    /// folders are ignored.
     ///
     /// # Errors
-    /// The models folder itself cannot be read.
+    /// The models folder is not readable.
     pub fn list(&self) -> io::Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -214,7 +214,7 @@ impl Catalog {
         );
         let known = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&fingerprint).cloned();
         if let Some(version) = known {
-            // A package that can be digested can be read; one that was made unreadable since cannot.
+            // A package that could be hashed was readable; it may have become unreadable since.
             for path in files {
                 File::open(path)?;
             }
@@ -241,7 +241,7 @@ fn find_model(folder: &Path, name: &ModelName) -> Result<ModelFile, PackageError
             ModelFormat::SavedModel => model.path.is_dir(),
         })
         .collect();
-    // Which of several is meant nobody can tell; they may be of different trainings.
+    // With several models it is unclear which one is meant; they may be from different trainings.
     if there.len() > 1 {
         let names: Vec<_> = there.iter().filter_map(|model| model.path.file_name()?.to_str()).collect();
         let problem = format!("the package has several models, `{}`, expected one", names.join("`, `"));
@@ -255,7 +255,7 @@ fn missing(name: &ModelName, path: &Path) -> PackageError {
 }
 
 fn read_config(path: &Path) -> io::Result<Vec<u8>> {
-    // A pipe would be waited for until somebody writes into it.
+    // Reading a pipe would block until something writes into it.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no file"));
     }
@@ -267,8 +267,8 @@ fn read_config(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// SHA-256 over the config, the labels where it names a file of them, and each file of the model, each
-/// preceded by its length so that no two packages with different files have the same input.
+/// SHA-256 over the config, the file of labels if there is one, and each file of the model. Each is preceded by its
+/// length, so that packages with different files never have the same input.
 fn digest(read: &ReadFiles, model: &ModelFile, files: &[PathBuf]) -> io::Result<ModelVersion> {
     let mut hash = Sha256::new();
     let labels = read.labels.as_ref().map(|labels| &labels.bytes);
@@ -360,7 +360,7 @@ mod tests {
         let third = catalog.open(&name).unwrap().version;
         assert!(third != second && third != first);
 
-        // The same bytes under another name are the same version: names are not part of it.
+        // The same bytes under another name are the same version: the name is not part of it.
         let (_other, catalog, name) = package(&[("m_config.json", CONFIG), ("m.h5", "one")]);
         assert_eq!(catalog.open(&name).unwrap().version, first);
     }

@@ -1,5 +1,4 @@
-//! Patience with a server that is away for a moment: how long to wait between two attempts, when to stop trying, and
-//! what to log meanwhile.
+//! Retries while a server is out of reach: how long to pause, when to give up, and what to log.
 
 use std::time::Duration;
 
@@ -12,15 +11,15 @@ use crate::simulated;
 
 mod outage;
 
-/// First pause between two attempts of one call: short beside a server's restart, long beside a refused
+/// First pause between two attempts of a call: short compared with a server's restart, long compared with a refused
 /// connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Longest pause between two attempts of one call.
+/// Longest pause between two attempts of a call.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Pauses between attempts: each twice as long as the one before, up to a longest one, and each shortened
-/// at random by up to a half, so that many who failed together do not come back together.
+/// Exponential back-off: each pause is twice as long as the one before, up to a maximum, and shortened at random by up
+/// to a half, so that callers that failed together do not retry together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -30,19 +29,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `first` to `longest`, in an order of their own for each back-off.
+    /// Creates pauses from `first` to `longest`, with a random seed.
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self::seeded(first, longest, new_seed())
     }
 
-    /// Pauses that are the same for the same seed.
+    /// Creates pauses that are the same for the same seed.
     #[must_use]
     pub fn seeded(first: Duration, longest: Duration, seed: u64) -> Self {
         Self { first, longest, full: first.min(longest), random: seed }
     }
 
-    /// How long to wait before the next attempt.
+    /// Returns the next pause.
     #[must_use]
     pub fn next_pause(&mut self) -> Duration {
         let full = self.full;
@@ -50,17 +49,17 @@ impl Backoff {
         full.mul_f64(0.5 + self.fraction() / 2.0)
     }
 
-    /// Waits before the next attempt.
+    /// Waits for the next pause.
     pub async fn pause(&mut self) {
         sleep(self.next_pause()).await;
     }
 
-    /// Begins with the first pause again, after an attempt that succeeded.
+    /// Starts again with the first pause, after a success.
     pub fn reset(&mut self) {
         self.full = self.first.min(self.longest);
     }
 
-    /// A number from 0 to 1, by SplitMix64 (Steele, Lea and Flood 2014).
+    /// Returns a number from 0 to 1, by SplitMix64 (Steele, Lea and Flood 2014).
     fn fraction(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.random;
@@ -75,8 +74,8 @@ fn new_seed() -> u64 {
     simulated::next_seed().unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0)
 }
 
-/// Makes attempts until one succeeds, fails for good, or `limit` is over. The error is that of the last
-/// attempt, or `None` when none has ended in time.
+/// Retries until an attempt succeeds, fails for good, or `limit` is over. Returns the error of the last attempt, or
+/// `None` if no attempt ended in time.
 pub(crate) async fn persist<T, E, F>(
     limit: Duration,
     mut attempt: impl FnMut() -> F,

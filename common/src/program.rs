@@ -1,4 +1,4 @@
-//! What the programs of a fleet have in common: how they come up, are asked after, and are told to stop.
+//! What the programs of a fleet share: start, health checks and shutdown.
 
 mod connect;
 mod healthcheck;

@@ -1,4 +1,4 @@
-//! The swap as a state machine over [`FleetState`]: no IO, no clock.
+//! The swap as a state machine over [`FleetState`], without IO and clock.
 //!
 //! ```text
 //!            all prepared                all follow, or the limit is over
@@ -7,20 +7,19 @@
 //!     └──▶ RolledBack        one fails, time is up, or the coordinator is gone
 //! ```
 //!
-//! Whoever acts reads the document, asks [`step`] what should stand there instead, and replaces it by
-//! compare-and-set. Only the coordinator, and only while its lease lasts, may commit. Once the lease is
-//! over anyone ends the rollout: before the commit by rolling it back, after it by finishing it. Nothing
-//! takes a commit back; going back to the model before is another rollout.
+//! Every actor reads the document, asks [`step`] for its replacement, and replaces it by compare-and-set. Only the
+//! coordinator may commit, and only during its lease. After the lease any process ends the rollout: it rolls it back
+//! before the commit, or finishes it after the commit. A commit is never undone: going back to the previous model is
+//! another rollout.
 //!
 //! # Which workers count
 //!
-//! Every worker that is [`WorkerState::Ready`] must be prepared before the commit, and must follow before
-//! the end. While there is none, those that are starting count instead, so that a fleet whose active model
-//! cannot be loaded can be given another without anyone trying it. A worker whose report expired counts no
-//! more, one that joins counts from its first ready report. A worker announces itself ready *before* it
-//! looks at this document for the last time and takes jobs, and the reports are read *after* the document:
-//! so either the coordinator sees the worker, or the worker sees the rollout and prepares before it takes
-//! jobs.
+//! Every worker that is [`WorkerState::Ready`] must be prepared before the commit, and must follow before the end. If
+//! there is none, starting workers count instead, so that a fleet whose active model cannot be loaded can get another
+//! one, but not an untried one. A worker whose report expired does not count any more; a joining one counts from its first
+//! ready report. A worker reports ready *before* it last reads this document and takes jobs, and the reports are read
+//! *after* the document. So either the coordinator sees the worker, or the worker sees the rollout and prepares before
+//! it takes jobs.
 
 mod watch;
 
@@ -35,20 +34,20 @@ use crate::messages::{PinnedModel, Timestamp};
 pub use self::watch::LeaseWatch;
 pub use crate::fleet::RolloutTiming;
 
-/// Problems of a package that are kept once its rollout is history: the document is read for every
-/// request and has to stay small.
+/// Most problems of a package that are kept when its rollout has ended: the document is read for every request and must
+/// stay small.
 const REMEMBERED_PROBLEMS: usize = 16;
 
-/// What is to be rolled out.
+/// The model to roll out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The package.
     pub name: ModelName,
-    /// Its bytes.
+    /// Its version.
     pub version: ModelVersion,
 }
 
-/// A rollout is running: this one.
+/// Another rollout is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("rollout {0} is running")]
 pub struct Busy(pub Generation);
@@ -58,25 +57,25 @@ pub struct Busy(pub Generation);
 pub enum Actor {
     /// The process that began the rollout with this id.
     Coordinator(Uuid),
-    /// Anyone else: a sweeper, a worker.
+    /// Any other process: a sweeper, a worker.
     Bystander,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Nothing yet: look again soon.
+    /// Nothing yet: check again soon.
     Wait,
-    /// Put this in the document's place, if it is still the one that was read.
+    /// Replace the document with this one, if it is still the one that was read.
     Replace(Box<FleetState>),
-    /// Nothing any more: the rollout has ended, or it is not this actor's.
+    /// Nothing any more: the rollout has ended, or another process runs it.
     Over,
 }
 
-/// The document with a new rollout in it.
+/// Returns the document with a new rollout.
 ///
 /// # Errors
-/// Another one is running. If nobody leads it any more, a bystander's [`step`] ends it.
+/// Another one is running. If it is abandoned, a bystander's [`step`] ends it.
 pub fn begin(
     state: &FleetState,
     target: Target,
@@ -109,19 +108,19 @@ pub fn begin(
     Ok(next)
 }
 
-/// What a rollback rolls out: the model that was active before.
+/// Returns what a rollback rolls out: the previous model.
 #[must_use]
 pub fn rollback_target(state: &FleetState) -> Option<Target> {
     state.previous.as_ref().map(|model| Target { name: model.name.clone(), version: model.version.clone() })
 }
 
-/// Whether the document holds a running rollout that nobody leads any more.
+/// Returns whether the document has a running rollout whose coordinator is lost.
 #[must_use]
 pub fn is_orphaned(state: &FleetState, now: Timestamp) -> bool {
     state.rollout.as_ref().is_some_and(|rollout| !rollout.is_ended() && now >= rollout.lease_until)
 }
 
-/// Decides what happens next, given the document, the unexpired reports read after it, and the time.
+/// Decides the next step, given the document, the unexpired reports read after it, and the time.
 #[must_use]
 pub fn step(state: &FleetState, workers: &[WorkerReport], now: Timestamp, who: Actor) -> Decision {
     let Some(rollout) = state.rollout.as_ref().filter(|rollout| !rollout.is_ended()) else {
@@ -138,17 +137,17 @@ pub fn step(state: &FleetState, workers: &[WorkerReport], now: Timestamp, who: A
         (Phase::Preparing, false) => prepare(rollout, workers, now),
         (Phase::Converging, _) => converge(rollout, workers, now),
         (Phase::Done | Phase::RolledBack { .. }, _) => return Decision::Over,
-        // Whoever knows this phase ends it.
+        // A process that knows this phase ends it.
         (Phase::Unknown, _) => return Decision::Wait,
     };
     apply(state, change, now)
 }
 
-/// What a step changes.
+/// The changes of a step.
 enum Change {
-    /// Nothing but the lease, where it is due.
+    /// Renews only the lease, if it is due.
     Renew,
-    /// These workers count from now on.
+    /// Adds these workers to those that count.
     Count(Vec<WorkerId>),
     Commit(Vec<WorkerId>),
     Finish,
@@ -182,7 +181,7 @@ fn prepare(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> Chang
         return Change::Commit(participants);
     }
     if now >= rollout.prepare_until {
-        // With nobody left, those that were waited for are the ones that are missing.
+        // If no worker is left, the missing ones are those that were waited for.
         let waiting_for = if counted.is_empty() { participants } else { unprepared };
         return Change::RollBack(RolloutFailure::TimedOut { waiting_for });
     }
@@ -200,7 +199,7 @@ fn converge(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> Chan
     }
 }
 
-/// The workers that have a say before the commit.
+/// Returns the workers that count before the commit.
 fn counted(workers: &[WorkerReport]) -> Vec<&WorkerReport> {
     let in_state = |state| workers.iter().filter(move |worker| worker.state == state).collect::<Vec<_>>();
     let ready = in_state(WorkerState::Ready);
@@ -212,8 +211,8 @@ fn preparation<'a>(worker: &'a WorkerReport, rollout: &Rollout) -> Option<&'a Pr
     preparation.is_for(rollout).then_some(&preparation.state)
 }
 
-/// Whether a worker answers from the rollout's target. Its generation alone does not tell: a store that came back
-/// with an older state gives the same one again.
+/// Returns whether a worker serves the rollout's target. The generation alone is not enough: a store that came back
+/// with an older state assigns it again.
 fn follows(worker: &WorkerReport, rollout: &Rollout) -> bool {
     let target = &rollout.target;
     let answers_from_it = worker.loaded.iter().any(|model| {
@@ -250,11 +249,11 @@ fn apply(state: &FleetState, change: Change, now: Timestamp) -> Decision {
     let mut next = state.clone();
     let Some(rollout) = next.rollout.as_mut() else { return Decision::Over };
     let span = rollout.timing.lease;
-    // Renewed at two thirds: often enough to outlast a short outage, seldom enough not to matter.
+    // Renewed after two thirds: early enough to survive a short outage, late enough to cause no load.
     let due = rollout.lease_until <= now.after(span * 2 / 3);
     match change {
         Change::Renew if !due => return Decision::Wait,
-        // An orphan waits for the end of its convergence; nobody takes its lease.
+        // An abandoned rollout waits for the end of its convergence; no process takes over its lease.
         Change::Renew if now >= rollout.lease_until => return Decision::Wait,
         Change::Renew => rollout.lease_until = now.after(span),
         Change::Count(participants) => {
@@ -267,7 +266,7 @@ fn apply(state: &FleetState, change: Change, now: Timestamp) -> Decision {
             rollout.committed_at = Some(now);
             rollout.phase = Phase::Converging;
             let before = next.active.replace(rollout.target.clone());
-            // Rolling out the active model again changes nothing, and so not what it would go back to.
+            // Rolling out the active model again changes nothing, including the target of a rollback.
             if before.as_ref().is_none_or(|model| !is_same(model, &rollout.target)) {
                 next.previous = before;
             }

@@ -1,7 +1,7 @@
-//! Logs and metrics: where they go, and what they are called.
+//! Sets up logs and metrics.
 //!
-//! Logs go to standard error, as text or as JSON lines. Metrics are recorded with the `metrics` facade
-//! under the names in [`names`], and rendered as Prometheus text by whoever has an address to show them.
+//! Logs go to standard error, as text or as JSON lines. Metrics are recorded with the `metrics` facade under the names
+//! in [`names`], and served as Prometheus text by the programs.
 
 pub mod api_names;
 mod config;
@@ -19,8 +19,8 @@ use tracing_subscriber::EnvFilter;
 pub use self::config::{LogConfig, LogFormat};
 pub use self::metric::{Kind, Metric};
 
-/// Upper bounds of the duration histograms, in seconds: from a small image's decoding to a request's
-/// longest wait, three steps to a decade.
+/// Upper bounds of the duration histograms, in seconds: from the decoding of a small image to the longest wait of a
+/// request, three per decade.
 const SECONDS: [f64; 19] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 30.0, 60.0, 120.0,
@@ -29,13 +29,13 @@ const SECONDS: [f64; 19] = [
 /// Upper bounds of the histograms that count images.
 const IMAGES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// How often what the histograms took is added up. Until then each value is kept.
+/// How often the values of histograms are aggregated. Until then each value is kept.
 const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Renders all metrics as Prometheus text.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// What a process does, as far as its metrics go.
+/// The roles of a process, for its metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It answers requests.
@@ -55,39 +55,39 @@ impl Role {
     }
 }
 
-/// Why logs or metrics were not set up.
+/// Why logs or metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter cannot be read.
+    /// The filter is invalid.
     #[error("log filter `{filter}` is not valid: {reason}, expected e.g. `info` or `info,worker=debug`")]
     Filter {
-        /// As configured.
+        /// The setting.
         filter: String,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
-    /// Something else in this process writes the logs already.
+    /// Another component of this process writes the logs already.
     #[error("logs are set up already: {0}")]
     Logs(String),
-    /// Something else in this process records metrics already.
+    /// Another component of this process records metrics already.
     #[error("metrics are set up already: {0}")]
     Metrics(#[from] BuildError),
-    /// The system gives no thread to look after them.
+    /// The system gives no thread for the upkeep.
     #[error("no thread for the metrics: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// Sends this process's logs to standard error. Once a process.
+/// Sends this process's logs to standard error. Once per process.
 ///
 /// # Errors
-/// The filter is not valid, or logs were set up before.
+/// The filter is invalid, or logs were set up before.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let filter = filter(&config.log_filter)
         .map_err(|reason| TelemetryError::Filter { filter: config.log_filter.clone(), reason })?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // Colours are for people: in a file or a collector they are noise.
+        // Colours only for a terminal, not for files or collectors.
         .with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => subscriber.try_init(),
@@ -96,16 +96,16 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     .map_err(|error| TelemetryError::Logs(error.to_string()))
 }
 
-/// Looks at a filter of the logs.
+/// Checks a log filter.
 ///
 /// # Errors
-/// Why it cannot be understood.
+/// Why it is invalid.
 pub fn check_filter(levels: &str) -> Result<(), String> {
     filter(levels).map(|_| ())
 }
 
-/// What is logged. RabbitMQ's client tells of each failure also in its own words, several lines for each
-/// attempt to connect: it is silent unless the filter names it, since this program says the same once.
+/// Parses the log filter. RabbitMQ's client logs each failure with several lines of its own. It is silent unless the
+/// filter names it, since this program logs the same once.
 fn filter(levels: &str) -> Result<EnvFilter, String> {
     let filter = EnvFilter::try_new(levels).map_err(|error| error.to_string())?;
     if levels.contains("lapin") {
@@ -115,17 +115,17 @@ fn filter(levels: &str) -> Result<EnvFilter, String> {
     Ok(filter.add_directive(silent))
 }
 
-/// Starts recording metrics in this process; the closure renders them. Once a process. `roles` are what the process
-/// is: their counters are there at 0 from the start.
+/// Starts recording metrics in this process; the closure renders them. Once per process. The counters of `roles` start
+/// at 0.
 ///
 /// # Errors
-/// A recorder was installed before, or there is no thread to be had.
+/// A recorder was installed before, or no thread is available.
 pub fn install_metrics(roles: &[Role]) -> Result<RenderMetrics, TelemetryError> {
     let handle = recorder()?.install_recorder()?;
     let process = metrics_process::Collector::default();
     process.describe();
     describe(roles);
-    // Where nobody ever asks for the metrics, memory would grow with every request.
+    // If metrics are never scraped, memory would grow with every request.
     let upkeep = handle.clone();
     std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
         loop {
@@ -139,7 +139,7 @@ pub fn install_metrics(roles: &[Role]) -> Result<RenderMetrics, TelemetryError> 
     }))
 }
 
-/// Tells the recorder what each metric means, and begins the counters of these roles.
+/// Describes the metrics to the recorder, and starts the counters of these roles.
 fn describe(roles: &[Role]) {
     for metric in [shared_names::ALL, api_names::ALL, names::ALL].into_iter().flatten() {
         metric.describe();

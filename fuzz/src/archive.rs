@@ -1,15 +1,15 @@
-//! Changing what is inside a zip archive, so that checksums and lengths are right again.
+//! Changes the content of a zip archive and keeps its checksums and lengths valid.
 
 use std::io::{Cursor, Read as _, Write as _};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// Most bytes of an archive's contents: more are no longer quick to pack.
+/// Most bytes of an archive's contents: larger ones take too long to pack.
 const MAX_CONTENTS: u64 = 1 << 20;
 
-/// Changes one entry of an archive with `change`, which gets the bytes and is to return how many of them it
-/// left. Gives the archive packed again; nothing where it is none.
+/// Changes one entry of an archive with `change`, which gets the bytes and returns how many it left. Returns the packed
+/// archive; `None` if it is not an archive.
 pub fn change_entry(
     archive: &[u8],
     which: usize,
@@ -19,7 +19,7 @@ pub fn change_entry(
     let index = which % entries.len();
     let (_, contents) = entries.get_mut(index)?;
     let length = contents.len();
-    // Room to grow.
+    // Space to grow.
     contents.resize(length + length / 8 + 64, 0);
     let left = change(contents, length);
     contents.truncate(left);

@@ -1,8 +1,7 @@
-//! What the fuzz targets share: giving bytes to readers that want a file, or a runtime.
+//! What the fuzz targets share: passing bytes to parsers that need a file or a runtime.
 //!
-//! Each program in `targets/` takes bytes from libFuzzer and hands them to one of the service's readers. A
-//! reader may refuse them, with an error that says something, or take them; a panic, a crash, and
-//! processor time or memory beyond the limit is a finding.
+//! Each program in `targets/` passes bytes from libFuzzer to one of the service's parsers. A parser may refuse them
+//! with an error message, or accept them. A panic, a crash, or too much CPU time or memory is a finding.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,13 +16,13 @@ use tokio::runtime::{Builder, Runtime};
 
 pub mod archive;
 
-/// The address sanitizer makes everything slower by about this factor.
+/// The slowdown of the address sanitizer.
 const SANITIZED: u32 = 2;
 
-/// Does the work on so many bytes, which may take the processor time of [`time_to_read`].
+/// Runs `work` on so many bytes, which may take the CPU time of [`time_to_read`].
 ///
 /// # Panics
-/// It took longer, or the system does not tell processor time.
+/// It took longer, or the system does not report CPU time.
 pub fn within_its_time(bytes: usize, work: impl Fn()) {
     let limit = SANITIZED * time_to_read(bytes);
     let started = Instant::now();
@@ -31,7 +30,8 @@ pub fn within_its_time(bytes: usize, work: impl Fn()) {
     if started.elapsed() < limit {
         return;
     }
-    // Others may have had the processor: once more, by the clock that costs more than most inputs to read.
+    // Other processes may have had the CPU: measured again by thread time, whose query costs more than parsing most
+    // inputs.
     let before = processor_time();
     work();
     let took = processor_time() - before;
@@ -45,12 +45,12 @@ fn processor_time() -> Duration {
     Duration::from_nanos(nanoseconds.expect("the first word is a number"))
 }
 
-/// Reads a model from bytes, by way of a file.
+/// Reads a model from bytes, through a file.
 ///
 /// # Panics
-/// The file cannot be written, or the reader's error says nothing.
+/// The file cannot be written, or the parser's error has no message.
 pub fn read_model(bytes: &[u8], format: ModelFormat) {
-    // One a process: libFuzzer's workers are processes.
+    // One per process: libFuzzer's workers are processes.
     static PATH: LazyLock<PathBuf> =
         LazyLock::new(|| std::env::temp_dir().join(format!("fuzz-model-{}", process::id())));
     fs::write(&*PATH, bytes).expect("the folder of temporary files can be written to");
@@ -63,7 +63,7 @@ pub fn read_model(bytes: &[u8], format: ModelFormat) {
 /// Reads the body of a request.
 ///
 /// # Panics
-/// The runtime cannot be started, or the reader's error says nothing.
+/// The runtime cannot be started, or the parser's error has no message.
 pub fn read_request(content_type: &str, body: &[u8]) {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime without threads starts"));

@@ -1,11 +1,10 @@
-//! The bytes of a .keras file. Most changes are made inside the archive, which would otherwise be refused for
-//! its checksums alone.
+//! A .keras file. Most changes are made inside the archive, which would otherwise be refused for its checksums alone.
 #![no_main]
 
 use common::package::ModelFormat;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
-/// Of so many changes one is made to the archive itself.
+/// One of so many changes is made to the archive itself.
 const FROM_OUTSIDE: u32 = 4;
 
 fuzz_target!(|bytes: &[u8]| fuzzing::within_its_time(bytes.len(), || {

@@ -1,4 +1,4 @@
-//! The bytes of a package's config.
+//! A package's config.
 #![no_main]
 
 use common::package::ModelConfig;

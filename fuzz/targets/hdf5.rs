@@ -1,4 +1,4 @@
-//! The bytes of an .hdf5 file, as an operator may copy it into the models folder.
+//! An .hdf5 file, as an operator may copy it into the models folder.
 #![no_main]
 
 use common::package::ModelFormat;

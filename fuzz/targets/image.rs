@@ -1,4 +1,4 @@
-//! The bytes of an image, decoded and then made a model's input in each of the ways there are.
+//! An image, decoded and preprocessed in each possible way.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use images::decode::DecodeLimits;
 use images::preprocess::{decode, preprocess};
 
-/// The ways, one of which each image takes.
+/// The preprocessings; each image takes one of them.
 static WAYS: LazyLock<Vec<Preprocessing>> = LazyLock::new(|| {
     let ways = [
         r#"normalize_and_pad", "image_preproc_config": {"input_shape": [24, 31, 3], "normalization_factor": 255}"#,

@@ -1,4 +1,4 @@
-//! The body of a request in JSON.
+//! The JSON body of a request.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The bytes of a message from the queue: a part of a job, or a hint.
+//! A message from the queue: a part of a job, or a hint.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

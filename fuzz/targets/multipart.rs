@@ -1,5 +1,5 @@
-//! The body of a request that is a form. The header is the client's, too: what stands before the first line
-//! break is its content type.
+//! The body of a request that is a form. The content type also comes from the client: it is the input up to the first
+//! line break.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

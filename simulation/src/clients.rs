@@ -1,4 +1,4 @@
-//! Clients: what they ask for, and whether the answers keep the promises.
+//! Clients: their requests, and checks of the answers.
 
 mod answers;
 
@@ -17,34 +17,34 @@ use crate::process::{Answer, JOB_DEADLINE, NoReply, request};
 use crate::promises::BY_NAME;
 use crate::world::World;
 
-/// How much longer than it asked to wait a client waits.
+/// How much longer than its requested wait a client waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One client with one request, from the first try to the last look at its answer.
+/// A client with one request, from the first try to the last poll.
 pub struct Client {
     world: Arc<World>,
     asked: Request,
     number: usize,
 }
 
-/// What became of a try.
+/// The result of a try.
 enum Tried {
-    /// The job is known.
+    /// The job's id is known.
     Accepted(JobId, Answer),
-    /// It is worth another try.
+    /// It may be retried.
     Again,
-    /// It is not.
+    /// It may not be retried.
     Over,
 }
 
 impl Client {
-    /// The client of this number.
+    /// Creates the client with this number.
     #[must_use]
     pub fn new(world: &Arc<World>, number: usize) -> Self {
         Self { world: Arc::clone(world), asked: world.plan.requests[number].clone(), number }
     }
 
-    /// Asks until the answer is known, or there is none.
+    /// Retries until the answer is known, or there is none.
     pub async fn run(self) {
         sleep_until(self.world.trace.moment(self.asked.at)).await;
         let mut first = None;
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// The same request again, with the same key and through another process: the same job.
+    /// Repeats the request with the same key through another process: it must give the same job.
     async fn ask_twice(&self, job: JobId, since: u64) {
         sleep(Duration::from_secs(1)).await;
         let Tried::Accepted(other, _) = self.try_once(self.asked.api + 1).await else { return };
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Asks one process after the other until the job has ended.
+    /// Polls one process after the other until the job has ended.
     async fn poll(&self, job: JobId, since: u64) -> Option<Answer> {
         let deadline = u64::try_from(JOB_DEADLINE.as_millis()).unwrap_or(0);
         let path = format!("/classifier/predictions/{job}?wait=5");
@@ -145,7 +145,7 @@ impl Client {
         None
     }
 
-    /// The answer is the same whenever and wherever it is asked for.
+    /// The answer must be the same at every poll of every process.
     async fn look_again(&self, job: JobId, since: u64, answer: &Answer) {
         let path = format!("/classifier/predictions/{job}");
         let sent = self.world.trace.elapsed();

@@ -1,4 +1,4 @@
-//! Packages of the world, and a double of the engine: an image's label follows from its bytes and the model.
+//! The simulated packages, and a fake engine: an image's label depends on its bytes and the model.
 
 use std::fs;
 use std::sync::{Arc, OnceLock};
@@ -11,10 +11,10 @@ use crate::plan::MODELS;
 
 /// Height, width and channels.
 const SHAPE: [usize; 3] = [2, 2, 3];
-/// Outputs.
+/// Number of outputs.
 const CLASSES: usize = 16;
 
-/// The models folder, the same for every world of this process.
+/// Returns the models folder, which all worlds of this process share.
 ///
 /// # Panics
 /// The system gives no folder.
@@ -41,13 +41,13 @@ pub fn catalog() -> Catalog {
     Catalog::new(folder.path())
 }
 
-/// The label that a model gives an image.
+/// Returns the label that a model gives an image.
 #[must_use]
 pub fn label(model: usize, image: u8) -> String {
     ((usize::from(image) + 5 * model) % CLASSES).to_string()
 }
 
-/// An image of this number: a bitmap of 2 × 2 pixels.
+/// Returns an image with this number: a bitmap of 2 × 2 pixels.
 #[must_use]
 pub fn image(number: u8) -> Bytes {
     let mut file = Vec::with_capacity(70);
@@ -59,7 +59,7 @@ pub fn image(number: u8) -> Bytes {
     for word in [0_u32, 16, 2835, 2835, 0, 0] {
         file.extend(word.to_le_bytes());
     }
-    // Two rows of two pixels, blue first, and two bytes to fill each row.
+    // Two rows of two pixels, blue first, each padded with two bytes.
     for _ in 0..2 {
         file.extend([number, 0, 0, number, 0, 0, 0, 0]);
     }
@@ -85,7 +85,7 @@ impl Engine for Double {
     }
 }
 
-/// Makes a double of any package.
+/// Makes a fake engine of any package.
 pub struct Loader;
 
 impl EngineLoader for Loader {

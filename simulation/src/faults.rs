@@ -1,4 +1,4 @@
-//! Makes the faults of a plan happen, each in its time.
+//! Injects the faults of a plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::plan::{Fault, Kind, Server, Who};
 use crate::process::{ApiProcess, Ties, WorkerProcess};
 use crate::world::World;
 
-/// After so long without a sign of life the broker ends a connection, and so does its client.
+/// Silence after which broker and client end a connection.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Of a hundred messages so many are lost on a bad link.
+/// Messages out of a hundred that are lost on a bad link.
 const LOST: u64 = 20;
 
-/// The latest that a message can be.
+/// The longest delay of a message.
 const LATEST: Duration = Duration::from_secs(40);
 
-/// Waits for a fault's time and lets it happen, from its begin to its end.
+/// Waits for a fault's time and injects it, from its begin to its end.
 pub async fn happen(world: Arc<World>, fault: Fault) {
     if let Kind::Restored(back) = fault.kind {
         keep_for_later(&world, &fault, back);
@@ -72,7 +72,7 @@ pub async fn happen(world: Arc<World>, fault: Fault) {
         Kind::Late(who) => {
             let ties = world.ties(who);
             each(&ties, |weather| weather.late = LATEST);
-            // On a connection whose heartbeats come as late the broker ends it, and what was in hand goes back.
+            // If heartbeats are late as well, the broker ends the connection, and its parts go back.
             ties.to(Server::Broker).change(|weather| weather.late = HEARTBEAT);
             sleep(fault.span).await;
             each(&ties, |weather| weather.late = Duration::ZERO);
@@ -91,7 +91,7 @@ pub async fn happen(world: Arc<World>, fault: Fault) {
     }
 }
 
-/// The store's state of some time before the fault is kept for it.
+/// The store's state from some time before the fault is saved for it.
 fn keep_for_later(world: &Arc<World>, fault: &Fault, back: Duration) {
     let back = u64::try_from(back.as_millis()).unwrap_or(0);
     let (world, at) = (Arc::clone(world), fault.at);
@@ -103,7 +103,7 @@ fn keep_for_later(world: &Arc<World>, fault: &Fault, back: Duration) {
     });
 }
 
-/// Waits; should that be longer than a heartbeat, the broker ends the connection.
+/// Waits; if that is longer than a heartbeat, the broker ends the connection.
 async fn silence(world: &World, ties: &Ties, span: Duration, of_the_broker: bool) {
     if !of_the_broker || span < HEARTBEAT {
         return sleep(span).await;
@@ -119,7 +119,7 @@ fn each(ties: &Ties, change: impl Fn(&mut crate::link::Weather)) {
     ties.to_store.change(&change);
 }
 
-/// Kills a process; another takes its place at the end of the fault.
+/// Kills a process; another replaces it at the end of the fault.
 async fn replace(world: &Arc<World>, who: Who, span: Duration) {
     let connection = world.ties(who).connection;
     match who {

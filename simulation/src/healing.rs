@@ -1,4 +1,4 @@
-//! After the last fault the world heals, within a bound.
+//! Checks that the world heals within a bound after the last fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::plan::MODELS;
 use crate::process::request;
 use crate::world::World;
 
-/// All has to be well so long after the last fault, in milliseconds.
+/// Everything must be well this long after the last fault, in milliseconds.
 const BOUND: u64 = 60_000;
 
-/// By then no client sends anything new, in milliseconds.
+/// Clients send no new requests after this time, in milliseconds.
 const QUIET_FROM: u64 = 32_000;
 
-/// Waits until all is well, and tells how long that took; none if it never was.
+/// Waits until everything is well, and returns how long it took; `None` if it never was.
 pub async fn healed(world: &Arc<World>) -> Option<Duration> {
     let calm = world.plan.calm_from().max(QUIET_FROM);
     sleep_until(world.trace.moment(calm)).await;
@@ -68,7 +68,7 @@ async fn until_well(world: &World, model: usize, last: u64) -> Option<String> {
     }
 }
 
-/// What is not well, if anything.
+/// Returns what is not well.
 async fn missing(world: &World, model: usize) -> Option<String> {
     let load = world.broker.load();
     if load.consumers != world.plan.workers || load.waiting + load.held > 0 {

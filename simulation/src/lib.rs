@@ -1,12 +1,12 @@
-//! A simulated world that looks for faults of the image classification service.
+//! A deterministic simulation that looks for bugs of the image classification service.
 //!
-//! API processes, workers, operators and clients run as they are, over a broker and a store in memory whose faults are
-//! events. Time is paused, and every choice comes from one seed: the same seed takes the same course.
+//! API processes, workers, operators and clients run their real code, over a broker and a store in memory with injected
+//! faults. Time is simulated, and every choice comes from one seed: the same seed gives the same run.
 //!
-//! Reading order: [`plan`] draws what happens in a run; [`world`] lets it happen and [`mod@run`] asks for it, and makes a
-//! plan that finds a fault smaller. [`link`] is the network, [`broker`] and [`store`] are the two servers and their
-//! clients, [`process`] holds API processes and workers, [`clients`] and [`operators`] use them, and [`promises`] is
-//! what must hold. [`options`] takes mends of the product out again, to see that their faults are found.
+//! Reading order: [`plan`] draws the events of a run. [`mod@run`] runs it in a [`world`], and shrinks a plan that finds
+//! a bug. [`link`] is the network, [`broker`] and [`store`] are the two servers and their clients, [`process`] has API
+//! processes and workers, [`clients`] and [`operators`] use them, and [`promises`] are checked. [`options`] removes
+//! fixes of the product, to verify that their bugs are found.
 
 pub mod broker;
 pub mod clients;

@@ -1,4 +1,4 @@
-//! The network between one process and one server: requests and replies that are late, lost or doubled.
+//! The network between a process and a server: requests and replies may be late, lost or duplicated.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::options::{Mend, Options};
+use crate::options::{Fix, Options};
 use crate::plan::Cut;
 use crate::random::Random;
 
-/// Longest time for any one call, as the real adapters have it.
+/// Timeout of a call, as in the real adapters.
 pub const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Between two attempts to reach a server that refuses connections.
+/// Pause between two attempts on a server that refuses connections.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Whether a process lives.
+/// The state of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// It runs.
     Runs,
-    /// It stands still.
+    /// It is frozen.
     Frozen,
-    /// It is dead: whatever it waits for never ends.
+    /// It is dead: its waits never end.
     Dead,
 }
 
-/// What a process and all its links share.
+/// Shared by a process and its links.
 #[derive(Debug)]
 pub struct Pulse {
     life: Mutex<Life>,
@@ -35,19 +35,19 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// That of a process that runs.
+    /// Creates that of a running process.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self { life: Mutex::new(Life::Runs), changed: Notify::new() })
     }
 
-    /// How it is.
+    /// Returns the state.
     #[must_use]
     pub fn life(&self) -> Life {
         *lock(&self.life)
     }
 
-    /// It is like this from now on. What is dead stays dead.
+    /// Sets the state. A dead process stays dead.
     pub fn set(&self, life: Life) {
         let mut now = lock(&self.life);
         if *now != Life::Dead {
@@ -80,20 +80,20 @@ impl Pulse {
     }
 }
 
-/// How a link is.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
-    /// What is cut.
+    /// The direction that is cut.
     pub cut: Option<Cut>,
-    /// Of a hundred requests or replies so many are lost, and so many requests are doubled.
+    /// Out of a hundred requests or replies so many are lost, and so many requests are duplicated.
     pub lossy: u64,
-    /// Requests and replies take up to so long.
+    /// Longest delay of requests and replies.
     pub late: Duration,
     /// The connection leads to a server that became a replica.
     pub stale: bool,
 }
 
-/// What one call does on its way.
+/// What happens to one call.
 struct Trip {
     request: Duration,
     reply: Duration,
@@ -102,12 +102,12 @@ struct Trip {
     returns: bool,
 }
 
-/// Whether a server lets anybody in.
+/// Whether a server accepts connections.
 #[derive(Debug, Default)]
 pub struct Door(Mutex<Option<Instant>>);
 
 impl Door {
-    /// Shut until this moment.
+    /// Down until this moment.
     pub fn shut_until(&self, moment: Instant) {
         let mut shut = lock(&self.0);
         *shut = (*shut).max(Some(moment));
@@ -118,7 +118,7 @@ impl Door {
     }
 }
 
-/// One process's way to one server.
+/// A process's link to a server.
 #[derive(Debug)]
 pub struct Link {
     pulse: Arc<Pulse>,
@@ -128,37 +128,37 @@ pub struct Link {
     random: Mutex<Random>,
 }
 
-/// There was no answer in time: what was asked for may or may not have been done.
+/// There was no answer in time: the request may or may not have been processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoAnswer;
 
 impl Link {
-    /// A way to the server behind this door.
+    /// Creates a link to the server behind this door.
     #[must_use]
     pub fn new(pulse: Arc<Pulse>, door: Arc<Door>, options: Options, random: Random) -> Arc<Self> {
         let (weather, random) = (Mutex::default(), Mutex::new(random));
         Arc::new(Self { pulse, door, options, weather, random })
     }
 
-    /// The process at its end.
+    /// Returns the state of its process.
     #[must_use]
     pub fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
 
-    /// Changes how it is.
+    /// Changes the state of the link.
     pub fn change(&self, change: impl FnOnce(&mut Weather)) {
         change(&mut lock(&self.weather));
     }
 
-    /// How it is.
+    /// Returns the state of the link.
     #[must_use]
     pub fn weather(&self) -> Weather {
         *lock(&self.weather)
     }
 
-    /// Has the server do something, which it does once, twice or not at all, and tells what it says the last time.
-    /// What was sent arrives also when nobody waits for the answer any more.
+    /// Calls the server, which processes the request once, twice or never, and returns its last answer. What was sent
+    /// arrives also if the caller stops waiting for the answer.
     ///
     /// # Errors
     /// [`NoAnswer`].
@@ -169,13 +169,13 @@ impl Link {
         self.pulse.beat().await;
         let until = Instant::now() + CALL_LIMIT;
         loop {
-            if self.weather().stale && self.options.has(Mend::ErrorsAreTold) {
-                // The adapter knows the error and connects anew.
+            if self.weather().stale && self.options.has(Fix::ErrorsAreTold) {
+                // The adapter knows the error and reconnects.
                 self.change(|weather| weather.stale = false);
                 sleep(AGAIN).await;
             }
             if !self.door.is_open() || self.weather().stale {
-                // Refused at once, and so tried again.
+                // Refused at once, and so retried.
                 if Instant::now() + AGAIN >= until {
                     return Err(NoAnswer);
                 }
@@ -203,7 +203,7 @@ impl Link {
             self.pulse.beat().await;
             match answer {
                 Ok(Ok(answer)) => return Ok(answer),
-                // Lost in silence: the adapter learns of it when its time is up.
+                // Lost silently: the adapter notices it by its timeout.
                 Ok(Err(_)) => {
                     tokio::time::sleep_until(until).await;
                     self.pulse.beat().await;
@@ -214,10 +214,10 @@ impl Link {
         }
     }
 
-    /// Waits for as long as something that the server sends by itself takes, longer where replies are cut.
+    /// Waits for the delay of a message from the server, longer while replies are cut.
     pub async fn receive(&self) {
         loop {
-            // Longer than that nobody keeps a connection whose heartbeats do not come.
+            // A connection without heartbeats ends at the latest then.
             let span = self.trip().reply.min(CALL_LIMIT);
             sleep(span).await;
             self.pulse.beat().await;
@@ -255,7 +255,7 @@ fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What nobody else looks at, whatever became of who did.
+/// Runs a task that no caller waits for.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,21 +16,21 @@ use simulation::run;
 /// Runs seeds of a simulated fleet and tells which of them break a promise.
 #[derive(Debug, Parser)]
 struct Words {
-    /// This seed alone, and all that happens in it.
+    /// Run only this seed, and print all its events.
     #[arg(long, env = "SEED")]
     seed: Option<u64>,
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(long, env = "SEEDS", default_value_t = 1000)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 0)]
     first: u64,
-    /// Threads.
+    /// Number of threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
-/// What came of all seeds so far.
+/// The results of all seeds so far.
 #[derive(Default)]
 struct Sum {
     done: u64,
@@ -102,7 +102,7 @@ fn many(words: &Words) -> ExitCode {
 }
 
 impl Sum {
-    fn add(&mut self, seed: u64, outcome: &run::Outcome) {
+    fn add(&mut self, seed: u64, outcome: &run::RunOutcome) {
         self.done += 1;
         self.counts.jobs += outcome.counts.jobs;
         self.counts.images += outcome.counts.images;
@@ -120,6 +120,6 @@ impl Sum {
 }
 
 fn tell(text: &str) {
-    // Nobody to tell it to is no fault.
+    // A closed stdout is ignored.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

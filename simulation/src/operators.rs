@@ -12,7 +12,7 @@ use crate::world::World;
 /// Carries out one order of the plan.
 pub async fn order(world: Arc<World>, order: Order) {
     sleep_until(world.trace.moment(order.at)).await;
-    // Whether it is answered concerns the operator alone: what it did shows in the store.
+    // The answer only matters to the operator: the effect shows in the store.
     let _ = give(&world, &order).await;
 }
 
@@ -28,7 +28,7 @@ pub async fn give(world: &World, order: &Order) -> Result<Answer, NoReply> {
     };
     let sent = world.trace.elapsed();
     let process = world.api(order.api);
-    // It has an order only from when it runs.
+    // The order counts from when it is sent.
     if timeout(order.patience, process.ties.pulse.beat()).await.is_err() {
         return Err(NoReply::Late);
     }
@@ -60,7 +60,7 @@ fn check(world: &World, order: &Order, sent: u64, answer: &Answer) {
             }
         }
         (200, _, What::Rollback | What::Replay) | (202, ..) => {}
-        // Another one is running, or one that nobody leads any more.
+        // Another rollout is running, perhaps an abandoned one.
         (409, "rollout_running", _) | (422, "nothing_to_roll_back_to", What::Rollback) => {}
         (404, "unknown_rollout", _) if forgot => {}
         (429, _, What::Replay) if world.broker.was_full_since(sent) => {}
@@ -80,7 +80,7 @@ fn is_active(world: &World, model: &str) -> bool {
     world.store.state().fleet().value.active.as_ref().is_some_and(|active| active.name.as_str() == model)
 }
 
-/// An order that the plan does not hold.
+/// An order that is not in the plan.
 #[must_use]
 pub fn swap_now(world: &World, api: usize, model: usize) -> Order {
     Order { at: world.trace.elapsed(), api, what: What::Swap(model), patience: Duration::from_secs(20) }

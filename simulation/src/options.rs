@@ -1,23 +1,23 @@
-//! Mends of the product that a run can take out again.
+//! Fixes of the product that a run can remove.
 
-/// A mend whose fault the simulation has to find.
+/// A fix; without it the simulation must find the bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mend {
-    /// A revision of the fleet's state is never given twice. Without it the store counts revisions.
+pub enum Fix {
+    /// Revisions of the fleet's state are unique. Without it the store counts revisions.
     UniqueRevisions,
-    /// Who waits on a stream of parts learns that it has ended. Without it the wait never ends.
+    /// A consumer learns that its stream has ended. Without it the wait never ends.
     EndsAreTold,
-    /// Errors of the servers are told apart. Without it every refusal of a part is a full queue, and a store that has
-    /// become a replica is asked again for ever.
+    /// Errors of the servers are distinguished. Without it every refusal of a part is a full queue, and a store that
+    /// has become a replica is retried forever.
     ErrorsAreTold,
-    /// A worker gives a part back soon when the store is out of reach. Without it the part is kept until its deadline.
+    /// A worker soon returns a part when the store is out of reach. Without it the part is held until its deadline.
     ShortPatience,
-    /// An order to swap has a last moment. Without it the store obeys late, too.
+    /// An order to swap expires. Without it the store also obeys late.
     LastMoments,
 }
 
-impl Mend {
-    /// All of them.
+impl Fix {
+    /// All fixes.
     pub const ALL: [Self; 5] = [
         Self::UniqueRevisions,
         Self::EndsAreTold,
@@ -30,14 +30,14 @@ impl Mend {
 /// How a world differs from the real one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// The mend that is taken out, if one is.
-    pub without: Option<Mend>,
+    /// The fix that is removed, if any.
+    pub without: Option<Fix>,
 }
 
 impl Options {
-    /// Returns whether this mend is there.
+    /// Returns whether this fix is present.
     #[must_use]
-    pub fn has(self, mend: Mend) -> bool {
-        self.without != Some(mend)
+    pub fn has(self, fix: Fix) -> bool {
+        self.without != Some(fix)
     }
 }

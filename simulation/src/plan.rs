@@ -1,46 +1,46 @@
-//! What happens in a run, drawn from its seed: faults, requests and orders.
+//! The events of a run, drawn from its seed: faults, requests and orders.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::random::Random;
 
-/// Models of the world, by their number.
+/// The models, by number.
 pub const MODELS: [&str; 3] = ["red", "green", "blue"];
 
-/// Everything that is decided before a run.
+/// All decisions before a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Where it comes from.
+    /// Its seed.
     pub seed: u64,
-    /// API processes at a time.
+    /// Number of API processes.
     pub apis: usize,
-    /// Workers at a time.
+    /// Number of workers.
     pub workers: usize,
-    /// Parts that may wait.
+    /// Most parts in the queue.
     pub max_parts: u32,
-    /// How long a model loads.
+    /// How long loading a model takes.
     pub load: Duration,
-    /// What goes wrong, by its begin.
+    /// The faults, by their begin.
     pub faults: Vec<Fault>,
-    /// What clients ask for.
+    /// The clients' requests.
     pub requests: Vec<Request>,
-    /// What operators order.
+    /// The operators' orders.
     pub orders: Vec<Order>,
 }
 
-/// Something that goes wrong for a while.
+/// An injected fault.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// When, in milliseconds.
+    /// Its begin, in milliseconds.
     pub at: u64,
-    /// How long.
+    /// Its duration.
     pub span: Duration,
-    /// What.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// Which process.
+/// A process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     /// This API process.
@@ -49,7 +49,7 @@ pub enum Who {
     Worker(usize),
 }
 
-/// Which server.
+/// A server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
     /// RabbitMQ.
@@ -58,100 +58,100 @@ pub enum Server {
     Store,
 }
 
-/// Which way of a link is cut.
+/// The direction of a link that is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// Requests are lost.
     Requests,
     /// Replies are lost.
     Replies,
-    /// Both are.
+    /// Both are lost.
     Both,
 }
 
-/// What can go wrong.
+/// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    /// A server is down, and comes back as it was.
+    /// A server is down, and comes back unchanged.
     Restart(Server),
-    /// The store is down, and comes back as it was so long before.
+    /// The store is down, and comes back with its state from this long before.
     Restored(Duration),
     /// The store is down, and comes back empty.
     Emptied,
     /// The store is full: it reads and does not write.
     StoreRefuses,
-    /// The store that everybody is connected to became a replica of another.
+    /// The connected store became a replica of another one.
     Failover,
     /// The broker is short of memory.
     Alarm,
-    /// The broker takes no part, since its queue has no quorum.
+    /// The broker rejects parts, since its queue has no quorum.
     Nacks,
-    /// The queue and all in it is deleted.
+    /// The queue is deleted with its content.
     QueueDeleted,
-    /// Nothing passes between a process and a server.
+    /// A link between a process and a server is cut.
     Link(Who, Server, Cut),
-    /// Requests and replies of a process are lost, and requests are doubled.
+    /// Requests and replies of a process are lost, and requests are duplicated.
     Lossy(Who),
     /// Requests and replies of a process are late.
     Late(Who),
-    /// The broker ends a worker's stream of parts; whether its connection ends with it.
+    /// The broker ends a worker's subscription, perhaps with its connection.
     StreamEnds(usize, bool),
-    /// A process stands still.
+    /// A process is frozen.
     Frozen(Who),
-    /// A process dies; another takes its place.
+    /// A process is killed; another replaces it.
     Killed(Who),
-    /// The hosts' clocks are ahead of the servers' by so many seconds, or behind.
+    /// The hosts' clocks are this many seconds ahead of the servers' clocks, or behind.
     Clocks(i64),
 }
 
-/// A prediction that a client asks for.
+/// A client's request for a prediction.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// When, in milliseconds.
+    /// Its time, in milliseconds.
     pub at: u64,
-    /// Of which API process.
+    /// The API process.
     pub api: usize,
-    /// Its images.
+    /// Number of images.
     pub images: Vec<u8>,
-    /// How long it waits, in seconds; 0 for not at all.
+    /// How long it waits, in seconds; 0 for `respond-async`.
     pub wait: u64,
-    /// Its idempotency key; with one it is sent again through another process.
+    /// Its idempotency key; with one it is repeated through another process.
     pub key: Option<u64>,
-    /// Given up after this long.
+    /// It is deleted after this time.
     pub cancel: Option<Duration>,
-    /// A model by name.
+    /// The model, if requested by name.
     pub model: Option<usize>,
 }
 
-/// What an operator does.
+/// An operator's order.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// When, in milliseconds.
+    /// Its time, in milliseconds.
     pub at: u64,
-    /// Through which API process.
+    /// The API process.
     pub api: usize,
-    /// What.
+    /// The order.
     pub what: What,
-    /// How long the operator waits before hanging up.
+    /// How long the operator waits before disconnecting.
     pub patience: Duration,
 }
 
-/// What an operator can order.
+/// The orders of operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// A swap to this model.
     Swap(usize),
-    /// Back to the model before.
+    /// A rollback.
     Rollback,
-    /// Dead letters queued again.
+    /// A replay of dead letters.
     Replay,
 }
 
-/// The last moment at which a fault begins, in milliseconds.
+/// The last begin of a fault, in milliseconds.
 const FAULTS_UNTIL: u64 = 22_000;
 
 impl Plan {
-    /// The plan of a seed.
+    /// Draws the plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let random = &mut Random::new(seed, 1);
@@ -167,7 +167,7 @@ impl Plan {
         let max_parts = if random.percent(15) { 4 } else { 200 };
         let requests = (0..8 + random.below(25)).map(|_| Request::draw(apis, random)).collect();
         let mut orders: Vec<Order> = (0..random.below(6)).map(|_| Order::draw(apis, random)).collect();
-        // Nearly always a model is active before anything happens.
+        // Usually a model is activated first.
         if random.percent(90) {
             let what = What::Swap(random.index(MODELS.len()));
             orders.push(Order { at: 50, api: 0, what, patience: Duration::from_secs(20) });
@@ -177,7 +177,7 @@ impl Plan {
         Self { seed, apis, workers, max_parts, load, faults, requests, orders }
     }
 
-    /// When the last fault is over, in milliseconds.
+    /// Returns the end of the last fault, in milliseconds.
     #[must_use]
     pub fn calm_from(&self) -> u64 {
         self.faults.iter().map(Fault::over).max().unwrap_or(0).max(2000)
@@ -187,7 +187,7 @@ impl Plan {
 const KINDS: u64 = 15;
 
 impl Kind {
-    /// What a summary calls it.
+    /// Returns its name in a summary.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -211,7 +211,7 @@ impl Kind {
 }
 
 impl Fault {
-    /// When it is over, in milliseconds.
+    /// Returns its end, in milliseconds.
     #[must_use]
     pub fn over(&self) -> u64 {
         self.at + u64::try_from(self.span.as_millis()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! API processes and workers: the real ones, each with its own links to the servers.
+//! API processes and workers: the real code, each with its own links to the servers.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -20,28 +20,28 @@ use worker::run::Worker;
 use crate::broker::client::SimulatedBroker;
 use crate::engine::{Loader, catalog};
 use crate::link::{Life, Link, Pulse};
-use crate::options::Mend;
+use crate::options::Fix;
 use crate::plan::Server;
 use crate::random::Random;
 use crate::store::client::SimulatedStore;
 use crate::world::World;
 
-/// The key that clients and operators have.
+/// The key of clients and operators.
 const KEY: &str = "key";
 
-/// How long a job may take. Short, so that runs are.
+/// The deadline of jobs. Short, to keep runs short.
 pub const JOB_DEADLINE: Duration = Duration::from_secs(40);
 
 /// What every process has.
 #[derive(Clone)]
 pub struct Ties {
-    /// Whether it lives.
+    /// Its state.
     pub pulse: Arc<Pulse>,
-    /// Its way to the broker.
+    /// Its link to the broker.
     pub to_broker: Arc<Link>,
-    /// Its way to the store.
+    /// Its link to the store.
     pub to_store: Arc<Link>,
-    /// What the broker knows it by.
+    /// Its connection id at the broker.
     pub connection: u64,
 }
 
@@ -57,7 +57,7 @@ impl Ties {
         Self { pulse, to_broker, to_store, connection }
     }
 
-    /// Its way to this server.
+    /// Returns its link to this server.
     #[must_use]
     pub fn to(&self, server: Server) -> &Link {
         match server {
@@ -79,7 +79,7 @@ impl Ties {
 /// An API process.
 #[derive(Clone)]
 pub struct ApiProcess {
-    /// Its ties.
+    /// Its links.
     pub ties: Ties,
     router: Router,
     stop: CancellationToken,
@@ -92,12 +92,12 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its document, or null.
+    /// Its body, or null.
     pub body: Value,
 }
 
 impl Answer {
-    /// The code of an error.
+    /// Returns the code of an error.
     #[must_use]
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
@@ -107,17 +107,17 @@ impl Answer {
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoReply {
-    /// The process is dead, or died meanwhile.
+    /// The process is dead, or died during the request.
     Lost,
-    /// It did not answer for as long as was waited.
+    /// It did not answer in time.
     Late,
 }
 
 impl ApiProcess {
-    /// Starts one.
+    /// Starts an API process.
     ///
     /// # Panics
-    /// The settings are wrong.
+    /// The settings are invalid.
     #[must_use]
     pub fn start(world: &World) -> Self {
         let ties = Ties::new(world);
@@ -135,7 +135,7 @@ impl ApiProcess {
         Self { ties, router, stop }
     }
 
-    /// Asks it, as a client does who waits so long.
+    /// Sends a request and waits this long, as a client does.
     ///
     /// # Errors
     /// [`NoReply`].
@@ -163,17 +163,17 @@ impl ApiProcess {
         }
     }
 
-    /// Ends it in the midst of whatever it does.
+    /// Kills it.
     pub fn kill(&self) {
         self.ties.pulse.set(Life::Dead);
         self.stop.cancel();
     }
 }
 
-/// A request with the key.
+/// Creates a request with the key.
 ///
 /// # Panics
-/// The path is none.
+/// The path is invalid.
 #[must_use]
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(path).header("x-api-key", KEY);
@@ -187,13 +187,13 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<
 /// A worker.
 #[derive(Clone)]
 pub struct WorkerProcess {
-    /// Its ties.
+    /// Its links.
     pub ties: Ties,
     task: AbortHandle,
 }
 
 impl WorkerProcess {
-    /// Starts one.
+    /// Starts a worker.
     #[must_use]
     pub fn start(world: &World) -> Self {
         let ties = Ties::new(world);
@@ -205,14 +205,14 @@ impl WorkerProcess {
         };
         let pipeline = Pipeline::inline(DecodeLimits::default());
         let mut worker = Worker::with_pipeline(&worker_config(), parts, pipeline);
-        if !world.options.has(Mend::ShortPatience) {
+        if !world.options.has(Fix::ShortPatience) {
             worker = worker.with_patience(JOB_DEADLINE);
         }
         let task = tokio::spawn(worker.work(CancellationToken::new())).abort_handle();
         Self { ties, task }
     }
 
-    /// Ends it in the midst of whatever it does.
+    /// Kills it.
     pub fn kill(&self) {
         self.ties.pulse.set(Life::Dead);
         self.task.abort();

@@ -1,4 +1,4 @@
-//! What must hold, and what a fault excuses.
+//! What must hold, and which failures a fault excuses.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -13,19 +13,19 @@ use crate::link::lock;
 use crate::plan::{Fault, Kind, MODELS, Plan, Server, What, Who};
 use crate::trace::Trace;
 
-/// Ids of images from here on are of requests for a model by name.
+/// Ids of images from here on belong to requests for a model by name.
 pub const BY_NAME: i64 = 1000;
 
-/// So long after a fault its effects may last.
+/// How long after a fault its effects may last.
 const AFTERMATH: u64 = 12_000;
 
-/// A job is done when half of the workers were free of faults for so long, and the servers, too.
+/// A job completes once half of the workers and the servers were free of faults for this long.
 const ENOUGH: u64 = 20_000;
 
-/// So long after it was sent an order may begin to be carried out, in milliseconds.
+/// How long after it was sent an order may take effect, in milliseconds.
 const ORDER_LIMIT: u64 = 15_000;
 
-/// Knows what was promised, and tells what was broken.
+/// Records promises, and reports broken ones.
 pub struct Promises {
     plan: Arc<Plan>,
     trace: Arc<Trace>,
@@ -34,17 +34,17 @@ pub struct Promises {
 
 #[derive(Default)]
 struct Known {
-    /// Models that jobs are pinned to, and when they were accepted.
+    /// Models that jobs are pinned to, and when the jobs were accepted.
     pinned: HashMap<JobId, (PinnedModel, u64)>,
     rollouts: HashSet<Uuid>,
     /// When which model became active.
     commits: Vec<(u64, String)>,
-    /// When an order was sent, and what it was.
+    /// When an order was sent, and which.
     orders: Vec<(u64, What)>,
     counts: Counts,
 }
 
-/// How much was done.
+/// The amount of work.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     /// Jobs that the store accepted.
@@ -53,29 +53,30 @@ pub struct Counts {
     pub images: u64,
     /// Swaps that became active.
     pub commits: u64,
-    /// Answers that were errors.
+    /// Error answers.
     pub refusals: u64,
 }
 
 impl Promises {
-    /// For this plan.
+    /// Creates it for this plan.
     #[must_use]
     pub fn new(plan: Arc<Plan>, trace: Arc<Trace>) -> Arc<Self> {
         Arc::new(Self { plan, trace, known: Mutex::default() })
     }
 
-    /// How much was done so far.
+    /// Returns the amount of work so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         lock(&self.known).counts
     }
 
-    /// Counts something.
+    /// Changes the counts.
     pub fn count(&self, count: impl FnOnce(&mut Counts)) {
         count(&mut lock(&self.known).counts);
     }
 
-    /// The store accepted a job while this model was active: it has to be the job's, unless another was asked for.
+    /// Notes that the store accepted a job while this model was active: it must be the job's, unless another was
+    /// requested by name.
     pub fn job_put(&self, record: &JobRecord, active: Option<&PinnedModel>) {
         {
             let mut known = lock(&self.known);
@@ -95,19 +96,19 @@ impl Promises {
         }
     }
 
-    /// The model that a job was accepted for.
+    /// Returns the model that a job was accepted for.
     #[must_use]
     pub fn model_of(&self, job: JobId) -> Option<PinnedModel> {
         lock(&self.known).pinned.get(&job).map(|(model, _)| model.clone())
     }
 
-    /// When the store accepted a job.
+    /// Returns when the store accepted a job.
     #[must_use]
     pub fn accepted_at(&self, job: JobId) -> Option<u64> {
         lock(&self.known).pinned.get(&job).map(|(_, at)| *at)
     }
 
-    /// The fleet's state was replaced.
+    /// Notes that the fleet's state was replaced.
     pub fn fleet_replaced(&self, before: &FleetState, next: &FleetState) {
         let Some(rollout) = &next.rollout else { return };
         let now = self.trace.elapsed();
@@ -132,7 +133,7 @@ impl Promises {
         }
     }
 
-    /// An order is sent.
+    /// Notes that an order is sent.
     pub fn ordered(&self, what: What) {
         let now = self.trace.elapsed();
         lock(&self.known).orders.push((now, what));
@@ -147,7 +148,7 @@ impl Promises {
     /// Returns whether a fault excuses that something failed between these moments.
     #[must_use]
     pub fn excuses_failure(&self, from: u64, to: u64) -> bool {
-        // The last clocks stay wrong: that excuses nothing.
+        // Wrong clocks excuse nothing.
         let harms = |fault: &&Fault| !matches!(fault.kind, Kind::Clocks(_));
         self.plan.faults.iter().filter(harms).any(|fault| meets(fault, from, to, AFTERMATH))
     }
@@ -169,7 +170,7 @@ impl Promises {
     pub fn excuses_blame(&self) -> bool {
         let deadly = |fault: &&Fault| match fault.kind {
             Kind::Killed(Who::Worker(_)) => true,
-            // The broker takes one that is silent for dead.
+            // The broker considers a silent process dead.
             Kind::Frozen(Who::Worker(_)) | Kind::Link(Who::Worker(_), Server::Broker, _) => {
                 fault.span >= Duration::from_secs(10)
             }
@@ -192,19 +193,19 @@ impl Promises {
         self.plan.faults.iter().filter(deadly).count() >= 3
     }
 
-    /// Returns whether faults excuse that a job, accepted at this moment, met its deadline at that one.
+    /// Returns whether faults excuse that a job, accepted at this moment, missed its deadline at that one.
     #[must_use]
     pub fn excuses_deadline(&self, accepted: u64, deadline: u64) -> bool {
         let lost = |kind: &Kind| matches!(kind, Kind::Restored(_) | Kind::Emptied | Kind::QueueDeleted);
         if self.any(accepted, deadline, lost) {
             return true;
         }
-        // What most workers give back again and again seldom comes to one that is well.
+        // A part that most workers keep returning seldom reaches a healthy one.
         let enough = |worker: &usize| self.longest_calm(accepted, deadline, *worker) >= ENOUGH;
         2 * (0..self.plan.workers).filter(enough).count() < self.plan.workers
     }
 
-    /// The longest time between these moments in which nothing kept this worker from working.
+    /// Returns the longest time between these moments in which nothing kept this worker from working.
     fn longest_calm(&self, from: u64, to: u64, worker: usize) -> u64 {
         let mut hinders: Vec<(u64, u64)> = self
             .plan

@@ -1,4 +1,4 @@
-//! Runs of seeds, and of plans that were made smaller.
+//! Runs seeds, and shrinks plans that break a promise.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::promises::Counts;
 use crate::world::World;
 use crate::{faults, healing, operators};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What must not have happened.
+pub struct RunOutcome {
+    /// The broken promises.
     pub violations: Vec<String>,
-    /// All that happened, where it was written down.
+    /// All events, if they were recorded.
     pub lines: Vec<String>,
     /// How long the world took to heal.
     pub healed: Option<Duration>,
-    /// How much was done.
+    /// The amount of work.
     pub counts: Counts,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Returns whether every promise was kept.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -35,16 +35,16 @@ impl Outcome {
 
 /// Runs a seed.
 #[must_use]
-pub fn seed(seed: u64, options: Options) -> Outcome {
+pub fn seed(seed: u64, options: Options) -> RunOutcome {
     plan(&Plan::of(seed), options, false)
 }
 
-/// Runs a plan, and writes down what happens if that is wanted.
+/// Runs a plan, and records its events if wanted.
 ///
 /// # Panics
 /// The system gives no runtime.
 #[must_use]
-pub fn plan(plan: &Plan, options: Options, written: bool) -> Outcome {
+pub fn plan(plan: &Plan, options: Options, written: bool) -> RunOutcome {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without IO needs nothing of the system");
     common::simulated::inline_after(Some(plan.load));
@@ -52,7 +52,7 @@ pub fn plan(plan: &Plan, options: Options, written: bool) -> Outcome {
     runtime.block_on(live(plan.clone(), options, written))
 }
 
-async fn live(plan: Plan, options: Options, written: bool) -> Outcome {
+async fn live(plan: Plan, options: Options, written: bool) -> RunOutcome {
     let world = World::begin(plan, options, written);
     let mut clients = JoinSet::new();
     for number in 0..world.plan.requests.len() {
@@ -77,7 +77,7 @@ async fn live(plan: Plan, options: Options, written: bool) -> Outcome {
             world.trace.violation(&format!("{job}/{} was given up: {reason}", part.index));
         }
     }
-    Outcome {
+    RunOutcome {
         violations: world.trace.violations(),
         lines: world.trace.lines(),
         healed,
@@ -85,7 +85,7 @@ async fn live(plan: Plan, options: Options, written: bool) -> Outcome {
     }
 }
 
-/// The smallest plan that still breaks a promise, found by leaving things out of this one.
+/// Returns the smallest plan that still breaks a promise, found by removing events from this one.
 #[must_use]
 pub fn smaller(plan: &Plan, options: Options) -> Plan {
     let mut smallest = plan.clone();
@@ -104,7 +104,7 @@ fn size(plan: &Plan) -> usize {
     plan.faults.len() + plan.requests.len() + plan.orders.len()
 }
 
-/// Leaves out of a list what is not needed: halves first, then less and less.
+/// Removes unneeded items from a list: halves first, then smaller pieces.
 fn without<T: Clone>(plan: Plan, options: Options, list: impl Fn(&mut Plan) -> &mut Vec<T>) -> Plan {
     let mut smallest = plan;
     let mut at_once = list(&mut smallest).len().div_ceil(2);
@@ -125,7 +125,7 @@ fn without<T: Clone>(plan: Plan, options: Options, list: impl Fn(&mut Plan) -> &
     smallest
 }
 
-/// What there is to tell of a plan that broke a promise.
+/// Returns a report on a plan that broke a promise.
 #[must_use]
 pub fn report(found: &Plan, options: Options) -> String {
     let plan = smaller(found, options);

@@ -1,4 +1,4 @@
-//! What happened, in order, with the moments of the world's time.
+//! The events of a run, in order, with simulated times.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// The moment at which every world begins, in milliseconds since the Unix epoch.
 const BEGIN: u64 = 1_800_000_000_000;
 
-/// The world's time, and what happened in it.
+/// The simulated time, and the events.
 #[derive(Debug)]
 pub struct Trace {
     began: Instant,
@@ -22,36 +22,36 @@ pub struct Trace {
 struct Notes {
     lines: Vec<String>,
     violations: Vec<String>,
-    /// Jobs by the order in which they were first met: their ids are random.
+    /// Jobs numbered by their first use: their ids are random.
     jobs: HashMap<JobId, usize>,
 }
 
 impl Trace {
-    /// An empty one that begins now; what happens is written down or only what must not.
+    /// Creates an empty trace that begins now; it records all events or only violations.
     #[must_use]
     pub fn begin(written: bool) -> Self {
         Self { began: Instant::now(), written, notes: Mutex::default() }
     }
 
-    /// Milliseconds since the world began.
+    /// Returns the milliseconds since the world began.
     #[must_use]
     pub fn elapsed(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The servers' time.
+    /// Returns the servers' time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp(BEGIN + self.elapsed())
     }
 
-    /// The moment so many milliseconds after the begin.
+    /// Returns the moment so many milliseconds after the begin.
     #[must_use]
     pub fn moment(&self, milliseconds: u64) -> Instant {
         self.began + std::time::Duration::from_millis(milliseconds)
     }
 
-    /// Something happened.
+    /// Records an event.
     pub fn note(&self, what: impl FnOnce() -> String) {
         if self.written {
             let line = self.line(&what());
@@ -59,7 +59,7 @@ impl Trace {
         }
     }
 
-    /// Something happened that must not.
+    /// Records a violation.
     pub fn violation(&self, what: &str) {
         let line = self.line(&format!("VIOLATION {what}"));
         let mut notes = self.notes();
@@ -67,7 +67,7 @@ impl Trace {
         notes.lines.push(line);
     }
 
-    /// A job's name in this world.
+    /// Returns a job's name in this world.
     #[must_use]
     pub fn job(&self, job: JobId) -> String {
         let mut notes = self.notes();
@@ -75,13 +75,13 @@ impl Trace {
         format!("j{}", notes.jobs.entry(job).or_insert(next))
     }
 
-    /// All that happened.
+    /// Returns all events.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.notes().lines.clone()
     }
 
-    /// What must not have happened.
+    /// Returns the violations.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         self.notes().violations.clone()

@@ -1,4 +1,4 @@
-//! Everything that a run is made of.
+//! All components of a run.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,13 +14,13 @@ use crate::trace::Trace;
 
 /// Servers and processes.
 pub struct World {
-    /// What happens in it.
+    /// The plan.
     pub plan: Arc<Plan>,
     /// How it differs from the real one.
     pub options: Options,
-    /// Its time and what happened.
+    /// The time and the events.
     pub trace: Arc<Trace>,
-    /// What has to hold.
+    /// The promises.
     pub promises: Arc<Promises>,
     /// The broker.
     pub broker: Arc<BrokerServer>,
@@ -64,26 +64,26 @@ impl World {
         world
     }
 
-    /// The number of a process that starts.
+    /// Returns the number of a new process.
     pub(crate) fn next_process(&self) -> u64 {
         self.started.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The API process at this position now.
+    /// Returns the current API process at this position.
     #[must_use]
     pub fn api(&self, index: usize) -> ApiProcess {
         let processes = lock(&self.processes);
         processes.apis[index % processes.apis.len()].clone()
     }
 
-    /// The worker at this position now.
+    /// Returns the current worker at this position.
     #[must_use]
     pub fn worker(&self, index: usize) -> WorkerProcess {
         let processes = lock(&self.processes);
         processes.workers[index % processes.workers.len()].clone()
     }
 
-    /// The ties of a process.
+    /// Returns the links of a process.
     #[must_use]
     pub fn ties(&self, who: Who) -> Ties {
         match who {
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// The ties of all processes.
+    /// Returns the links of all processes.
     #[must_use]
     pub fn everybody(&self) -> Vec<Ties> {
         let processes = lock(&self.processes);
@@ -108,7 +108,7 @@ impl World {
         lock(&self.processes).workers[index] = worker;
     }
 
-    /// The hosts' clocks are so many seconds ahead of the servers' from now on.
+    /// Sets the hosts' clocks this many seconds ahead of the servers' clocks.
     pub fn set_clocks(&self, seconds: i64) {
         self.ahead.store(seconds * 1000, Ordering::Relaxed);
     }

@@ -1,6 +1,5 @@
-//! Starts a RabbitMQ and a Redis on free ports with folders of their own, set up as in docker-compose.yml,
-//! prints their addresses as a line of JSON, and ends them when it is told to stop or its standard input
-//! closes.
+//! Starts a RabbitMQ and a Redis on free ports with their own folders, configured as in docker-compose.yml, prints
+//! their addresses as a line of JSON, and ends them when it is stopped or its standard input closes.
 
 use std::io::Read as _;
 

@@ -1,9 +1,9 @@
-//! Tests that measure their own process, which tests beside them would change.
+//! Tests that measure their own process run in a process of their own.
 
 use std::process::Command;
 
-/// Whether `test` has this process to itself. If it has not, this runs it in a process of its own, and the test has nothing
-/// left to do here. `test` is its path, as `cargo test -- --list` shows it.
+/// Returns whether `test` has this process for itself. If not, runs it in a new process, and the caller has nothing
+/// left to do. `test` is its path, as `cargo test -- --list` shows it.
 ///
 /// ```ignore
 /// if !alone("rabbitmq::refused::no_memory_is_lost") {
@@ -12,7 +12,7 @@ use std::process::Command;
 /// ```
 ///
 /// # Panics
-/// The test fails there, or there is none of that path.
+/// The test fails there, or does not exist.
 #[must_use]
 pub fn alone(test: &str) -> bool {
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--nocapture").collect();

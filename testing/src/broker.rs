@@ -1,7 +1,7 @@
-//! The behaviours that every [`Broker`] has, each a test of its own on every implementation.
+//! The behaviours of every [`Broker`], each as a test for every implementation.
 //!
-//! [`broker_contract!`](crate::broker_contract) makes the tests. Each behaviour gets a [`Bench`], which
-//! makes brokers; two brokers of one bench share their queue, as two processes of a fleet do.
+//! [`broker_contract!`](crate::broker_contract) generates the tests. Each behaviour gets a [`Bench`], which makes
+//! brokers; two brokers of one bench share their queue, like two processes of a fleet.
 #![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 use std::collections::HashSet;
@@ -17,32 +17,32 @@ use common::broker::{Broker, BrokerError, Consumer, Delivery, Hint, MAX_DEAD_LET
 use common::ids::{Generation, JobId};
 use common::messages::{EncodedImage, Part, PartId, Timestamp, WIRE_VERSION};
 
-/// Far longer than anything here takes.
+/// Far longer than any operation here takes.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Makes brokers that share one queue, empty at first, of at most [`MAX_PARTS`] parts.
+/// Makes brokers that share one queue, which is empty at first and has at most [`MAX_PARTS`] parts.
 #[async_trait::async_trait]
 pub trait Bench: Send + Sync {
-    /// Another process's handle to the queue.
+    /// Creates another process's handle to the queue.
     async fn broker(&self) -> Arc<dyn Broker>;
 }
 
-/// The bound of the queues of a bench.
+/// The limit of the queues of a bench.
 pub const MAX_PARTS: u32 = 1_500;
 
-/// The next delivery, which has to come soon.
+/// Returns the next delivery, which must come soon.
 ///
 /// # Panics
-/// It does not.
+/// It does not come.
 pub async fn take(consumer: &mut Box<dyn Consumer>) -> Delivery {
     let next = timeout(SOON, consumer.next()).await.expect("a part comes soon");
     next.expect("the consumer works").expect("the consumer was not stopped")
 }
 
-/// Waits until the queue looks as it should.
+/// Waits until the queue has this state.
 ///
 /// # Panics
-/// It does not soon.
+/// It does not get it soon.
 pub async fn until_depth(broker: &Arc<dyn Broker>, wanted: impl Fn(QueueDepth) -> bool) {
     let mut depth = QueueDepth::default();
     let looking = async {
@@ -85,7 +85,7 @@ pub async fn parts_arrive_as_they_were_published_and_in_order(bench: impl Bench)
     until_depth(&broker, |depth| depth == QueueDepth::default()).await;
 }
 
-/// A consumer that waits gets a part that comes later.
+/// A waiting consumer gets a part that is published later.
 pub async fn a_waiting_consumer_is_woken(bench: impl Bench) {
     let broker = bench.broker().await;
     let mut consumer = bench.broker().await.consume(1).await.unwrap();
@@ -95,7 +95,7 @@ pub async fn a_waiting_consumer_is_woken(bench: impl Bench) {
     assert_eq!(waiting.await.unwrap(), parts[0].id);
 }
 
-/// A wait that was given up takes nothing with it.
+/// A cancelled wait takes no part with it.
 pub async fn a_wait_that_is_given_up_loses_no_part(bench: impl Bench) {
     let broker = bench.broker().await;
     let mut consumer = broker.consume(1).await.unwrap();
@@ -116,7 +116,7 @@ pub async fn a_wait_that_is_given_up_loses_no_part(bench: impl Bench) {
     }
 }
 
-/// Dropped, as by a worker whose task died, it comes back with the next attempt.
+/// If it is dropped, for example because its task died, it comes back with the next attempt.
 pub async fn a_part_is_delivered_again_when_its_worker_drops_it(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts = publish(&broker, 1).await;
@@ -128,7 +128,7 @@ pub async fn a_part_is_delivered_again_when_its_worker_drops_it(bench: impl Benc
     }
 }
 
-/// Given back by hand, it comes back with the next attempt, to somebody else too.
+/// If it is requeued, it comes back with the next attempt, also to another consumer.
 pub async fn a_requeued_part_is_delivered_again(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts = publish(&broker, 1).await;
@@ -140,7 +140,7 @@ pub async fn a_requeued_part_is_delivered_again(bench: impl Bench) {
     assert_eq!((&again.part, again.attempt > 1), (&parts[0], true));
 }
 
-/// An acknowledged part never comes back, also when its worker goes.
+/// An acknowledged part never comes back, also if its worker ends.
 pub async fn an_acknowledged_part_is_gone(bench: impl Bench) {
     let broker = bench.broker().await;
     publish(&broker, 2).await;
@@ -154,7 +154,7 @@ pub async fn an_acknowledged_part_is_gone(bench: impl Bench) {
     assert!(timeout(Duration::from_millis(200), consumer.next()).await.is_err());
 }
 
-/// A part that comes back is taken before those that were published after it.
+/// A part that comes back is delivered before those that were published after it.
 pub async fn what_comes_back_keeps_its_place(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts = publish(&broker, 5).await;
@@ -169,7 +169,7 @@ pub async fn what_comes_back_keeps_its_place(bench: impl Bench) {
     assert_eq!(order, ids(&parts));
 }
 
-/// A worker has no more than its prefetch in hand; the rest is for others.
+/// A worker holds at most its prefetch; the rest is for others.
 pub async fn a_worker_holds_no_more_than_its_prefetch(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts = publish(&broker, 5).await;
@@ -183,7 +183,7 @@ pub async fn a_worker_holds_no_more_than_its_prefetch(bench: impl Bench) {
     assert_eq!([second.part.id, third.part.id], ids(&parts)[1..3]);
 }
 
-/// Stopped: nothing new, what was not handed out goes to others, what was can be acknowledged.
+/// After a stop: nothing new; parts that were not returned go to others; returned ones can be acknowledged.
 pub async fn a_stopped_consumer_gives_back_what_it_did_not_hand_out(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts = publish(&broker, 6).await;
@@ -206,7 +206,7 @@ pub async fn a_stopped_consumer_gives_back_what_it_did_not_hand_out(bench: impl 
     until_depth(&broker, |depth| depth.waiting == 0).await;
 }
 
-/// A consumer that is dropped without a word takes nothing with it.
+/// A consumer that is dropped without a stop takes no parts with it.
 pub async fn a_dropped_consumer_gives_back_everything(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts = publish(&broker, 4).await;
@@ -225,7 +225,7 @@ pub async fn a_dropped_consumer_gives_back_everything(bench: impl Bench) {
     assert_eq!(seen, ids(&parts).into_iter().collect());
 }
 
-/// Full is an error for the newcomer; nothing that was accepted is dropped, and room is used again.
+/// A full queue refuses new parts; no accepted one is dropped, and free room is used again.
 pub async fn a_full_queue_refuses_and_keeps_what_it_has(bench: impl Bench) {
     let broker = bench.broker().await;
     let job = JobId::random();
@@ -251,7 +251,7 @@ pub async fn a_full_queue_refuses_and_keeps_what_it_has(bench: impl Bench) {
     assert_eq!(take(&mut consumer).await.part.id.index, accepted);
 }
 
-/// A part that is published twice arrives twice.
+/// A part that is published twice is delivered twice.
 pub async fn the_same_part_may_be_published_twice(bench: impl Bench) {
     let broker = bench.broker().await;
     let one = part(JobId::random(), 0);
@@ -262,8 +262,7 @@ pub async fn the_same_part_may_be_published_twice(bench: impl Bench) {
     assert_eq!(take(&mut consumer).await.part, one);
 }
 
-/// A thousand parts of many publishers, three workers that sometimes fail: each part is done, and none
-/// by two at once.
+/// A thousand parts of many publishers, three workers that sometimes fail: each part is done, and none by two at once.
 pub async fn many_publishers_and_workers_lose_nothing(bench: impl Bench) {
     const PUBLISHERS: u32 = 20;
     const EACH: u32 = 50;
@@ -298,7 +297,7 @@ pub async fn many_publishers_and_workers_lose_nothing(bench: impl Bench) {
     until_depth(&broker, |depth| depth == QueueDepth::default()).await;
 }
 
-/// Two workers share what waits.
+/// Two workers share the waiting parts.
 pub async fn two_workers_share_the_work(bench: impl Bench) {
     let broker = bench.broker().await;
     let mut one = bench.broker().await.consume(2).await.unwrap();
@@ -310,7 +309,7 @@ pub async fn two_workers_share_the_work(bench: impl Bench) {
     assert_eq!(seen, ids(&parts).into_iter().collect());
 }
 
-/// Everybody who listens hears a hint; who comes later does not.
+/// All listeners get a hint; later listeners do not.
 pub async fn a_hint_reaches_every_listener(bench: impl Bench) {
     let (broker, other) = (bench.broker().await, bench.broker().await);
     broker.broadcast(Hint::FleetChanged(Generation(1))).await.unwrap();
@@ -325,12 +324,12 @@ pub async fn a_hint_reaches_every_listener(bench: impl Bench) {
     }
 }
 
-/// They are listed oldest first, with what an operator wants to know, and stay.
+/// They are listed oldest first, with an operator's details, and stay.
 pub async fn dead_letters_are_listed_and_stay(bench: impl Bench) {
     let (broker, operator) = (bench.broker().await, bench.broker().await);
     let parts: Vec<Part> = (0..5).map(|index| part(JobId::random(), index)).collect();
     for (number, one) in parts.iter().enumerate() {
-        broker.bury(one.clone(), &format!("reason {number}")).await.unwrap();
+        broker.dead_letter(one.clone(), &format!("reason {number}")).await.unwrap();
     }
     for _ in 0..3 {
         let letters = operator.dead_letters(3).await.unwrap();
@@ -343,17 +342,17 @@ pub async fn dead_letters_are_listed_and_stay(bench: impl Bench) {
     until_depth(&broker, |depth| depth.dead_letters == 5 && depth.waiting == 0).await;
 }
 
-/// Taken out one by one or all together; acknowledged they are gone, else they are back.
+/// Taken one by one or all together; acknowledged ones are deleted, others come back.
 pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     let broker = bench.broker().await;
     let parts: Vec<Part> = (0..4).map(|index| part(JobId::random(), index)).collect();
     for one in &parts {
-        broker.bury(one.clone(), "why").await.unwrap();
+        broker.dead_letter(one.clone(), "why").await.unwrap();
     }
     let unknown = PartId { job: JobId::random(), index: 0 };
-    assert!(broker.exhume(Some(unknown)).await.unwrap().is_empty());
+    assert!(broker.take_dead_letters(Some(unknown)).await.unwrap().is_empty());
 
-    let mut named = broker.exhume(Some(parts[2].id)).await.unwrap();
+    let mut named = broker.take_dead_letters(Some(parts[2].id)).await.unwrap();
     assert_eq!(named.len(), 1);
     let named = named.remove(0);
     assert_eq!(named.part.as_ref(), Some(&parts[2]));
@@ -362,12 +361,12 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     named.acknowledge.ack().await.unwrap();
     until_depth(&broker, |depth| depth.dead_letters == 3 && depth.waiting == 1).await;
 
-    let all = broker.exhume(None).await.unwrap();
+    let all = broker.take_dead_letters(None).await.unwrap();
     assert_eq!(all.len(), 3);
     until_depth(&broker, |depth| depth.dead_letters == 0).await;
     let mut rest = all.into_iter();
     rest.next().unwrap().acknowledge.requeue().await.unwrap();
-    // The caller dies: what it had is back.
+    // The caller dies: what it had taken comes back.
     drop(rest);
     until_depth(&broker, |depth| depth.dead_letters == 3).await;
     let letters = broker.dead_letters(10).await.unwrap();
@@ -375,7 +374,7 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     assert_eq!(left, [parts[0].id, parts[1].id, parts[3].id].into());
 }
 
-/// Past the bound a letter is refused, and the first ones are still there. Once some are let go there is room.
+/// Beyond the limit a letter is refused, and the first ones are still there. Once some are dropped there is room.
 pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl Bench) {
     const LARGE: usize = 10 << 20;
     let broker = bench.broker().await;
@@ -388,7 +387,7 @@ pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl B
     let (mut kept, mut refused) = (Vec::new(), None);
     for index in 0..u32::try_from(most).unwrap() {
         let letter = letter(index);
-        match broker.bury(letter.clone(), "large").await {
+        match broker.dead_letter(letter.clone(), "large").await {
             Ok(()) => kept.push(letter.id),
             Err(error) => {
                 refused = Some(error);
@@ -398,17 +397,17 @@ pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl B
     }
     assert!(matches!(refused, Some(BrokerError::Full)), "{refused:?} after {}", kept.len());
     assert!(kept.len() > 8, "{}", kept.len());
-    let first = broker.exhume(Some(kept[0])).await.unwrap().pop().expect("the oldest stays");
+    let first = broker.take_dead_letters(Some(kept[0])).await.unwrap().pop().expect("the oldest stays");
     first.acknowledge.ack().await.unwrap();
     for id in &kept[1..3] {
-        let taken = broker.exhume(Some(*id)).await.unwrap().pop().expect("it stays");
+        let taken = broker.take_dead_letters(Some(*id)).await.unwrap().pop().expect("it stays");
         taken.acknowledge.ack().await.unwrap();
     }
     until_depth(&broker, |depth| depth.dead_letters == kept.len() as u64 - 3).await;
-    broker.bury(letter(0), "there is room").await.unwrap();
+    broker.dead_letter(letter(0), "there is room").await.unwrap();
 }
 
-/// What a newer release wrote holds up nobody, stays for a newer worker, and is no dead letter.
+/// A part of a newer release blocks no other part, stays for a newer worker, and is no dead letter.
 pub async fn a_newer_part_goes_back_and_lets_others_pass(bench: impl Bench) {
     let broker = bench.broker().await;
     let job = JobId::random();
@@ -428,7 +427,7 @@ pub async fn a_newer_part_goes_back_and_lets_others_pass(bench: impl Bench) {
     until_depth(&broker, |depth| depth.waiting == 3 && depth.dead_letters == 0).await;
 }
 
-/// A part that a newer release wrote and that nobody waits for any more is forgotten.
+/// An expired part of a newer release is forgotten.
 pub async fn a_newer_part_past_its_deadline_is_dropped(bench: impl Bench) {
     let broker = bench.broker().await;
     let late = Part { wire: WIRE_VERSION + 1, deadline: Timestamp(1), ..part(JobId::random(), 0) };
@@ -439,7 +438,7 @@ pub async fn a_newer_part_past_its_deadline_is_dropped(bench: impl Bench) {
     until_depth(&broker, |depth| depth == QueueDepth::default()).await;
 }
 
-/// Stopping again, or with nothing to give back, ends at once.
+/// Stopping again, or with nothing to return, ends at once.
 pub async fn a_consumer_may_be_stopped_again(bench: impl Bench) {
     let mut consumer = bench.broker().await.consume(1).await.unwrap();
     for _ in 0..2 {
@@ -448,7 +447,7 @@ pub async fn a_consumer_may_be_stopped_again(bench: impl Bench) {
     }
 }
 
-/// Everybody may ask at any time, whether or not anything was ever published.
+/// The checks work at any time, whether or not a part was ever published.
 pub async fn many_may_ask_whether_parts_are_taken(bench: impl Bench) {
     let broker = bench.broker().await;
     let mut asking = JoinSet::new();
@@ -462,7 +461,7 @@ pub async fn many_may_ask_whether_parts_are_taken(bench: impl Bench) {
     until_depth(&broker, |depth| depth == QueueDepth::default()).await;
 }
 
-/// Makes a test of every behaviour. `$bench` is an expression of type `impl Bench`.
+/// Generates a test of every behaviour. `$bench` is an expression of type `impl Bench`.
 #[macro_export]
 macro_rules! broker_contract {
     ($bench:expr) => {

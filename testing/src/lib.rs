@@ -1,13 +1,12 @@
-//! What tests share: real servers, the messages that tests send, and the suites of behaviours that every [`broker`] and every
-//! [`store`] has.
+//! What tests share: real servers, sample messages, and the test suites of every [`broker`] and every [`store`].
 //!
-//! A server lives in a folder of its own on a free port, and dies with its handle, or with the process
-//! that started it, however that ends. Starting one takes seconds: tests share a pair with
-//! [`shared_rabbitmq`] and [`shared_redis`], each under its own [`unique_prefix`], and start their own
-//! only to kill it. Shared servers live as long as the process: run such tests with `cargo test`, where
-//! all tests of a binary share one, rather than with a runner that starts a process for each.
+//! A server runs in a folder of its own on a free port, and ends with its handle, or with the process that started it
+//! for any reason. Starting one takes seconds: tests share a pair with [`shared_rabbitmq`] and [`shared_redis`], each
+//! under its own [`unique_prefix`], and start their own only to kill it. Shared servers live as long as the process:
+//! run such tests with `cargo test`, where all tests of a binary share one, and not with a runner that starts a process
+//! per test.
 //!
-//! Everything here panics where something fails: a test without its server has failed.
+//! Everything here panics on errors: a test without its server has failed.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -18,7 +17,7 @@ use uuid::Uuid;
 pub use common::broker::rabbitmq::read_message;
 
 pub use alone::alone;
-pub use process::{Lair, Process, free_port};
+pub use process::{Process, TestFolder, free_port};
 pub use proxy::{Proxy, Traffic};
 pub use rabbitmq::{RabbitMqCluster, RabbitMqControl, RabbitMqServer};
 pub use redis::{Durability, RedisServer, SavedRedis};
@@ -33,7 +32,7 @@ mod redis;
 pub mod samples;
 pub mod store;
 
-/// The RabbitMQ that the tests of this process share.
+/// Returns the RabbitMQ that the tests of this process share.
 ///
 /// # Panics
 /// It cannot be started.
@@ -42,7 +41,7 @@ pub fn shared_rabbitmq() -> &'static RabbitMqServer {
     SERVER.get_or_init(RabbitMqServer::start)
 }
 
-/// The Redis that the tests of this process share.
+/// Returns the Redis that the tests of this process share.
 ///
 /// # Panics
 /// It cannot be started.
@@ -51,22 +50,22 @@ pub fn shared_redis() -> &'static RedisServer {
     SERVER.get_or_init(RedisServer::start)
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 ///
 /// # Panics
-/// This crate does not stand in one.
+/// This crate is not in a repository.
 #[must_use]
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in a repository")
 }
 
-/// A prefix of queues and keys that no other test has.
+/// Returns a prefix of queues and keys that no other test has.
 #[must_use]
 pub fn unique_prefix() -> String {
     format!("test-{}", Uuid::new_v4().simple())
 }
 
-/// Makes a test of each named behaviour of a suite, on a bench of its own.
+/// Generates a test of each behaviour of a suite, on a bench of its own.
 #[macro_export]
 macro_rules! behaviours {
     ($suite:path, $bench:expr, $($behaviour:ident)*) => {
@@ -80,8 +79,8 @@ macro_rules! behaviours {
     };
 }
 
-/// Processor time that a reader of foreign bytes may take for so many: two seconds, or as much for each megabyte, and
-/// five in all.
+/// Returns the CPU time that a parser of untrusted bytes may take: at least two seconds, more per megabyte, and at most
+/// five.
 #[must_use]
 pub fn time_to_read(bytes: usize) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "a limit")]

@@ -1,9 +1,9 @@
-//! How far lists of numbers are apart.
+//! Differences between lists of numbers.
 
-/// The largest difference of two lists. Not a number counts as infinite.
+/// Returns the largest difference of two lists. NaN counts as infinite.
 ///
 /// # Panics
-/// One is longer than the other.
+/// The lists have different lengths.
 #[must_use]
 pub fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
     assert_eq!(left.len(), right.len(), "both lists have to be equally long");
@@ -12,7 +12,7 @@ pub fn largest_difference(left: &[f32], right: &[f32]) -> f32 {
     })
 }
 
-/// The largest absolute value.
+/// Returns the largest absolute value.
 #[must_use]
 pub fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |most: f32, value| most.max(value.abs()))

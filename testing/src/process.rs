@@ -1,4 +1,4 @@
-//! Child processes and folders that never outlive the tests.
+//! Child processes and folders that end with the tests.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,55 +13,55 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-/// Longest time for a server to start, on a machine that is busy with other things.
+/// Timeout for a server to start, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// Longest time for a server to end when asked to.
+/// Timeout for a server to end when asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// Between two looks at a port or a process.
+/// Interval between two checks of a port or a process.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// What the guardian does: it learns process groups until the pipe from the tests closes, which it does
-/// when their process ends, however it ends. Then it ends the groups and removes the folder.
-const GUARD: &str = r#"
+/// The cleaner's script. It reads process groups until the pipe from the tests closes, which happens when the tests'
+/// process ends for any reason. Then it kills the groups and removes the folder.
+const CLEAN: &str = r#"
 while read -r group; do groups="$groups $group"; done
 for group in $groups; do kill -s KILL -- "-$group"; done 2> /dev/null
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 "#;
 
-/// A temporary folder and the processes that work in it. Both are gone when it is dropped, and also when
-/// the process of the tests is killed.
-pub struct Lair {
+/// A temporary folder and the processes that run in it. The processes end and the folder is removed when this is dropped,
+/// and also when the tests' process is killed.
+pub struct TestFolder {
     folder: PathBuf,
-    guardian: Child,
+    cleaner: Child,
 }
 
-impl Lair {
-    /// A new one, empty.
+impl TestFolder {
+    /// Creates an empty folder.
     ///
     /// # Panics
-    /// There is no room.
+    /// The folder cannot be created.
     #[expect(clippy::new_without_default, reason = "it starts a process")]
     pub fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("classifier-test-{}", Uuid::new_v4().simple()));
         fs::create_dir(&folder).expect("there is room for temporary files");
-        let guardian = Command::new("sh")
-            .args(["-c", GUARD, "guardian"])
+        let cleaner = Command::new("sh")
+            .args(["-c", CLEAN, "cleaner"])
             .arg(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of reach of what ends the tests, such as Ctrl-C.
+            // Not in the process group of the tests, which for example Ctrl-C ends.
             .process_group(0)
             .spawn()
             .expect("there is a shell");
-        Self { folder, guardian }
+        Self { folder, cleaner }
     }
 
-    /// The folder.
+    /// Its path.
     #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.folder
     }
 
@@ -89,16 +89,16 @@ impl Lair {
                      rabbitmq-server redis-server"
                 )
             });
-        let pipe = self.guardian.stdin.as_mut().expect("it was piped");
-        writeln!(pipe, "{}", child.id()).expect("the guardian listens");
+        let pipe = self.cleaner.stdin.as_mut().expect("it was piped");
+        writeln!(pipe, "{}", child.id()).expect("the cleaner listens");
         Process { child, log }
     }
 }
 
-impl Drop for Lair {
+impl Drop for TestFolder {
     fn drop(&mut self) {
-        drop(self.guardian.stdin.take());
-        let _ = self.guardian.wait();
+        drop(self.cleaner.stdin.take());
+        let _ = self.cleaner.wait();
     }
 }
 
@@ -123,7 +123,7 @@ impl Process {
         }
     }
 
-    /// Its number in the system.
+    /// Returns its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -133,7 +133,7 @@ impl Process {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Whether it has ended, by itself or otherwise.
+    /// Returns whether it has ended.
     ///
     /// # Panics
     /// The system does not tell.
@@ -151,8 +151,8 @@ impl Process {
         status.expect("there is a shell");
     }
 
-    /// Stops its clock and waits until it stands still. On a busy machine the thread that takes the signal may
-    /// be waiting for its turn while others still answer.
+    /// Freezes it and waits until it has stopped. On a busy machine the thread that takes the signal may wait for a CPU
+    /// while others still answer.
     ///
     /// # Panics
     /// It does not stop.
@@ -163,7 +163,7 @@ impl Process {
         });
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     ///
     /// # Panics
     /// There is no shell.
@@ -171,23 +171,23 @@ impl Process {
         self.signal("CONT");
     }
 
-    /// What each of its threads does, in the letters of proc(5).
+    /// Returns the states of its threads, in the letters of proc(5).
     fn threads(&self) -> impl Iterator<Item = Option<char>> {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten();
         threads.map(|thread| {
             let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
-            // The name before it stands in parentheses and may hold anything.
+            // The name before it is in parentheses and may contain anything.
             stat.rsplit_once(')')?.1.trim_start().chars().next()
         })
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub fn kill(&mut self) {
         self.signal("KILL");
         let _ = self.child.wait();
     }
 
-    /// Asks it to end, waits until it has, and returns how it did.
+    /// Asks it to end, waits until it has, and returns its exit status.
     ///
     /// # Panics
     /// It does not end in time.
@@ -196,7 +196,7 @@ impl Process {
         self.wait()
     }
 
-    /// Waits until it has ended by itself, and returns how it did.
+    /// Waits until it has ended by itself, and returns its exit status.
     ///
     /// # Panics
     /// It does not end in time.
@@ -211,7 +211,7 @@ impl Process {
         }
     }
 
-    /// Its memory, in bytes: what the system keeps for it at this moment.
+    /// Returns its resident memory, in bytes.
     ///
     /// # Panics
     /// It has ended.
@@ -230,7 +230,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits until `holds`; `what` names it.
+/// Waits until `holds` returns true; `what` names it.
 pub(super) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + START_LIMIT;
     while !holds() {
@@ -239,8 +239,8 @@ pub(super) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A port that nobody listens on and that this process has not handed out before. It is none of those that the system
-/// gives to clients, one of which would be in the way of a server that is started again.
+/// Returns a free port that this process has not returned before. It is not one of the system's ephemeral ports, which
+/// a client could take while a server restarts.
 ///
 /// # Panics
 /// There is none.

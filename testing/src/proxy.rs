@@ -1,8 +1,8 @@
-//! A TCP proxy before a server, which does what networks do: it drops packets without a word, in one
-//! direction or in both, delays them, resets connections, and leads to another server.
+//! A TCP proxy before a server that simulates network faults: it drops packets in one direction or both, delays them,
+//! resets connections, and redirects to another server.
 //!
-//! What is dropped comes later, when packets pass again, as TCP sends again what was not acknowledged. Until
-//! then connections stay open, new ones seem to be accepted, and nobody learns that the other end has left.
+//! Dropped data arrives later, when packets pass again, as TCP retransmits it. Until then connections stay open, new
+//! ones seem to be accepted, and neither end notices that the other has left.
 
 use std::net::{SocketAddr, TcpListener as Bound};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,24 +18,24 @@ use tokio::task::JoinHandle;
 
 use super::process::{free_port, wait_for};
 
-/// What happens to packets.
+/// The fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traffic {
-    /// All get through.
+    /// All packets pass.
     Pass,
-    /// None gets through.
+    /// No packet passes.
     Drop,
-    /// The server hears nothing, and what it says gets through.
+    /// Packets to the server are dropped, its answers pass.
     DropToServer,
-    /// The server hears all, and nothing that it says gets through.
+    /// Packets to the server pass, its answers are dropped.
     DropFromServer,
-    /// Each gets through this much later.
+    /// Packets are delayed by this time.
     Delay(Duration),
-    /// New connections are refused; those that are open go on.
+    /// New connections are refused; open ones continue.
     Refuse,
 }
 
-/// What happens to packets in one direction.
+/// The fault in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Passes(Duration),
@@ -60,7 +60,7 @@ impl Traffic {
     }
 }
 
-/// A proxy of a test. It is gone when it is dropped, with its connections.
+/// A proxy of a test. Dropping it ends its connections.
 pub struct Proxy {
     port: u16,
     inside: Arc<Inside>,
@@ -77,7 +77,7 @@ struct Inside {
 }
 
 impl Proxy {
-    /// Starts one before the server that listens at this port.
+    /// Starts one before the server that listens on this port.
     ///
     /// # Panics
     /// There is no free port.
@@ -98,36 +98,36 @@ impl Proxy {
         proxy
     }
 
-    /// Where it listens.
+    /// Returns the port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on this happens to packets.
+    /// Sets the fault.
     pub fn set(&self, traffic: Traffic) {
         self.inside.traffic.send_replace(traffic);
         self.wait_until_it_listens(traffic != Traffic::Refuse);
     }
 
-    /// New connections lead to the server at this port.
+    /// Sets the port of the server for new connections.
     pub fn lead_to(&self, server: u16) {
         self.inside.server.send_replace(server);
     }
 
-    /// Ends every connection at both ends.
+    /// Resets every connection at both ends.
     pub fn reset(&self) {
-        // Nobody listens where there are no connections.
+        // Without connections there are no receivers.
         let _ = self.inside.reset.send(());
     }
 
-    /// How many connections there are.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn open(&self) -> usize {
         self.inside.open.load(Ordering::SeqCst)
     }
 
-    /// How many connections there ever were.
+    /// Returns the number of connections so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.inside.accepted.load(Ordering::SeqCst)
@@ -166,7 +166,7 @@ async fn accept(port: u16, inside: Arc<Inside>) {
             tokio::select! {
                 accepted = listener.accept() => {
                     if let Ok((client, _)) = accepted {
-                        // Before it runs: a reset from now on is meant for it.
+                        // Subscribed before it runs, so that it sees every later reset.
                         let reset = inside.reset.subscribe();
                         inside.accepted.fetch_add(1, Ordering::SeqCst);
                         tokio::spawn(connection(client, reset, Arc::clone(&inside)));
@@ -187,7 +187,7 @@ async fn connection(client: TcpStream, mut reset: broadcast::Receiver<()>, insid
     inside.open.fetch_add(1, Ordering::SeqCst);
     tokio::select! {
         () = pass_on(client, &inside) => {}
-        // The sockets close with what they have not read, which the other ends see as a reset.
+        // The sockets close with unread data, which the other ends see as a reset.
         _ = reset.recv() => {}
     }
     inside.open.fetch_sub(1, Ordering::SeqCst);
@@ -202,22 +202,22 @@ async fn pass_on(client: TcpStream, inside: &Inside) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
-        // The other ends see a reset, rather than an end in good order, where both are dropped at once.
+        // The other ends see a reset, and no orderly end, if both are dropped at once.
         let _ = stream.set_zero_linger();
     }
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
-    // Either end that leaves ends both directions, as soon as the other end can hear of it.
+    // If either end closes, both directions end as soon as the other end can see it.
     tokio::select! {
         () = pump(client_reads, server_writes, (&mut to_server, Traffic::to_server)) => {}
         () = pump(server_reads, client_writes, (&mut from_server, Traffic::of_server)) => {}
     }
 }
 
-/// Where packets of one direction learn what happens to them.
+/// Tells the tasks of one direction what to do.
 type Direction<'a> = (&'a mut watch::Receiver<Traffic>, fn(Traffic) -> Flow);
 
-/// Passes on what one end says, until it ends and the other has heard so.
+/// Forwards the data of one end, until it ends and the other end has seen it.
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, (traffic, direction): Direction<'_>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -233,7 +233,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, (traffic, directi
     }
 }
 
-/// Waits until packets pass in this direction; how late they come then. `None` where the proxy is gone.
+/// Waits until packets pass in this direction, and returns their delay. `None` if the proxy is gone.
 async fn until_passing(
     traffic: &mut watch::Receiver<Traffic>,
     direction: fn(Traffic) -> Flow,
@@ -255,7 +255,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(300);
 
-    /// A server that says each byte again.
+    /// A server that echoes each byte.
     fn echo() -> u16 {
         let listener = net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -277,7 +277,7 @@ mod tests {
         stream
     }
 
-    /// Sends a byte and says whether it came back soon; an error is a connection that has ended.
+    /// Sends a byte and returns whether it came back soon; an error means that the connection has ended.
     fn comes_back(stream: &mut net::TcpStream, byte: u8) -> std::io::Result<bool> {
         use std::io::ErrorKind::{TimedOut, WouldBlock};
 

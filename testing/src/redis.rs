@@ -1,19 +1,19 @@
-//! A Redis that keeps what it is given, and forgets what a test tells it to forget.
+//! A Redis server that keeps its data across restarts, and that a test can roll back.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::{Lair, Process, free_port, wait_for};
+use super::process::{Process, TestFolder, free_port, wait_for};
 
-/// Where Redis keeps what it was given: a folder from 7.0 on, a file before.
+/// Redis's files: a folder from 7.0 on, a file before.
 const KEPT: [&str; 2] = ["appendonlydir", "appendonly.aof"];
 
-/// When what Redis has answered is on disk.
+/// When an answered write is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Before the answer: a kill loses nothing that was promised.
+    /// Before the answer: a kill loses nothing that was confirmed.
     Always,
     /// Within a second, as in docker-compose.yml and by Redis's own default.
     EverySecond,
@@ -22,20 +22,20 @@ pub enum Durability {
 /// A Redis server of a test.
 pub struct RedisServer {
     process: Process,
-    lair: Lair,
+    test_folder: TestFolder,
     port: u16,
     durability: Durability,
-    /// What it is started with besides.
+    /// Additional options.
     options: Vec<String>,
     saves: u32,
 }
 
-/// What a [`RedisServer`] held at one moment.
+/// The data of a [`RedisServer`] at one moment.
 #[derive(Debug, Clone)]
 pub struct SavedRedis(PathBuf);
 
 impl RedisServer {
-    /// Starts one that a kill cannot make forget anything, and waits until it answers.
+    /// Starts one whose data survives a kill, and waits until it answers.
     ///
     /// # Panics
     /// It cannot be started.
@@ -53,20 +53,20 @@ impl RedisServer {
         Self::start_with_options(durability, &[])
     }
 
-    /// Starts one with options besides, such as `--cluster-enabled yes`, and waits until it answers.
+    /// Starts one with additional options, such as `--cluster-enabled yes`, and waits until it answers.
     ///
     /// # Panics
     /// It cannot be started.
     #[must_use]
     pub fn start_with_options(durability: Durability, options: &[&str]) -> Self {
-        let mut lair = Lair::new();
+        let mut test_folder = TestFolder::new();
         let port = free_port();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let process = launch(&mut lair, port, durability, &options);
-        Self { process, lair, port, durability, options, saves: 0 }
+        let process = launch(&mut test_folder, port, durability, &options);
+        Self { process, test_folder, port, durability, options, saves: 0 }
     }
 
-    /// Starts a replica of this one and waits until it has all that this one has.
+    /// Starts a replica of this one and waits until it is in sync.
     ///
     /// # Panics
     /// It cannot be started.
@@ -78,7 +78,7 @@ impl RedisServer {
         replica
     }
 
-    /// Waits until a replica of this one has all that this one was told before the call. That it is linked does not say so.
+    /// Waits until a replica has all writes before the call. The link state does not tell that.
     ///
     /// # Panics
     /// It has not, after a long time.
@@ -92,7 +92,7 @@ impl RedisServer {
         });
     }
 
-    /// What it says of its replication under this name.
+    /// Returns a field of its replication info.
     fn replication(&self, name: &str) -> Option<String> {
         let said = self.command(&["INFO", "replication"]).ok()?;
         said.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
@@ -123,7 +123,7 @@ impl RedisServer {
     /// The server is not there.
     pub fn command(&self, words: &[&str]) -> Result<String, String> {
         let port = self.port.to_string();
-        // `-e` makes an error of the server one of the command.
+        // `-e` makes a server error an error of the command.
         let output = Command::new("redis-cli").args(["-e", "-p", &port]).args(words).output();
         let output = output.expect("redis-cli comes with the server");
         let text = |bytes| String::from_utf8_lossy(bytes).trim_end().to_owned();
@@ -133,21 +133,21 @@ impl RedisServer {
         Err(text(&output.stdout) + &text(&output.stderr))
     }
 
-    /// Copies what it holds now, as a backup would, or as a replica had it before the rest was lost.
+    /// Copies its current data, as a backup would, or as a replica had it before later writes were lost.
     ///
     /// # Panics
-    /// There is no room.
+    /// The disk is full.
     pub fn save(&mut self) -> SavedRedis {
         self.saves += 1;
-        let saved = self.lair.folder().join(format!("saved-{}", self.saves));
+        let saved = self.test_folder.path().join(format!("saved-{}", self.saves));
         fs::create_dir(&saved).expect("there is room");
         for name in KEPT {
-            copy(&self.lair.folder().join(name), &saved.join(name));
+            copy(&self.test_folder.path().join(name), &saved.join(name));
         }
         SavedRedis(saved)
     }
 
-    /// Kills it and starts it again with what it held at an earlier moment.
+    /// Kills it and starts it again with earlier data.
     ///
     /// # Panics
     /// It cannot be started.
@@ -155,12 +155,12 @@ impl RedisServer {
         self.process.kill();
         self.forget();
         for name in KEPT {
-            copy(&saved.0.join(name), &self.lair.folder().join(name));
+            copy(&saved.0.join(name), &self.test_folder.path().join(name));
         }
         self.restart();
     }
 
-    /// Kills it and starts it again with nothing.
+    /// Kills it and starts it again without data.
     ///
     /// # Panics
     /// It cannot be started.
@@ -171,7 +171,7 @@ impl RedisServer {
     }
 
     fn forget(&self) {
-        for kept in KEPT.map(|name| self.lair.folder().join(name)) {
+        for kept in KEPT.map(|name| self.test_folder.path().join(name)) {
             if kept.is_dir() {
                 fs::remove_dir_all(&kept).expect("its own folder can be removed");
             } else if kept.exists() {
@@ -180,52 +180,52 @@ impl RedisServer {
         }
     }
 
-    /// The folder it works in.
+    /// Returns its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.lair.folder()
+        self.test_folder.path()
     }
 
-    /// Where it listens.
+    /// Returns its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address for clients.
+    /// Returns its address for clients.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Kills it (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Ends it cleanly.
+    /// Stops it cleanly.
     pub fn stop(&mut self) {
         self.process.stop();
     }
 
-    /// Starts it again, after [`Self::kill`] or [`Self::stop`], with what it had on disk.
+    /// Starts it again, after [`Self::kill`] or [`Self::stop`], with its data on disk.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&mut self.lair, self.port, self.durability, &self.options);
+        self.process = launch(&mut self.test_folder, self.port, self.durability, &self.options);
     }
 
-    /// Starts it again as [`Self::restart`] does, from now on with these options besides.
+    /// As [`Self::restart`], from now on with these additional options.
     pub fn restart_with_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|option| (*option).to_owned()).collect();
         self.restart();
     }
 
-    /// Stops its clock: connections stay open and nothing is answered.
+    /// Freezes it: connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.process.freeze();
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         self.process.thaw();
     }
@@ -236,7 +236,7 @@ fn copy(from: &Path, to: &Path) {
         fs::create_dir(to).expect("there is room");
         for entry in fs::read_dir(from).expect("it can be read") {
             let name = entry.expect("it can be read").file_name();
-            // What Redis is rewriting just now is not part of what it holds.
+            // Files that Redis is rewriting are not part of its data.
             if Path::new(&name).extension() != Some(OsStr::new("tmp")) {
                 copy(&from.join(&name), &to.join(&name));
             }
@@ -246,12 +246,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn launch(lair: &mut Lair, port: u16, durability: Durability, options: &[String]) -> Process {
+fn launch(test_folder: &mut TestFolder, port: u16, durability: Durability, options: &[String]) -> Process {
     let fsync = match durability {
         Durability::Always => "always",
         Durability::EverySecond => "everysec",
     };
-    let mut process = lair.start("redis-server", |command| {
+    let mut process = test_folder.start("redis-server", |command| {
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
         command.args(["--appendonly", "yes", "--appendfsync", fsync]);
         command.args(options);

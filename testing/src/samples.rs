@@ -1,4 +1,4 @@
-//! Jobs, parts and results with something in every field.
+//! Sample jobs, parts and results with a value in every field.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use common::messages::{
     Part, PartEnd, PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
 };
 
-/// A model.
+/// Returns a model.
 ///
 /// # Panics
-/// Never.
+/// A deadline that never passes.
 #[must_use]
 pub fn model() -> PinnedModel {
     PinnedModel {
@@ -24,7 +24,7 @@ pub fn model() -> PinnedModel {
     }
 }
 
-/// One part of a job, with two images of a few bytes.
+/// Returns a part of a job, with two images of a few bytes.
 #[must_use]
 pub fn part(job: JobId, index: u32) -> Part {
     let image = |position: u32| EncodedImage { position, bytes: Bytes::from(vec![7, 0, 255, 3]) };
@@ -42,7 +42,7 @@ pub fn part(job: JobId, index: u32) -> Part {
     }
 }
 
-/// A job of so many parts, with two images each, a minute's time and a minute's retention.
+/// Returns a job of so many parts with two images each, with a deadline and a retention of a minute.
 #[must_use]
 pub fn record(parts: u32) -> JobRecord {
     JobRecord {
@@ -60,15 +60,14 @@ pub fn record(parts: u32) -> JobRecord {
     }
 }
 
-/// The same with an idempotency key.
+/// Returns the same with an idempotency key.
 #[must_use]
 pub fn keyed_record(parts: u32, key: &str, request: u8) -> JobRecord {
     let idempotency = Some(Idempotency { key: key.to_owned(), request: [request; 32] });
     JobRecord { idempotency, ..record(parts) }
 }
 
-/// The result of a part as [`part`] makes it, with `label` for the first image and an error for the
-/// second.
+/// Returns a result of a part from [`part`], with `label` for the first image and an error for the second.
 #[must_use]
 pub fn result(index: u32, label: &str) -> PartResult {
     let best = LabelScore { label: label.to_owned(), score: 0.75 };
@@ -84,7 +83,7 @@ pub fn result(index: u32, label: &str) -> PartResult {
     }
 }
 
-/// The result of a part that nobody could do.
+/// Returns the result of a failed part.
 #[must_use]
 pub fn failed(failure: JobFailure) -> PartResult {
     PartResult {
@@ -94,7 +93,7 @@ pub fn failed(failure: JobFailure) -> PartResult {
     }
 }
 
-/// A worker's report.
+/// Returns a worker's report.
 #[must_use]
 pub fn report(host: &str, images_total: u64) -> WorkerReport {
     WorkerReport {

@@ -1,7 +1,7 @@
-//! The behaviours that every [`Store`] has, each a test of its own on every implementation.
+//! The behaviours of every [`Store`], each as a test for every implementation.
 //!
-//! [`store_contract!`](crate::store_contract) makes the tests. Each behaviour gets a [`Bench`], which
-//! makes stores; two stores of one bench hold the same, as two processes of a fleet see it.
+//! [`store_contract!`](crate::store_contract) generates the tests. Each behaviour gets a [`Bench`], which makes stores;
+//! two stores of one bench share their data, like two processes of a fleet.
 #![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 pub mod fleet;
@@ -18,16 +18,16 @@ use common::ids::JobId;
 use common::messages::{ImageOutcome, Job, JobFailure, JobRecord, JobStatus, PartId, StageTimes, Timestamp};
 use common::store::{Acceptance, Store, Stored, Wanted};
 
-/// Far longer than anything here takes.
+/// Far longer than any operation here takes.
 const SOON: Duration = Duration::from_secs(30);
 
-/// What a store's clock may be misread by, on a busy machine.
+/// The largest error of a reading of a store's clock, on a busy machine.
 const CLOCK_ERROR: Duration = Duration::from_millis(100);
 
-/// Makes stores that hold the same, nothing at first.
+/// Makes stores that share their data, which is empty at first.
 #[async_trait::async_trait]
 pub trait Bench: Send + Sync {
-    /// Another process's handle to the store.
+    /// Creates another process's handle to the store.
     async fn store(&self) -> Arc<dyn Store>;
 }
 
@@ -35,7 +35,7 @@ fn id(record: &JobRecord, index: u32) -> PartId {
     PartId { job: record.id, index }
 }
 
-/// Under the fleet's state as it is.
+/// Under the current revision of the fleet's state.
 async fn put(store: &Arc<dyn Store>, record: &JobRecord) -> Acceptance {
     let fleet = store.fleet().await.unwrap().revision;
     store.put_job(record, fleet).await.unwrap()
@@ -78,7 +78,7 @@ async fn until_forgotten(store: &Arc<dyn Store>, record: &JobRecord) {
     timeout(SOON, looking).await.expect("the job is forgotten soon");
 }
 
-/// Queued, processing, done; the answer is in the order of the request, and the same from everywhere.
+/// Queued, processing, done; the answer is in the order of the request, and the same for all processes.
 pub async fn a_job_goes_from_queued_to_done(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     store.can_write().await.unwrap();
@@ -101,7 +101,7 @@ pub async fn a_job_goes_from_queued_to_done(bench: impl Bench) {
     assert_eq!((scores.len(), times), (2, StageTimes { queue: 1, decode: 2, inference: 3 }));
 }
 
-/// The first result stays, whoever comes later with whatever.
+/// The first result stays, whatever comes later.
 pub async fn the_first_result_of_a_part_stays(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(2);
@@ -117,7 +117,7 @@ pub async fn the_first_result_of_a_part_stays(bench: impl Bench) {
     assert_eq!((labels[0].as_str(), labels[2].as_str(), labels.len()), ("first", "first", 4));
 }
 
-/// Sixteen workers race with results of the same part: one is first, and it is the one that stays.
+/// Sixteen workers race with results of the same part: one is first, and stays.
 pub async fn of_racing_results_one_is_first(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(1);
@@ -147,7 +147,7 @@ pub async fn a_failed_part_fails_its_job(bench: impl Bench) {
     assert!(matches!(ended, JobStatus::Failed { failure: JobFailure::ModelUnavailable, .. }), "{ended:?}");
 }
 
-/// Not begun twice as if new, not begun when nobody wants it.
+/// It is not begun twice as if new, and not begun when it is not wanted any more.
 pub async fn a_part_is_wanted_until_it_has_a_result(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(2);
@@ -161,7 +161,7 @@ pub async fn a_part_is_wanted_until_it_has_a_result(bench: impl Bench) {
     assert_eq!(store.begin_part(id(&record, 1)).await.unwrap(), Wanted::Yes);
 }
 
-/// Everybody who waits wakes at once, in this process and in others.
+/// All waiters wake at once, in this process and in others.
 pub async fn everybody_who_waits_wakes_when_the_last_result_comes(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(2);
@@ -183,7 +183,7 @@ pub async fn everybody_who_waits_wakes_when_the_last_result_comes(bench: impl Be
     assert!(begin.elapsed() < Duration::from_millis(900), "they were not woken: {:?}", begin.elapsed());
 }
 
-/// A wait ends at its limit with what there is, and at once for an unknown or finished job.
+/// A wait ends at its limit with the current state, and at once for an unknown or finished job.
 pub async fn a_wait_ends_at_its_limit(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(1);
@@ -218,7 +218,7 @@ pub async fn a_thousand_waits_get_their_own_answers(bench: impl Bench) {
     timeout(SOON, waiting.join_all()).await.expect("all are answered");
 }
 
-/// Who watches from before a job is put need not look first: an end that comes before the wait is heard of.
+/// A watch that began before a job is stored sees an end that comes before the wait.
 pub async fn a_watch_of_a_new_job_does_not_miss_its_end(bench: impl Bench) {
     let (store, worker) = (bench.store().await, bench.store().await);
     for _ in 0..20 {
@@ -235,7 +235,7 @@ pub async fn a_watch_of_a_new_job_does_not_miss_its_end(bench: impl Bench) {
     }
 }
 
-/// Cancelled, a job is unknown at once, its waiters know, and nobody wants its parts.
+/// A cancelled job is unknown at once, its waiters learn it, and its parts are not wanted.
 pub async fn a_cancelled_job_is_unknown(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     let record = keyed_record(1, "key", 1);
@@ -256,7 +256,7 @@ pub async fn a_cancelled_job_is_unknown(bench: impl Bench) {
     accept(&store, &keyed_record(1, "key", 2)).await;
 }
 
-/// Withdrawn, a job is unknown, its key free, unless another request with its key was told of it.
+/// A withdrawn job is unknown and its key free, unless another request with its key was told of it.
 pub async fn a_withdrawn_job_is_unknown_unless_somebody_was_told_of_it(bench: impl Bench) {
     let store = bench.store().await;
     let refused = keyed_record(1, "refused", 1);
@@ -279,12 +279,12 @@ pub async fn a_withdrawn_job_is_unknown_unless_somebody_was_told_of_it(bench: im
     store.withdraw_job(JobId::random()).await.unwrap();
 }
 
-/// The same key: with the same request the same job, with another none.
+/// The same key with the same request gives the same job, with another request none.
 pub async fn an_idempotency_key_belongs_to_one_request(bench: impl Bench) {
     let store = bench.store().await;
     let first = keyed_record(1, "key", 1);
     accept(&store, &first).await;
-    // A repetition by the same process, which did not hear the answer.
+    // A repetition by the same process, which did not get the answer.
     accept(&store, &first).await;
     let again = keyed_record(1, "key", 1);
     assert_eq!(put(&store, &again).await, Acceptance::InProgress(first.id));
@@ -295,7 +295,7 @@ pub async fn an_idempotency_key_belongs_to_one_request(bench: impl Bench) {
     accept(&store, &keyed_record(1, "other key", 2)).await;
 }
 
-/// A job that was never confirmed but has ended is nobody's work in progress.
+/// A job that was never confirmed but has ended needs no further work.
 pub async fn an_ended_job_is_not_in_progress(bench: impl Bench) {
     let store = bench.store().await;
     let first = keyed_record(1, "key", 1);
@@ -305,7 +305,7 @@ pub async fn an_ended_job_is_not_in_progress(bench: impl Bench) {
     assert_eq!(put(&store, &again).await, Acceptance::SameRequest(first.id));
 }
 
-/// Sixteen requests with one key race: one is accepted, the others are told its job.
+/// Sixteen requests with one key race: one is accepted, the others get its job.
 pub async fn of_racing_requests_with_one_key_one_is_accepted(bench: impl Bench) {
     let mut racers = JoinSet::new();
     for _ in 0..16 {
@@ -323,7 +323,7 @@ pub async fn of_racing_requests_with_one_key_one_is_accepted(bench: impl Bench) 
     assert_eq!(told.count(), 15);
 }
 
-/// Past its deadline a job has failed; whoever waits is told then, and a late result changes nothing.
+/// After its deadline a job has failed; waiters learn it then, and a late result changes nothing.
 pub async fn a_job_ends_at_its_deadline(bench: impl Bench) {
     let store = bench.store().await;
     store.can_write().await.unwrap();
@@ -354,7 +354,7 @@ pub async fn a_finished_job_is_kept_for_its_retention(bench: impl Bench) {
     accept(&store, &keyed_record(1, "key", 2)).await;
 }
 
-/// A finished job can be forgotten sooner than its retention says, and its key with it; an unfinished one can not.
+/// A finished job can be expired earlier than its retention, and its key with it; an unfinished one cannot.
 pub async fn a_finished_job_can_be_forgotten_sooner(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     let (finished, unfinished, unknown) = (keyed_record(1, "key", 1), record(2), record(1));
@@ -383,7 +383,7 @@ pub async fn an_unfinished_job_is_kept_past_its_deadline(bench: impl Bench) {
     assert!(store.now().after(CLOCK_ERROR) >= deadline.after(Duration::from_millis(290)));
 }
 
-/// The store's clock goes on, and everybody who has asked the store reads the same from it.
+/// The store's clock advances, and all processes that have called the store read the same time.
 pub async fn the_stores_clock_goes_on(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     store.fleet().await.unwrap();
@@ -396,7 +396,7 @@ pub async fn the_stores_clock_goes_on(bench: impl Bench) {
     assert!(gone + CLOCK_ERROR >= Duration::from_millis(300) && gone <= begin.elapsed() + CLOCK_ERROR);
 }
 
-/// Makes a test of every behaviour. `$bench` is an expression of type `impl Bench`.
+/// Generates a test of every behaviour. `$bench` is an expression of type `impl Bench`.
 #[macro_export]
 macro_rules! store_contract {
     ($bench:expr) => {

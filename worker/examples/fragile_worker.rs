@@ -1,5 +1,5 @@
-//! A `classifier-worker` with a fragile engine, for tests of what a fleet does when workers die or are
-//! slow. Settings as of `classifier-worker`, and from the environment:
+//! A `classifier-worker` with a fragile engine, for tests of crashing and slow workers. It has the settings of
+//! `classifier-worker`, and from the environment:
 //!
 //! - `FRAGILE_DIES_WHILE`: while this file exists, an image that is all white ends the process;
 //! - `FRAGILE_LOAD_DELAY_MS`: loading any model takes this much longer;

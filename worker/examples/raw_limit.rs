@@ -1,13 +1,12 @@
-//! Times TensorFlow's bare run of prepared batches: what a server of the model can reach at most.
+//! Measures TensorFlow's bare run of prepared batches: the upper limit for a server of the model.
 //!
 //! ```text
 //! echo '8 2 one 5' | cargo run --release --example raw_limit -- MODEL.hdf5 [SIDE] [bfloat16|direct]
 //! ```
 //!
-//! Each line of standard input asks for one measurement: images in a batch, callers side by side, whether
-//! each run takes `one` core or `all`, and seconds. Each gets a line of JSON. SIDE is the image's height
-//! and width where the model leaves them open. The batch is one of levels, as they come from decoded images, where the
-//! line ends in `levels`.
+//! Each line of standard input is one measurement: images per batch, concurrent callers, whether each run uses `one`
+//! core or `all`, and seconds. Each gives a line of JSON. SIDE is the image's height and width if the model leaves them
+//! open. If the line ends in `levels`, the batch is uint8, as from decoded images.
 
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -65,13 +64,13 @@ struct Wish {
     callers: usize,
     spread: Spread,
     limit: Duration,
-    is_levels: bool,
+    is_uint8: bool,
 }
 
 impl Wish {
     fn parse(line: &str) -> anyhow::Result<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (is_levels, words) = match &words[..] {
+        let (is_uint8, words) = match &words[..] {
             [words @ .., "levels"] => (true, words),
             words => (false, words),
         };
@@ -84,13 +83,13 @@ impl Wish {
             other => bail!("`{other}`: expected `one` or `all`"),
         };
         let limit = Duration::from_secs_f64(seconds.parse()?);
-        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit, is_levels })
+        Ok(Self { images: images.parse()?, callers: callers.parse()?, spread, limit, is_uint8 })
     }
 
     fn measure(&self, engine: &TensorflowEngine, shape: [usize; 3]) -> anyhow::Result<serde_json::Value> {
         let values = self.images * shape.iter().product::<usize>();
-        let levels = Pixels::Levels { levels: (0..=255).cycle().take(values).collect(), factor: 255.0 };
-        let pixels = if self.is_levels { levels } else { Pixels::Values(levels.values().into_owned()) };
+        let uint8 = Pixels::Uint8 { values: (0..=255).cycle().take(values).collect(), divisor: 255.0 };
+        let pixels = if self.is_uint8 { uint8 } else { Pixels::Float32(uint8.values().into_owned()) };
         let batch = Batch::new(self.images, shape, pixels);
         let run = || engine.run_bare(&batch, self.spread).map(|_| ());
         let began = Instant::now();
@@ -118,7 +117,7 @@ impl Wish {
         }))
     }
 
-    /// Of one caller's runs, one after the other.
+    /// Of one caller's consecutive runs.
     fn times(&self, run: impl Fn() -> Result<(), EngineError>) -> Result<Vec<Duration>, EngineError> {
         let (mut times, begin) = (Vec::new(), Instant::now());
         while times.is_empty() || begin.elapsed() < self.limit {
@@ -130,7 +129,7 @@ impl Wish {
     }
 }
 
-/// Prints a line for whoever waits for it.
+/// Prints a line and flushes it.
 fn say(value: &serde_json::Value) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{value}")?;

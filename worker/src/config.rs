@@ -19,38 +19,37 @@ use engine::Calls;
 use images::decode::DecodeLimits;
 use tensorflow_engine::{Messages, Prepared, Settings, Tile, Winograd, prepare};
 
-/// How a worker works, in a process of its own or beside the API.
+/// The settings of a worker, in a process of its own or together with the API.
 #[derive(Debug, Clone, Args)]
 #[group(id = "worker")]
 pub struct Config {
-    /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32, on a GPU 64). Of these each
-    /// core of a CPU takes two at a time. On a GPU more take more of its memory and gain little.
+    /// Most images in one call of the model (WORKER_MAX_BATCH_SIZE, default 32, on a GPU 64). Each core of a CPU takes
+    /// two of them at a time. On a GPU a higher value takes more GPU memory and gains little.
     #[arg(long, env = "WORKER_MAX_BATCH_SIZE")]
     pub max_batch_size: Option<NonZeroUsize>,
 
     /// How long an image waits for others to fill its batch while the model is free, in microseconds
-    /// (WORKER_MAX_QUEUE_DELAY_MICROSECONDS, default 0). With 0 batches still grow when more images come
-    /// than are done at once; more adds to every answer's time and makes larger batches.
+    /// (WORKER_MAX_QUEUE_DELAY_MICROSECONDS, default 0). With 0, batches still grow under load. A higher value makes
+    /// larger batches and adds to the latency of every answer.
     #[arg(long, env = "WORKER_MAX_QUEUE_DELAY_MICROSECONDS", default_value_t = 0,
         value_parser = clap::value_parser!(u64).range(..=3_600_000_000))]
     pub max_queue_delay_microseconds: u64,
 
-    /// Calls of models that may run at once (WORKER_INFERENCE_THREADS, default the number of cores). On a
-    /// CPU one for each core is fastest; fewer leave cores to others. On a GPU no more than 2 of one model
-    /// run at once, whatever this says.
+    /// Most model calls at once (WORKER_INFERENCE_THREADS, default the number of cores). On a CPU one per core is
+    /// fastest; fewer leave cores to other processes. On a GPU at most 2 calls of one model run at once, regardless of
+    /// this value.
     #[arg(long, env = "WORKER_INFERENCE_THREADS")]
     pub inference_threads: Option<NonZeroUsize>,
 
-    /// Images decoded and preprocessed at once (WORKER_DECODE_THREADS, default the number of cores).
-    /// Fewer leave the cores to the model.
+    /// Most images that are decoded and preprocessed at once (WORKER_DECODE_THREADS, default the number of cores).
+    /// Fewer leave cores to the model.
     #[arg(long, env = "WORKER_DECODE_THREADS")]
     pub decode_threads: Option<NonZeroUsize>,
 
-    /// Parts of jobs that the worker takes from the queue before it has answered the first
-    /// (WORKER_PREFETCH, default a quarter of the batch size and two for each core, on a GPU two for each
-    /// image of a batch). More fill larger batches with small requests; fewer share a burst more evenly
-    /// among workers, take less memory (a part is up to a few MiB), and leave less to do again when a
-    /// worker dies.
+    /// Most parts of jobs that the worker holds at once (WORKER_PREFETCH, default a quarter of the batch size and two
+    /// for each core, on a GPU two for each image of a batch). A higher value fills larger batches with small requests.
+    /// A lower one spreads a burst more evenly over the workers, takes less memory (a part has up to a few MiB), and
+    /// loses less work when a worker crashes.
     #[arg(long, env = "WORKER_PREFETCH", value_parser = clap::value_parser!(u16).range(1..))]
     pub prefetch: Option<u16>,
 
@@ -60,39 +59,39 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(1..))]
     pub max_image_pixels: u64,
 
-    /// Memory that large images may take at once while they are decoded, in bytes (WORKER_MAX_DECODE_BYTES, default
-    /// 768 MiB). Counted are 16 bytes a pixel, the most that any format takes; images below 4 megapixels count for
-    /// nothing, and one that is larger than all of it is decoded alone. Less fits a smaller container, more keeps more
-    /// cores at work on photographs.
+    /// Most memory for decoding large images at once, in bytes (WORKER_MAX_DECODE_BYTES, default 768 MiB). Each pixel
+    /// counts as 16 bytes, the most that any format takes. Images below 4 megapixels do not count, and an image above
+    /// the limit is decoded alone. A lower value fits a smaller container, a higher one decodes photographs on more
+    /// cores.
     #[arg(long, env = "WORKER_MAX_DECODE_BYTES", default_value_t = 768 << 20)]
     pub max_decode_bytes: u64,
 
-    /// Models kept in memory because jobs asked for them by name (WORKER_MAX_EXTRA_MODELS, default 2).
-    /// Past it the one unused longest goes. More take more memory, fewer load more often.
+    /// Most models in memory that jobs requested by name (WORKER_MAX_EXTRA_MODELS, default 2). Beyond it the least
+    /// recently used one is evicted. A higher value takes more memory, a lower one reloads more often.
     #[arg(long, env = "WORKER_MAX_EXTRA_MODELS", default_value_t = 2)]
     pub max_extra_models: usize,
 
-    /// How long a model that was swapped out stays in memory for the jobs accepted before, in seconds
-    /// (WORKER_MODEL_DRAIN, default 600, the deadline of a job). Less frees memory sooner; a job that
-    /// comes later still has its model loaded again while the package is there.
+    /// How long a model that was swapped out stays in memory for jobs that were accepted before, in seconds
+    /// (WORKER_MODEL_DRAIN, default 600, the deadline of a job). A lower value frees memory sooner. For a job that
+    /// comes later the model is loaded again, if the package still exists.
     #[arg(long, env = "WORKER_MODEL_DRAIN", default_value = "600", value_parser = parse_seconds)]
     pub model_drain: Duration,
 
-    /// How long the jobs in hand may take when the worker is told to stop, in seconds
-    /// (WORKER_STOP_GRACE, default 30). What is not done by then goes back to the queue.
+    /// How long the current jobs may take once the worker is told to stop, in seconds (WORKER_STOP_GRACE, default 30).
+    /// Unfinished jobs go back to the queue.
     #[arg(long, env = "WORKER_STOP_GRACE", default_value = "30", value_parser = parse_seconds)]
     pub worker_stop_grace: Duration,
 
-    /// What this host is called in the list of workers (HOSTNAME, default `worker`).
+    /// Name of this host in the list of workers (HOSTNAME, default `worker`).
     #[arg(long, env = "HOSTNAME", default_value = "worker")]
     pub worker_host: String,
 
-    /// The library that computes.
+    /// The TensorFlow library.
     #[command(flatten)]
     pub library: LibraryConfig,
 }
 
-/// Where the TensorFlow library is and how it behaves, for whatever runs a model.
+/// The location and the settings of the TensorFlow library.
 #[derive(Debug, Clone, Args)]
 pub struct LibraryConfig {
     /// Folder with `libtensorflow.so`, or that of Python's package `tensorflow` (TENSORFLOW_DIR, default: `.cache/tensorflow`,
@@ -101,36 +100,36 @@ pub struct LibraryConfig {
     #[arg(long, env = "TENSORFLOW_DIR")]
     pub tensorflow_dir: Option<PathBuf>,
 
-    /// Which of TensorFlow's own messages are left out (TF_CPP_MIN_LOG_LEVEL, default 2, which leaves
-    /// errors). With 0 it tells everything, as why it finds no GPU; with 3 nothing.
+    /// Which of TensorFlow's own messages are suppressed (TF_CPP_MIN_LOG_LEVEL, default 2, which leaves errors). 0
+    /// shows everything, for example why no GPU is found; 3 shows nothing.
     #[arg(long, env = "TF_CPP_MIN_LOG_LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub tensorflow_log_level: u8,
 
-    /// Whether a GPU computes float32 in TensorFloat-32 (NVIDIA_TF32_OVERRIDE, default 0). With 1 it is
-    /// twice as quick, and scores may differ from Keras's by a hundredth of the largest.
+    /// Whether a GPU computes float32 in TensorFloat-32 (NVIDIA_TF32_OVERRIDE, default 0). 1 is twice as fast, and
+    /// scores may differ from Keras's by a hundredth of the largest.
     #[arg(long, env = "NVIDIA_TF32_OVERRIDE", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub tensor_float_32: u8,
 
-    /// Where a processor computes 3×3 convolutions by Winograd's method (WORKER_WINOGRAD, default
-    /// `auto`): where it is quicker here, which is measured while a model loads, or `never`. It saves up to a third of
-    /// the time; scores may differ in the sixth digit from one worker or one batch to another. `always` is for tests.
+    /// When a CPU computes 3×3 convolutions with Winograd's method (WORKER_WINOGRAD, default `auto`): `auto`, where a
+    /// measurement during loading finds it faster, or `never`. It saves up to a third of the time. Scores may differ in
+    /// the sixth digit between workers and between batches. `always` is for tests.
     #[arg(long, env = "WORKER_WINOGRAD", value_enum, default_value_t = WhereWinograd::Auto)]
     pub winograd: WhereWinograd,
 }
 
-/// Where Winograd's method is used.
+/// When Winograd's method is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum WhereWinograd {
-    /// Where it is quicker.
+    /// Where it is faster.
     Auto,
-    /// Nowhere.
+    /// Never.
     Never,
-    /// Wherever it can be.
+    /// Always where it is possible.
     Always,
 }
 
 impl LibraryConfig {
-    /// How the library is opened.
+    /// Returns the settings with which the library is opened.
     #[must_use]
     pub fn settings(&self) -> Settings {
         Settings {
@@ -154,19 +153,19 @@ impl LibraryConfig {
 }
 
 impl Config {
-    /// A new identity for a worker on this host.
+    /// Creates a new id for a worker on this host.
     #[must_use]
     pub fn worker_id(&self) -> WorkerId {
         WorkerId::random(&self.worker_host)
     }
 
-    /// Parts taken and not acknowledged at a time, for engines that want to be called so.
+    /// Returns the most unacknowledged parts at a time, for engines with these calls.
     #[must_use]
     pub fn prefetch(&self, calls: &Calls) -> u16 {
         self.prefetch.unwrap_or_else(|| u16::try_from(calls.parts_in_hand).unwrap_or(u16::MAX))
     }
 
-    /// Sizes of the pipeline, for engines that want to be called so.
+    /// Returns the sizes of the pipeline, for engines with these calls.
     #[must_use]
     pub fn pipeline_limits(&self, calls: &Calls) -> PipelineLimits {
         let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(cores, NonZeroUsize::get);
@@ -182,7 +181,7 @@ impl Config {
         }
     }
 
-    /// How TensorFlow is to run.
+    /// Returns TensorFlow's settings.
     #[must_use]
     pub fn tensorflow(&self) -> Settings {
         Settings {
@@ -192,17 +191,17 @@ impl Config {
         }
     }
 
-    /// The TensorFlow library, found and with its settings in the environment. Call it before there are other
-    /// threads than the one that waits for signals; see [`prepare`].
+    /// Finds the TensorFlow library and writes its settings to the environment. Must be called before other threads
+    /// exist than the one that waits for signals; see [`prepare`].
     ///
     /// # Errors
-    /// It is not there.
+    /// There is no library.
     pub fn library(&self) -> Result<Prepared, WrongSetting> {
         prepare(&self.tensorflow())
             .map_err(|error| WrongSetting { variable: "TENSORFLOW_DIR", fault: error.to_string() })
     }
 
-    /// How many models are kept, and how long.
+    /// Returns how many models are kept, and how long.
     #[must_use]
     pub fn model_limits(&self) -> ModelLimits {
         ModelLimits {
@@ -213,7 +212,7 @@ impl Config {
     }
 }
 
-/// The Python environments that the shell has made active.
+/// Returns the active Python environments of the shell.
 fn active_python_environments() -> Vec<PathBuf> {
     ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(env::var_os).map(PathBuf::from).collect()
 }

@@ -1,10 +1,9 @@
-//! Keeps this worker in step with the fleet's wanted state, and tells the fleet how far it is.
+//! Follows the fleet's wanted state, and reports this worker's progress.
 //!
-//! With every heartbeat and on every hint a *round* runs: announce (renew the report), look (read the
-//! fleet's state), obey (load, switch, drop), and again while that changed what there is to announce. The
-//! order matters. A coordinator writes its rollout and then reads the reports; a worker writes its report
-//! and then reads the rollout. Whoever is second sees the other, so no worker takes jobs unprepared and
-//! uncounted.
+//! With every heartbeat and on every hint a *round* runs: announce (renew the report), look (read the fleet's state),
+//! obey (load, switch, drop), and again if that changed the report. The order matters: a coordinator writes its rollout
+//! and then reads the reports, and a worker writes its report and then reads the rollout. The later of the two sees the
+//! other, so no worker takes jobs unprepared and uncounted.
 
 mod duty;
 mod rounds;
@@ -33,33 +32,33 @@ use crate::models::Models;
 pub struct ControlParts {
     /// This worker.
     pub id: WorkerId,
-    /// Where it runs, for people.
+    /// Its host.
     pub host: String,
-    /// Where hints come from.
+    /// The source of hints.
     pub broker: Arc<dyn Broker>,
-    /// Where the truth is.
+    /// The store with the wanted state.
     pub store: Arc<dyn Store>,
-    /// What is loaded.
+    /// The loaded models.
     pub models: Arc<Models>,
-    /// What is done; the loop that does it records it here.
+    /// Counts the work; recorded by the intake.
     pub throughput: Arc<Throughput>,
 }
 
-/// How often and how long.
+/// Timeouts and intervals.
 #[derive(Debug, Clone, Copy)]
 pub struct ControlTiming {
-    /// Time between two rounds when nothing happens.
+    /// Interval between two rounds.
     pub heartbeat: Duration,
-    /// How long a report lasts. A worker that died is waited for this long; several heartbeats, so that a
-    /// slow moment is not taken for death.
+    /// How long a report lasts: the fleet waits this long for a dead worker. Several heartbeats, so that a slow moment
+    /// does not look like a crash.
     pub report_ttl: Duration,
-    /// A worker takes no job when its last look is older. Between a heartbeat and `report_ttl`.
+    /// A worker takes no jobs if its last read of the state is older. Between a heartbeat and `report_ttl`.
     pub max_staleness: Duration,
-    /// Pause before the active model is tried again, doubled with each failure.
+    /// Pause before the active model is loaded again, doubled with each failure.
     pub retry: Duration,
     /// The longest such pause.
     pub max_retry: Duration,
-    /// A load of the active model that takes longer is told as a problem, and waited for all the same.
+    /// If a load of the active model takes longer, it is reported as a problem and continues.
     pub load_limit: Duration,
 }
 
@@ -76,38 +75,38 @@ impl Default for ControlTiming {
     }
 }
 
-/// The worker takes no more jobs: it is stopping.
+/// The worker is stopping and takes no more jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the worker is stopping")]
 pub struct Stopping;
 
-/// This worker's tie to the fleet. Dropped, it reports no more, and is forgotten when its report expires.
+/// This worker's membership in the fleet. If it is dropped, it reports no more, and is forgotten when its report
+/// expires.
 pub struct Control {
     shared: Arc<Shared>,
     parts: Arc<ControlParts>,
     timing: ControlTiming,
-    gate: watch::Receiver<Gate>,
+    admission: watch::Receiver<Admission>,
     end: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
     _end_on_drop: DropGuard,
 }
 
-/// What the loop and its owner tell each other.
+/// Shared between the loop and its owner.
 #[derive(Default)]
 struct Shared {
-    /// Do a round now.
+    /// Requests a round.
     nudge: Notify,
     standing: Standing,
 }
 
 /// Whether jobs may be taken, as of the last round.
 #[derive(Debug, Clone)]
-enum Gate {
-    /// Not, for this reason.
-    Shut(String),
-    /// As of this moment, on two clocks of this host: the monotonic one stands still while the host is
-    /// suspended, the other may be set back. Only spans are taken of either, so that it is of no account whether
-    /// they are right.
+enum Admission {
+    /// Jobs are not taken, for this reason.
+    Closed(String),
+    /// Jobs are taken, as of this moment on two clocks of this host: the monotonic one stops while the host is suspended,
+    /// the other may be set back. Only differences of each are used, so neither has to be right.
     Open(Instant, Timestamp),
 }
 
@@ -115,11 +114,11 @@ impl Control {
     /// Starts the loop.
     #[must_use]
     pub fn start(parts: ControlParts, timing: ControlTiming) -> Arc<Self> {
-        let (gate_in, gate) = watch::channel(Gate::Shut("starting".to_owned()));
+        let (admission_in, admission) = watch::channel(Admission::Closed("starting".to_owned()));
         let (parts, shared) = (Arc::new(parts), Arc::<Shared>::default());
         let end = CancellationToken::new();
         let (loads_in, loads) = mpsc::unbounded_channel();
-        let rounds = Rounds::new(Arc::clone(&parts), timing, Arc::clone(&shared), gate_in, loads_in);
+        let rounds = Rounds::new(Arc::clone(&parts), timing, Arc::clone(&shared), admission_in, loads_in);
         let (stop, hints_stop) = (end.clone(), end.clone());
         let task =
             tokio::spawn(async move { stop.run_until_cancelled(rounds.run(loads)).await.unwrap_or(()) });
@@ -129,7 +128,7 @@ impl Control {
             shared,
             parts,
             timing,
-            gate,
+            admission,
             _end_on_drop: end.clone().drop_guard(),
             end,
             task: Mutex::new(Some(task)),
@@ -142,51 +141,50 @@ impl Control {
         &self.parts.id
     }
 
-    /// Returns as soon as this worker may take a job: the active model is loaded, and the fleet's state was
-    /// looked at no longer than [`ControlTiming::max_staleness`] ago. A process that was frozen, or cut off
-    /// from the store, therefore looks again first. Also returns while no model is active at all: jobs for
-    /// models by name may come.
+    /// Returns as soon as this worker may take a job: the active model is loaded, and the fleet's state was read no
+    /// longer than [`ControlTiming::max_staleness`] ago. So a process that was frozen, or cut off from the store, reads
+    /// the state again first. Also returns while no model is active: jobs may name their model.
     ///
     /// # Errors
     /// The worker is stopping.
     pub async fn current(&self) -> Result<(), Stopping> {
-        let mut gate = self.gate.clone();
+        let mut admission = self.admission.clone();
         loop {
             if self.shared.standing.is_stopping() {
                 return Err(Stopping);
             }
-            match *gate.borrow_and_update() {
-                Gate::Open(tick, moment) => {
+            match *admission.borrow_and_update() {
+                Admission::Open(tick, moment) => {
                     let age = tick.elapsed().max(Timestamp::now().since(moment));
                     if age < self.timing.max_staleness {
                         return Ok(());
                     }
                     self.shared.nudge.notify_one();
                 }
-                Gate::Shut(_) => {}
+                Admission::Closed(_) => {}
             }
-            if gate.changed().await.is_err() {
+            if admission.changed().await.is_err() {
                 return Err(Stopping);
             }
         }
     }
 
-    /// Tells the fleet that this worker takes no more jobs, and makes [`Self::current`] fail. What is loaded
-    /// stays, for the jobs in hand.
+    /// Reports that this worker takes no more jobs, and makes [`Self::current`] fail. Loaded models stay for the
+    /// current jobs.
     pub fn stopping(&self) {
         self.shared.standing.stop();
         self.shared.nudge.notify_one();
     }
 
-    /// Tells whether the queue gives parts to this worker, which its reports then say.
+    /// Notes whether the queue delivers parts to this worker, for its reports.
     pub(crate) fn takes(&self, taking: Taking) {
         if self.shared.standing.note_queue(taking) {
             self.shared.nudge.notify_one();
         }
     }
 
-    /// Returns why this worker takes no jobs, in one sentence; none when it does. It may look at the fleet's
-    /// state and wait for the queue's answer first, at most for `limit`.
+    /// Returns why this worker takes no jobs, in one sentence; `None` if it does. It may first read the fleet's state
+    /// and wait for the queue's answer, at most for `limit`.
     pub async fn obstacle(&self, limit: Duration) -> Option<String> {
         let takes = async {
             match self.current().await {
@@ -208,28 +206,27 @@ impl Control {
         if let Some(error) = standing.cut_off() {
             return format!("cut off from the store: {error}");
         }
-        if let Gate::Shut(reason) = &*self.gate.borrow() {
+        if let Admission::Closed(reason) = &*self.admission.borrow() {
             return reason.clone();
         }
         match standing.taking() {
-            Taking::Yes => "the store does not tell the fleet's state".to_owned(),
+            Taking::Yes => "the store does not return the fleet's state".to_owned(),
             Taking::NotYet => "the queue has not answered yet".to_owned(),
             failing @ Taking::Failing(_) => queue_problem(&failing).unwrap_or_default(),
         }
     }
 
-    /// Ends the loop and makes the fleet forget this worker.
+    /// Ends the loop and deletes this worker's report.
     pub async fn stopped(&self) {
         self.stopping();
         self.end.cancel();
         let Some(task) = self.task.lock().await.take() else { return };
-        // Only a panic could make it fail, and then it has ended too. It needs no bound: the loop never blocks its
-        // thread.
+        // It fails only on a panic, and then it has ended too. It needs no bound: the loop never blocks its thread.
         let _ = task.await;
         if self.shared.standing.cut_off().is_some() {
             return;
         }
-        // An answer takes milliseconds, and a worker that leaves is not waited for.
+        // The call takes milliseconds, and other processes do not wait for it.
         let removed = timeout(self.timing.heartbeat, self.parts.store.remove_worker(&self.parts.id)).await;
         if !matches!(removed, Ok(Ok(()))) {
             tracing::debug!("the store did not forget this worker; its report expires by itself");
@@ -237,18 +234,20 @@ impl Control {
     }
 }
 
-/// Turns hints into rounds. A listener that broke is replaced, and what it may have missed is looked up.
+/// Turns hints into rounds. A broken listener is replaced, and the state is read in case a hint was missed.
 async fn listen(parts: Arc<ControlParts>, shared: Arc<Shared>, pause: Duration) {
     loop {
         match parts.broker.listen().await {
             Ok(mut listener) => {
                 shared.nudge.notify_one();
-                // Needs no bound: a hint that never comes costs a heartbeat, which looks by itself.
+                // Needs no bound: without a hint, the next heartbeat reads the state.
                 while listener.next().await.is_ok() {
                     shared.nudge.notify_one();
                 }
             }
-            Err(error) => tracing::debug!(%error, "hints cannot be heard; the heartbeat looks instead"),
+            Err(error) => {
+                tracing::debug!(%error, "no hints are received; the heartbeat reads the state instead")
+            }
         }
         sleep(pause).await;
     }

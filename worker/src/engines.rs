@@ -1,4 +1,4 @@
-//! Which engine runs a package, and how its file is opened: the one place that knows all formats and all engines.
+//! Chooses the engine of a package and opens its file: the only module that knows all formats and engines.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use tensorflow_engine::{
     Library, LibraryError, Prepared, Settings, TensorflowEngine, load_saved_model, open,
 };
 
-/// Opens the TensorFlow library and returns what loads models with it.
+/// Opens the TensorFlow library and returns its engine loader.
 ///
 /// # Errors
-/// There is no usable library; says what to do.
+/// There is no usable library; the error says what to do.
 pub fn loader(settings: &Settings) -> Result<Arc<dyn EngineLoader>, LibraryError> {
     Ok(Arc::new(Loader { library: open(settings)? }))
 }
 
-/// Opens a library that was found before and returns what loads models with it.
+/// Opens a library that was found before and returns its engine loader.
 ///
 /// # Errors
-/// The library is not usable; says what to do.
+/// The library is not usable; the error says what to do.
 pub fn loader_with(library: &Prepared) -> Result<Arc<dyn EngineLoader>, LibraryError> {
     Ok(Arc::new(Loader { library: library.open()? }))
 }
@@ -43,10 +43,10 @@ impl EngineLoader for Loader {
     }
 }
 
-/// Opens a package's model, checks it against its config and gets it ready.
+/// Opens a package's model, checks it against its config and prepares it.
 ///
 /// # Errors
-/// [`LoadError`], with all faults of the package.
+/// [`LoadError`], with all problems of the package.
 pub fn load(library: &Library, package: &Package) -> Result<TensorflowEngine, LoadError> {
     for remark in &package.config.remarks {
         tracing::warn!(model = %package.name, "{remark}");

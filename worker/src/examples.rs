@@ -1,4 +1,4 @@
-//! A package's examples, each run as the image of a request is: decoded, preprocessed, scored.
+//! Runs a package's examples like images of requests: decoded, preprocessed, classified.
 
 use std::fmt;
 use std::fs;
@@ -12,32 +12,32 @@ use crate::pipeline::prepare;
 use engine::{Batch, Engine, LoadError};
 use images::decode::DecodeLimits;
 
-/// What came of an example.
+/// The result of an example.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct ExampleOutcome {
     /// The image, as the package names it.
     pub image: String,
-    /// The largest difference that is accepted.
+    /// The largest accepted difference.
     pub tolerance: f32,
     /// How the scores compare, or why there are none.
     pub found: Result<Comparison, String>,
 }
 
-/// The model's scores beside those expected.
+/// The model's scores compared with the expected ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// The largest absolute difference of a score, as a share of [`Self::largest`].
+    /// The largest absolute difference of a score, as a fraction of [`Self::largest`].
     pub difference: f32,
-    /// The largest of the expected scores, without signs; 1 where all are 0.
+    /// The largest absolute value of the expected scores; 1 if all are 0.
     pub largest: f32,
-    /// The label that a request gets.
+    /// The label for a request.
     pub label: String,
-    /// The label that the expected scores give.
+    /// The label of the expected scores.
     pub expected: String,
 }
 
-impl Outcome {
-    /// Whether the scores are near enough and the label is right.
+impl ExampleOutcome {
+    /// Returns whether the scores are close enough and the label is right.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.found
@@ -46,7 +46,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ExampleOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "example `{}`: ", self.image)?;
         let found = match &self.found {
@@ -66,7 +66,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Runs the package's own examples and refuses it if one fails. Blocks.
+/// Runs the package's own examples and refuses the package if one fails. Blocks.
 ///
 /// # Errors
 /// [`LoadError::Unservable`] with every example that fails.
@@ -80,12 +80,12 @@ pub fn verify(package: &Package, engine: &dyn Engine) -> Result<(), LoadError> {
     if problems.is_empty() { Ok(()) } else { Err(LoadError::Unservable(problems)) }
 }
 
-/// Runs examples of a package, one after the other. Blocks.
+/// Runs examples of a package in sequence. Blocks.
 #[must_use]
-pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<Outcome> {
+pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<ExampleOutcome> {
     examples
         .iter()
-        .map(|example| Outcome {
+        .map(|example| ExampleOutcome {
             image: example.image.clone(),
             tolerance: example.tolerance,
             found: scores(package, engine, example)
@@ -131,7 +131,8 @@ mod tests {
             activation: OutputActivation::None,
             rule: LabelRule::Argmax,
         };
-        let outcome = Outcome { image: "a.png".to_owned(), tolerance, found: compare(found, expected, &how) };
+        let outcome =
+            ExampleOutcome { image: "a.png".to_owned(), tolerance, found: compare(found, expected, &how) };
         assert_eq!(outcome.passed(), says.is_ok(), "{outcome}");
         match says {
             Ok(difference) => assert!((outcome.found.unwrap().difference - difference).abs() < 1e-6),

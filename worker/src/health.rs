@@ -1,6 +1,6 @@
-//! The few pages that a worker shows over HTTP: its metrics, and whether it lives and takes jobs.
+//! A worker's HTTP pages: metrics, liveness and readiness.
 //!
-//! One request a connection, three paths, no body: what a scraper and a container's health check need.
+//! One request per connection, three paths, no body: enough for a scraper and a container's health check.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -12,36 +12,35 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::control::Control;
 
-/// Longest request that is read, in bytes. The first line is all that counts.
+/// Longest request that is read, in bytes. Only the first line counts.
 const MAX_REQUEST: usize = 8192;
 
-/// Longest time for one request.
+/// Timeout of one request.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a worker may take to look at the fleet's state, and the queue to answer it, and still counts as
-/// ready.
+/// How long a ready worker may take to read the fleet's state and to get the queue's answer.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the pages are made from. They are up before the worker is: a process that opens its library lives and
-/// is not ready.
+/// The sources of the pages. They are served before the worker starts: a process that opens its library is alive and
+/// not ready.
 pub struct Pages {
     metrics: RenderMetrics,
     control: OnceLock<Arc<Control>>,
 }
 
 impl Pages {
-    /// Of a worker that is still to start.
+    /// Creates the pages of a worker that has not started.
     #[must_use]
     pub fn new(metrics: RenderMetrics) -> Arc<Self> {
         Arc::new(Self { metrics, control: OnceLock::new() })
     }
 
-    /// The worker has started; this knows whether it takes jobs. The first one stays.
+    /// Notes that the worker has started; this tells whether it takes jobs. Later calls are ignored.
     pub fn started(&self, control: Arc<Control>) {
         self.control.get_or_init(|| control);
     }
 
-    /// Returns why the worker takes no jobs; none when it does.
+    /// Returns why the worker takes no jobs; `None` if it does.
     async fn obstacle(&self) -> Option<String> {
         match self.control.get() {
             Some(control) => control.obstacle(READY_WITHIN).await,
@@ -50,7 +49,7 @@ impl Pages {
     }
 }
 
-/// Answers requests until dropped. To wait for the next one needs no bound; each is given up after a while.
+/// Answers requests until dropped. Waiting for a request needs no bound; each request has a timeout.
 pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
     loop {
         match listener.accept().await {
@@ -59,13 +58,13 @@ pub async fn serve(listener: TcpListener, pages: Arc<Pages>) {
                 tokio::spawn(async move {
                     let answered = tokio::time::timeout(TIME_LIMIT, answer(stream, &pages)).await;
                     if let Ok(Err(error)) = answered {
-                        tracing::debug!(%error, "a request to the worker's own pages broke off");
+                        tracing::debug!(%error, "a request for the worker's pages failed");
                     }
                 });
             }
             Err(error) => {
-                // Out of file handles, mostly: others give some back.
-                tracing::warn!(%error, "no connection could be accepted");
+                // Usually no file descriptors: others release some.
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -96,12 +95,12 @@ async fn answer(mut stream: TcpStream, pages: &Pages) -> io::Result<()> {
     stream.shutdown().await
 }
 
-/// A sentence as one line, which is what shows of it in a container's state.
+/// A sentence as one line, as a container's state shows only that.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Reads until the empty line that ends a request's head, so that closing does not cut the client off.
+/// Reads to the empty line after a request's head, so that closing does not cut the client off.
 async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];
@@ -114,7 +113,7 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The path of a `GET`, without its query.
+/// Returns the path of a `GET`, without its query.
 fn path(head: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(head.split(|byte| *byte == b'\r').next()?).ok()?;
     let target = line.strip_prefix("GET ")?.split(' ').next()?;

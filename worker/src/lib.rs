@@ -1,9 +1,9 @@
 //! Takes classification jobs and runs Keras models with TensorFlow.
 //!
-//! Reading order: [`config`] holds the settings; [`run`](mod@run) takes parts of jobs, sends their images through
-//! the [`pipeline`], stores the results and acknowledges; [`control`] keeps the worker in step with the
-//! fleet and [`models`] holds what is loaded. [`engines`] decides which crate opens a package's file and which runs it.
-//! [`examples`] tries a package's own images. [`health`] shows metrics and state.
+//! Reading order: [`config`] has the settings. [`run`](mod@run) takes parts of jobs, sends their images through the
+//! [`pipeline`], stores the results and acknowledges the parts. [`control`] follows the fleet's wanted state, and
+//! [`models`] holds the loaded models. [`engines`] decides which crate opens a package's file and which runs it.
+//! [`examples`] runs a package's own images. [`health`] serves metrics and health checks.
 
 pub mod config;
 pub mod control;

@@ -19,11 +19,11 @@ use worker::engines::loader_with;
 use worker::health::{self, Pages};
 use worker::run::{Parts, RunError, Worker};
 
-/// Jobs in hand were left to others.
+/// Some jobs were left to other workers.
 const UNFINISHED: u8 = 3;
 
 fn main() -> ExitCode {
-    // First of all, so that no signal is missed.
+    // First, so that no signal is missed.
     let stop = stop_on_signals();
     let program: Program = parse_settings();
     if program.healthcheck {
@@ -38,12 +38,12 @@ fn ask(listen: SocketAddr) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The exit code; tells an error.
+/// Returns the exit code, and prints an error.
 fn ended(outcome: anyhow::Result<u8>) -> u8 {
     outcome.unwrap_or_else(|error| {
         let code = exit_code(error.as_ref());
         if code == WRONG_SETTING {
-            // As the errors of the command line, whatever is logged and how.
+            // Like errors of the command line: independent of the log settings.
             eprintln!("error: {error:#}");
         } else {
             tracing::error!("{error:#}");
@@ -54,13 +54,13 @@ fn ended(outcome: anyhow::Result<u8>) -> u8 {
 
 fn start(program: Program, stop: CancellationToken) -> anyhow::Result<u8> {
     telemetry::init(&program.log).context("the logs could not be set up")?;
-    // The library takes its settings from the environment, which is written before there are threads that
-    // might read it.
+    // The library reads its settings from the environment, which is written before other threads exist that might read
+    // it.
     let library = program.worker.library()?;
     let catalog = program.models.catalog()?;
     let runtime = Runtime::new().context("the runtime could not be started")?;
     let ended = runtime.block_on(work(program, library, catalog, stop));
-    // Not waiting for what still loads: it may take minutes, and nobody wants it any more.
+    // Does not wait for a model that still loads: that may take minutes, and it is not needed any more.
     runtime.shutdown_background();
     ended
 }
@@ -78,7 +78,7 @@ async fn work(
     tracing::info!(address = %listener.local_addr()?, "metrics and health");
     let pages = Pages::new(metrics);
     let server = tokio::spawn(health::serve(listener, Arc::clone(&pages)));
-    // On a thread of its own, so that the pages answer and a signal is heard meanwhile.
+    // On a thread of its own, so that the pages and signals are served meanwhile.
     let opening = spawn_blocking(move || loader_with(&library));
     let Some(loader) = stop.run_until_cancelled(opening).await else { return Ok(0) };
     let loader = loader?.context("no engine")?;

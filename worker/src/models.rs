@@ -1,12 +1,12 @@
 //! The models in this worker's memory, by name and version.
 //!
-//! [`Models::want`] says which model is active and which is being prepared; a model that stops being
-//! active stays for the jobs that were accepted for it. [`Models::get`] serves a job: from memory, or by
-//! loading the very bytes that the job is pinned to. Loading runs on the blocking pool, once for all who
-//! wait for it, and never under the lock that [`Models::get`] takes.
+//! [`Models::want`] says which model is active and which is being prepared. A model that stops being active stays for
+//! the jobs that were accepted for it. [`Models::get`] returns the model of a job: from memory, or by loading exactly
+//! the bytes that the job is pinned to. Loading runs on the blocking pool, once for all callers, and never under the
+//! lock that [`Models::get`] takes.
 
+mod cache;
 mod load;
-mod shelf;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use self::shelf::Shelf;
+use self::cache::Cache;
 use engine::EngineLoader;
 
 use crate::served::ServedModel;
@@ -31,28 +31,27 @@ pub struct Models {
     loader: Arc<dyn EngineLoader>,
     limits: ModelLimits,
     state: Mutex<State>,
-    /// Jobs that ask for models by name load one at a time, so that they cannot fill the memory with
-    /// packages on their way. What the fleet wants does not queue behind them, nor does anything behind one that hangs.
+    /// Jobs that name a model load one at a time, so that concurrent loads cannot fill the memory. The models that the
+    /// fleet wants do not queue behind them, and no load queues behind a hanging one.
     on_demand: Semaphore,
 }
 
 /// How long and how many models are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelLimits {
-    /// A model that is not active any more is kept this long: the longest deadline of a job, so that no
-    /// job accepted for it has to wait until it is loaded again.
+    /// How long a model is kept that stopped being active: the longest deadline of a job, so that no job accepted for
+    /// it waits for another load.
     pub drain_for: Duration,
-    /// Models loaded because a job asked for them; the one unused longest makes room for another.
+    /// Most models that were loaded for jobs; the least recently used one is evicted.
     pub max_extra_models: usize,
-    /// A package that could not be loaded for a job is not tried again for this long, so that a stream
-    /// of such jobs does not keep the worker loading.
+    /// How long a package that could not be loaded for a job is not tried again, so that a stream of such jobs does not
+    /// keep the worker loading.
     pub remember_failure: Duration,
-    /// A load for a job that takes longer lets others begin beside it.
+    /// A load for a job that takes longer lets the next one begin.
     pub alone_for: Duration,
-    /// A load for a job that takes longer is given up by those who wait for it, and nobody waits for it any more until
-    /// it ends after all.
+    /// A load for a job that takes longer is given up: jobs do not wait for it any more until it has ended.
     pub give_up_after: Duration,
-    /// Loads that may go on beside others for taking long: each takes a thread, and perhaps memory.
+    /// Most slow loads at once: each takes a thread, and perhaps memory.
     pub max_slow_loads: usize,
 }
 
@@ -69,20 +68,20 @@ impl Default for ModelLimits {
     }
 }
 
-/// Why there is no such model in this worker.
+/// Why a model is not available on this worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelsError {
-    /// The package here has other bytes than those asked for. Another worker may still have these.
+    /// The package has other bytes than requested. Another worker may still have these.
     #[error("package `{name}` is version {} here, expected {}", found.short(), wanted.short())]
     WrongVersion {
         /// The package.
         name: ModelName,
-        /// What was asked for.
+        /// The requested version.
         wanted: ModelVersion,
-        /// What is on the disk.
+        /// The version on disk.
         found: ModelVersion,
     },
-    /// The package has faults that every worker would find: all of them.
+    /// The package has problems that every worker would find: all of them.
     #[error("package `{name}` cannot be served: {}", problems.join("; "))]
     Unservable {
         /// The package.
@@ -90,12 +89,12 @@ pub enum ModelsError {
         /// One sentence each.
         problems: Vec<String>,
     },
-    /// This worker cannot load it now: a file is missing, memory is short.
+    /// This worker cannot load it now: for example a file is missing, or memory is short.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// One package, byte for byte.
+/// A model version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     name: ModelName,
@@ -110,21 +109,21 @@ impl Key {
 
 type Loaded = Result<Arc<ServedModel>, ModelsError>;
 
-/// A load under way, for all who wait for it.
+/// A running load, shared by its callers.
 type Loading = Shared<BoxFuture<'static, Loaded>>;
 
 #[derive(Default)]
 struct State {
-    shelf: Shelf,
+    cache: Cache,
     loading: HashMap<Key, Loading>,
-    /// Loads for jobs that failed, and until when that is remembered.
+    /// Failed loads for jobs, and until when they are remembered.
     failures: HashMap<Key, (ModelsError, Instant)>,
-    /// Loads for jobs that take long, and whether they were given up.
+    /// Slow loads for jobs, and whether they were given up.
     slow: HashMap<Key, Patience>,
     device: Option<String>,
 }
 
-/// Whether somebody still waits for a load that takes long.
+/// Whether jobs still wait for a slow load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
     Waiting,
@@ -132,27 +131,27 @@ enum Patience {
 }
 
 impl Models {
-    /// An empty registry.
+    /// Creates an empty registry.
     #[must_use]
     pub fn new(catalog: Catalog, loader: Arc<dyn EngineLoader>, limits: ModelLimits) -> Arc<Self> {
         let state = Mutex::new(State::default());
         Arc::new(Self { catalog, loader, limits, state, on_demand: Semaphore::new(1) })
     }
 
-    /// The model that a job is pinned to, loaded now if need be.
+    /// Returns the model that a job is pinned to, and loads it if needed.
     ///
     /// # Errors
     /// [`ModelsError`]; a failure to load is remembered for a while.
     pub async fn get(self: &Arc<Self>, pinned: &PinnedModel) -> Result<Arc<ServedModel>, ModelsError> {
         let key = Key::of(pinned);
-        if let Some(model) = self.state().shelf.find(&key) {
+        if let Some(model) = self.state().cache.find(&key) {
             return Ok(model);
         }
         self.load_for_a_job(key).await
     }
 
-    /// Loads what the fleet wants, whatever failed before. It stays in memory only if [`Self::want`] has
-    /// named it.
+    /// Loads a model that the fleet wants, regardless of earlier failures. It stays in memory only if [`Self::want`]
+    /// has named it.
     ///
     /// # Errors
     /// [`ModelsError`].
@@ -160,35 +159,35 @@ impl Models {
         self.load_once(Key::of(pinned)).await
     }
 
-    /// Says which models the fleet wants, loaded or not: the active one, and the target of a rollout
-    /// being prepared. What was active until now drains, a target that is not wanted any more goes.
+    /// Sets the models that the fleet wants, loaded or not: the active one, and the target of a rollout in preparation.
+    /// The formerly active model drains, and a target that is not wanted any more is dropped.
     pub fn want(&self, active: Option<&PinnedModel>, prepared: Option<&PinnedModel>) {
         let mut state = self.state();
         let until = Instant::now() + self.limits.drain_for;
-        let dropped = state.shelf.want(active.map(Key::of), prepared.map(Key::of), until);
+        let dropped = state.cache.want(active.map(Key::of), prepared.map(Key::of), until);
         drop(state);
         load::release(dropped);
     }
 
     /// Drops models that have drained.
     pub fn tidy(&self) {
-        let dropped = self.state().shelf.expire(Instant::now());
+        let dropped = self.state().cache.expire(Instant::now());
         load::release(dropped);
     }
 
-    /// Whether this model is in memory.
+    /// Returns whether this model is in memory.
     #[must_use]
     pub fn holds(&self, pinned: &PinnedModel) -> bool {
-        self.state().shelf.holds(&Key::of(pinned))
+        self.state().cache.holds(&Key::of(pinned))
     }
 
-    /// The models in memory, by name.
+    /// Returns the models in memory, by name.
     #[must_use]
     pub fn loaded(&self) -> Vec<LoadedModel> {
-        self.state().shelf.list()
+        self.state().cache.list()
     }
 
-    /// What the engine loaded last computes on, or the first one will.
+    /// Returns the device of the last engine, or of the first one that will be loaded.
     #[must_use]
     pub fn device(&self) -> String {
         self.state().device.clone().unwrap_or_else(|| self.loader.device().name().to_owned())

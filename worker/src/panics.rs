@@ -1,8 +1,8 @@
-//! Panics that are caught where other people's bytes are handled, so that they cost one image only.
+//! Catches panics while clients' bytes are processed, so that they fail one image only.
 
 use std::any::Any;
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(crate) fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")

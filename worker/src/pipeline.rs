@@ -30,19 +30,19 @@ use images::preprocess;
 /// Sizes of the pipeline.
 #[derive(Debug, Clone)]
 pub struct PipelineLimits {
-    /// Of batches.
+    /// Limits of batches.
     pub batch: BatchLimits,
-    /// Model calls that may run at once.
+    /// Concurrent model calls.
     pub inference_threads: usize,
-    /// Images decoded and preprocessed at once.
+    /// Images that are decoded and preprocessed concurrently.
     pub decode_threads: usize,
-    /// Bytes of memory that large images may take at once while they are decoded.
+    /// Most bytes of memory for decoding large images at once.
     pub decode_bytes: u64,
-    /// What is refused before it is decoded.
+    /// Images beyond these limits are refused before decoding.
     pub decode: DecodeLimits,
 }
 
-/// Takes images in at one end and gives scores at the other.
+/// Turns images into scores.
 #[derive(Clone)]
 pub struct Pipeline {
     stages: Stages,
@@ -52,53 +52,53 @@ pub struct Pipeline {
 /// Where the stages run.
 #[derive(Clone)]
 enum Stages {
-    /// On threads of their own.
+    /// On their own threads.
     Threads { pool: Arc<rayon::ThreadPool>, turns: Arc<Turns<Work>>, batcher: Arc<Batcher> },
     /// In [`Pipeline::submit`], each image by itself.
     Inline,
 }
 
-/// The first half of an image's way.
+/// Decoding and preprocessing of an image.
 type Work = Box<dyn FnOnce() + Send>;
 
 /// An image to be classified.
 pub struct Task {
-    /// Whose it is: clients take turns, and so do the jobs of each.
+    /// Whose it is: clients take turns, and so do the jobs of each client.
     pub owner: Owner,
     /// The encoded file.
     pub bytes: Bytes,
-    /// What classifies it.
+    /// The model.
     pub model: Arc<ServedModel>,
-    /// From then on it is not worth decoding.
+    /// After this it is not decoded.
     pub deadline: Moment,
 }
 
-/// An image on its way.
+/// An image in the pipeline.
 pub struct InFlight {
     decoded: oneshot::Receiver<(Decoded, Instant)>,
     scored: oneshot::Receiver<Result<Vec<f32>, EngineError>>,
 }
 
-/// How the first half ended.
+/// The result of decoding and preprocessing.
 enum Decoded {
-    /// It is in line for the model.
+    /// It waits for the model.
     Submitted,
-    /// It has no label, and this is why.
+    /// It cannot be classified.
     Rejected(ImageError),
-    /// It was not worth it any more.
+    /// Its deadline passed.
     Expired,
 }
 
-/// What came of an image.
+/// The result of an image.
 #[derive(Debug)]
 pub struct Passed {
-    /// The answer.
+    /// Its answer.
     pub answer: Answer,
-    /// When it left the preprocessing, for better or worse.
+    /// When preprocessing ended or failed.
     pub decoded_at: Instant,
 }
 
-/// What the pipeline says of an image.
+/// The pipeline's answer for an image.
 #[derive(Debug)]
 pub enum Answer {
     /// The model's outputs.
@@ -131,14 +131,14 @@ impl Pipeline {
         Ok(Self { stages, decode: limits.decode })
     }
 
-    /// A pipeline without threads: [`Self::submit`] does everything itself, one image after the other. For
-    /// simulations, which must take the same course each time.
+    /// Creates a pipeline without threads: [`Self::submit`] does everything itself, one image after the other. For
+    /// simulations, which must be deterministic.
     #[must_use]
     pub fn inline(decode: DecodeLimits) -> Self {
         Self { stages: Stages::Inline, decode }
     }
 
-    /// Puts an image in line for a decoder. Images of a job are begun in the order of these calls.
+    /// Queues an image for a decoder. Images of a job are begun in the order of these calls.
     #[must_use]
     pub fn submit(&self, task: Task) -> InFlight {
         let (tell_decoded, decoded) = oneshot::channel();
@@ -146,15 +146,15 @@ impl Pipeline {
         match &self.stages {
             Stages::Threads { pool, turns, batcher } => {
                 let (batcher, limits) = (Arc::clone(batcher), self.decode.clone());
-                let presence = batcher.announce();
+                let occupant = batcher.announce();
                 let (owner, bytes) = (task.owner.clone(), limits.memory_of(&task.bytes));
                 let work: Work = Box::new(move || {
                     let end = first_half(&task, &limits, |pixels| {
                         let ticket =
-                            Ticket { model: Arc::clone(&task.model), reply, since: Instant::now(), presence };
+                            Ticket { model: Arc::clone(&task.model), reply, since: Instant::now(), occupant };
                         batcher.submit(pixels, ticket);
                     });
-                    // An error says that nobody waits for this image any more.
+                    // An error means that the caller has gone.
                     let _ = tell_decoded.send((end, Instant::now()));
                 });
                 turns.push(owner, bytes, work);
@@ -166,7 +166,7 @@ impl Pipeline {
             }
             Stages::Inline => {
                 let end = first_half(&task, &self.decode, |pixels| {
-                    // The other end lives until this returns.
+                    // The receiver lives until this returns.
                     let _ = reply.send(batch::run_alone(&task.model, pixels));
                 });
                 let _ = tell_decoded.send((end, Instant::now()));
@@ -176,7 +176,7 @@ impl Pipeline {
     }
 }
 
-/// Decodes and preprocesses an image that is still wanted, and hands it on.
+/// Decodes and preprocesses an image that is still wanted, and passes it on.
 fn first_half(task: &Task, limits: &DecodeLimits, hand_on: impl FnOnce(Pixels)) -> Decoded {
     if Moment::now() >= task.deadline {
         return Decoded::Expired;
@@ -194,9 +194,9 @@ fn first_half(task: &Task, limits: &DecodeLimits, hand_on: impl FnOnce(Pixels)) 
 }
 
 impl InFlight {
-    /// Waits for the image to come out. Needs no bound: decoding is bounded by the image's size, and a call of
-    /// the model that does not end cannot be ended from here. A worker with such a call holds no more than its
-    /// prefetch, which the broker gives to others once its own limit for a delivery is over.
+    /// Waits for the result. Needs no bound: decoding is bounded by the image's size, and a hanging call of the model
+    /// cannot be ended from here. A worker with such a call holds no more than its prefetch, which the broker
+    /// redelivers after its own timeout.
     ///
     /// # Errors
     /// The pipeline is gone.
@@ -214,7 +214,7 @@ impl InFlight {
     }
 }
 
-/// Decodes and preprocesses, as long as it `goes_on`. A panic in either is this image's error.
+/// Decodes and preprocesses, while `goes_on` returns true. A panic in either is this image's error.
 ///
 /// # Errors
 /// Why it cannot be classified.
@@ -241,7 +241,7 @@ pub(crate) fn prepare(
     })
 }
 
-/// From an image's scores to its labels. A panic is this image's error.
+/// Turns an image's scores into labels. A panic is this image's error.
 #[must_use]
 pub fn label(scores: &[f32], model: &ServedModel, top_k: u32) -> ImageOutcome {
     let started = Instant::now();
@@ -260,7 +260,7 @@ fn inference_failed(error: &EngineError) -> ImageError {
     }
 }
 
-/// A duration in microseconds, as [`common::messages::StageTimes`] wants it.
+/// Converts a duration to microseconds, for [`common::messages::StageTimes`].
 #[must_use]
 pub fn microseconds(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

@@ -38,35 +38,35 @@ use crate::models::Models;
 use crate::pipeline::Pipeline;
 use engine::EngineLoader;
 
-/// What a worker is put together from.
+/// The components of a worker.
 pub struct Parts {
-    /// Where jobs come from.
+    /// The source of jobs.
     pub broker: Arc<dyn Broker>,
-    /// Where results go.
+    /// The store of results.
     pub store: Arc<dyn Store>,
     /// The models folder.
     pub catalog: Catalog,
-    /// What makes engines of packages.
+    /// The loader of engines.
     pub loader: Arc<dyn EngineLoader>,
 }
 
-/// Why a worker ended badly.
+/// Why a worker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Its threads could not be started.
     #[error("the worker's threads could not be started: {0}")]
     Threads(#[from] std::io::Error),
-    /// The grace was over before everything was done. The parts go back to the queue.
+    /// The grace was over before all parts were done. They go back to the queue.
     #[error("{parts} parts were not finished within {grace:?} and go back to the queue")]
     Unfinished {
-        /// How many.
+        /// Number of parts.
         parts: usize,
-        /// How long they had.
+        /// The grace.
         grace: Duration,
     },
 }
 
-/// Works until told to stop, then finishes what it has and leaves.
+/// Runs until it is stopped, then finishes its parts and returns.
 ///
 /// # Errors
 /// [`RunError`]. No job is lost in either case.
@@ -74,7 +74,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     Worker::start(&config, parts)?.work(stop).await
 }
 
-/// A worker that was put together. Dropped, also in the midst of its work, it gives its parts back.
+/// A worker. If it is dropped, also during its work, its parts go back.
 pub struct Worker {
     broker: Arc<dyn Broker>,
     control: Arc<Control>,
@@ -84,7 +84,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts its threads and its tie to the fleet. It takes no jobs yet.
+    /// Starts its threads and its control loop. It takes no jobs yet.
     ///
     /// # Errors
     /// The system gives no threads.
@@ -93,7 +93,7 @@ impl Worker {
         Ok(Self::with_pipeline(config, parts, pipeline))
     }
 
-    /// Starts its tie to the fleet, to work with this pipeline. It takes no jobs yet.
+    /// Starts its control loop, with this pipeline. It takes no jobs yet.
     #[must_use]
     pub fn with_pipeline(config: &Config, parts: Parts, pipeline: Pipeline) -> Self {
         let Parts { broker, store, catalog, loader } = parts;
@@ -126,21 +126,21 @@ impl Worker {
         }
     }
 
-    /// Lets a part wait so long for a store that is out of reach, instead of a few seconds. For simulations, which
-    /// show what that is good for.
+    /// Sets how long a part waits for a store out of reach, instead of a few seconds. For simulations, which show why
+    /// that is short.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.parts.patience = patience;
         self
     }
 
-    /// Its tie to the fleet, which knows whether it takes jobs.
+    /// Returns its control, which knows whether it takes jobs.
     #[must_use]
     pub fn control(&self) -> Arc<Control> {
         Arc::clone(&self.control)
     }
 
-    /// Works until told to stop, then finishes what it has and leaves.
+    /// Runs until it is stopped, then finishes its parts and returns.
     ///
     /// # Errors
     /// [`RunError::Unfinished`].
@@ -161,7 +161,7 @@ impl Worker {
     }
 }
 
-/// Waits for the parts in hand.
+/// Waits for the running parts.
 async fn finish(mut tasks: JoinSet<()>, grace: Duration) -> Result<(), RunError> {
     let all_done = async {
         while let Some(done) = tasks.join_next().await {

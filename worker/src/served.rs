@@ -1,4 +1,4 @@
-//! A model that is loaded, which the pipeline runs and `models` keeps.
+//! A loaded model, which the pipeline runs and `models` keeps.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use self::meters::Meters;
 
 mod meters;
 
-/// A model that can answer.
+/// A model that can serve.
 pub struct ServedModel {
-    /// What it was made from.
+    /// Its package.
     pub package: Package,
-    /// What computes.
+    /// Its engine.
     pub engine: Arc<dyn Engine>,
-    /// What is counted of it.
+    /// Its metrics.
     pub(crate) meters: Meters,
 }
 
 impl ServedModel {
-    /// A package and what its model was made of.
+    /// Combines a package and the engine of its model.
     #[must_use]
     pub fn new(package: Package, engine: Arc<dyn Engine>) -> Self {
         let meters = Meters::of(&package);

@@ -1,4 +1,4 @@
-//! Keys with the names of their clients, and what these may ask for.
+//! Keys with the names of their clients, and the models that clients may request.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,15 +6,15 @@ use std::str::FromStr;
 
 use common::ids::{ClientName, InvalidName, ModelName};
 
-/// Keys, never shown.
+/// Keys. Their debug output hides them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keys {
     keys: Vec<Key>,
-    /// What is wrong with those that could not be read; never the keys themselves.
+    /// Problems of keys that could not be parsed; never the keys themselves.
     problems: Vec<String>,
 }
 
-/// One key and whose it is.
+/// One key and its client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
     client: Option<ClientName>,
@@ -22,19 +22,19 @@ pub struct Key {
 }
 
 impl Key {
-    /// The client that holds it; all keys without a name belong to one.
+    /// The client that holds it. All keys without a name belong to one client.
     #[must_use]
     pub fn client(&self) -> Option<&ClientName> {
         self.client.as_ref()
     }
 
-    /// What is sent.
+    /// The secret that clients send.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// Reads `NAME:KEY`, `KEY`, or `:KEY` where a key without a name holds a colon.
+    /// Parses `NAME:KEY`, `KEY`, or `:KEY` for a key without a name that contains a colon.
     fn parse(text: &str) -> Result<Self, String> {
         let (client, secret) = match text.split_once(':') {
             None => (None, text),
@@ -56,20 +56,20 @@ impl Key {
 }
 
 impl Keys {
-    /// The keys, none of them empty.
+    /// Returns the keys, none of them empty.
     #[must_use]
     pub fn all(&self) -> &[Key] {
         &self.keys
     }
 
-    /// What is wrong with keys of this variable.
+    /// Returns the problems of the keys in this variable.
     pub(super) fn problems(&self, variable: &str) -> Vec<String> {
         self.problems.iter().map(|problem| format!("{variable}: {problem}")).collect()
     }
 }
 
 impl FromStr for Keys {
-    /// What cannot be read is told with the other settings: an error here would show the keys.
+    /// Parsing never fails: clap's error would show the keys. Problems are reported with the other settings.
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -100,17 +100,17 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The packages that clients may ask for beside those that a swap made active.
+/// The packages that clients may request, besides those that a swap made active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientModels {
-    /// Every one.
+    /// All packages.
     All,
-    /// These.
+    /// These packages.
     Listed(Vec<ModelName>),
 }
 
 impl ClientModels {
-    /// Whether this package is one of them.
+    /// Returns whether clients may request this package.
     pub(crate) fn has(&self, name: &ModelName) -> bool {
         match self {
             Self::All => true,

@@ -1,13 +1,13 @@
-//! What is told of a server that fails: to the log now and then, to clients without what opens the server.
+//! Reports failing servers: to the log at intervals, and to clients without credentials.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two lines about one server. An outage of ten minutes takes 20 lines, however many requests it fails.
+/// Interval between two log lines about one server: an outage of ten minutes takes 20 lines.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// A line in the log that is due again and again during an outage, and written seldom.
+/// A rate-limited log line.
 pub(super) struct Seldom {
     what: &'static str,
     state: Mutex<State>,
@@ -15,17 +15,17 @@ pub(super) struct Seldom {
 
 struct State {
     written: Option<Instant>,
-    /// Not written since then.
+    /// How often it was suppressed since then.
     kept_back: u64,
 }
 
 impl Seldom {
-    /// With these words.
+    /// Creates the line with this text.
     pub(super) const fn of(what: &'static str) -> Self {
         Self { what, state: Mutex::new(State { written: None, kept_back: 0 }) }
     }
 
-    /// Writes the line, or counts that it was due.
+    /// Writes the line, or counts it as suppressed.
     pub(super) fn say(&self, error: &dyn Display) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.written.is_some_and(|moment| moment.elapsed() < PAUSE) {
@@ -39,7 +39,7 @@ impl Seldom {
     }
 }
 
-/// The text with user and password taken out of every address in it.
+/// Removes user and password from every address in the text.
 pub(crate) fn without_credentials(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Turns the plain answers that libraries give by themselves into problem documents.
+//! Turns plain error answers of libraries into problem documents.
 
 use std::any::Any;
 
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{ApiError, Code, PROBLEM_JSON};
 
-/// The answer to a path that no route has.
+/// Answers a path without a route.
 pub(crate) async fn unknown_route(method: Method, uri: Uri) -> ApiError {
     let path: String = uri.path().chars().take(200).collect();
     ApiError::new(
@@ -19,7 +19,7 @@ pub(crate) async fn unknown_route(method: Method, uri: Uri) -> ApiError {
     )
 }
 
-/// The answer of a handler that panicked.
+/// Answers for a handler that panicked.
 pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     let said = cause
         .downcast_ref::<&str>()
@@ -29,8 +29,8 @@ pub(crate) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::internal(said).into_response()
 }
 
-/// Makes a problem document of every error that is not one yet, keeping its headers, and answers
-/// `OPTIONS` with the methods a path has.
+/// Turns every error without a problem document into one, with its headers, and answers `OPTIONS` with the methods of
+/// the path.
 pub(crate) async fn only_problems(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(200).collect();

@@ -1,11 +1,11 @@
-//! Parts that were put aside: listing them, trying them again, letting them go.
+//! Lists, replays and drops dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use common::broker::{BrokerError, DeadLetter, Exhumed};
+use common::broker::{BrokerError, DeadLetter, TakenDeadLetter};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -19,13 +19,13 @@ use crate::keys::Caller;
 use crate::openapi::Problem;
 use crate::queue_delay::until_there_is_room;
 
-/// How long all letters together may take to go back.
+/// Timeout for returning all dead letters together.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(10);
 
-/// Dead letters in one answer.
+/// Most dead letters in one answer.
 const MAX_LISTED: usize = 1000;
 
-/// The parts that were put aside.
+/// The dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeadLettersAnswer {
     /// 200.
@@ -34,25 +34,25 @@ pub(crate) struct DeadLettersAnswer {
     response: Vec<DeadLetterView>,
 }
 
-/// A part that was put aside.
+/// A dead letter: a part of a prediction that was given up.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0", "prediction_id":
     "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d", "positions": [3], "image_bytes": 48211,
     "model": "animals_classifier_v0@9f86d0…", "reason": "a worker died of it 3 times", "client": "mobile"}))]
 struct DeadLetterView {
-    /// Names it: the prediction and the number of the part.
+    /// Its id: the prediction and the number of the part.
     id: String,
     /// The prediction it belongs to.
     prediction_id: String,
-    /// Places of its images in the request, from 0.
+    /// Positions of its images in the request, from 0.
     positions: Vec<u32>,
     /// Bytes of its images.
     image_bytes: u64,
     /// The model it was for.
     model: String,
-    /// Why it was put aside.
+    /// Why it was given up.
     reason: String,
-    /// The client whose prediction it is; null of a client without a name.
+    /// The client whose prediction it is; null for a client without a name.
     client: Option<String>,
 }
 
@@ -61,40 +61,40 @@ struct DeadLetterView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WhichQuery {
-    /// One of them, as listed; all where it is left out.
+    /// One of them, as listed; without it all.
     #[param(example = "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0")]
     id: Option<String>,
 }
 
-/// What became of dead letters.
+/// The result for dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeadLetterCountAnswer {
     /// 200.
     code: u16,
-    /// How many.
+    /// The counts.
     response: DeadLetterCount,
 }
 
-/// How many dead letters went where.
+/// What was done with how many dead letters.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct DeadLetterCount {
     /// Queued again.
     replayed: usize,
-    /// Let go: dropped by the operator.
+    /// Dropped.
     dropped: usize,
-    /// Kept, since their prediction is forgotten and nobody could get the answer.
+    /// Kept, because their prediction is forgotten and its answer could not be fetched.
     forgotten: usize,
-    /// Kept, since they cannot be read; they can be dropped.
+    /// Kept, because they are unreadable; they can be dropped.
     unreadable: usize,
 }
 
-/// Lists the parts that were put aside because they kept failing: all of them where there is an admin key, which this
-/// needs then, else those of the client that asks.
+/// Lists the dead letters: parts that kept failing. With an admin key configured, only admins may list them and see
+/// all; otherwise clients see their own.
 #[utoipa::path(get, path = "/classifier/dead-letters", operation_id = "list_dead_letters", tag = "fleet",
     responses(
         (status = 200, description = "Oldest first, at most 1000", body = DeadLettersAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "There is an admin key, and this is another", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "There is an admin key, and this is not one", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The broker is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn list(
@@ -107,12 +107,12 @@ pub(crate) async fn list(
     Ok(Json(DeadLettersAnswer { code: 200, response: own.map(view).collect() }))
 }
 
-/// Queues dead letters again: the named one, or all. The answers of their predictions change with the
-/// new results.
+/// Queues dead letters again: the named one, or all. New results replace the errors in the answers of their
+/// predictions.
 #[utoipa::path(post, path = "/classifier/dead-letters/replay", operation_id = "replay_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
-        (status = 200, description = "What became of them", body = DeadLetterCountAnswer),
+        (status = 200, description = "How many were replayed, dropped or kept", body = DeadLetterCountAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such dead letter", body = Problem, content_type = "application/problem+json"),
@@ -124,22 +124,22 @@ pub(crate) async fn replay(
     Admin(caller): Admin,
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
-    let exhumed = exhume(&app, &caller, query).await?;
-    tracing::info!(by = %caller, letters = exhumed.len(), "a replay of dead letters was asked for");
-    // A task of its own: an operator who hangs up in the middle must not leave letters neither here nor there.
+    let taken = take_dead_letters(&app, &caller, query).await?;
+    tracing::info!(by = %caller, letters = taken.len(), "a replay of dead letters was requested");
+    // A separate task: if the operator disconnects, no letter may be lost half way.
     let this = Arc::clone(&app);
     let replayed =
-        app.spawn(async move { replay_all(&this, exhumed).await }).await.map_err(ApiError::internal)?;
+        app.spawn(async move { replay_all(&this, taken).await }).await.map_err(ApiError::internal)?;
     let count =
         replayed.unwrap_or_else(|| Err(ApiError::internal("the process ended in the middle of a replay")))?;
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
-/// Drops dead letters: the named one, or all. Their predictions keep the error they ended with.
+/// Drops dead letters: the named one, or all. Their predictions keep their errors.
 #[utoipa::path(delete, path = "/classifier/dead-letters", operation_id = "drop_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
-        (status = 200, description = "What became of them", body = DeadLetterCountAnswer),
+        (status = 200, description = "How many were replayed, dropped or kept", body = DeadLetterCountAnswer),
         (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such dead letter", body = Problem, content_type = "application/problem+json"),
@@ -151,46 +151,51 @@ pub(crate) async fn drop_letters(
     QueryOf(query): QueryOf<WhichQuery>,
 ) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
     let mut count = DeadLetterCount::default();
-    for exhumed in exhume(&app, &caller, query).await? {
-        let id = exhumed.letter.id;
-        exhumed.acknowledge.ack().await?;
+    for taken in take_dead_letters(&app, &caller, query).await? {
+        let id = taken.letter.id;
+        taken.acknowledge.ack().await?;
         tracing::info!(by = %caller, part = %id, "dead letter dropped");
         count.dropped += 1;
     }
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
-/// Takes out the letters that the caller looks after: the named one, or all.
-async fn exhume(app: &App, caller: &Caller, query: WhichQuery) -> Result<Vec<Exhumed>, ApiError> {
+/// Takes the caller's dead letters: the named one, or all.
+async fn take_dead_letters(
+    app: &App,
+    caller: &Caller,
+    query: WhichQuery,
+) -> Result<Vec<TakenDeadLetter>, ApiError> {
     let shown: String = query.id.iter().flat_map(|text| text.chars()).take(64).collect();
     let unknown = || ApiError::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
     let which = match &query.id {
         Some(text) => Some(text.parse().map_err(|_| unknown())?),
         None => None,
     };
-    let exhumed = app.broker.exhume(which).await?;
+    let taken = app.broker.take_dead_letters(which).await?;
     let (own, others): (Vec<_>, Vec<_>) =
-        exhumed.into_iter().partition(|exhumed| looks_after(caller, &exhumed.letter));
+        taken.into_iter().partition(|taken| looks_after(caller, &taken.letter));
     let _ = timeout(PUT_BACK_WITHIN, join_all(others.into_iter().map(put_back))).await;
     if which.is_some() && own.is_empty() { Err(unknown()) } else { Ok(own) }
 }
 
-/// What cannot be read is everybody's: nobody knows whose it was.
+/// Unreadable letters belong to all clients: their owner is unknown.
 fn looks_after(caller: &Caller, letter: &DeadLetter) -> bool {
     !letter.is_readable() || caller.looks_after(letter.client.as_ref())
 }
 
-async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount, ApiError> {
+async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetterCount, ApiError> {
     let mut count = DeadLetterCount::default();
     let mut failure = None;
-    let mut letters = exhumed.into_iter();
+    let mut letters = taken.into_iter();
     for letter in letters.by_ref() {
         failure = replay_one(app, letter, &mut count).await.err();
         if failure.is_some() {
             break;
         }
     }
-    // After one failure the rest go back untried. Dropped where that takes too long, the broker puts them back itself.
+    // After a failure the rest are returned without a try. If that takes too long they are dropped, and the broker
+    // returns them.
     let _ = timeout(PUT_BACK_WITHIN, join_all(letters.map(put_back))).await;
     match failure {
         None => Ok(count),
@@ -201,7 +206,7 @@ async fn replay_all(app: &App, exhumed: Vec<Exhumed>) -> Result<DeadLetterCount,
     }
 }
 
-async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> Result<(), ApiError> {
+async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCount) -> Result<(), ApiError> {
     let Some(mut part) = letter.part.clone() else {
         count.unreadable += 1;
         put_back(letter).await;
@@ -235,12 +240,12 @@ async fn replay_one(app: &App, letter: Exhumed, count: &mut DeadLetterCount) -> 
     }
 }
 
-/// Back among the dead letters. Should even this fail, the broker does it once it finds out.
-async fn put_back(letter: Exhumed) {
+/// Puts a letter back among the dead letters. If that fails, the broker does it later.
+async fn put_back(letter: TakenDeadLetter) {
     let id = letter.letter.id;
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;
     if let Err(error) = back {
-        tracing::warn!(part = %id, %error, "a dead letter could not be put back");
+        tracing::warn!(part = %id, %error, "a dead letter could not be returned");
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the fleet stands, and how one rollout stands.
+//! The state of the fleet and of rollouts.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::openapi::Problem;
 use crate::ops::CHECK_TIME;
 use crate::rollout::failure_detail;
 
-/// How the fleet stands.
+/// The state of the fleet.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FleetAnswer {
     /// 200.
     code: u16,
-    /// How it stands.
+    /// The state.
     response: FleetView,
 }
 
@@ -38,68 +38,68 @@ pub(crate) struct FleetAnswer {
         "loaded": [{"model": "animals_classifier_v0", "version": "9f86d0…", "role": "active"}],
         "images_per_second": 120.5, "images_total": 9000, "uptime_seconds": 75.0, "last_seen_seconds": 0.4}]}))]
 struct FleetView {
-    /// Name of the active model; null before one was chosen.
+    /// Name of the active model; null before the first swap.
     model: Option<String>,
     /// Digest of the active package.
     version: Option<String>,
     /// Generation of the active model.
     generation: Option<u64>,
-    /// The model that a rollback would bring back.
+    /// The model that a rollback would activate.
     previous: Option<ModelView>,
-    /// The rollout that is running.
+    /// The running rollout.
     rollout: Option<RolloutView>,
     /// The queue; null if the broker is out of reach.
     queue: Option<QueueView>,
-    /// Workers that were heard of lately.
+    /// Workers that reported recently.
     workers: Vec<WorkerView>,
 }
 
-/// A model, byte for byte.
+/// A model version.
 #[derive(Debug, Serialize, ToSchema)]
 struct ModelView {
     /// Name of the package.
     model: String,
     /// Digest of its bytes.
     version: String,
-    /// The generation it became active in.
+    /// The generation in which it became active.
     generation: u64,
 }
 
-/// How much waits.
+/// The length of the queue.
 #[derive(Debug, Serialize, ToSchema)]
 struct QueueView {
     /// Parts of jobs that wait for a worker.
     waiting: u64,
-    /// Parts that were put aside.
+    /// Dead letters.
     dead_letters: u64,
 }
 
 /// One worker.
 #[derive(Debug, Serialize, ToSchema)]
 struct WorkerView {
-    /// Names it for as long as it lives.
+    /// Its id, for its lifetime.
     id: String,
-    /// Where it runs.
+    /// Its host.
     host: String,
     /// `starting`, `ready` or `stopping`.
     state: &'static str,
-    /// What it computes on.
+    /// The device that it computes on.
     device: String,
-    /// The generation it answers from.
+    /// The generation that it serves.
     generation: Option<u64>,
-    /// What keeps it from being ready.
+    /// Why it is not ready.
     problem: Option<String>,
-    /// How far its clock is ahead of the store's, in seconds; null before it knows. Deadlines go by the store's.
+    /// How far its clock is ahead of the store's, in seconds; null before it is known. Deadlines use the store's clock.
     clock_offset_seconds: Option<f64>,
     /// Models in its memory.
     loaded: Vec<LoadedView>,
-    /// Images a second over the last ten seconds.
+    /// Images per second over the last ten seconds.
     images_per_second: f64,
-    /// Images since it started.
+    /// Images since its start.
     images_total: u64,
-    /// Since when it runs, in seconds.
+    /// Uptime, in seconds.
     uptime_seconds: f64,
-    /// How old this report is, in seconds.
+    /// Age of this report, in seconds.
     last_seen_seconds: f64,
 }
 
@@ -114,12 +114,12 @@ struct LoadedView {
     role: &'static str,
 }
 
-/// How a rollout stands.
+/// The state of a rollout.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RolloutAnswer {
     /// 200.
     code: u16,
-    /// How it stands.
+    /// The state.
     response: RolloutView,
 }
 
@@ -129,7 +129,7 @@ pub(crate) struct RolloutAnswer {
     "phase": "preparing", "failure": null, "age_seconds": 1.2, "ended": false,
     "workers": [{"id": "host-1a2b3c4d", "state": "loading", "detail": null}]}))]
 struct RolloutView {
-    /// Names the rollout; its model's generation once it is active.
+    /// The rollout's generation, which the model has once it is active.
     generation: u64,
     /// The new model.
     model: String,
@@ -141,25 +141,24 @@ struct RolloutView {
     failure: Option<String>,
     /// Seconds since it began.
     age_seconds: f64,
-    /// Whether it is over.
+    /// Whether it has ended.
     ended: bool,
     /// The workers that are online now.
     workers: Vec<RolloutWorkerView>,
 }
 
-/// How far one worker is with a rollout.
+/// A worker's progress in a rollout.
 #[derive(Debug, Serialize, ToSchema)]
 struct RolloutWorkerView {
-    /// Which.
+    /// The worker's id.
     id: String,
-    /// `waiting`, `loading`, `prepared`, `unservable`, `failed`, or `following` once it answers from the
-    /// new model.
+    /// `waiting`, `loading`, `prepared`, `unservable`, `failed`, or `following` once it serves the new model.
     state: &'static str,
-    /// What went wrong, or what keeps it from beginning.
+    /// What failed, or what it waits for.
     detail: Option<String>,
 }
 
-/// Tells how the fleet stands: the active model, the workers, a running rollout.
+/// Returns the state of the fleet: active model, workers, running rollout.
 #[utoipa::path(get, path = "/classifier/prediction-service", operation_id = "read_fleet", tag = "fleet",
     responses(
         (status = 200, description = "How it stands", body = FleetAnswer),
@@ -170,7 +169,7 @@ pub(crate) async fn fleet(
     State(app): State<Arc<App>>,
     _: QueryOf<NoQuery>,
 ) -> Result<Json<FleetAnswer>, ApiError> {
-    // A broker that is away does not hold up what the store knows.
+    // While the broker is out of reach, the rest is still answered.
     let depth = timeout(CHECK_TIME, app.broker.depth());
     let (fleet, workers, depth) = tokio::join!(app.store.fleet(), app.store.workers(), depth);
     let (fleet, workers) = (fleet?.value, workers?);
@@ -188,7 +187,7 @@ pub(crate) async fn fleet(
     Ok(Json(FleetAnswer { code: 200, response }))
 }
 
-/// Tells how one rollout stands, and each worker in it.
+/// Returns the state of a rollout and of each worker in it.
 #[utoipa::path(get, path = "/classifier/prediction-service/rollouts/{generation}", operation_id = "read_rollout", tag = "fleet",
     params(("generation" = u64, Path, description = "The rollout")),
     responses(

@@ -1,6 +1,5 @@
-//! What the description needs beyond what stands at the handlers: bodies and parameters as generators of clients
-//! understand them, an example for each error, which call goes on with an answer, and the closed list of what may be wrong
-//! with an image.
+//! Completes the generated description: bodies and parameters for client generators, an example for each error, links
+//! between calls, and the closed list of image errors.
 
 use common::messages::ImageErrorCode;
 use serde_json::{Map, Value, json};
@@ -8,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::examples;
 use crate::error::PROBLEM_JSON;
 
-/// The methods that a path may have.
+/// The methods of paths.
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
 
 /// Completes a document.
@@ -40,12 +39,12 @@ fn bodies(content: &mut Value) {
     }
     let images = json!({"type": "array", "items": binary(), "minItems": 1,
         "description": "Image files; their order gives the ids, from 0"});
-    // A part may have any name that a header can hold; `images` is only a good one.
+    // A part may have any name that is valid in a header; `images` is only a suggestion.
     let form = json!({"type": "object", "minProperties": 1, "properties": {"images": images}, "additionalProperties": binary(), "propertyNames": {"pattern": "^[^\\u0000-\\u001f\\u007f]*$"}});
     content["multipart/form-data"] = json!({"schema": form});
 }
 
-/// A parameter is left out where there is none: no query and no header holds a null.
+/// Removes `null` from the types of parameters: no query or header holds a null.
 fn parameters(operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(kind) = parameter.pointer_mut("/schema/type") else { continue };
@@ -55,14 +54,14 @@ fn parameters(operation: &mut Value) {
     }
 }
 
-/// That a call needs no key is an empty list. A list with an empty requirement would say that it takes one or none.
+/// Calls without a key get an empty list. A list with an empty requirement would mean an optional key.
 fn without_key(operation: &mut Value) {
     if operation["security"] == json!([{}]) {
         operation["security"] = json!([]);
     }
 }
 
-/// Says which calls go on with what an answer names.
+/// Adds links to the calls that use values of an answer.
 fn links(operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let (statuses, calls, parameter, expression): (&[_], &[_], _, _) = match id {
@@ -85,13 +84,13 @@ fn links(operation: &mut Value) {
     }
 }
 
-/// Gives every error of an operation its examples; routes with a key refuse parameters that they do not know.
+/// Adds examples to every error of an operation. Routes with a key refuse unknown parameters.
 fn errors(operation: &mut Value, with_key: bool) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     if with_key {
         responses.entry("422").or_insert_with(|| {
-            json!({"description": "The query has a parameter that is not known, or of the wrong type",
+            json!({"description": "The query has an unknown parameter, or one of the wrong type",
                 "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}})
         });
     }

@@ -1,4 +1,4 @@
-//! An example of each error, and which calls may answer with it.
+//! An example of each error, and the calls that may return it.
 
 use serde_json::{Value, json};
 
@@ -21,13 +21,13 @@ const READY: &str = "read_readiness";
 const WITH_KEY: &[&str] =
     &[CREATE, READ, DELETE, SWAP, ROLL_BACK, FLEET, ROLLOUT, MODELS, LETTERS, REPLAY, DROP];
 
-/// The errors with which a call may answer under this status.
+/// Returns the errors that a call may return with this status.
 pub(super) fn of<'a>(operation: &'a str, status: &'a str) -> impl Iterator<Item = Code> + 'a {
     let codes = Code::ALL.iter().copied().filter(move |code| code.row().status.as_str() == status);
     codes.filter(move |code| example(*code).0.contains(&operation))
 }
 
-/// An error as it is sent.
+/// Returns an error as clients see it.
 pub(super) fn problem(code: Code) -> Value {
     let row = code.row();
     let mut problem = json!({"type": format!("/redoc#error-{}", row.code), "title": row.title,
@@ -42,7 +42,7 @@ pub(super) fn problem(code: Code) -> Value {
     problem
 }
 
-/// Which calls answer with an error, and a sentence of one.
+/// Returns the calls that may return an error, and an example of its detail.
 fn example(code: Code) -> (&'static [&'static str], &'static str) {
     match code {
         Code::InvalidJson => {

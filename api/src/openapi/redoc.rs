@@ -1,4 +1,4 @@
-//! The API's description as one page of plain HTML: nothing to load, nothing to run.
+//! The API's description as one page of plain HTML, without scripts or external resources.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::error::code::Code;
 
 const STYLE: &str = include_str!("redoc.css");
 
-/// The page for a document and the table of errors.
+/// Renders the page for a document and the table of errors.
 pub(super) fn page(document: &Value, errors: &[Code]) -> String {
     let title = text(document, "/info/title");
     let operations = operations(document);
@@ -214,7 +214,7 @@ fn schema_cards(document: &Value) -> String {
     html + "</section>"
 }
 
-/// A schema in a word or two, with a link where it has a name.
+/// Describes a schema in a word or two, with a link if it has a name.
 fn type_of(schema: &Value) -> String {
     if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
         return format!("<a href=\"#schema-{0}\">{0}</a>", escape(name));

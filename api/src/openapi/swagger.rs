@@ -1,4 +1,4 @@
-//! Swagger UI, in which the API can be tried out. It finds everything beside itself, whatever path stands before it.
+//! Swagger UI, for trying the API out. All its addresses are relative, so that it works under any prefix.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::error::ApiError;
 
 const PAGE: &str = include_str!("swagger.html");
 
-/// `/docs/` and what it loads.
+/// `/docs/` and its resources.
 pub(super) fn pages() -> Router {
-    // The badge of the validator would come from elsewhere.
+    // The validator's badge would be loaded from elsewhere.
     let config = Config::from("../openapi.json")
         .try_it_out_enabled(true)
         .persist_authorization(true)
@@ -25,7 +25,7 @@ pub(super) fn pages() -> Router {
     let config = Arc::new(config);
     let file = move |Path(path): Path<String>| std::future::ready(file(&path, Arc::clone(&config)));
     Router::new()
-        // A relative address, which is right behind any prefix.
+        // A relative address works under any prefix.
         .route("/docs", get(|| std::future::ready((StatusCode::SEE_OTHER, [(LOCATION, "docs/")]))))
         .route("/docs/", get(|| std::future::ready(Html(PAGE))))
         .route("/docs/{*file}", get(file))

@@ -1,4 +1,4 @@
-//! Readiness: whether a prediction that is sent now is accepted and will be answered.
+//! Readiness: whether a prediction would be accepted and answered now.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::extract::QueryOf;
 use crate::openapi::Problem;
 use crate::wanted::{Wanted, wanted};
 
-/// A prediction that is sent now is accepted and will be answered.
+/// A prediction would be accepted and answered now.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ready", "checks": {"broker": "ok", "store": "ok", "model": "ok", "workers": "ok"}}))]
 pub(crate) struct ReadyAnswer {
@@ -32,18 +32,18 @@ pub(crate) struct ReadyAnswer {
     checks: ChecksView,
 }
 
-/// How strict to be.
+/// How strict the check is.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadyQuery {
-    /// `?strict` also asks for a worker that takes jobs. Without it an API of a fleet is ready without any, so that a fleet
-    /// can grow from none.
+    /// `?strict` also requires a worker that takes jobs. Without it the API of a fleet is ready without workers, so
+    /// that a fleet can scale up from zero.
     #[param(schema_with = strict_values)]
     strict: Option<String>,
 }
 
-/// The values of `strict`; it may stand there without one.
+/// The values of `strict`; the value may be omitted.
 fn strict_values() -> Object {
     let values = ["", "true", "1", "false", "0"];
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values)).build()
@@ -63,13 +63,13 @@ impl ReadyQuery {
     }
 }
 
-/// Whether a prediction that is sent now is accepted and will be answered: the broker takes parts, the store writes, and
-/// the model that was declared or chosen is active.
+/// Returns whether a prediction would be accepted and answered now: the broker takes parts, the store writes, and the
+/// declared or chosen model is active.
 #[utoipa::path(get, path = "/health/ready", operation_id = "read_readiness", tag = "operations", security(()), params(ReadyQuery),
     responses(
         (status = 200, description = "It is", body = ReadyAnswer),
-        (status = 422, description = "The query has a parameter that is not known, or a wrong value", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "It is not, or the process is stopping; `checks` tells what is missing", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The query has an unknown parameter, or an invalid value", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "It is not, or the process is stopping; `checks` says why", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn ready(
     State(app): State<Arc<App>>,
@@ -95,17 +95,17 @@ pub(crate) async fn ready(
     Err(ApiError::new(Code::NotReady, wrong.join("; ")).with("checks", json!(checks)))
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Ok,
-    /// Nothing is wrong, but there is something to say.
+    /// Passed, with a remark.
     Fine(String),
     Wrong(String),
 }
 
 impl Verdict {
-    /// Returns whether nothing is wrong.
+    /// Returns whether the check passed.
     pub(super) fn is_fine(&self) -> bool {
         match self {
             Self::Ok | Self::Fine(_) => true,
@@ -129,7 +129,7 @@ impl Verdict {
     }
 }
 
-/// What all checks found.
+/// The results of all checks.
 pub(super) struct Checks {
     broker: Verdict,
     store: Verdict,
@@ -138,7 +138,7 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Each with the name that it is told under.
+    /// Returns each with the name under which answers show it.
     pub(super) fn by_name(&self) -> [(&'static str, &Verdict); 4] {
         [("broker", &self.broker), ("store", &self.store), ("model", &self.model), ("workers", &self.workers)]
     }
@@ -154,7 +154,7 @@ impl Checks {
     }
 }
 
-/// Makes all checks, within [`CHECK_TIME`].
+/// Runs all checks, within [`CHECK_TIME`].
 pub(super) async fn look(app: &App) -> Checks {
     let (broker, store, fleet, workers) = tokio::join!(
         timeout(CHECK_TIME, app.broker.can_publish()),
@@ -194,7 +194,7 @@ fn any_takes_jobs(workers: &[WorkerReport]) -> Verdict {
     Verdict::Wrong(with_troubles(text, workers))
 }
 
-/// The text with what keeps the workers from their work.
+/// Adds the reasons why workers take no jobs.
 fn with_troubles(text: String, workers: &[WorkerReport]) -> String {
     workers.iter().filter_map(trouble).fold(text, |text, trouble| format!("{text}; {trouble}"))
 }

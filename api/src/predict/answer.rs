@@ -1,4 +1,4 @@
-//! A job as an HTTP answer: the same for the request that made it and for whoever asks later.
+//! A job as an HTTP answer, the same for the request that created it and for later ones.
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -21,13 +21,13 @@ use crate::prefix::Prefix;
 use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
 
-/// Which job answered.
+/// The header with the job's id.
 pub(crate) const PREDICTION_ID: HeaderName = HeaderName::from_static("x-prediction-id");
-/// Digest of the package that answered.
+/// The header with the digest of the package that answered.
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
-/// Generation that was active when the request was accepted.
+/// The header with the generation that was active when the request was accepted.
 const MODEL_GENERATION: HeaderName = HeaderName::from_static("x-model-generation");
-/// Where the time went.
+/// The header with the times of the stages.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Predictions for every image of a request.
@@ -55,7 +55,7 @@ pub(crate) struct Predictions {
 pub(crate) struct ImageResult {
     /// The id that came with the image.
     pub image_id: i64,
-    /// The name of its file; only of a form whose parts have such names.
+    /// The name of its file, if the part of the form has one.
     #[serde(rename = "filename", skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
     /// The largest score.
@@ -64,11 +64,11 @@ pub(crate) struct ImageResult {
     /// The label with that score.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The labels whose scores reach their thresholds, best first, perhaps none; only from packages of type
+    /// The labels whose scores reach their thresholds, best first, possibly none; only from packages of type
     /// `multi_label`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<Score>>,
-    /// The best labels, best first; only where `top_k` was asked for, or from packages of type `top_k`.
+    /// The best labels, best first; only with `top_k`, or from packages of type `top_k`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scores: Option<Vec<Score>>,
     /// Why this image could not be classified; then there is neither score nor label.
@@ -79,9 +79,9 @@ pub(crate) struct ImageResult {
 /// A label and its score.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Score {
-    /// One of the package's output classes.
+    /// An output class of the package.
     pub label: String,
-    /// The model's output for it.
+    /// The model's output for the class.
     pub score: f32,
 }
 
@@ -94,34 +94,34 @@ pub(crate) struct ImageProblem {
     pub detail: String,
 }
 
-/// A prediction that is not ready.
+/// A prediction that is not finished.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"code": 202, "response": {"prediction_id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d",
     "status": "queued", "status_url": "/classifier/predictions/5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d"}}))]
 pub(crate) struct PendingAnswer {
     /// 202.
     pub code: u16,
-    /// Where it stands.
+    /// Its progress.
     pub response: Pending,
 }
 
-/// Where a prediction stands.
+/// The progress of a prediction.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pending {
-    /// Names the prediction.
+    /// The prediction's id.
     pub prediction_id: String,
     /// `queued` or `processing`.
     pub status: &'static str,
-    /// Where to ask for it.
+    /// Address for polling.
     pub status_url: String,
 }
 
-/// Where a prediction can be asked for.
+/// Returns the path of a prediction.
 pub(crate) fn path_of(job: JobId) -> String {
     format!("/classifier/predictions/{job}")
 }
 
-/// The answer that tells how a job stands.
+/// Builds the answer for the state of a job.
 pub(crate) async fn answer(app: &App, job: Job, waiting: &Waiting, prefix: &Prefix) -> Response {
     let Job { record, status } = job;
     let pending = |status| pending(&record, status, waiting, prefix);
@@ -144,7 +144,7 @@ pub(crate) async fn answer(app: &App, job: Job, waiting: &Waiting, prefix: &Pref
 }
 
 fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting, prefix: &Prefix) -> Response {
-    // The header gets the prefix where all do.
+    // The middleware adds the prefix to the header.
     let url = path_of(record.id);
     let (prediction_id, status_url) = (record.id.to_string(), prefix.before(&url));
     let body = PendingAnswer { code: 202, response: Pending { prediction_id, status, status_url } };
@@ -168,7 +168,7 @@ async fn done(app: &App, record: &JobRecord, outcomes: Vec<ImageOutcome>, times:
     let mut response = if size <= answer_size::SMALL {
         write(record, outcomes, size, reserved)
     } else {
-        // A megabyte of scores takes as long as many a request, which others need not wait for.
+        // Serializing a megabyte of scores takes as long as many requests: it runs off the async threads.
         let record = record.clone();
         let written = offload(move || write(&record, outcomes, size, reserved)).await;
         written.unwrap_or_else(|error| ApiError::internal(error).into_response())
@@ -179,7 +179,7 @@ async fn done(app: &App, record: &JobRecord, outcomes: Vec<ImageOutcome>, times:
     response
 }
 
-/// Writes an answer that has at most so many bytes.
+/// Serializes an answer of at most so many bytes.
 fn write(record: &JobRecord, outcomes: Vec<ImageOutcome>, size: usize, reserved: Reserved) -> Response {
     let results = results(&record.image_ids, record.file_names.as_deref(), outcomes);
     if results.iter().all(|result| result.error.is_some()) {
@@ -196,16 +196,16 @@ fn write(record: &JobRecord, outcomes: Vec<ImageOutcome>, size: usize, reserved:
     }
 }
 
-/// An entry for each image of a request, in its order.
+/// Returns an entry for each image of a request, in its order.
 pub(crate) fn results(
     ids: &[i64],
     file_names: Option<&[Option<String>]>,
     outcomes: impl IntoIterator<Item = ImageOutcome>,
 ) -> Vec<ImageResult> {
-    let name = |place: usize| file_names.and_then(|names| names.get(place)?.clone());
+    let name = |position: usize| file_names.and_then(|names| names.get(position)?.clone());
     let entries = ids.iter().zip(outcomes).enumerate();
     entries
-        .map(|(place, (id, outcome))| ImageResult { file_name: name(place), ..result_of(*id, outcome) })
+        .map(|(position, (id, outcome))| ImageResult { file_name: name(position), ..result_of(*id, outcome) })
         .collect()
 }
 
@@ -218,7 +218,7 @@ pub(super) fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
             max_score: Some(best.score),
             label: Some(best.label),
             labels: labels.map(list),
-            // Whoever asks for scores gets at least one.
+            // If scores are requested, there is at least one.
             scores: (!scores.is_empty()).then(|| list(scores)),
             error: None,
         },
@@ -238,7 +238,7 @@ impl From<LabelScore> for Score {
     }
 }
 
-/// The error of a request of which no image could be classified: 413 where all are too large, else 422.
+/// Creates the error of a request in which no image could be classified: 413 if all are too large, else 422.
 pub(crate) fn nothing_classified(results: Vec<ImageResult>) -> ApiError {
     let too_large = Code::ImageTooLarge.row().code;
     let all_too_large =
@@ -261,13 +261,13 @@ fn failed(failure: JobFailure, detail: String) -> ApiError {
             ApiError::new(Code::ModelUnavailable, detail).retry_after(std::time::Duration::from_secs(5))
         }
         JobFailure::Internal | JobFailure::Unknown => {
-            tracing::error!(%detail, "a job failed through a bug");
+            tracing::error!(%detail, "a job failed because of a bug");
             ApiError::new(Code::Internal, detail)
         }
     }
 }
 
-/// Milliseconds, as the header wants them.
+/// Milliseconds, as the header shows them.
 fn server_timing(times: StageTimes) -> String {
     let stage = |name: &str, microseconds: u64| {
         format!("{name};dur={}.{:03}", microseconds / 1000, microseconds % 1000)
@@ -277,7 +277,7 @@ fn server_timing(times: StageTimes) -> String {
         .join(", ")
 }
 
-/// Names a job in an error that says nothing of its end: the job goes on, and can be asked for.
+/// Adds the job's id to an error that is not the job's result: the job goes on and can be polled.
 pub(crate) fn still_there(error: ApiError, job: JobId) -> ApiError {
     error
         .location(&path_of(job))

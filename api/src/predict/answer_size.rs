@@ -1,4 +1,4 @@
-//! How many bytes an answer has: told before the work is queued, and held while it is built and sent.
+//! The size of answers: estimated before the work is queued, and reserved while an answer is built and sent.
 
 use bytes::Bytes;
 use common::messages::{ImageOutcome, LabelScore, PinnedModel};
@@ -8,15 +8,16 @@ use crate::budget::Reserved;
 use crate::error::{ApiError, Code};
 use crate::label_sizes::text_size;
 
-/// Of an image's entry, beside its labels.
+/// Bytes of an image's entry without its labels.
 const ENTRY: usize = 96;
-/// Of a score, beside its label: `{"label":"","score":0.123456789},`.
+/// Bytes of a score without its label: `{"label":"","score":0.123456789},`.
 const SCORE: usize = 36;
-/// A label as far as nobody has looked: answers that would be too large with such labels are looked at.
+/// Assumed length of a label before the package is read. If an answer would be too large with such labels, the package
+/// is read.
 const LONG_LABEL: usize = 64;
-/// Answers up to this size take no room from others.
+/// Answers up to this size reserve nothing.
 pub(crate) const SMALL: usize = 64 << 10;
-/// Refuses a request whose answer would be too large, as far as can be told before its images are queued.
+/// Refuses a request whose answer would be too large, as far as this is known before its images are queued.
 pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: u32) -> Result<(), ApiError> {
     let limit = app.config.max_answer_bytes;
     let wanted = usize::try_from(top_k).unwrap_or(usize::MAX);
@@ -28,7 +29,7 @@ pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: 
     }
     let longest = match app.label_sizes.get(&model.version) {
         Some(longest) => longest,
-        // What lies on the disk by now may be another version. Then it is told when the answer is built.
+        // The disk may have another version by now. Then the size is checked when the answer is built.
         None => match app.disk.open(model.name.clone()).await {
             Ok(package) if package.version == model.version => {
                 app.label_sizes.remember(package.version, &package.config.postprocessing.classes)
@@ -44,7 +45,7 @@ pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: 
     Err(too_large(bytes, limit, &format!("{images} images with {scores} scores each")))
 }
 
-/// Bytes that these outcomes have in an answer, a little more at most.
+/// Upper bound of the bytes of these outcomes in an answer.
 pub(crate) fn size_of(outcomes: &[ImageOutcome]) -> usize {
     outcomes.iter().map(size_of_one).sum()
 }
@@ -61,7 +62,7 @@ fn size_of_one(outcome: &ImageOutcome) -> usize {
         }
 }
 
-/// Makes room for an answer, which is kept until it is sent.
+/// Reserves memory for an answer until it is sent.
 pub(crate) fn reserve(app: &App, bytes: usize) -> Result<Reserved, ApiError> {
     let limit = app.config.max_answer_bytes;
     if bytes > limit {
@@ -70,7 +71,7 @@ pub(crate) fn reserve(app: &App, bytes: usize) -> Result<Reserved, ApiError> {
     app.answer_budget.reserve(if bytes <= SMALL { 0 } else { bytes })
 }
 
-/// The body of an answer, with the room that it takes until the last byte is sent.
+/// The body of an answer, with its reservation until the last byte is sent.
 pub(crate) fn body(json: Vec<u8>, reserved: Reserved) -> Bytes {
     struct Held {
         json: Vec<u8>,

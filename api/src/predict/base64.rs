@@ -1,4 +1,4 @@
-//! Base64 as clients really send it.
+//! Lenient base64, as clients send it.
 
 use std::sync::LazyLock;
 
@@ -6,8 +6,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig, Simd};
 use bytes::Bytes;
 
-/// The standard alphabet, with or without padding: some encoders leave it out, and nothing is ambiguous
-/// without it.
+/// The standard alphabet, with or without padding: some encoders leave it out.
 static ENGINE: LazyLock<Simd> = LazyLock::new(|| {
     Simd::standard(GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent))
 });
@@ -15,12 +14,12 @@ static ENGINE: LazyLock<Simd> = LazyLock::new(|| {
 /// Decodes base64. Whitespace inside and a `data:image/…;base64,` prefix are skipped.
 ///
 /// # Errors
-/// A sentence that says what is wrong.
+/// Describes the error in a sentence.
 pub(crate) fn decode(text: &str) -> Result<Bytes, String> {
     let payload = without_prefix(text)?;
     match ENGINE.decode(payload) {
         Ok(bytes) => Ok(bytes.into()),
-        // Only now: most payloads have no whitespace, and looking for it costs as much as decoding.
+        // Only after a failure: most payloads have no whitespace, and searching for it costs as much as decoding.
         Err(error) => match without_whitespace(payload) {
             Some(dense) => ENGINE.decode(dense).map(Bytes::from).map_err(|error| sentence(&error)),
             None => Err(sentence(&error)),
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn base64_is_taken_as_clients_send_it() {
-        // The examples of RFC 4648, section 10, and what happens to them on the way.
+        // The examples of RFC 4648, section 10, and variants of them.
         for (text, expected) in [
             ("", ""),
             ("Zm9vYg==", "foob"),

@@ -84,7 +84,7 @@ pub(crate) async fn classify(app: &Arc<App>, order: Order) -> Result<Classified,
     let pieces = split(images, limits);
     count_rejected(&pieces);
     let pin = pin::pin(app, model.as_ref()).await?;
-    if let Some(errors) = pieces.hopeless() {
+    if let Some(errors) = pieces.all_rejected() {
         let outcomes = errors.into_iter().map(ImageOutcome::Rejected).collect();
         let Pieces { image_ids, file_names, .. } = pieces;
         return Ok(Classified::Nothing(Untried { image_ids, file_names, outcomes }));

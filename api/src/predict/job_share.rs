@@ -1,4 +1,4 @@
-//! A job's share of what its client may hold, until the job has ended.
+//! A job's share of its client's pixel limit, until the job has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::shares::Share;
 
-/// How often a job that nobody waits for is looked at, beside the news of its end: it may have been deleted.
+/// Poll interval for a job that no request waits for, beside notifications of its end: the job may have been deleted.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Requests with fewer pixels than this are not counted: four megapixels.
+/// Requests with fewer pixels than this do not count: four megapixels.
 const SMALL: u64 = 4_000_000;
 
-/// A job's share for as long as the job has not ended, whether or not its client waits for that.
+/// A job's share until the job has ended, whether or not its client waits for that.
 pub(crate) struct JobShare {
     app: Arc<App>,
     job: JobId,
@@ -28,7 +28,7 @@ impl JobShare {
     /// Takes the share of a job with this many pixels.
     ///
     /// # Errors
-    /// Its client has too much already.
+    /// The client is at its limit.
     pub(crate) fn of(
         app: &Arc<App>,
         job: JobId,
@@ -39,7 +39,7 @@ impl JobShare {
         Ok(Self { app: Arc::clone(app), job, share })
     }
 
-    /// Gives the share back: there is no such job any more.
+    /// Gives the share back: the job does not exist any more.
     pub(crate) fn forget(mut self) {
         self.share = None;
     }
@@ -68,7 +68,7 @@ async fn until_over(app: Arc<App>, job: JobId, share: Share) {
             Ok(Some(found)) if !found.is_finished() => {}
             Ok(_) => break,
             Err(error) => {
-                tracing::debug!(%job, %error, "it is not known whether the job has ended");
+                tracing::debug!(%job, %error, "the state of the job could not be read");
                 sleep(LOOK).await;
             }
         }

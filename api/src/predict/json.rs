@@ -1,4 +1,4 @@
-//! The JSON document of a request. Base64 is decoded while it is read, without a copy of the text.
+//! The JSON document of a request. Base64 is decoded while parsing, without a copy of the text.
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ use super::base64;
 use super::request::{RequestLimits, RequestedImage};
 use crate::error::{ApiError, Code};
 
-/// Reads `{"images": [{"image_id": 0, "img_base64": "…"}, …]}`; other keys are ignored.
+/// Parses `{"images": [{"image_id": 0, "img_base64": "…"}, …]}`; other keys are ignored.
 ///
 /// # Errors
 /// The body is not JSON, has the wrong shape, or has too many images.
 pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedImage>, ApiError> {
-    let mut walk = Walk { limits, place: Place::Root, images: Vec::new(), count: 0 };
+    let mut walk = Walk { limits, path: JsonPath::Root, images: Vec::new(), count: 0 };
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = RootSeed(&mut walk).deserialize(&mut reader).and_then(|()| reader.end());
     if let Err(error) = read {
         return Err(match error.classify() {
             Category::Data => {
-                ApiError::new(Code::InvalidRequest, format!("`{}`: {}", walk.place, sentence(&error)))
+                ApiError::new(Code::InvalidRequest, format!("`{}`: {}", walk.path, sentence(&error)))
             }
             Category::Io | Category::Syntax | Category::Eof => {
                 ApiError::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
@@ -33,24 +33,24 @@ pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedI
     Ok(walk.images)
 }
 
-/// What has been read, and where the reader is.
+/// The images so far, and the parser's position.
 struct Walk {
     limits: RequestLimits,
-    place: Place,
+    path: JsonPath,
     images: Vec<RequestedImage>,
     count: usize,
 }
 
-/// A place in the document, for error messages.
+/// A path in the document, for error messages.
 #[derive(Clone, Copy)]
-enum Place {
+enum JsonPath {
     Root,
     Images,
     Image(usize),
     Key(usize, &'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("body"),
@@ -61,8 +61,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The reader's words without the string that stands where something else is expected: that can be a
-/// whole image.
+/// The parser's message without the value of an unexpected string: that can be a whole image.
 fn sentence(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let start = "invalid type: string \"";
@@ -96,11 +95,11 @@ impl<'de> Visitor<'de> for RootSeed<'_> {
             match key {
                 RootKey::Images => {
                     found = true;
-                    self.0.place = Place::Images;
+                    self.0.path = JsonPath::Images;
                     self.0.images.clear();
                     self.0.count = 0;
                     map.next_value_seed(ListSeed(self.0))?;
-                    self.0.place = Place::Root;
+                    self.0.path = JsonPath::Root;
                 }
                 RootKey::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -145,7 +144,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let walk = self.0;
         loop {
-            walk.place = Place::Image(walk.count);
+            walk.path = JsonPath::Image(walk.count);
             let more = if walk.count < walk.limits.max_images {
                 match list.next_element_seed(ImageSeed(walk))? {
                     Some(image) => {
@@ -155,7 +154,7 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
                     None => false,
                 }
             } else {
-                // Too many already: they are only counted, so that the answer can say how many.
+                // Beyond the limit images are only counted, for the error message.
                 list.next_element::<IgnoredAny>()?.is_some()
             };
             if !more {
@@ -201,27 +200,27 @@ impl<'de> Visitor<'de> for ImageSeed<'_> {
         while let Some(key) = map.next_key::<ImageKey>()? {
             match key {
                 ImageKey::ImageId => {
-                    walk.place = Place::Key(index, "image_id");
+                    walk.path = JsonPath::Key(index, "image_id");
                     id = Some(map.next_value_seed(IdSeed)?);
                 }
                 ImageKey::ImgBase64 => {
-                    walk.place = Place::Key(index, "img_base64");
+                    walk.path = JsonPath::Key(index, "img_base64");
                     content = Some(map.next_value_seed(Base64Seed(walk.limits))?);
                 }
                 ImageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            walk.place = Place::Image(index);
+            walk.path = JsonPath::Image(index);
         }
         match (id, content) {
             (Some(id), Some(content)) => Ok(RequestedImage { id, content, file_name: None }),
             (None, _) => {
-                walk.place = Place::Key(index, "image_id");
+                walk.path = JsonPath::Key(index, "image_id");
                 Err(A::Error::custom("the key is missing, expected an integer"))
             }
             (Some(_), None) => {
-                walk.place = Place::Key(index, "img_base64");
+                walk.path = JsonPath::Key(index, "img_base64");
                 Err(A::Error::custom("the key is missing, expected an image file in base64"))
             }
         }
@@ -254,9 +253,9 @@ impl Visitor<'_> for IdSeed {
         i64::try_from(id).map_err(|_| E::invalid_value(Unexpected::Unsigned(id), &self))
     }
 
-    /// JSON has one kind of number: 7.0 is the integer 7.
+    /// JSON has only one kind of number: 7.0 is the integer 7.
     fn visit_f64<E: Error>(self, id: f64) -> Result<i64, E> {
-        // 2^63: integers of more than 64 bits arrive as the floating point number next to them, which is no smaller.
+        // 2^63: larger integers arrive as the nearest floating point number, which is no smaller.
         const BEYOND: f64 = 9_223_372_036_854_775_808.0;
         if id.fract() == 0.0 && id.abs() < BEYOND {
             #[expect(clippy::cast_possible_truncation, reason = "whole and in range")]
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_shape_names_the_place() {
+    fn a_wrong_shape_names_the_path() {
         for (body, says) in [
             ("[]", "`body`: invalid type: sequence, expected an object"),
             ("\"x\"", "`body`: invalid type: a string"),
@@ -369,7 +368,7 @@ mod tests {
         let body = format!(r#"{{"images": [{}]}}"#, [image; 5].join(","));
         check_error(&body, Code::TooManyImages, "5 images, expected at most 3");
         let deep = format!(r#"{{"a": {}1{}, "images": []}}"#, "[".repeat(5000), "]".repeat(5000));
-        // Deep nesting is refused by the reader or skipped, and must not use up the stack.
+        // The parser refuses or skips deep nesting, so that it cannot overflow the stack.
         let _ = parse(deep.as_bytes(), LIMITS);
     }
 }

@@ -1,7 +1,7 @@
 //! A form whose parts are the images.
 //!
-//! A form is read on a thread that may block, and only as far as it has no more parts than a request may: a part takes a
-//! few bytes of the body, and reading it as long as that of an image.
+//! A form is parsed on a blocking thread, and only up to the limit of parts: a part takes a few bytes of the body, and
+//! parsing it as long as parsing an image.
 
 mod disposition;
 
@@ -19,7 +19,7 @@ use super::raw::begins_like_an_image;
 use super::request::{RequestLimits, RequestedImage};
 use crate::error::{ApiError, Code};
 
-/// The parts in their order, with ids from 0: each is an image, or an error in its place.
+/// Returns the parts in their order, with ids from 0: each is an image or an error.
 ///
 /// # Errors
 /// The body is not a form, or has too many parts.
@@ -30,7 +30,7 @@ pub(crate) async fn parse(
 ) -> Result<Vec<RequestedImage>, ApiError> {
     let content_type = content_type.to_owned();
     let read = offload(move || {
-        // All of the body is there, so that there is nothing to wait for.
+        // The whole body is in memory, so nothing blocks.
         let images = read(&content_type, body, limits).now_or_never();
         images.unwrap_or_else(|| Err(ApiError::internal("a form that is in memory was waited for")))
     });
@@ -58,7 +58,7 @@ async fn read(
         let said = Disposition::parse(header);
         let is_file = said.file.is_some() || says_that_it_is_an_image(&field);
         let bytes = field.bytes().await.map_err(|error| not_a_form(&error))?;
-        // A copy: an image that waits must not keep the whole form in memory.
+        // A copy: a waiting image must not keep the whole form in memory.
         let bytes = Bytes::copy_from_slice(&bytes);
         let id = i64::try_from(images.len()).unwrap_or(i64::MAX);
         let is_image = is_file || begins_like_an_image(&bytes);

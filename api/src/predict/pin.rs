@@ -1,8 +1,8 @@
-//! Which model answers a request: decided once, when the request is accepted.
+//! Chooses the model of a request once, when the request is accepted.
 //!
-//! It is chosen from the fleet's state as this process saw it last, and the store accepts the job only if
-//! that is still the state. So no request asks for it first, and none is accepted for a model that another
-//! process has swapped out.
+//! The model comes from the fleet's state as this process last read it. The store accepts the job only if that state is
+//! still current. So requests need no extra call to the store, and none is accepted for a model that another process
+//! has swapped out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::error::{ApiError, Code};
 use crate::keys::Role;
 use crate::wanted::{Wanted, wanted};
 
-/// When a client should ask again whose model is still loading.
+/// `Retry-After` while the model is loading.
 const LOADING: Duration = Duration::from_secs(2);
 
-/// A package that is asked for by name.
+/// A package that is requested by name.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     /// Its name.
     pub model: ModelName,
-    /// What whoever asks for it may do.
+    /// The rights of the caller.
     pub role: Role,
 }
 
@@ -34,12 +34,12 @@ pub(crate) struct Asked {
 pub(crate) struct Pin {
     /// The model.
     pub model: PinnedModel,
-    /// What the store must still hold when it accepts the job.
+    /// The revision that the store must still have when it accepts the job.
     pub fleet: Revision,
 }
 
-/// The model that was active when this process last looked, or the one that was asked for by name. What
-/// cannot be chosen from what was seen then is chosen anew.
+/// Returns the model that was active at the last read, or the requested one. If neither is known from that state, the
+/// state is read again.
 pub(crate) async fn pin(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, ApiError> {
     if let Some(seen) = app.coordinator.last_seen().get()
         && let Ok(pin) = choose(app, asked, &seen).await
@@ -49,7 +49,7 @@ pub(crate) async fn pin(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, Ap
     pin_anew(app, asked).await
 }
 
-/// The model that is active now, or the one that was asked for by name.
+/// Returns the model that is active now, or the requested one.
 pub(crate) async fn pin_anew(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, ApiError> {
     let seen = Arc::new(app.store.fleet().await?);
     app.coordinator.last_seen().set(Arc::clone(&seen));
@@ -59,7 +59,7 @@ pub(crate) async fn pin_anew(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pi
 async fn choose(app: &Arc<App>, asked: Option<&Asked>, seen: &Revised<FleetState>) -> Result<Pin, ApiError> {
     let Revised { revision, value: fleet } = seen;
     let model = match (asked, &fleet.active) {
-        // The active model is the version that was rolled out, whatever lies on the disk by now.
+        // The active model is the version that was rolled out, even if the disk has another one by now.
         (Some(asked), Some(active)) if asked.model == active.name => active.clone(),
         (Some(Asked { model: name, role }), _) => {
             let limits = Limits::of(app, *role, fleet, name);
@@ -74,11 +74,11 @@ async fn choose(app: &Arc<App>, asked: Option<&Asked>, seen: &Revised<FleetState
     Ok(Pin { model, fleet: *revision })
 }
 
-/// Which versions of a package a client may have.
+/// The versions of a package that a client may request.
 enum Limits {
-    /// Whatever lies on the disk.
+    /// The version on the disk.
     None,
-    /// Those that a swap made active.
+    /// The versions that a swap made active.
     LetIn(Vec<ModelVersion>),
 }
 
@@ -98,7 +98,7 @@ impl Limits {
         Self::LetIn(models.filter(|model| model.name == *name).map(|model| model.version.clone()).collect())
     }
 
-    /// Refuses a version that is not let in, or a package of which none is.
+    /// Refuses a version that is not allowed, or a package without an allowed one.
     fn check(&self, name: &ModelName, version: Option<&ModelVersion>) -> Result<(), ApiError> {
         let fact = match (self, version) {
             (Self::None, _) => return Ok(()),

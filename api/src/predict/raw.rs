@@ -9,7 +9,8 @@ pub(crate) fn parse(body: Bytes, limits: RequestLimits) -> Vec<RequestedImage> {
     vec![RequestedImage { id: 0, content: limits.check(body), file_name: None }]
 }
 
-/// Whether bytes begin as a format that is read, or as HEIC and AVIF, whose error the workers word.
+/// Returns whether bytes begin like a supported format, or like HEIC and AVIF: the workers have a clear error for
+/// these.
 pub(crate) fn begins_like_an_image(bytes: &[u8]) -> bool {
     let beginnings: [&[u8]; 8] =
         [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];

@@ -1,4 +1,4 @@
-//! A request for predictions, whichever way it was written.
+//! A prediction request in any of its formats.
 
 use bytes::Bytes;
 use common::image_size::declared_pixels;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{json, multipart, raw};
 use crate::error::{ApiError, Code};
 
-/// What one request may hold.
+/// Limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestLimits {
     /// Images.
@@ -23,15 +23,15 @@ pub(crate) struct RequestLimits {
 /// One image of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestedImage {
-    /// As the client numbers it.
+    /// The client's id.
     pub id: i64,
     /// Its bytes, or why it cannot be classified.
     pub content: Result<Bytes, ImageError>,
-    /// The name of its file, where it came with one.
+    /// The name of its file, if it has one.
     pub file_name: Option<String>,
 }
 
-/// The ways to write a request.
+/// The formats of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyKind {
     /// The JSON document.
@@ -40,15 +40,15 @@ pub(crate) enum BodyKind {
     Multipart,
     /// The bytes of one image.
     Raw,
-    /// Nothing was said: JSON, or the bytes of one image.
+    /// No content type: JSON, or the bytes of one image.
     Unsaid,
-    /// A type that says nothing of what the bytes are, and that clients send by default: the bytes of one image.
+    /// The generic type that clients send by default: the bytes of one image.
     Vague,
 }
 
 impl BodyKind {
-    /// The way that a content type announces. Without one the body is taken for JSON, as the clients of
-    /// the service that this one replaces rely on, if it does not begin like an image.
+    /// Returns the format for a content type. Without one, the body is JSON unless it begins like an image: clients of
+    /// this service's predecessor rely on it.
     pub(crate) fn of(content_type: Option<&str>) -> Result<Self, ApiError> {
         let Some(content_type) = content_type else { return Ok(Self::Unsaid) };
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -62,7 +62,7 @@ impl BodyKind {
         }
     }
 
-    /// The way that these bytes are written.
+    /// Returns the format of these bytes.
     fn settled(self, content_type: Option<&str>, body: &[u8]) -> Result<Self, ApiError> {
         match self {
             Self::Json | Self::Multipart | Self::Raw => Ok(self),
@@ -87,7 +87,7 @@ fn unsupported(content_type: &str, fact: &str) -> ApiError {
 /// Reads the images of a body.
 ///
 /// # Errors
-/// What is wrong with the request as a whole; what is wrong with one image is that image's content.
+/// An error of the whole request. An error of one image is that image's content.
 pub(crate) async fn parse(
     kind: BodyKind,
     content_type: Option<&str>,
@@ -106,12 +106,12 @@ pub(crate) async fn parse(
     Ok(images)
 }
 
-/// The body without the byte order mark that some editors and frameworks put before a text.
+/// Removes the byte order mark that some editors and frameworks put before a text.
 fn without_mark(mut body: Bytes) -> Bytes {
     if body.starts_with(b"\xef\xbb\xbf") { body.split_off(3) } else { body }
 }
 
-/// JSON above this many bytes is read where it does not hold up other requests.
+/// Larger JSON bodies are parsed off the async threads.
 const BLOCKING_BYTES: usize = 1 << 20;
 
 async fn parse_json(body: Bytes, limits: RequestLimits) -> Result<Vec<RequestedImage>, ApiError> {
@@ -122,7 +122,7 @@ async fn parse_json(body: Bytes, limits: RequestLimits) -> Result<Vec<RequestedI
 }
 
 impl RequestLimits {
-    /// The content of one image, if it is within bounds.
+    /// Returns the content of one image, if it is within the limits.
     pub(crate) fn check(&self, bytes: Bytes) -> Result<Bytes, ImageError> {
         if bytes.is_empty() {
             return Err(ImageError {
@@ -152,8 +152,8 @@ impl RequestLimits {
         Ok(bytes)
     }
 
-    /// Refuses images that would keep the workers from everybody else for long: a few bytes may claim to be millions
-    /// of pixels.
+    /// Refuses requests with too many pixels: a few bytes can declare millions of pixels and block the workers for
+    /// other clients.
     fn check_pixels(&self, images: &[RequestedImage]) -> Result<(), ApiError> {
         let contents = images.iter().filter_map(|image| image.content.as_ref().ok());
         let pixels = contents.filter_map(|bytes| declared_pixels(bytes)).fold(0, u64::saturating_add);
@@ -170,7 +170,7 @@ impl RequestLimits {
         ))
     }
 
-    /// Refuses a request with this many images or more, if that is too many.
+    /// Refuses a request with at least this many images, if that is too many.
     pub(crate) fn check_count(&self, images: usize) -> Result<(), ApiError> {
         if images <= self.max_images {
             return Ok(());
@@ -185,8 +185,7 @@ impl RequestLimits {
     }
 }
 
-/// A digest of what a request asks for: two that ask for the same have the same, however they are
-/// written. (A form sent again has another boundary.)
+/// A digest of the request's content, independent of its format: a form that is sent again has another boundary.
 pub(crate) fn fingerprint(images: &[RequestedImage], top_k: u32, model: Option<&str>) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {

@@ -1,24 +1,24 @@
-//! A request's images become parts, each small enough for one message and one batch of a worker.
+//! Splits a request's images into parts, each small enough for one message and one batch of a worker.
 
 use common::image_size::declared_pixels;
 use common::messages::{EncodedImage, ImageError, ImageOutcome};
 
 use super::request::RequestedImage;
 
-/// Pixels of its images at which a part is full, as their headers tell: as many as the largest image may have that
-/// workers take by default. A worker that has several parts in hand lets jobs take turns.
+/// Most pixels of a part, according to the image headers: as many as the largest image that workers accept by default.
+/// A worker with several parts lets jobs take turns.
 const MAX_PIXELS: u64 = 64_000_000;
 
-/// How large a part may be.
+/// The limits of a part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PartLimits {
     /// Images.
     pub max_images: usize,
-    /// Bytes of its images; a larger image travels alone.
+    /// Bytes of its images. A larger image is a part of its own.
     pub max_bytes: usize,
 }
 
-/// A request in pieces.
+/// A request in parts.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Pieces {
     /// The client's ids by position.
@@ -27,13 +27,13 @@ pub(crate) struct Pieces {
     pub file_names: Option<Vec<Option<String>>>,
     /// Images for the workers, by part; no part is empty.
     pub parts: Vec<Vec<EncodedImage>>,
-    /// Pixels of the images for the workers, as their headers tell.
+    /// Pixels of the images for the workers, according to their headers.
     pub pixels: u64,
-    /// Images that no worker needs to see, with their position.
+    /// Images that need no worker, by position.
     pub rejected: Vec<(u32, ImageOutcome)>,
 }
 
-/// Splits a request, keeping its order. The same request under the same limits gives the same pieces.
+/// Splits a request, keeping its order. The same request with the same limits gives the same parts.
 pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
     let mut pieces = Pieces::default();
     let mut sound = Vec::with_capacity(images.len());
@@ -47,7 +47,7 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
         }
     }
     pieces.file_names = file_names.iter().any(Option::is_some).then_some(file_names);
-    // Even parts: 17 images at 16 a part are 9 and 8, so that two workers finish together.
+    // Even parts: 17 images with at most 16 per part become 9 and 8, so that two workers finish together.
     let wanted = sound.len().div_ceil(limits.max_images).max(1);
     let even = sound.len().div_ceil(wanted);
     let mut part: Vec<EncodedImage> = Vec::new();
@@ -73,8 +73,8 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
 }
 
 impl Pieces {
-    /// Every image's error, where no image is left for a worker.
-    pub(crate) fn hopeless(&self) -> Option<Vec<ImageError>> {
+    /// Returns every image's error if all images were rejected, so that no worker is needed.
+    pub(crate) fn all_rejected(&self) -> Option<Vec<ImageError>> {
         if !self.parts.is_empty() {
             return None;
         }
@@ -142,9 +142,9 @@ mod tests {
         assert_eq!(pieces.image_ids, [9, 8, 7]);
         assert_eq!(pieces.parts[0][0].position, 1);
         assert_eq!(pieces.rejected.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [0, 2]);
-        assert!(pieces.hopeless().is_none());
+        assert!(pieces.all_rejected().is_none());
 
         let pieces = split(vec![RequestedImage { id: 9, content: bad(), file_name: None }], limits);
-        assert_eq!(pieces.hopeless().unwrap(), [bad().unwrap_err()]);
+        assert_eq!(pieces.all_rejected().unwrap(), [bad().unwrap_err()]);
     }
 }

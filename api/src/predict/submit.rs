@@ -1,4 +1,4 @@
-//! From pieces to a job that cannot be lost: recorded in the store, its parts confirmed by the broker.
+//! Turns the parts of a request into a durable job: stored in the store, its parts confirmed by the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,25 +21,24 @@ use crate::error::{ApiError, Code};
 use crate::observe::Trace;
 use crate::queue_delay::until_there_is_room;
 
-/// How long the first request with an idempotency key is given to get its parts queued, before another
-/// one with the same key finishes its work: longer than any call to broker and store takes.
+/// How long the first request with an idempotency key may take to queue its parts, before another one with the same key
+/// finishes its work. Longer than any call to broker and store takes.
 const ORPHANED_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a refusal waits for the refused job to be forgotten. It is forgotten in any case, where the store can be
-/// reached at all.
+/// How long a refusal waits until the refused job is forgotten. It is forgotten in any case once the store is in reach.
 const FORGOTTEN_WITHIN: Duration = Duration::from_millis(50);
 
-/// How often the model is chosen anew for one job. The fleet's state changes every few seconds while a model is being
-/// swapped, so that a second time is rare.
+/// How often the model is chosen again for one job. During a swap the fleet's state changes every few seconds, so a
+/// second time is rare.
 const CHOICES: usize = 16;
 
-/// Everything that makes a job.
+/// The input for a job.
 pub(crate) struct Submission {
     /// The images.
     pub pieces: Pieces,
-    /// The package that the client asked for.
+    /// The package that the client requested.
     pub asked: Option<Asked>,
-    /// The model that answers, if it is still the right one.
+    /// The model that answers, if it is still active.
     pub pin: Pin,
     /// How many scores the client wants.
     pub top_k: u32,
@@ -49,22 +48,22 @@ pub(crate) struct Submission {
     pub client: Option<ClientName>,
     /// Ids for logs and traces.
     pub trace: Trace,
-    /// The memory that the images take.
+    /// The reservation for the images.
     pub reserved: Reserved,
 }
 
-/// What came of it.
+/// The submitted job.
 pub(crate) struct Submitted {
-    /// Over the job, which may be an earlier one.
+    /// Watches the job, which may be an earlier one.
     pub watch: Watch,
-    /// Of a job that was queued for this request.
+    /// The client's share, for a new job.
     pub share: Option<JobShare>,
 }
 
-/// Accepts a job and watches it, or the earlier job with the same idempotency key.
+/// Submits a job and watches it, or the earlier job with the same idempotency key.
 ///
-/// Runs in a task of its own: a client that hangs up in the middle must not leave half a job. Its every step is a call
-/// to broker or store, and bounded by their contracts.
+/// Runs as a task of its own: a client that disconnects must not leave half a job. Every step is a call to broker or
+/// store, and bounded by their contracts.
 pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<Submitted, ApiError> {
     let (this, span) = (Arc::clone(app), tracing::Span::current());
     let task = tracing::Instrument::instrument(async move { accept(&this, submission).await }, span);
@@ -92,7 +91,7 @@ async fn accept(app: &Arc<App>, submission: Submission) -> Result<Submitted, Api
     for _ in 0..CHOICES {
         let accepted = app.store.put_job(&record, fleet).await;
         if let Err(StoreError::Unavailable(_)) = &accepted {
-            // It may be there all the same.
+            // It may be stored nevertheless.
             forget(app, record.id);
         }
         match accepted? {
@@ -134,9 +133,8 @@ fn part_count(pieces: &Pieces) -> u32 {
     u32::try_from(pieces.parts.len() + own).unwrap_or(u32::MAX)
 }
 
-/// The job with this key is recorded, but not yet known to be queued. Usually that takes another moment.
-/// If the process that accepted it died in between, its work is finished here: publishing a part twice
-/// does no harm.
+/// The job with this key is stored, but not yet known to be queued, which usually takes a moment. If its process died
+/// meanwhile, its work is finished here: publishing a part twice does no harm.
 async fn finish_for_another(
     app: &Arc<App>,
     job: JobId,
@@ -151,19 +149,19 @@ async fn finish_for_another(
     };
     let Some(found) = app.store.job(job).await? else { return Err(busy()) };
     let orphaned = app.store.now().since(found.record.accepted_at) > ORPHANED_AFTER;
-    // Other limits, after a restart, can give other parts; then only the deadline ends the job.
+    // After a restart with other limits the parts may differ; then only the deadline ends the job.
     if !orphaned || found.record.parts != part_count(&submission.pieces) {
         return Err(busy());
     }
-    tracing::info!(%job, "finishing to queue a job whose process seems to have died");
+    tracing::info!(%job, "queueing the rest of a job whose process seems to have died");
     enqueue(app, found.record, submission).await
 }
 
-/// Stores what is known already, queues the rest.
+/// Stores the results that are known already, and queues the rest.
 async fn enqueue(app: &Arc<App>, record: JobRecord, submission: Submission) -> Result<JobShare, ApiError> {
     let (job, model) = (record.id, record.model.clone());
     let (images, rejected) = (record.image_ids.len(), submission.pieces.rejected.len());
-    // A store that is away as well must not hold a refusal up.
+    // If the store is out of reach as well, it must not delay the refusal.
     let forgotten = || timeout(FORGOTTEN_WITHIN, forget(app, job));
     let share = match JobShare::of(app, job, record.client.as_ref(), submission.pieces.pixels) {
         Ok(share) => share,
@@ -185,9 +183,8 @@ async fn enqueue(app: &Arc<App>, record: JobRecord, submission: Submission) -> R
     Ok(share)
 }
 
-/// Nobody may be told of a job that is refused: forgets it, beside whoever waits for that, unless
-/// another request with its key was told of it meanwhile. Should the store stay away,
-/// the job ends at its deadline.
+/// A refused job must not become visible. It is forgotten in the background, unless another request with its key was
+/// told of it meanwhile. If the store stays out of reach, the job ends at its deadline.
 fn forget(app: &Arc<App>, job: JobId) -> JoinHandle<Option<()>> {
     let store = Arc::clone(&app.store);
     app.spawn(async move {
@@ -217,7 +214,7 @@ async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> R
         images,
     };
     if !pieces.rejected.is_empty() {
-        // Stored like a worker's result, so that any process can put the whole answer together.
+        // Stored like a worker's result, so that any process can build the answer.
         let index = u32::try_from(pieces.parts.len()).unwrap_or(u32::MAX);
         let result = PartResult {
             end: PartEnd::Done(pieces.rejected),
@@ -227,7 +224,7 @@ async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> R
         app.store.put_part(PartId { job: record.id, index }, &result).await.map_err(Refused::ByStore)?;
     }
     let publishing = (0..).zip(pieces.parts).map(part_of).map(|part| app.broker.publish(part));
-    // All are awaited, also when one fails: a publish that is dropped half way is of no known outcome.
+    // Waits for all, also if one fails: the result of a cancelled publish is unknown.
     let published: Result<Vec<()>, BrokerError> = join_all(publishing).await.into_iter().collect();
     published.map_err(Refused::ByBroker)?;
     drop(reserved);

@@ -1,8 +1,8 @@
-//! A fleet whose active package was replaced on disk, and whose every worker was started anew since: nobody has the
-//! pinned bytes any more, and nobody can load them.
+//! Adopts a package that was replaced on disk after all workers have restarted: no worker has the pinned bytes, and
+//! none can load them.
 //!
-//! The version that is there is rolled out then, like any other. The alternative is a fleet that answers nothing until
-//! somebody gives an order that can only be this one.
+//! The version on disk is rolled out like any other. Otherwise the fleet would answer nothing until an operator gives
+//! the only possible order.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use common::messages::{PinnedModel, Timestamp};
 use common::rollout::Target;
 use tokio::time::Instant;
 
-/// How long every worker must have told the same. Longer than a worker's report lasts (4 s), so that each has looked
-/// anew, and long enough that a package that is being copied shows another version meanwhile.
+/// How long all workers must report the same version. Longer than a report lasts (4 s), so that each worker has read
+/// its disk again, and long enough that a package that is being copied shows another version meanwhile.
 const SETTLED: Duration = Duration::from_secs(6);
 
-/// How long such a rollout that failed is not tried again. One that was unservable is not tried at all.
+/// How long a failed adoption is not tried again. An unservable package is not tried again at all.
 const REST: Duration = Duration::from_secs(60);
 
-/// Since when the workers tell of the same version.
+/// Since when the workers report the same version.
 #[derive(Debug, Default)]
 pub(super) struct Adoption {
     since: Option<(Target, Instant)>,
 }
 
 impl Adoption {
-    /// Notes what was found at `tick`; returns it once it has been the same for long enough.
+    /// Notes the version found at `tick`; returns it once it has been the same for long enough.
     pub(super) fn settled(&mut self, found: Option<Target>, tick: Instant) -> Option<Target> {
         let Some(found) = found else {
             self.since = None;
@@ -40,8 +40,8 @@ impl Adoption {
     }
 }
 
-/// The version of the active package that every worker found on its disk, where none has the active one and nothing is
-/// being rolled out.
+/// Returns the version of the active package that every worker found on its disk, if none has the active version and no
+/// rollout is running.
 pub(super) fn to_adopt(fleet: &FleetState, workers: &[WorkerReport], now: Timestamp) -> Option<Target> {
     let active = fleet.active.as_ref()?;
     let mut online = workers.iter().filter(|worker| worker.state != WorkerState::Stopping).peekable();

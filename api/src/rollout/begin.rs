@@ -1,7 +1,6 @@
-//! An order becomes a rollout, while the order stands.
+//! Turns an order into a rollout while the order is valid.
 //!
-//! Nobody is surprised by a rollout: it begins while its caller waits, and before the moment that the caller named, or
-//! never. The store itself refuses what reaches it later.
+//! A rollout begins while its caller waits and before the caller's deadline, or never. The store refuses later writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +16,14 @@ use uuid::Uuid;
 
 use super::{Begun, Coordinator, SwapError, Target, find};
 
-/// How long the store is asked whether an attempt that was cut short was recorded after all. What is not found then is
-/// rolled back by anyone once its lease is over.
+/// How long the store is asked whether an interrupted attempt was stored. What is not found by then is rolled back once
+/// its lease expires.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// A rollout that somebody wants.
+/// An order for a rollout.
 struct Order {
     id: Uuid,
-    /// None for the model that was active before.
+    /// `None` for the previous model.
     target: Option<Target>,
     not_after: Timestamp,
 }
@@ -39,8 +38,8 @@ impl Coordinator {
         let gone = CancellationToken::new();
         let _gone_on_drop = gone.clone().drop_guard();
         let (this, end) = (Arc::clone(self), self.end.clone());
-        // A task of its own: a caller that hangs up at the moment of recording must not leave a rollout that nobody
-        // drives.
+        // A task of its own: a caller that disconnects while the rollout is stored must not leave it without a
+        // coordinator.
         let beginning = async move { end.run_until_cancelled(this.begin_and_drive(order, gone)).await };
         let begun = tokio::spawn(beginning).await;
         begun.ok().flatten().unwrap_or_else(|| {
@@ -72,13 +71,13 @@ impl Coordinator {
         begun
     }
 
-    /// Drives a rollout that was recorded in a task of its own.
+    /// Runs a stored rollout in a task of its own.
     pub(super) fn drive_alone(self: &Arc<Self>, begun: Begun) {
         let this = Arc::clone(self);
         self.spawn(async move { this.drive(begun).await });
     }
 
-    /// Tries until somebody else's rollout is in the way. Its caller bounds it in time.
+    /// Tries until another rollout is running. The caller bounds it in time.
     async fn record(&self, order: &Order) -> Result<Begun, SwapError> {
         loop {
             let fleet = self.store.fleet().await?;
@@ -102,20 +101,20 @@ impl Coordinator {
                     return Ok(Begun { id: RolloutId(order.id), generation: next.generation });
                 }
                 Replacement::TooLate => return Err(SwapError::TooLate),
-                // Somebody was faster, or this very order is there and only its confirmation was lost.
+                // Another order was faster, or this order is stored and only its confirmation was lost.
                 Replacement::Changed => {}
             }
         }
     }
 }
 
-/// The order's rollout, if the document holds it.
+/// Returns the order's rollout, if the document has it.
 fn recorded(fleet: &FleetState, order: &Order) -> Option<Begun> {
     let id = RolloutId(order.id);
     find(fleet, id).map(|rollout| Begun { id, generation: rollout.generation })
 }
 
-/// Whether the rollout may have been recorded in spite of this error.
+/// Returns whether the rollout may be stored in spite of this error.
 fn leaves_open(error: &SwapError) -> bool {
     match error {
         SwapError::TooLate | SwapError::GivenUp | SwapError::Store(StoreError::Unavailable(_)) => true,

@@ -1,4 +1,4 @@
-//! Takes a rollout to its end.
+//! Runs a rollout to its end.
 
 use common::fleet::{FleetState, Phase};
 use common::rollout::{self, Actor, Decision};
@@ -9,22 +9,22 @@ use uuid::Uuid;
 use super::{Begun, Coordinator, POLL};
 
 impl Coordinator {
-    /// Drives a rollout until it has ended or belongs to nobody any more.
+    /// Runs a rollout until it has ended or its coordinator's lease is lost.
     ///
-    /// A store that is away is tried again. Whatever is decided is decided from what was just read, and
-    /// a lease that ran out meanwhile shows in it. Ends with the rollout, whose every phase has a limit, or once the store
-    /// was away for longer than the lease: anyone may end the rollout then.
+    /// While the store is out of reach, it is retried. Every decision follows from a fresh read, which also shows an
+    /// expired lease. Ends with the rollout, whose every phase has a limit, or when the store was out of reach for
+    /// longer than the lease: then any process may end the rollout.
     pub(super) async fn drive(&self, begun: Begun) {
         let generation = begun.generation.0;
         let mut away = false;
         let mut heard = Instant::now();
         loop {
-            // A call that hangs must not cost the lease. One that is cut short may or may not have replaced
-            // the document; the next look shows which.
+            // A hanging call must not cost the lease. An interrupted call may or may not have replaced the document;
+            // the next read shows which.
             let advanced = timeout(self.timing.lease / 3, self.advance(begun.id.0)).await;
             match advanced.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(Decision::Over) => {
-                    // Its commit may have been confirmed to nobody here.
+                    // The confirmation of its commit may have been lost.
                     self.last_seen.forget();
                     return;
                 }
@@ -33,7 +33,7 @@ impl Coordinator {
                     heard = Instant::now();
                 }
                 Err(error) if heard.elapsed() > self.timing.lease => {
-                    tracing::warn!(generation, %error, "rollout is left to others: its lease is over");
+                    tracing::warn!(generation, %error, "the rollout is left to other processes: its lease has expired");
                     return;
                 }
                 Err(error) => {
@@ -61,7 +61,7 @@ impl Coordinator {
     }
 }
 
-/// Says what a step brought.
+/// Logs the result of a step.
 pub(super) fn log(before: &FleetState, after: &FleetState) {
     let (Some(before), Some(after)) = (&before.rollout, &after.rollout) else { return };
     if before.phase == after.phase {

@@ -1,4 +1,4 @@
-//! Looks after what nobody else looks after: rollouts whose coordinator died, packages that were replaced on the disks.
+//! Ends abandoned rollouts, and rolls out packages that were replaced on every disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::adopt::{Adoption, to_adopt};
 use super::drive::log;
 use super::{Begun, Coordinator, POLL};
 
-/// How long an order of the sweeper stands.
+/// How long an order of the sweeper is valid.
 const ORDER_STANDS: Duration = Duration::from_secs(5);
 
 impl Coordinator {
     pub(super) async fn sweep_for_ever(self: &Arc<Self>) {
-        // Often enough that a dead coordinator is noticed soon after its lease, seldom enough not to matter.
+        // Short enough to notice a dead coordinator soon after its lease, long enough to cause no load.
         let pause = (self.timing.lease / 5).clamp(POLL, Duration::from_secs(1));
         let (mut lease, mut adoption) = (LeaseWatch::default(), Adoption::default());
         loop {
             sleep(pause).await;
-            // A call that hangs is as good as none: the next sweep starts over.
+            // A hanging call counts as failed: the next sweep starts over.
             let swept = timeout(self.timing.lease, self.sweep(&mut lease, &mut adoption)).await;
             match swept.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned()))) {
                 Ok(()) => {}
-                Err(error) => tracing::debug!(%error, "the sweeper could not look at the fleet"),
+                Err(error) => tracing::debug!(%error, "the sweeper could not read the fleet's state"),
             }
         }
     }
@@ -57,8 +57,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Begins to roll out the version that lies on every disk. Of several processes whose sweepers find it, the one whose
-    /// replacement comes first does so.
+    /// Begins to roll out the version on every disk. If the sweepers of several processes find it, the first write
+    /// counts.
     async fn adopt(self: &Arc<Self>, fleet: &Revised<FleetState>, target: Target) -> Result<(), StoreError> {
         let (id, now) = (Uuid::new_v4(), self.store.now());
         let Ok(next) = rollout::begin(&fleet.value, target.clone(), id, now, self.timing) else {

@@ -1,4 +1,4 @@
-//! A connection whose answers have to be taken: a client that never reads holds it for a while only.
+//! A write timeout: a client that never reads its answers holds its connection only for a while.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// A stream that fails once an answer has not been taken in time.
+/// A stream that fails if an answer is not taken in time.
 pub(super) struct TimedWrites {
     stream: TcpStream,
     limit: Duration,
-    /// Runs from when the client did not take something at once until it has taken everything.
+    /// Runs from the first blocked write until everything is written.
     late: Option<Pin<Box<Sleep>>>,
 }
 
@@ -34,7 +34,7 @@ impl TimedWrites {
             Poll::Pending => {
                 let late = self.late.get_or_insert_with(|| Box::pin(sleep(self.limit)));
                 ready!(late.as_mut().poll(context));
-                let error = io::Error::new(ErrorKind::TimedOut, "the client does not take its answer");
+                let error = io::Error::new(ErrorKind::TimedOut, "the client does not read its answer");
                 return Poll::Ready(Err(error));
             }
         }

@@ -1,4 +1,4 @@
-//! A fleet whose active package was replaced on every disk takes the version that is there.
+//! A fleet whose active package was replaced on every disk adopts the version on disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn sweepers(store: &Arc<InMemoryStore>) -> [Arc<Coordinator>; 2] {
     })
 }
 
-/// A worker with this version on its disk: it can load that one and no other.
+/// A worker with this version on its disk: it can load only that one.
 async fn report(store: &InMemoryStore, name: &str, on_disk: u8) {
     let state = store.fleet().await.unwrap().value;
     let active = state.active.unwrap();

@@ -1,10 +1,10 @@
-//! Bodies as real clients write them: nothing of what was sent is dropped in silence.
+//! Bodies of real clients: nothing in them is dropped silently.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Server, body};
 
-/// The first bytes of a PNG, which the stand-in for a worker gives back as a label.
+/// The first bytes of a PNG, which the fake worker returns as a label.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 async fn form(server: &Server, parts: &[(&str, &str)]) -> Answer {

@@ -1,4 +1,4 @@
-//! Clients apart: keys have names, and what one client made is nobody else's.
+//! Clients are isolated: keys have names, and a client's predictions belong to it alone.
 
 use common::broker::Broker as _;
 use reqwest::{Method, RequestBuilder};
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Answer, KEY, Server, body};
 use crate::worker::TestWorker;
 
-/// `mobile` is in the middle of changing its key; `test-key` has no name.
+/// `mobile` is changing its key; `test-key` has no name.
 const KEYS: &str = "mobile:old-key, mobile:new-key, batch:batch-key, test-key, :with:colon";
 
 /// A server for several clients, with a worker and the model `pets`.
@@ -112,7 +112,7 @@ async fn where_there_is_an_admin_key_dead_letters_are_listed_by_admins_only() {
     let (server, worker) = server("ops:root", &[]).await;
     assert_eq!(Answer::of(predict(&server, "old-key", &["dog"])).await.status, 200);
     let part = worker.seen.lock().unwrap()[0].clone();
-    server.broker.bury(part, "again and again").await.unwrap();
+    server.broker.dead_letter(part, "again and again").await.unwrap();
     let list = |key| with(&server, key, Method::GET, "/classifier/dead-letters");
     for key in ["old-key", "batch-key", KEY] {
         Answer::of(list(key)).await.is_problem(403, "admin_key_required", "X_ADMIN_API_KEY");
@@ -129,7 +129,7 @@ async fn without_an_admin_key_each_client_has_its_own_dead_letters() {
     }
     let parts = worker.seen.lock().unwrap().clone();
     for part in &parts {
-        server.broker.bury(part.clone(), "again and again").await.unwrap();
+        server.broker.dead_letter(part.clone(), "again and again").await.unwrap();
     }
     let call = |key, method, path: &str| with(&server, key, method, path);
     let path = "/classifier/dead-letters";
@@ -159,7 +159,7 @@ async fn clients_ask_for_packages_by_name_that_an_admin_has_let_in() {
     refused(Answer::of(ask("old-key", "nobody")).await);
     assert_eq!(Answer::of(ask("root", "pets_v2")).await.status, 200);
 
-    // Once it was active, it is let in, also when another one is active. One that was rolled back never was.
+    // A model that was active may be requested, also after another swap. One that was rolled back never was active.
     for model in ["pets_v2", "unservable", "pets"] {
         Answer::of(with(&server, "root", Method::PUT, &format!("/classifier/prediction-service/{model}")))
             .await;

@@ -1,4 +1,4 @@
-//! A bare connection, for what no well-behaved client sends.
+//! A raw connection, for requests that no well-behaved client sends.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ impl Connection {
         }
     }
 
-    /// The next bytes; none once the connection has ended.
+    /// Returns the next bytes; `None` once the connection has ended.
     pub(crate) async fn receive(&mut self) -> Vec<u8> {
         let mut buffer = [0; 4096];
         loop {
@@ -50,7 +50,7 @@ impl Connection {
         while !self.receive().await.is_empty() {}
     }
 
-    /// One answer with a Content-Length: status and body.
+    /// Reads an answer with a Content-Length: status and body.
     pub(crate) async fn answer(&mut self) -> (u16, Value) {
         let mut received = Vec::new();
         loop {

@@ -1,11 +1,10 @@
-//! What the description says of parameters, keys and the way on: true of the service, as generators of clients and of
-//! requests take it.
+//! The description of parameters, keys and links is correct, as code generators use it.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Server, body};
 
-/// The schema of a parameter of an operation.
+/// Returns the schema of a parameter of an operation.
 fn schema<'a>(document: &'a Value, method: &str, path: &str, name: &str) -> &'a Value {
     let parameters = document["paths"][path][method]["parameters"].as_array().unwrap();
     &parameters.iter().find(|parameter| parameter["name"] == name).unwrap()["schema"]
@@ -71,7 +70,7 @@ async fn names_of_models_are_described_as_they_are_parsed() {
         assert_eq!((least, most), (1, 128));
         assert_eq!(schema["pattern"], "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$");
     }
-    // The pattern in words: which first and which later characters are taken.
+    // The pattern in words: the allowed first and later characters.
     for (name, status) in [
         ("a".repeat(128), 404),
         ("a".repeat(129), 422),
@@ -115,8 +114,8 @@ async fn an_answer_is_linked_to_the_calls_that_go_on_with_it() {
         let value = match expression.strip_prefix("$response.header.") {
             Some(header) => answer.header(&header.to_lowercase()).to_owned(),
             None => {
-                let place = expression.strip_prefix("$response.body#").unwrap();
-                answer.json().pointer(place).unwrap().to_string()
+                let pointer = expression.strip_prefix("$response.body#").unwrap();
+                answer.json().pointer(pointer).unwrap().to_string()
             }
         };
         operation(&link["operationId"]).replace(&format!("{{{name}}}"), &value)

@@ -1,4 +1,4 @@
-//! The API's description of itself.
+//! The API's documentation pages.
 
 use std::collections::BTreeSet;
 

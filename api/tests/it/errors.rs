@@ -1,4 +1,4 @@
-//! The table of errors, row by row; after each the server answers the next request.
+//! The table of errors, row by row; after each error the server answers the next request.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;

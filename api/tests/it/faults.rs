@@ -1,4 +1,4 @@
-//! A broker and a store that fail as they are told.
+//! A broker and a store with injected faults.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::broker::in_process::InProcessBroker;
-use common::broker::{Broker, BrokerError, Consumer, DeadLetter, Exhumed, Hint, Listener, QueueDepth};
+use common::broker::{
+    Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
+};
 use common::fleet::{FleetState, WorkerReport};
 use common::ids::{JobId, Revision, WorkerId};
 use common::messages::{Job, JobRecord, Part, PartId, PartResult, Timestamp};
@@ -14,21 +16,21 @@ use common::store::in_memory::InMemoryStore;
 use common::store::{Acceptance, Replacement, Revised, Store, StoreError, Stored, Wanted, Watch};
 use tokio::sync::{Mutex, watch};
 
-/// How a server takes calls.
+/// How a server handles calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Up,
-    /// Calls fail, and may succeed if made again.
+    /// Calls fail with a temporary error.
     Away,
-    /// Calls fail for certain.
+    /// Calls fail with a permanent error.
     Refusing,
-    /// Calls wait until it is up. One that is dropped before never comes.
+    /// Calls wait until the server is up. A dropped call never arrives.
     Hanging,
-    /// As hanging, but what was sent comes, also when nobody waits for it any more.
+    /// As hanging, but a dropped call arrives nevertheless.
     Late,
 }
 
-/// A switch with its mood.
+/// A switch with the current mode.
 struct Switch(watch::Sender<Mood>);
 
 impl Switch {
@@ -40,7 +42,7 @@ impl Switch {
         self.0.send_replace(mood);
     }
 
-    /// The mood once it is none that makes callers wait.
+    /// Returns the mode once it does not make callers wait.
     async fn passed(&self) -> Mood {
         let mut mood = self.0.subscribe();
         *mood.wait_for(|mood| !matches!(mood, Mood::Hanging | Mood::Late)).await.unwrap()
@@ -70,7 +72,7 @@ impl SwitchedBroker {
     }
 }
 
-/// Keeps the fleet's document itself, so that a test can put an older one back.
+/// Has its own copy of the fleet's document, so that a test can restore an older one.
 pub(crate) struct SwitchedStore {
     itself: Weak<Self>,
     inner: Arc<InMemoryStore>,
@@ -80,7 +82,7 @@ pub(crate) struct SwitchedStore {
     cancels: Switch,
     /// How far its clock is ahead, in milliseconds.
     ahead: AtomicU64,
-    /// Somebody else replaces the document between every look and its replacement.
+    /// Another process replaces the document between every read and its replacement.
     outruns: AtomicBool,
 }
 
@@ -114,7 +116,7 @@ impl SwitchedStore {
         self.outruns.store(true, Ordering::SeqCst);
     }
 
-    /// Comes back with this document.
+    /// Restores this document.
     pub(crate) async fn restore(&self, document: Revised<FleetState>) {
         *self.document.lock().await = document;
     }
@@ -156,7 +158,7 @@ impl SwitchedStore {
         Ok(Replacement::Done(document.revision))
     }
 
-    /// A handle for what is on its way.
+    /// Returns a handle to the running calls.
     fn same(&self) -> Arc<Self> {
         self.itself.upgrade().unwrap()
     }
@@ -182,14 +184,14 @@ impl Broker for SwitchedBroker {
     async fn listen(&self) -> Result<Box<dyn Listener>, BrokerError> {
         self.on().await?.listen().await
     }
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
-        self.on().await?.bury(part, reason).await
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+        self.on().await?.dead_letter(part, reason).await
     }
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.on().await?.dead_letters(limit).await
     }
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
-        self.on().await?.exhume(which).await
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+        self.on().await?.take_dead_letters(which).await
     }
 }
 
@@ -209,7 +211,7 @@ impl Store for SwitchedStore {
     async fn put_job(&self, record: &JobRecord, fleet: Revision) -> Result<Acceptance, StoreError> {
         let inner = self.write().await?;
         let document = self.document.lock().await;
-        // The inner one's own document was never written; it refuses any other revision.
+        // The inner store's own document was never written; it refuses any other revision.
         let known = if document.revision == fleet { Revision::NONE } else { Revision::random() };
         inner.put_job(record, known).await
     }

@@ -62,7 +62,7 @@ async fn a_second_rollout_is_409_with_the_first_ones_location() {
     let running = loop {
         let fleet = Answer::of(server.get(SERVICE)).await.json();
         let running = fleet["response"]["rollout"].clone();
-        // Until the worker has said that it begins, it is waited for.
+        // The rollout waits until the worker has reported that it begins.
         if running["workers"][0]["state"] != "waiting" {
             break running;
         }

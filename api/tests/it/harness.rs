@@ -1,4 +1,4 @@
-//! A server on a free port, and short words to talk to it.
+//! A server on a free port, and helpers to call it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) const KEY: &str = "test-key";
 const PACKAGE: &str = r#"{"model_name": "m", "img_preproc_type": "no_prepro", "output_postproc_type": "argmax",
     "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes": ["cat", "dog"]}}"#;
 
-/// Models that every test finds: how the stand-in takes a swap to them is in their name.
+/// Models of every test: their names tell the fake worker how to take a swap to them.
 const MODELS: [&str; 5] = ["pets", "pets_v2", "unservable", "broken", "never"];
 
 pub(crate) struct Server {
@@ -41,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) served: JoinHandle<Result<(), api::ServeError>>,
 }
 
-/// An answer, taken apart.
+/// An answer, parsed.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -79,14 +79,14 @@ impl Answer {
     }
 }
 
-/// The settings with their defaults, and with these words of a command line.
+/// The default settings, with these arguments of a command line.
 pub(crate) fn config(words: &[&str]) -> Config {
     let words = ["program", "--api-key", KEY].into_iter().chain(words.iter().copied());
     let matches = Config::augment_args(Command::new("program")).try_get_matches_from(words).unwrap();
     Config::from_arg_matches(&matches).unwrap()
 }
 
-/// A folder with sound packages.
+/// Creates a folder with valid packages.
 fn models() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in MODELS {
@@ -111,7 +111,7 @@ impl Server {
         Self::with_parts(words, max_parts, |_| {}).await
     }
 
-    /// A server alone whose parts were changed.
+    /// A server alone with changed components.
     pub(crate) async fn changed(words: &[&str], change: impl FnOnce(&mut Parts)) -> Self {
         Self::with_parts(words, 1000, change).await
     }
@@ -166,7 +166,7 @@ impl Server {
         self.request(Method::GET, path)
     }
 
-    /// What the API says of itself.
+    /// Returns the API's description.
     pub(crate) async fn description(&self) -> Value {
         Answer::of(self.get("/openapi.json")).await.json()
     }
@@ -200,7 +200,7 @@ pub(crate) fn encode(image: &str) -> String {
     STANDARD.encode(image)
 }
 
-/// The JSON document for these images, with ids from 0.
+/// Returns the JSON document for these images, with ids from 0.
 pub(crate) fn body(images: &[&str]) -> Value {
     let images: Vec<Value> = images
         .iter()

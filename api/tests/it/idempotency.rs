@@ -1,4 +1,4 @@
-//! The same key with the same request is the same job, whenever and however often it comes.
+//! The same key with the same request gives the same job, at any time and any number of times.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn many_at_once_make_one_job() {
     assert_eq!(worker.seen.lock().unwrap().len(), 1);
 }
 
-/// Leaves a job behind as a process does that dies after it recorded the job and before it queued it.
+/// Leaves a job as a process does that crashes after storing it and before queueing it.
 async fn orphan(server: &Server, age: Duration) -> JobId {
     let request = || server.predict(&["dog"]).header("Idempotency-Key", "orphan");
     let whole = Answer::of(request()).await;

@@ -1,4 +1,4 @@
-//! Work that is not waited for: asking again, giving up, queues that are full.
+//! Asynchronous jobs: polling, deleting, and full queues.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ async fn an_unfinished_job_is_202_and_can_be_asked_for_until_it_is_done() {
         json!({"code": 202, "response": {"prediction_id": id, "status": status, "status_url": path}});
     assert_eq!(body, expected);
 
-    // The worker has begun it by the time the long poll is over.
+    // The worker has begun it by the end of the long poll.
     let still = Answer::of(server.get(&format!("{path}?wait=1"))).await;
     assert_eq!(still.status, 202);
     assert_eq!(still.json()["response"]["status"], "processing");
@@ -79,7 +79,7 @@ async fn a_failed_job_answers_the_same_error_to_whoever_asks() {
     }
 }
 
-/// All others are kept as long as any: somebody may come for them, or mend them.
+/// All others are kept for their full retention: they may be fetched later, or changed by a replay.
 #[tokio::test]
 async fn an_answer_that_was_given_is_kept_for_a_shorter_time() {
     let (server, worker) = Server::ready(&["--answered-retention", "0.001"]).await;
@@ -97,7 +97,7 @@ async fn an_answer_that_was_given_is_kept_for_a_shorter_time() {
         assert!(begin.elapsed() < Duration::from_secs(30), "it is still there");
         sleep(Duration::from_millis(20)).await;
     }
-    // Those before it were told of before it, if at all.
+    // Those before it were marked before it, if at all.
     for (kept, status) in [(keyed, 200), (partly, 200), (failed, 500), (polled, 200)] {
         assert_eq!(Answer::of(server.get(&format!("{}?wait=20", path(&kept)))).await.status, status);
     }
@@ -145,7 +145,7 @@ async fn a_full_queue_is_429_with_a_time_and_drops_nothing_that_was_accepted() {
     let server = Server::with_queue(&["--part-max-images", "1"], 4).await;
     let worker = server.add_worker("w1").await;
     server.swap("pets").await;
-    // A worker that is stopped: its reports stay for a while, and with them its rate of half a part a second.
+    // A stopped worker: its reports stay for a while, and with them its rate of half a part per second.
     drop(worker);
     let mut accepted = Vec::new();
     for _ in 0..4 {
@@ -163,7 +163,7 @@ async fn a_full_queue_is_429_with_a_time_and_drops_nothing_that_was_accepted() {
     for path in accepted {
         assert_eq!(Answer::of(server.get(&format!("{path}?wait=20"))).await.status, 200);
     }
-    // What was refused half way was cancelled, and its key is free.
+    // The half-way refused job was cancelled, and its key is free.
     let again = server.predict(&["cat"]).header("Idempotency-Key", "k");
     assert_eq!(Answer::of(again).await.status, 200);
     assert_eq!(worker.seen.lock().unwrap().len(), 5);
@@ -172,13 +172,13 @@ async fn a_full_queue_is_429_with_a_time_and_drops_nothing_that_was_accepted() {
 #[tokio::test]
 async fn a_dead_letter_can_be_listed_replayed_and_dropped() {
     let (server, worker) = Server::ready(&[]).await;
-    // A part that ended in an error and was put aside, as a worker does it.
+    // A part that failed and became a dead letter, as a worker does it.
     let failed = Answer::of(server.predict(&["dog", "boom"])).await;
     let path = format!("/classifier/predictions/{}", failed.header("x-prediction-id"));
     let part = worker.seen.lock().unwrap()[0].clone();
     let mut mended = part.clone();
     mended.images[1].bytes = "cat".into();
-    server.broker.bury(mended, "a worker died of it 3 times").await.unwrap();
+    server.broker.dead_letter(mended, "a worker died of it 3 times").await.unwrap();
 
     let listed = Answer::of(server.get("/classifier/dead-letters")).await.json();
     let letter = &listed["response"][0];
@@ -193,8 +193,8 @@ async fn a_dead_letter_can_be_listed_replayed_and_dropped() {
     assert_eq!(mended.json()["response"]["results"][1]["label"], "cat", "{}", mended.text);
     Answer::of(server.post(&replay)).await.is_problem(404, "unknown_dead_letter", &part.id.to_string());
 
-    // One whose job is forgotten stays until an operator drops it.
-    server.broker.bury(part.clone(), "again").await.unwrap();
+    // A letter whose job is forgotten stays until an operator drops it.
+    server.broker.dead_letter(part.clone(), "again").await.unwrap();
     server.store.cancel_job(part.id.job).await.unwrap();
     let replayed = Answer::of(server.post("/classifier/dead-letters/replay")).await.json();
     assert_eq!(replayed["response"], json!({"replayed": 0, "dropped": 0, "forgotten": 1, "unreadable": 0}));

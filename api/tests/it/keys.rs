@@ -1,4 +1,4 @@
-//! Who is let in, and what for.
+//! Which keys are valid, and their rights.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is too much is refused at once, and the connection stays sane.
+//! Requests beyond a limit are refused at once, and the connection stays usable.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ async fn a_body_of_300_mb_is_refused_by_its_announced_length_before_it_is_sent()
     assert_eq!((status, &problem["code"]), (413, &Value::from("body_too_large")));
     assert!(problem["detail"].as_str().unwrap().contains("314572800 bytes"), "{problem}");
 
-    // A client that sends it all the same is not cut off, and can go on.
+    // A client that sends the body nevertheless is not cut off, and can continue.
     let chunk = vec![b' '; MIB];
     for _ in 0..300 {
         stream.send(&chunk).await;
@@ -98,7 +98,7 @@ async fn a_batch_beyond_axums_own_two_megabytes_is_taken() {
 async fn request_bytes_in_memory_are_bounded() {
     let words = ["--max-body-bytes", "1048576", "--max-bytes-in-flight", "1572864"];
     let (server, _worker) = Server::ready(&words).await;
-    // A client that has sent a megabyte but for its end holds that much.
+    // A client that has sent a megabyte except its end holds that much memory.
     let mut slow = Connection::open(server.address).await;
     slow.send(head(&format!("Content-Length: {MIB}")).as_bytes()).await;
     slow.send(&vec![b' '; MIB - 1]).await;
@@ -116,7 +116,7 @@ async fn request_bytes_in_memory_are_bounded() {
     assert_eq!(refused.header("retry-after"), "1");
     server.still_answers().await;
 
-    // Given up, it gives the memory back.
+    // When the request is aborted, the memory is free again.
     drop(slow);
     let deadline = Instant::now() + Duration::from_secs(20);
     while Answer::of(padded()).await.status != 200 {
@@ -144,7 +144,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     server.still_answers().await;
 }
 
-/// Work on threads of its own takes two seconds more here.
+/// Blocking work takes two seconds longer here.
 #[tokio::test]
 async fn a_large_answer_is_written_beside_other_requests() {
     let (server, _worker) = Server::ready(&[]).await;
@@ -155,7 +155,7 @@ async fn a_large_answer_is_written_beside_other_requests() {
         request.body("x".repeat(size))
     };
     let began = Instant::now();
-    // The stand-in's label is as long as the image.
+    // The fake worker's label is as long as the image.
     let answer = Answer::of(raw(100_000)).await;
     let took = began.elapsed();
     common::simulated::inline_after(None);
@@ -163,8 +163,8 @@ async fn a_large_answer_is_written_beside_other_requests() {
     assert!(answer.text.len() > 100_000 && took >= span, "{} bytes after {took:?}", answer.text.len());
 }
 
-/// What one client has in the queue is bounded by the time that workers take for it: a line of large images is one in
-/// which everybody else waits.
+/// A client's queued work is limited by the time that workers need for it, since other clients wait behind its large
+/// images.
 #[tokio::test]
 async fn a_client_that_has_as_many_pixels_waiting_as_it_may_sends_no_more_large_images() {
     let (server, worker) = Server::ready(&["--max-client-pixels", "100000000"]).await;
@@ -174,7 +174,7 @@ async fn a_client_that_has_as_many_pixels_waiting_as_it_may_sends_no_more_large_
         images.push(json!({"image_id": 2, "img_base64": STANDARD.encode("slow")}));
         server.post("/classifier/predictions").header("prefer", prefer).json(&json!({"images": images}))
     };
-    // More than its share, and all that there is.
+    // More than its share, and the only job.
     let first = Answer::of(claims(&[8_000, 8_000], "respond-async")).await;
     assert_eq!(first.status, 202, "{}", first.text);
     let refused = Answer::of(claims(&[3_000], "wait=10")).await;
@@ -184,7 +184,7 @@ async fn a_client_that_has_as_many_pixels_waiting_as_it_may_sends_no_more_large_
     let small = server.predict(&["dog"]).header("prefer", "respond-async");
     assert_eq!(Answer::of(small).await.status, 202);
 
-    // Answered, it gives its share back, whether or not anybody waited.
+    // An answered job returns its share, whether or not a client waited.
     worker.gate.add_permits(1);
     let path = format!("/classifier/predictions/{}?wait=20", first.header("x-prediction-id"));
     assert_eq!(Answer::of(server.get(&path)).await.status, 200);
@@ -196,7 +196,7 @@ async fn a_client_that_has_as_many_pixels_waiting_as_it_may_sends_no_more_large_
     assert_eq!(Answer::of(claims(&[8_000, 8_000], "wait=10")).await.status, 200);
 }
 
-/// A BMP of 54 bytes that says it is this many pixels a side.
+/// A BMP of 54 bytes that declares this many pixels a side.
 fn claims_to_be(side: u32) -> Vec<u8> {
     let header = [14 + 40, 40, side, side, 1 | 24 << 16, 0, 0, 0, 0, 0, 0].map(u32::to_le_bytes).concat();
     [b"BM", &[0; 8][..], &header].concat()
@@ -214,11 +214,11 @@ async fn pixels_that_a_few_bytes_claim_to_be_are_counted_before_anything_is_queu
         "too_many_pixels",
         "65536000000 pixels together, expected at most 640000000",
     );
-    // One that is too large for any request is its own error.
+    // An image that is too large for any request is its own error.
     let answer = Answer::of(claims(30_000, 1)).await;
     answer.is_problem(413, "image_too_large", "900000000 pixels");
     assert!(worker.seen.lock().unwrap().is_empty());
-    // What is within the bound is split so that no part has more than the largest image.
+    // A request within the limit is split so that no part exceeds the largest image.
     assert_eq!(Answer::of(claims(8_000, 10)).await.status, 200);
     let sizes: Vec<usize> = worker.seen.lock().unwrap().iter().map(|part| part.images.len()).collect();
     assert_eq!(sizes, [1; 10]);
@@ -262,7 +262,7 @@ async fn a_form_of_a_million_parts_is_left_where_it_has_too_many() {
 async fn a_client_that_never_reads_loses_its_connection_to_others() {
     let (server, _worker) =
         Server::ready(&["--max-connections", "2", "--write-timeout", "0.5", "--head-timeout", "600"]).await;
-    // What was used so far is not kept open.
+    // A used connection is not kept open.
     let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     let mut deaf = Vec::new();
     for _ in 0..2 {
@@ -318,7 +318,7 @@ async fn an_answer_that_would_be_too_large_is_refused_before_it_is_queued() {
     Answer::of(ask(u32::MAX)).await.is_problem(413, "answer_too_large", "expected at most 33554432");
     assert!(worker.seen.lock().unwrap().is_empty());
     assert_eq!(Answer::of(ask(1_000)).await.status, 200);
-    // Of two labels there are no more than two, however many were asked for.
+    // Of two labels there are at most two, however many were requested.
     server.swap("pets").await;
     assert_eq!(Answer::of(ask(u32::MAX)).await.status, 200);
 }
@@ -329,7 +329,7 @@ async fn an_answer_that_is_too_large_all_the_same_is_not_built() {
     let long = "x".repeat(2_000);
     let answer = Answer::of(server.predict(&[&long, &long])).await;
     answer.is_problem(413, "answer_too_large", "expected at most 3000");
-    // The prediction is there, and says the same.
+    // The prediction exists, with the same result.
     let again = Answer::of(server.get(answer.header("location"))).await;
     again.is_problem(413, "answer_too_large", "expected at most 3000");
     server.still_answers().await;

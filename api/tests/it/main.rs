@@ -1,5 +1,4 @@
-//! The API over a real listener, with the broker and the store of a single process and a stand-in for a
-//! worker.
+//! The API over a real listener, with the in-process broker and store and a fake worker.
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails its test there")]
 

@@ -1,4 +1,4 @@
-//! An order to change the model is carried out in its time or not at all.
+//! An order to change the model is carried out before its deadline or never.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ async fn an_order_whose_client_hung_up_before_it_began_is_not_begun() {
     let swapping = tokio::spawn(Answer::of(server.put("/classifier/prediction-service/pets")));
     sleep(Duration::from_millis(300)).await;
     swapping.abort();
-    // The server finds out that the connection has ended.
+    // The server notices that the connection has ended.
     sleep(Duration::from_millis(300)).await;
     server.store.writes_are(Mood::Up);
     nothing_began(&server.store).await;

@@ -1,4 +1,4 @@
-//! A broker and a store that are out of reach or refuse, and what clients see then.
+//! A broker and a store that are out of reach or refuse, as clients see it.
 
 use std::time::{Duration, Instant};
 
@@ -40,11 +40,11 @@ async fn a_store_out_of_reach_is_503() {
     server.still_answers().await;
 }
 
-/// Refuses to wait: a refusal that is certain is told at once.
+/// Refusals that are certain must come at once.
 async fn at_once(request: reqwest::RequestBuilder) -> Answer {
     let begun = Instant::now();
     let answer = Answer::of(request).await;
-    // A tenth of a second and what a busy machine adds.
+    // A tenth of a second, and the delay of a busy machine.
     assert!(begun.elapsed() < Duration::from_millis(900), "it took {:?}", begun.elapsed());
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     answer
@@ -72,7 +72,7 @@ async fn a_refusal_of_the_broker_does_not_wait_for_a_store_that_hangs() {
         "memory alarm",
     );
 
-    // The job is forgotten as soon as the store can be told.
+    // The job is forgotten as soon as the store is in reach.
     server.store.cancels_are(Mood::Up);
     server.broker.is(Mood::Up);
     let until = Instant::now() + Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! What clients of the replaced service rely on, and what is new beside it.
+//! The behaviour that clients of the replaced service rely on, and new features.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ async fn one_bad_image_does_not_spoil_its_batch_whoever_finds_it() {
     );
     assert_eq!(worker.seen.lock().unwrap().len(), 2, "four images in two parts");
 
-    // Asked for again, by whichever process, it is the same.
+    // Later polls of any process return the same.
     let again =
         Answer::of(server.get(&format!("/classifier/predictions/{}", answer.header("x-prediction-id"))))
             .await;

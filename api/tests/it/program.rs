@@ -1,4 +1,4 @@
-//! The program itself: how it comes up without its servers, and how it ends.
+//! The program: its start without servers, and its end.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,10 +10,10 @@ use tokio::time::sleep;
 use crate::harness::{Answer, KEY, body};
 
 fn program() -> Command {
-    // With as few open files as most systems give.
+    // With the usual small limit of open files.
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "ulimit -Sn 1024; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_classifier-api")]);
-    // Nothing listens at port 1.
+    // Nothing listens on port 1.
     command
         .env_clear()
         .env("X_API_KEY", KEY)
@@ -111,7 +111,7 @@ fn a_setting_that_can_never_work_ends_it_at_once_and_is_named() {
     }
 }
 
-/// What a shell gives its programs is raised to what they may have.
+/// The soft limit that a shell sets is raised to the hard limit.
 #[tokio::test]
 async fn it_raises_the_limit_of_open_files_at_its_start() {
     let running = Running::start().await;

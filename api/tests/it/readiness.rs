@@ -1,4 +1,4 @@
-//! Ready means that a prediction that is sent now is accepted and will be answered.
+//! Ready means that a prediction would be accepted and answered now.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ async fn each_check_tells_its_true_cause() {
     for check in ["broker", "store", "model", "workers"] {
         assert!(body["checks"][check].as_str().unwrap().contains("switched off"), "{body}");
     }
-    // Alive all the same: starting it anew would mend nothing.
+    // Still alive: a restart would not fix anything.
     assert_eq!(live(&server).await, 200);
 }
 

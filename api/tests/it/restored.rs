@@ -24,8 +24,8 @@ async fn a_swap_in_a_store_that_came_back_older_is_in_force_at_once() {
     }
 }
 
-/// A release that counted revisions may take part in the fleet, and a store that came back older counts on from there:
-/// the number that was seen with one model is given to another.
+/// A release that counts revisions may be part of the fleet. After a restore it counts on from an older number, so a
+/// revision that was seen with one model is assigned to another.
 #[tokio::test]
 async fn a_process_that_swaps_forgets_what_it_remembered_also_where_revisions_repeat() {
     let (server, _worker) = Server::ready(&[]).await;

@@ -1,4 +1,4 @@
-//! Stopping: nothing new is accepted, what is open is answered.
+//! Stopping: no new requests are accepted, open ones are answered.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! A stand-in for a worker: takes parts as one does, and decides by the bytes of an image what becomes of
-//! it. Follows swaps, as the name of the model tells it to.
+//! A fake worker: it takes parts as a real one does, and the bytes of an image decide its result. It follows swaps as
+//! the model's name tells.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -43,7 +43,7 @@ impl TestWorker {
     }
 }
 
-/// Looks at the fleet's state again and again, as the hints may be missed.
+/// Polls the fleet's state, as hints may be missed.
 async fn follow(store: Arc<dyn Store>, id: WorkerId) {
     loop {
         report(store.as_ref(), &id).await;
@@ -85,7 +85,7 @@ async fn report(store: &dyn Store, id: &WorkerId) {
         started_at: now,
         reported_at: now,
     };
-    // A store that is away is tried again.
+    // Retried while the store is out of reach.
     let _ = store.report_worker(&report, Duration::from_secs(30)).await;
 }
 

@@ -1,4 +1,4 @@
-//! `classifier check`: whether a package does what its author says, one line a check.
+//! `classifier check`: checks a package and its examples, one line per check.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use tensorflow_engine::{Library, open};
 use worker::config::LibraryConfig;
 use worker::engines::load;
-use worker::examples::{Outcome, run as run_examples};
+use worker::examples::{ExampleOutcome, run as run_examples};
 
 use super::inspect::{locate, words};
 use crate::exit::Exit;
@@ -20,12 +20,12 @@ pub const EXAMPLES: &str = "Examples:
   classifier check digits                     a package of the models folder
   classifier check path/to/digits --json      a package folder anywhere, for a script
 
-Does what a worker does before it serves the package: reads config and model, compares them, builds
-the model and runs it once, then runs the package's examples and compares the scores with those that
-are expected. Exits with 0 when all of it passes, with 1 when anything fails, with 2 on wrong usage.
+Does what a worker does before it serves the package: reads and compares config and model, builds
+the model and runs it once, then runs the package's examples and compares the scores with the
+expected ones. Exits with 0 if all checks pass, with 1 if one fails, with 2 on wrong usage.
 
 tools/package_model.py makes packages with examples. By hand: put images into the package's folder
-`examples`, and beside them examples.json with what Keras's `predict` says of each:
+`examples`, and beside them examples.json with the scores of Keras's `predict` for each:
   {\"tolerance\": 0.001, \"examples\": [{\"image\": \"dog.png\", \"scores\": [0.02, 0.98]}]}";
 
 /// Options of the command.
@@ -42,7 +42,7 @@ pub struct Arguments {
     library: LibraryConfig,
 }
 
-/// All that was found.
+/// The results of all checks.
 #[derive(Debug, Serialize)]
 struct Report {
     model: String,
@@ -51,18 +51,18 @@ struct Report {
     checks: Vec<Check>,
 }
 
-/// One line.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Check {
     /// `config`, `model`, `warm-up`, `examples`, or `example` and the image's name.
     check: String,
     passed: bool,
-    /// A sentence with the figure.
+    /// A sentence with the measured value.
     detail: String,
-    /// Of an example: the largest difference, as a share of the largest expected score.
+    /// For an example: the largest difference, as a fraction of the largest expected score.
     #[serde(skip_serializing_if = "Option::is_none")]
     difference: Option<f32>,
-    /// Of an example: the largest difference that is accepted.
+    /// For an example: the largest accepted difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     tolerance: Option<f32>,
 }
@@ -77,7 +77,7 @@ impl Check {
         problems.into_iter().map(failed).collect()
     }
 
-    fn example(outcome: &Outcome) -> Self {
+    fn example(outcome: &ExampleOutcome) -> Self {
         let name = format!("example `{}`", outcome.image);
         let sentence = outcome.to_string();
         let detail = sentence.strip_prefix(&name).and_then(|rest| rest.strip_prefix(": "));
@@ -99,9 +99,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let (version, checks) = match catalog.open(&name) {
         Ok(package) => {
             let library = open(&arguments.library.settings())?;
-            let wheel = output::wheel(&format!("checking {name}"));
+            let spinner = output::spinner(&format!("checking {name}"));
             let checks = checks(&library, &package).context("the package cannot be checked now")?;
-            wheel.finish_and_clear();
+            spinner.finish_and_clear();
             (Some(package.version.as_str().to_owned()), checks)
         }
         Err(PackageError::Invalid { problems, .. }) => (None, Check::failed("config", problems)),
@@ -144,8 +144,7 @@ fn checks(library: &Library, package: &Package) -> Result<Vec<Check>, LoadError>
     match examples::open(package) {
         Ok(examples) if examples.is_empty() => checks.push(Check::passed(
             "examples",
-            "none: whether the scores are right is not known; `classifier check --help` tells how to make some"
-                .to_owned(),
+            "none: the scores are not verified; `classifier check --help` tells how to add some".to_owned(),
         )),
         Ok(examples) => checks.extend(run_examples(package, &engine, &examples).iter().map(Check::example)),
         Err(problems) => checks.extend(Check::failed("examples", problems)),

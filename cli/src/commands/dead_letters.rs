@@ -1,4 +1,4 @@
-//! `classifier dead-letters`: what no worker could finish.
+//! `classifier dead-letters`: images that no worker could classify.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use crate::output;
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:
   classifier dead-letters list
-  classifier dead-letters replay              all of them, once their cause is mended
+  classifier dead-letters replay              all of them, once the cause is fixed
   classifier dead-letters drop 5f0c…/0        one of them, by the id that `list` shows";
 
 /// Options of the command.
@@ -25,21 +25,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show them; they stay.
+    /// List the dead letters.
     List {
         /// Print the server's JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Queue them again, with a new deadline.
+    /// Queue dead letters again, with a new deadline.
     Replay {
-        /// Which; all where left out.
+        /// Id of the dead letter. Without it: all of them.
         id: Option<String>,
     },
-    /// Forget them.
+    /// Delete dead letters.
     #[command(override_usage = "classifier dead-letters drop <ID | --all>")]
     Drop {
-        /// Which.
+        /// Id of the dead letter.
         #[arg(required_unless_present = "all")]
         id: Option<String>,
         /// All of them.
@@ -94,7 +94,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What became of dead letters.
+/// How many dead letters were replayed, dropped or kept.
 #[derive(Debug, Deserialize)]
 struct Count {
     replayed: usize,
@@ -109,12 +109,12 @@ fn tell(answer: &Answer) -> anyhow::Result<()> {
     let mut text = format!("{} replayed, {} dropped", count.replayed, count.dropped);
     if count.forgotten > 0 {
         text.push_str(&format!(
-            ", {} kept: their predictions are forgotten, `drop` lets them go",
+            ", {} kept: their predictions are forgotten, `drop` deletes them",
             count.forgotten
         ));
     }
     if count.unreadable > 0 {
-        text.push_str(&format!(", {} kept: they cannot be read, `drop` lets them go", count.unreadable));
+        text.push_str(&format!(", {} kept: they are unreadable, `drop` deletes them", count.unreadable));
     }
     output::line(&text)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! `classifier inspect`: what is in a package, and what is wrong with it.
+//! `classifier inspect`: the contents and the problems of a package.
 
 pub(super) mod words;
 
@@ -26,10 +26,10 @@ pub const EXAMPLES: &str = "Examples:
   classifier inspect digits                   a package of the models folder
   classifier inspect path/to/digits           a package folder anywhere
 
-Tells in words what becomes of an image and what the answer is, and lists the layers; of a
-SavedModel, what it takes and gives. Reads the config and the model, builds it and runs it and its
-examples, exactly as a worker does before it serves the package. Exits with 1 when anything is
-wrong, and lists all of it.";
+Describes preprocessing and postprocessing in words and lists the layers, or the inputs and outputs
+of a SavedModel. Reads the config and the model, builds the model, and runs it and its examples,
+exactly as a worker does before it serves the package. Lists all problems, and exits with 1 if there
+are any.";
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -60,21 +60,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Err(error @ (PackageError::Missing(_) | PackageError::Unreadable { .. })) => return Err(error.into()),
     };
     let library = open(&arguments.library.settings())?;
-    let wheel = output::wheel(&format!("reading {name}"));
+    let spinner = output::spinner(&format!("reading {name}"));
     let contents = Contents::of(&library, &package);
     let problems = match load(&library, &package).and_then(|engine| verify(&package, &engine)) {
         Ok(()) => Vec::new(),
         Err(LoadError::Unservable(problems)) => problems,
         Err(LoadError::Unavailable(reason)) => vec![reason],
     };
-    wheel.finish_and_clear();
+    spinner.finish_and_clear();
     report(arguments.json, &about(&package, &contents, &problems), &contents, &problems)
 }
 
-/// The catalog and the name that a package is opened with: a path names the folder of both.
+/// Returns the catalog and the name of a package; a path names both.
 ///
 /// # Errors
-/// It is neither a name nor a path to a folder.
+/// It is neither a package name nor the path of a folder.
 pub(super) fn locate(package: &str, models: &ModelsConfig) -> anyhow::Result<(Catalog, ModelName)> {
     if !package.contains('/') {
         let name = ModelName::parse(package).map_err(|error| UsageError(error.to_string()))?;
@@ -88,16 +88,16 @@ pub(super) fn locate(package: &str, models: &ModelsConfig) -> anyhow::Result<(Ca
     Ok((Catalog::new(folder.parent().unwrap_or(&folder)), name))
 }
 
-/// What is seen of a model. What keeps it from being read is among the problems that loading finds.
+/// The contents of a model. Errors while reading it are among the problems that loading finds.
 #[derive(Default)]
 struct Contents {
-    /// Of a model of Keras's, its layers.
+    /// The layers of a Keras model.
     rows: Vec<Row>,
-    /// Names of a Keras model's outputs.
+    /// The output names of a Keras model.
     outputs: Vec<String>,
-    /// Of a SavedModel, what it says of itself.
+    /// The description of a SavedModel.
     saved_model: Option<Description>,
-    /// Which program wrote it.
+    /// The program that wrote it.
     written_by: Option<String>,
 }
 
@@ -122,7 +122,7 @@ impl Contents {
         }
     }
 
-    /// Of a SavedModel, its inputs or outputs; of a Keras model that has several outputs, their names.
+    /// The inputs or outputs of a SavedModel, or the output names of a Keras model with several.
     fn ends(&self) -> [Option<Vec<String>>; 2] {
         let signature = self.saved_model.as_ref().map(|said| &said.signature);
         let shown = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect();
@@ -134,7 +134,7 @@ impl Contents {
     }
 }
 
-/// A layer's row.
+/// The row of a layer.
 struct Row {
     name: String,
     class: String,
@@ -143,9 +143,9 @@ struct Row {
     trainable: usize,
 }
 
-/// The layers of the outermost model, as Keras's own summary has them.
+/// The layers of the outermost model, as in Keras's own summary.
 fn rows(library: &Library, model: &Model) -> Vec<Row> {
-    // Where the graph cannot be built, the layers are still worth seeing; why is among the problems.
+    // If the graph cannot be built, the layers are still listed; the error is among the problems.
     let shapes = shapes(library, model).unwrap_or_default();
     let row = |row: &keras::SummaryRow| Row {
         name: row.name.clone(),
@@ -157,14 +157,14 @@ fn rows(library: &Library, model: &Model) -> Vec<Row> {
     model.summary.iter().map(row).collect()
 }
 
-/// As Keras writes it: `(None, 32, 32, 3)`.
+/// In Keras's form: `(None, 32, 32, 3)`.
 fn show_shape(shape: &NodeShape) -> String {
     let sizes: Vec<_> =
         shape.iter().map(|size| size.map_or_else(|| "None".to_owned(), |size| size.to_string())).collect();
     format!("({})", sizes.join(", "))
 }
 
-/// Everything about a sound config's package, as JSON.
+/// Describes a package with a valid config as JSON.
 fn about(package: &Package, contents: &Contents, problems: &[String]) -> Value {
     let config = &package.config;
     let rows = &contents.rows;
@@ -175,7 +175,7 @@ fn about(package: &Package, contents: &Contents, problems: &[String]) -> Value {
     let keras = contents.written_by.as_ref().and_then(|program| program.strip_prefix("Keras "));
     let signature = contents.saved_model.as_ref().map(|said| &said.signature.name);
     let [inputs, outputs] = contents.ends();
-    // A list of examples with faults is among the problems.
+    // The problems of an invalid list of examples are reported with the others.
     let examples = examples::open(package).ok().map(|examples| examples.len());
     let layers: Vec<_> = rows
         .iter()
@@ -289,7 +289,7 @@ fn faults(count: usize) -> String {
     if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
 }
 
-/// A number with commas between groups of three digits, as Keras writes it.
+/// A number with commas as thousands separators, as in Keras.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! `classifier load`: a steady stream of requests, and an account of what came back.
+//! `classifier load`: an open-loop load generator.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,40 +27,41 @@ pub const EXAMPLES: &str = "Examples:
   classifier load demo/images --rate 50 --duration 30
   classifier load demo/images --rate 20 --duration 60 & classifier swap digits_small
 
-Requests are sent on schedule whether or not earlier ones were answered, and a latency counts from
-the scheduled moment: a server that falls behind cannot hide it.
+Requests are sent on schedule, regardless of whether earlier ones were answered. Latency is measured
+from the scheduled time, so it includes the delay of a server that falls behind.
 
-Counted are requests  answered  with a result for every image,
-                      refused   before they were accepted (queue full, out of service): 429 and 503,
-                      failed    with any other error,
-                      lost      that ended without any answer, or were accepted and never answered,
-                      duplicated: results twice for one image, or one prediction for two requests,
-                      wrong model: another package than --model, or an older generation than one
-                      that had answered before the request was sent.
-It exits with 1 when any was failed, lost, duplicated or of a wrong model, or none was answered.";
+Requests are counted as
+  answered     a result for every image,
+  refused      not accepted: 429 or 503 (queue full, out of service),
+  failed       any other error,
+  lost         no answer, or accepted and never answered,
+  duplicated   two results for one image, or one prediction for two requests,
+  wrong model  another package than --model, or an older generation than an answer had before the
+               request was sent.
+Exits with 1 if any was failed, lost, duplicated or of a wrong model, or if none was answered.";
 
 /// Options of the command.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Image files, or folders with images; sent in turn.
+    /// Image files, or folders with images. They are sent in turn.
     #[arg(required = true, value_name = "IMAGES")]
     images: Vec<PathBuf>,
-    /// Requests a second.
+    /// Requests per second.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
-    /// Seconds to go on for.
+    /// Duration of the load, in seconds.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     duration: f64,
-    /// Images in a request.
+    /// Images per request.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
-    /// Requests on their way at a time; later ones wait for a connection, and their latency counts it.
+    /// Concurrent requests. Further ones wait for a connection, and their latency includes that.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
     /// Seconds after which an accepted request without an answer is lost.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     timeout: u64,
-    /// Ask this package, and count answers of any other as wrong.
+    /// Request this package, and count answers of any other as wrong.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Print JSON instead of text.
@@ -73,7 +74,7 @@ pub struct Arguments {
 /// Runs the command.
 ///
 /// # Errors
-/// Wrong usage, or a server that cannot be talked to at the start.
+/// Wrong usage, or the server cannot be reached at the start.
 pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let usable = |number: f64| number.is_finite() && number > 0.0;
     if !usable(arguments.rate) || !usable(arguments.duration) || arguments.duration > 1e6 {

@@ -1,4 +1,4 @@
-//! `classifier models`: what could be served.
+//! `classifier models`: the packages in the models folder.
 
 use clap::Args;
 use comfy_table::Color;

@@ -1,4 +1,4 @@
-//! `classifier predict`: images in, labels out.
+//! `classifier predict`: classifies image files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,10 +26,10 @@ pub const EXAMPLES: &str = "Examples:
   classifier predict photos/ --top-k 3        every image below a folder, three labels each
   classifier predict cat.jpg --json | jq -r '.[].label'";
 
-/// Requests that are on their way at a time.
+/// Concurrent requests.
 const REQUESTS_AT_ONCE: usize = 4;
 
-/// Bytes of image files in one request; servers accept more, but smaller ones spread over the workers.
+/// Bytes of image files in one request. Servers accept more, but smaller requests spread over more workers.
 const REQUEST_BYTES: u64 = 8 << 20;
 
 /// Options of the command.
@@ -75,8 +75,8 @@ struct Row {
 
 /// One entry of `results`.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Outcome {
-    /// As sent.
+pub struct ImageResult {
+    /// As in the request.
     pub image_id: usize,
     max_score: Option<f64>,
     label: Option<String>,
@@ -101,7 +101,7 @@ struct ImageError {
 /// Runs the command.
 ///
 /// # Errors
-/// Wrong usage, no server, a refused key. What happens to single images goes into their rows.
+/// Wrong usage, no server, a refused key. Errors of single images are in their rows.
 pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let client = Client::new(&arguments.server, KeyKind::Reader)?;
     let paths = images::collect(&arguments.images)?;
@@ -155,21 +155,21 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::done_if(rows.iter().all(|row| row.error.is_none())))
 }
 
-/// Puts the answer to one request into its images' rows. A server that cannot be talked to at all ends
-/// the command; a request that was refused is its images' error.
+/// Adds the answer of one request to the rows of its images. An unreachable server ends the command; a refused request
+/// is its images' error.
 fn fill(
     rows: &mut [Row],
-    (numbers, answer): (Vec<usize>, Result<Vec<Outcome>, ClientError>),
+    (numbers, answer): (Vec<usize>, Result<Vec<ImageResult>, ClientError>),
 ) -> Result<(), ClientError> {
     let missing = match answer {
-        Ok(outcomes) => {
-            for outcome in outcomes {
-                let Some(row) = rows.get_mut(outcome.image_id) else { continue };
-                row.label = outcome.label;
-                row.max_score = outcome.max_score;
-                row.labels = outcome.labels;
-                row.scores = outcome.scores;
-                row.error = outcome.error;
+        Ok(results) => {
+            for result in results {
+                let Some(row) = rows.get_mut(result.image_id) else { continue };
+                row.label = result.label;
+                row.max_score = result.max_score;
+                row.labels = result.labels;
+                row.scores = result.scores;
+                row.error = result.error;
             }
             image_error("no_result", "the server's answer has no result for this image")
         }
@@ -235,12 +235,12 @@ mod tests {
     #[test]
     fn each_image_gets_its_own_outcome_and_none_is_left_without() {
         let mut rows = rows(3);
-        let outcomes: Vec<Outcome> = serde_json::from_str(
+        let results: Vec<ImageResult> = serde_json::from_str(
             r#"[{"image_id": 2, "label": "cat", "max_score": 0.5}, {"image_id": 0, "error":
             {"code": "undecodable_image", "detail": "no"}}, {"image_id": 99, "label": "x", "max_score": 1}]"#,
         )
         .unwrap();
-        fill(&mut rows, (vec![0, 1, 2], Ok(outcomes))).unwrap();
+        fill(&mut rows, (vec![0, 1, 2], Ok(results))).unwrap();
         assert_eq!(rows[0].error.as_ref().unwrap().code, "undecodable_image");
         assert_eq!(rows[1].error.as_ref().unwrap().code, "no_result");
         assert_eq!(rows[2].label.as_deref(), Some("cat"));

@@ -36,7 +36,7 @@ pub struct Arguments {
     /// The model's inputs.
     #[arg(value_name = "INPUT.npy")]
     input: PathBuf,
-    /// Where the scores go.
+    /// The file for the scores.
     #[arg(value_name = "OUTPUT.npy")]
     output: PathBuf,
     #[command(flatten)]

@@ -36,20 +36,20 @@ pub const EXAMPLES: &str = "Examples:
   X_API_KEY=secret classifier serve                        then `classifier swap NAME`
   X_API_KEY=secret classifier serve --model digits --listen 127.0.0.1:8080
 
-X_API_KEY must be set: clients send it as the header X-API-Key. The server listens at once; when
-predictions can be sent, it prints its address on stdout; logs go to stderr. SIGTERM and ctrl-c let
-it finish what is open.";
+X_API_KEY must be set: clients send it as the header X-API-Key. The server listens at once. It
+prints its address to stdout when it can answer predictions. Logs go to stderr. After SIGTERM or
+ctrl-c it finishes open requests and ends.";
 
-/// How long the first model may take to load, beside the worker's own start.
+/// How long the first model may take to load, including the start of the worker.
 const FIRST_MODEL_LIMIT: Duration = Duration::from_secs(300);
 
-/// How often it is looked whether the worker is there.
+/// How often the store is asked whether the worker is ready.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Options of the command.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Activate this package at the start, and end at once when it cannot be served.
+    /// Activate this package at the start. The program ends if it cannot be served.
     #[arg(long, value_name = "NAME", value_parser = ModelName::parse)]
     model: Option<ModelName>,
     #[command(flatten)]
@@ -64,23 +64,23 @@ pub struct Arguments {
     log: LogConfig,
 }
 
-/// Runs the command until it is told to stop.
+/// Runs the command until it is stopped.
 ///
 /// # Errors
 /// A setting is missing or wrong, the address is taken, there is no TensorFlow library, or the package
 /// of `--model` cannot be served.
 pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
-    // First of all, so that no signal is missed.
+    // First, so that no signal is missed.
     let stop = stop_on_signals()?;
     api::check(&arguments.api).map_err(|error| UsageError(error.to_string()))?;
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
-    // The library takes its settings from the environment, which is written before there are threads that
-    // might read it.
+    // The library reads its settings from the environment, which is written before other threads exist that might read
+    // it.
     let library = arguments.worker.library()?;
     let catalog = arguments.models.catalog()?;
     let runtime = Runtime::new().context("the runtime could not be started")?;
     let ended = runtime.block_on(serve(arguments, library, catalog, stop));
-    // Not waiting for what still loads: it may take minutes, and nobody wants it any more.
+    // Does not wait for a model that still loads: that may take minutes, and it is not needed any more.
     runtime.shutdown_background();
     ended
 }
@@ -96,9 +96,8 @@ async fn serve(
     let store: Arc<dyn Store> = InMemoryStore::with_limit(arguments.queue.store_max_bytes);
 
     let listen = arguments.api.listen;
-    let listener = common::program::listen(listen).with_context(|| {
-        format!("the address {listen} cannot be listened at, choose another with --listen")
-    })?;
+    let listener = common::program::listen(listen)
+        .with_context(|| format!("cannot listen on {listen}, choose another address with --listen"))?;
     let address = listener.local_addr()?;
 
     let api_parts = api::Parts {
@@ -112,13 +111,13 @@ async fn serve(
     };
     let start = Start { address, model: arguments.model, catalog: catalog.clone(), broker, store };
     let (stop_api, stop_worker) = (CancellationToken::new(), CancellationToken::new());
-    // Before the worker: it answers that it lives, and that it is not ready, while TensorFlow is opened.
+    // Before the worker: it answers health checks (live, not ready) while TensorFlow is opened.
     let mut api = tokio::spawn(api::serve(listener, api_parts, stop_api.clone()));
     let (broker, store) = (Arc::clone(&start.broker), Arc::clone(&start.store));
     let worker_told = stop_worker.clone();
     let mut work = tokio::spawn(async move {
         let opening = offload(move || worker::engines::loader_with(&library));
-        // A library that does not open is not waited for once the process is to stop.
+        // Once the process has to stop, a library that hangs while it is opened is not waited for.
         let Some(loader) = worker_told.run_until_cancelled(opening).await else { return anyhow::Ok(()) };
         let parts = worker::Parts { broker, store, catalog, loader: loader?? };
         Ok(worker::run(arguments.worker, parts, worker_told).await?)
@@ -136,8 +135,7 @@ async fn serve(
             Err(error) => Err(error),
         },
     };
-    // The API first: what is open is answered by the worker, which has nothing to do after that. Each ends within the
-    // grace of its settings.
+    // The API first: the worker still answers its open requests. Each ends within its own stop grace.
     stop_api.cancel();
     api.await??;
     stop_worker.cancel();
@@ -145,7 +143,7 @@ async fn serve(
     outcome.map(|()| Exit::Done)
 }
 
-/// What it takes until predictions can be sent.
+/// What the start needs until the server can answer predictions.
 struct Start {
     address: SocketAddr,
     model: Option<ModelName>,
@@ -155,16 +153,16 @@ struct Start {
 }
 
 impl Start {
-    /// Prints the address once predictions can be sent. Ends only where they never can.
+    /// Prints the address once the server can answer predictions. Returns only an error: it never can.
     async fn up(&self) -> anyhow::Result<Infallible> {
-        let coming = async {
+        let ready = async {
             match &self.model {
                 Some(name) => self.activate(name).await,
                 None => self.until_a_worker_takes_jobs().await,
             }
         };
-        match timeout(FIRST_MODEL_LIMIT, coming).await {
-            Ok(come) => come?,
+        match timeout(FIRST_MODEL_LIMIT, ready).await {
+            Ok(done) => done?,
             Err(_) => bail!("predictions could not be answered within {FIRST_MODEL_LIMIT:?}"),
         }
         output::line(&format!("listening on http://{}", self.address))?;
@@ -178,7 +176,7 @@ impl Start {
         Ok(())
     }
 
-    /// Rolls the package out like any other swap, once the worker is there to try it.
+    /// Swaps to the package like any other swap, once the worker is ready.
     async fn activate(&self, name: &ModelName) -> anyhow::Result<()> {
         let (catalog, wanted) = (self.catalog.clone(), name.clone());
         let package = offload(move || catalog.open(&wanted)).await??;
@@ -201,7 +199,7 @@ impl Start {
         }
     }
 
-    /// A client may have chosen a model meanwhile: its rollout ends first.
+    /// Begins the rollout. A rollout that a client began meanwhile ends first.
     async fn begin(&self, coordinator: &Arc<Coordinator>, target: &Target) -> anyhow::Result<Begun> {
         loop {
             let not_after = self.store.now().after(FIRST_MODEL_LIMIT);

@@ -1,4 +1,4 @@
-//! `classifier swap` and `classifier rollback`: the model of the whole fleet.
+//! `classifier swap` and `classifier rollback`: change the model of the fleet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::output;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:
-  classifier swap digits_small                wait until every worker answers from it
-  classifier swap digits_small --wait 0       begin, and see `classifier workers` for how far it is
+  classifier swap digits_small                wait until every worker serves it
+  classifier swap digits_small --wait 0       begin only; `classifier workers` shows the progress
 
-Clients notice nothing until all workers have loaded and checked the new model; if one cannot,
-the old one stays. Needs X_ADMIN_API_KEY where the server has one.";
+The old model stays active until all workers have loaded and checked the new one. If one worker
+fails, the old model stays. Needs X_ADMIN_API_KEY where the server has one.";
 
-/// How often the workers' states are looked at.
+/// How often the workers' states are read.
 const LOOK: Duration = Duration::from_millis(150);
 
 /// Options of `swap`.
@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Name of a package in the server's models folder.
     #[arg(value_parser = ModelName::parse)]
     name: ModelName,
-    /// Seconds to wait for the fleet; it goes on by itself after that.
+    /// Seconds to wait for the fleet. After that the swap goes on without this command.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     wait: u64,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub struct Arguments {
 /// Options of `rollback`.
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
-    /// Seconds to wait for the fleet; it goes on by itself after that.
+    /// Seconds to wait for the fleet. After that the swap goes on without this command.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     wait: u64,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub async fn roll_back(arguments: RollbackArguments) -> anyhow::Result<Exit> {
     change(&client, client.call(Method::POST, &path), arguments.wait).await
 }
 
-/// Makes the call and shows the workers' states until it is answered.
+/// Sends the call and shows the workers' states until it is answered.
 async fn change(client: &Client, call: Call<'_>, seconds: u64) -> anyhow::Result<Exit> {
     let lines = Lines::default();
     let answer = tokio::select! {
@@ -83,7 +83,7 @@ fn tell(answer: &Answer, troubles: &[String]) -> anyhow::Result<Exit> {
     if answer.status == StatusCode::ACCEPTED {
         let pending = &answer.body["response"];
         let detail = pending["detail"].as_str().unwrap_or("the fleet has not changed yet");
-        output::line(&format!("not yet: {detail}; `classifier workers` shows how far it is"))?;
+        output::line(&format!("not yet: {detail}; `classifier workers` shows the progress"))?;
         troubles.iter().try_for_each(|trouble| output::line(&format!("  {trouble}")))?;
     } else {
         output::line(answer.body["response"].as_str().unwrap_or("Changed model"))?;
@@ -91,13 +91,13 @@ fn tell(answer: &Answer, troubles: &[String]) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Looks at the running rollout again and again; ends only by being dropped.
+/// Polls the running rollout until it is dropped.
 async fn watch(client: &Client, lines: &Lines) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(LOOK).await;
         let looked: Result<Answer, ClientError> =
             client.call(Method::GET, &["classifier", "prediction-service"]).send().await;
-        // The call that changes the model tells what is wrong; this one is only for the eyes.
+        // Errors are ignored: the call that changes the model reports them.
         let fleet = looked.ok().and_then(|answer| answer.response::<Fleet>().ok());
         if let Some(rollout) = fleet.and_then(|fleet| fleet.rollout) {
             for worker in rollout.workers {
@@ -107,7 +107,7 @@ async fn watch(client: &Client, lines: &Lines) -> std::convert::Infallible {
     }
 }
 
-/// A line for each worker on a terminal.
+/// A line per worker on a terminal.
 struct Lines {
     all: MultiProgress,
     of: std::cell::RefCell<BTreeMap<String, ProgressBar>>,
@@ -115,7 +115,7 @@ struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { all: output::wheels(), of: std::cell::RefCell::default() }
+        Self { all: output::spinners(), of: std::cell::RefCell::default() }
     }
 }
 
@@ -130,7 +130,7 @@ impl Lines {
         line.set_message(output::shown(&worker.to_string()).into_owned());
     }
 
-    /// What is in the way of workers that have not changed yet, by the last look.
+    /// Returns the problems of workers that have not changed yet, as of the last poll.
     fn troubles(&self) -> Vec<String> {
         let lines: Vec<String> = self.of.borrow().values().map(ProgressBar::message).collect();
         lines.into_iter().filter(|line| line.contains(" (")).collect()

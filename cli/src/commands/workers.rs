@@ -1,4 +1,4 @@
-//! `classifier workers`: who works, and on what.
+//! `classifier workers`: each worker, its model and throughput.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
 use crate::output;
 
-/// Clocks that are off by less are of no concern, in seconds. Deadlines go by the store's clock in any case.
+/// Smaller clock offsets are not shown, in seconds. Deadlines use the store's clock in any case.
 const NOTABLE_OFFSET: f64 = 1.0;
 
 /// Options of the command.
@@ -24,14 +24,14 @@ pub struct Arguments {
     server: ServerConfig,
 }
 
-/// How the fleet stands, as far as commands show it.
+/// The state of the fleet, as far as commands show it.
 #[derive(Debug, Deserialize)]
 pub struct Fleet {
     /// The active model.
     model: Option<String>,
     version: Option<String>,
     generation: Option<u64>,
-    /// The rollout that is running.
+    /// The running rollout.
     pub rollout: Option<Rollout>,
     queue: Option<Queue>,
     workers: Vec<Worker>,
@@ -48,14 +48,14 @@ pub struct Rollout {
     pub workers: Vec<RolloutWorker>,
 }
 
-/// How far a worker is with a rollout.
+/// A worker's progress in a rollout.
 #[derive(Debug, Deserialize)]
 pub struct RolloutWorker {
-    /// Which.
+    /// The worker.
     pub id: String,
     /// `waiting`, `loading`, `prepared`, `unservable`, `failed` or `following`.
     pub state: String,
-    /// What went wrong, or what keeps it from beginning.
+    /// What failed, or what it waits for.
     pub detail: Option<String>,
 }
 
@@ -133,7 +133,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What is wrong with a worker, a line each.
+/// Returns the problems of a worker, one per line.
 fn remarks(worker: &Worker) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(problem) = &worker.problem {
@@ -146,7 +146,7 @@ fn remarks(worker: &Worker) -> Vec<String> {
     remarks
 }
 
-/// The lines above the table.
+/// Returns the lines above the table.
 fn head(fleet: &Fleet) -> String {
     let mut text = match (&fleet.model, &fleet.version, fleet.generation) {
         (Some(model), Some(version), Some(generation)) => {
@@ -167,7 +167,7 @@ fn head(fleet: &Fleet) -> String {
     text
 }
 
-/// A span in its two largest units.
+/// Formats a duration in its two largest units.
 fn span(seconds: f64) -> String {
     let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);

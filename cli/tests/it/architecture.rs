@@ -1,5 +1,5 @@
-//! The house rules of ARCHITECTURE.md that Cargo cannot hold, checked on every source file, and those that it does, checked
-//! on its own idea of who depends on whom. A rule that is broken is named with its file.
+//! The architecture rules of ARCHITECTURE.md: checked on the source files, and on Cargo's metadata where Cargo knows
+//! them. A violation is reported with its file.
 
 mod circles;
 mod containers;
@@ -17,17 +17,17 @@ const FOLDERS: [&str; 7] = ["common", "engine", "api", "worker", "cli", "simulat
 /// Most lines of a file.
 const MAX_LINES: usize = 500;
 
-/// What sources below a folder must not do.
+/// A rule for the sources below a folder.
 struct Rule {
     says: &'static str,
     within: &'static [&'static str],
-    /// Paths below these are free to.
+    /// Exceptions: paths below these.
     except: &'static [&'static str],
     forbids: Forbids,
 }
 
 enum Forbids {
-    /// Paths that hold one of these, segments joined by `::`.
+    /// Paths that contain one of these, segments joined by `::`.
     Paths(&'static [&'static str]),
     /// `async` and `await`.
     Waiting,
@@ -126,7 +126,7 @@ impl Rule {
     }
 }
 
-/// Every rule that a file breaks.
+/// Returns every rule that a file breaks.
 fn broken_rules(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
     let too_long = (lines > MAX_LINES)
@@ -140,7 +140,7 @@ fn broken_rules(path: &str, text: &str) -> Vec<String> {
     too_long.into_iter().chain(broken).collect()
 }
 
-/// Every Rust file, relative to the root, with `/` between folders.
+/// Returns every Rust file, relative to the root, with `/` between folders.
 fn sources(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = FOLDERS.iter().map(|name| root.join(name)).collect();

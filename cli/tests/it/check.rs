@@ -1,4 +1,4 @@
-//! `classifier check`: packages that do what their author says, and packages that don't.
+//! `classifier check`: valid and invalid packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::serve::server::{command, repository};
 
-/// Runs the command on a package's folder: the exit code, and its JSON.
+/// Runs the command on a package's folder; returns the exit code and its JSON.
 pub(crate) fn checked(package: &Path) -> (Option<i32>, Value) {
     let output = command(&["check", package.to_str().unwrap(), "--json"]).output().unwrap();
     let report = serde_json::from_slice(&output.stdout)
@@ -15,14 +15,14 @@ pub(crate) fn checked(package: &Path) -> (Option<i32>, Value) {
     (output.status.code(), report)
 }
 
-/// The failing checks: name and detail.
+/// Returns name and detail of the failing checks.
 pub(crate) fn failures(report: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
     checks.map(|check| (text(&check["check"]), text(&check["detail"]))).collect()
 }
 
-/// A copy of a package's folder; its config as `change` leaves it.
+/// Copies a package's folder, with the config changed by `change`.
 fn copied(package: &Path, into: &Path, change: impl FnOnce(&mut Value)) -> PathBuf {
     let name = package.file_name().unwrap().to_str().unwrap();
     let to = into.join(name);
@@ -76,7 +76,7 @@ fn every_failing_example_is_told_with_its_figure() {
     let (code, report) = checked(&package);
     assert_eq!(code, Some(1), "{report}");
     let failures = failures(&report);
-    // Whatever it is shown as a negative, the model says 1: that example passes.
+    // The model says 1 for every negative image: that example passes.
     assert_eq!(failures.len(), 4, "{report}");
     assert_eq!(failures[0].0, "example `01_is_2.png`");
     assert!(failures[0].1.contains("largest difference") && failures[0].1.contains("tolerance 0.001"));
@@ -90,7 +90,7 @@ fn a_package_without_examples_passes_and_is_told_so() {
     let (code, report) = checked(&package);
     assert_eq!(code, Some(0), "{report}");
     let last = report["checks"].as_array().unwrap().last().unwrap();
-    assert!(last["detail"].as_str().unwrap().contains("--help` tells how to make some"), "{report}");
+    assert!(last["detail"].as_str().unwrap().contains("--help` tells how to add some"), "{report}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Labels and names that would steer the terminal are shown.
+//! Labels and names with control characters are escaped.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-/// Runs the command against a server that gives every request this answer.
+/// Runs the command against a server that gives this answer to every request.
 fn run(words: &[&str], status: &str, body: &'static str) -> Output {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

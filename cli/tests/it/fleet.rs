@@ -1,7 +1,7 @@
-//! A fleet of real programs over a real RabbitMQ and a real Redis: what it promises when its parts die.
+//! A fleet of real programs over a real RabbitMQ and a real Redis: its guarantees while components crash.
 //!
-//! Two packages hold the demo's network under labels of their own, `blue_4` and `green_4`: a label
-//! alone tells which model made an answer, whatever the answer says of itself.
+//! Two packages have the demo's network with their own labels, `blue_4` and `green_4`: a label alone tells which model
+//! answered, whatever the answer says.
 
 mod alarm;
 mod client;

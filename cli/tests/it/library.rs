@@ -1,4 +1,4 @@
-//! Where the command finds the TensorFlow library when nobody says where it is.
+//! Where the command finds the TensorFlow library without a setting.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ fn package_of_python() -> (PathBuf, String) {
     (fs::canonicalize(python.join("site-packages/tensorflow")).unwrap(), version)
 }
 
-/// An environment as `pip install` leaves it: the command in `bin`, TensorFlow in `site-packages` if it is wanted.
+/// An environment as `pip install` creates it: the command in `bin`, and TensorFlow in `site-packages` if wanted.
 fn environment(folder: &Path, has_tensorflow: bool) -> PathBuf {
     let (package, python) = package_of_python();
     let program = folder.join("bin/classifier");
@@ -30,7 +30,7 @@ fn environment(folder: &Path, has_tensorflow: bool) -> PathBuf {
     program
 }
 
-/// Runs the package's examples, away from this repository's own library.
+/// Runs the package's examples, without this repository's own library.
 fn check(program: &Path, folder: &Path, active: Option<&Path>) -> Output {
     let mut command = Command::new(program);
     command.args(["check", "digits"]).current_dir(folder).env_clear().env("TMPDIR", folder);
@@ -51,7 +51,7 @@ fn the_library_of_the_environment_that_the_command_is_installed_in_is_found() {
     let program = environment(folder.path(), true);
     let output = check(&program, folder.path(), None);
     assert!(output.status.success(), "{}", said(&output));
-    // The links through which it is opened are gone.
+    // The links through which it is opened are removed.
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }

@@ -1,5 +1,5 @@
-//! The command's tests: house rules, the real binary from end to end, the notebook; and what API and
-//! workers do together, in one process and as a fleet.
+//! The command's tests: architecture rules, the real binary from end to end, the notebook; and API and workers
+//! together, in one process and as a fleet.
 
 // Marked as tests so that helpers, too, may unwrap.
 #[cfg(test)]

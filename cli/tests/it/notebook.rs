@@ -29,7 +29,7 @@ async fn the_notebook_runs_and_knows_the_digits() {
         .flat_map(|output| output["text"].as_array().cloned().unwrap_or_default())
         .map(|line| line.as_str().unwrap().to_owned())
         .collect();
-    // `04_is_4.png   4: 0.9999  9: …`: the name tells the digit, and the best label comes first.
+    // `04_is_4.png   4: 0.9999  9: …`: the name has the digit, and the best label comes first.
     let rows: Vec<_> = printed.lines().filter_map(|line| line.split_once(".png ")).collect();
     assert_eq!(rows.len(), 12, "{printed}");
     let is_right =

@@ -1,5 +1,5 @@
-//! Packages that `tools/package_model.py` makes: see `tools/parity/make_packages.py`, which makes one for every
-//! recipe. The scores are Keras's, from pixels of the framework that the recipe names.
+//! Packages that `tools/package_model.py` creates: see `tools/parity/make_packages.py`, which creates one for every
+//! recipe. The scores are Keras's, from pixel values of the recipe's framework.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::serve::server::repository;
 struct Made {
     /// Packages whose config says how the images were read.
     right: Vec<String>,
-    /// What was asked for and could not be done, and the tool's words.
+    /// An impossible request, and the tool's message.
     refused: HashMap<String, String>,
 }
 
@@ -27,7 +27,7 @@ struct Example {
     tolerance: f64,
 }
 
-/// Largest difference for a file without loss, of the largest score: float32 on both sides, no pixel differs.
+/// Largest difference for a lossless file, of the largest score: float32 on both sides, equal pixel values.
 const LOSSLESS: f64 = 2e-5;
 
 #[test]
@@ -44,7 +44,7 @@ fn packages_made_by_the_tool_prove_what_their_config_says() {
     every_refusal_says_what_was_expected(&made.refused);
 }
 
-/// Who looks how the tool is called may have nothing installed yet.
+/// The help must work before anything is installed.
 #[test]
 fn the_tools_help_needs_no_package_of_python() {
     // Without site-packages.
@@ -68,7 +68,7 @@ fn make(folder: &Path) -> Made {
     serde_json::from_slice(&fs::read(folder.join("made.json")).unwrap()).unwrap()
 }
 
-/// All images are scored as Keras scores them.
+/// All images have Keras's scores.
 fn passes(package: &Path) {
     let (code, report) = checked(package);
     assert_eq!(code, Some(0), "{report:#}");
@@ -81,7 +81,7 @@ fn passes(package: &Path) {
     }
 }
 
-/// Every image fails but these, each with its name and figure.
+/// Every image fails except these, each with its name and difference.
 fn fails(package: &Path, except: &[&str]) {
     let (code, report) = checked(package);
     assert_eq!(code, Some(1), "{report:#}");

@@ -1,4 +1,4 @@
-//! Lists that stand outside the code name what is in it.
+//! Lists in the documentation match the code.
 
 use std::fs;
 use std::path::Path;

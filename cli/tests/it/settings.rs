@@ -1,4 +1,4 @@
-//! `docs/settings.md` says what the programs' help says.
+//! `docs/settings.md` matches the programs' help.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -67,7 +67,7 @@ fn row(argument: &Arg) -> Option<String> {
     Some(format!("| `{variable}` | `--{flag}` | {default} | {meaning} |\n"))
 }
 
-/// The help without what stands in its parentheses, and the default that stands there.
+/// Splits the help into the text outside of its parentheses, and the default inside.
 fn parse(help: &str, variable: &str) -> (String, String) {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let begin =

@@ -1,4 +1,4 @@
-//! The fleet-wide swap, with coordinators and workers as they run in production.
+//! Swaps of the fleet, with real coordinators and workers.
 
 mod fleet;
 mod line;
@@ -40,7 +40,7 @@ async fn one_swap_changes_the_model_of_every_worker() {
     }
 }
 
-/// Whoever takes a job for the model that is active at that moment finds it in memory.
+/// A job for the currently active model finds it in memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_job_waits_for_a_model_to_load_because_of_a_swap() {
     let fleet = Arc::new(Fleet::new());
@@ -101,7 +101,7 @@ async fn one_worker_that_fails_changes_nothing_anywhere() {
         })
         .await;
 
-    // Mended, the same swap goes through.
+    // Fixed, the same swap succeeds.
     workers[1].mood(Mood::Fine);
     assert_eq!(fleet.swap(&new).await.phase, Phase::Done);
 }
@@ -174,7 +174,7 @@ async fn going_back_is_a_swap_that_loads_nothing() {
     assert!(matches!(coordinator.rollback(soon()).await, Err(SwapError::NothingToRollBackTo)));
     fleet.swap(&old).await;
     fleet.swap(&new).await;
-    // Even after its bytes were replaced on the disk.
+    // Also after its bytes were replaced on the disk.
     fleet.package("old", "other bytes");
     let begun = coordinator.rollback(soon()).await.unwrap();
     assert_eq!(fleet.end(&coordinator, begun).await.phase, Phase::Done);
@@ -193,7 +193,7 @@ async fn new_bytes_under_the_same_name_are_a_new_version() {
     let second = fleet.package("m", "2");
     assert_eq!(fleet.swap(&second).await.phase, Phase::Done);
     assert_eq!(fleet.active().await.version, second.version);
-    // A job that was accepted before the swap still gets the bytes it was pinned to.
+    // A job that was accepted before the swap is answered by the bytes that it was pinned to.
     assert_eq!(worker.models.get(&pinned_before).await.unwrap().package.version, first.version);
 }
 
@@ -208,7 +208,7 @@ async fn a_worker_that_leaves_is_waited_for_by_nobody() {
     fleet.until("it says so", |_, reports| is(reports, leaves.id(), WorkerState::Stopping)).await;
     let rollout = fleet.swap(&new).await;
     assert_eq!((rollout.phase, rollout.participants), (Phase::Done, vec![stays.id().clone()]));
-    // It begins nothing, and what it has in hand it can still answer.
+    // It begins nothing, and can still answer its current jobs.
     assert_eq!(leaves.loads(), ["old"]);
     assert_eq!(leaves.models.loaded().len(), 1);
     leaves.control.stopped().await;

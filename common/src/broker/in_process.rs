@@ -1,4 +1,4 @@
-//! The broker of a single process: a queue in memory, with every guarantee but surviving its own death.
+//! The broker of a single process: a queue in memory, with all guarantees except surviving a crash.
 
 mod lines;
 
@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 
-use self::lines::{Lines, Waiting};
+use self::lines::{Lines, QueuedPart};
 use crate::broker::newer::{Header, NewerParts, pauses};
 use crate::broker::{
-    Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Exhumed, Hint, Listener,
-    MAX_DEAD_LETTER_BYTES, QueueDepth,
+    Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Hint, Listener,
+    MAX_DEAD_LETTER_BYTES, QueueDepth, TakenDeadLetter,
 };
 use crate::messages::{Part, PartId};
 use crate::patience::Backoff;
 
-/// Hints that a slow listener may be behind before it misses the oldest.
+/// Hints that a slow listener may lag behind before it misses the oldest.
 const HINT_BACKLOG: usize = 64;
 
 /// A queue in memory.
@@ -34,14 +34,14 @@ struct Shared {
     newer: NewerParts,
 }
 
-/// Parts and dead letters by the order in which they came: what is given back goes to its old place.
+/// Parts and dead letters in order of arrival: returned ones get their old position.
 #[derive(Default)]
 struct State {
     next_place: u64,
     waiting: Lines,
     dead: BTreeMap<u64, Dead>,
     consumers: u64,
-    /// Of the parts that wait or are in a worker's hands: all are in this process's memory.
+    /// Bytes of waiting and delivered parts: both are in this process's memory.
     bytes: u64,
 }
 
@@ -52,7 +52,7 @@ struct Dead {
 }
 
 impl InProcessBroker {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new(limits: BrokerLimits) -> Arc<Self> {
         Arc::new(Self { limits, shared: Arc::default(), hints: broadcast::channel(HINT_BACKLOG).0 })
@@ -64,35 +64,35 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, place: u64, part: Part, attempt: u32) {
+    fn give_back(&self, position: u64, part: Part, attempt: u32) {
         let mut state = self.state();
         state.waiting.let_go(part.client.as_ref());
-        state.waiting.push(place, Waiting { part, attempt });
+        state.waiting.push(position, QueuedPart { part, attempt });
         drop(state);
         self.arrived.notify_one();
     }
 }
 
-/// What a part takes in memory, with what stands beside its images.
+/// The memory of a part, including the data beside its images.
 fn memory_of(part: &Part) -> u64 {
     const BESIDE: usize = 1 << 10;
     (part.image_bytes() + BESIDE) as u64
 }
 
 impl State {
-    /// Whether one more part has room.
+    /// Returns whether one more part fits.
     fn has_room_for(&self, part: &Part, limits: BrokerLimits) -> bool {
         let fits = |most| self.bytes == 0 || self.bytes + memory_of(part) <= most;
         self.waiting.len() < limits.max_parts as usize && limits.max_bytes.is_none_or(fits)
     }
 
-    /// A part has ended.
+    /// Releases the memory of a part that has ended.
     fn let_go(&mut self, part: &Part) {
         self.bytes = self.bytes.saturating_sub(memory_of(part));
         self.waiting.let_go(part.client.as_ref());
     }
 
-    fn take_place(&mut self) -> u64 {
+    fn next_position(&mut self) -> u64 {
         self.next_place += 1;
         self.next_place
     }
@@ -111,8 +111,8 @@ impl Broker for InProcessBroker {
                 return Err(BrokerError::Full);
             }
             state.bytes += memory_of(&part);
-            let place = state.take_place();
-            state.waiting.push(place, Waiting { part, attempt: 1 });
+            let position = state.next_position();
+            state.waiting.push(position, QueuedPart { part, attempt: 1 });
         }
         self.shared.arrived.notify_one();
         Ok(())
@@ -138,7 +138,7 @@ impl Broker for InProcessBroker {
     }
 
     async fn broadcast(&self, hint: Hint) -> Result<(), BrokerError> {
-        // An error says that nobody listens, which is no fault of a hint.
+        // An error means that there is no listener, which is fine for a hint.
         let _ = self.hints.send(hint);
         Ok(())
     }
@@ -147,14 +147,14 @@ impl Broker for InProcessBroker {
         Ok(Box::new(InProcessListener(self.hints.subscribe())))
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let mut state = self.shared.state();
         let bytes: usize = state.dead.values().map(|dead| dead.part.image_bytes()).sum();
         if (bytes + part.image_bytes()) as u64 > MAX_DEAD_LETTER_BYTES {
             return Err(BrokerError::Full);
         }
-        let place = state.take_place();
-        state.dead.insert(place, Dead { part, reason: reason.to_owned() });
+        let position = state.next_position();
+        state.dead.insert(position, Dead { part, reason: reason.to_owned() });
         Ok(())
     }
 
@@ -163,19 +163,20 @@ impl Broker for InProcessBroker {
         Ok(state.dead.values().take(limit).map(|dead| DeadLetter::of(&dead.part, &dead.reason)).collect())
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let mut state = self.shared.state();
         let wanted = |dead: &Dead| which.is_none_or(|id| dead.part.id == id);
-        let places: Vec<u64> =
-            state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(place, _)| *place).collect();
-        let taken = places.into_iter().filter_map(|place| Some((place, state.dead.remove(&place)?)));
+        let positions: Vec<u64> =
+            state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(position, _)| *position).collect();
+        let taken =
+            positions.into_iter().filter_map(|position| Some((position, state.dead.remove(&position)?)));
         Ok(taken
-            .map(|(place, dead)| Exhumed {
+            .map(|(position, dead)| TakenDeadLetter {
                 letter: DeadLetter::of(&dead.part, &dead.reason),
                 part: Some(dead.part.clone()),
                 acknowledge: Box::new(DeadInHand {
                     shared: Arc::clone(&self.shared),
-                    dead: Some((place, dead)),
+                    dead: Some((position, dead)),
                 }),
             })
             .collect())
@@ -184,24 +185,24 @@ impl Broker for InProcessBroker {
 
 struct InProcessConsumer {
     shared: Arc<Shared>,
-    /// One permit for each part that the worker may have in hand.
+    /// One permit per part that the worker may hold.
     hands: Arc<Semaphore>,
     stopped: bool,
-    /// For parts of a newer release.
+    /// Pauses for parts of a newer release.
     pauses: Backoff,
 }
 
 /// What a consumer finds in the queue.
 enum Found {
     Part(Box<Delivery>),
-    /// One that it cannot read, which takes the hand with it for a while.
+    /// An unreadable part, which keeps its permit for a while.
     Newer,
     Nothing(OwnedSemaphorePermit),
 }
 
 impl InProcessConsumer {
     fn take(&mut self, hand: OwnedSemaphorePermit) -> Found {
-        let Some((place, Waiting { part, attempt })) = self.shared.state().waiting.take() else {
+        let Some((position, QueuedPart { part, attempt })) = self.shared.state().waiting.take() else {
             return Found::Nothing(hand);
         };
         if let Some(header) = Header::of_newer(&part) {
@@ -214,18 +215,18 @@ impl InProcessConsumer {
             return Found::Newer;
         }
         self.pauses.reset();
-        let held = Some((place, part.clone(), attempt));
+        let held = Some((position, part.clone(), attempt));
         let acknowledge = Box::new(PartInHand { shared: Arc::clone(&self.shared), held, _hand: hand });
         Found::Part(Box::new(Delivery { part, attempt, acknowledge }))
     }
 
-    /// Puts a part that only a newer worker can do at the end of the queue, after a pause.
+    /// Moves a part that only a newer worker can read to the end of the queue, after a pause.
     fn give_back(&mut self, part: Part, hand: OwnedSemaphorePermit) {
         let (shared, pause) = (Arc::clone(&self.shared), self.pauses.next_pause());
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            let place = shared.state().take_place();
-            shared.give_back(place, part, 1);
+            let position = shared.state().next_position();
+            shared.give_back(position, part, 1);
             drop(hand);
         });
     }
@@ -244,7 +245,7 @@ impl Consumer for InProcessConsumer {
             return Ok(None);
         }
         loop {
-            // Ends when a part that is in hand is settled, which is the worker's affair.
+            // Needs no bound: it ends when the worker settles a part.
             let Ok(hand) = Arc::clone(&self.hands).acquire_owned().await else { return Ok(None) };
             let shared = Arc::clone(&self.shared);
             let arrived = shared.arrived.notified();
@@ -271,7 +272,7 @@ impl Drop for InProcessConsumer {
     }
 }
 
-/// A part in a worker's hands: dropped, it goes back.
+/// A delivered part. If it is dropped, it goes back to the queue.
 struct PartInHand {
     shared: Arc<Shared>,
     held: Option<(u64, Part, u32)>,
@@ -295,13 +296,13 @@ impl Acknowledge for PartInHand {
 
 impl Drop for PartInHand {
     fn drop(&mut self) {
-        if let Some((place, part, attempt)) = self.held.take() {
-            self.shared.give_back(place, part, attempt.saturating_add(1));
+        if let Some((position, part, attempt)) = self.held.take() {
+            self.shared.give_back(position, part, attempt.saturating_add(1));
         }
     }
 }
 
-/// A dead letter in an operator's hands: dropped, it goes back.
+/// A dead letter that an operator has taken. If it is dropped, it goes back.
 struct DeadInHand {
     shared: Arc<Shared>,
     dead: Option<(u64, Dead)>,
@@ -322,8 +323,8 @@ impl Acknowledge for DeadInHand {
 
 impl Drop for DeadInHand {
     fn drop(&mut self) {
-        if let Some((place, dead)) = self.dead.take() {
-            self.shared.state().dead.insert(place, dead);
+        if let Some((position, dead)) = self.dead.take() {
+            self.shared.state().dead.insert(position, dead);
         }
     }
 }
@@ -336,7 +337,7 @@ impl Listener for InProcessListener {
         loop {
             match self.0.recv().await {
                 Ok(hint) => return Ok(hint),
-                // The oldest were missed; newer ones follow, and the truth is in the store.
+                // The oldest hints were missed; newer ones follow, and the truth is in the store.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(BrokerError::Unavailable("the broker was dropped".to_owned()));

@@ -1,7 +1,7 @@
 //! Parts that a newer release wrote and this one cannot read.
 //!
-//! A newer worker will do them: they go back, to the end of the queue, so that what this worker can do and
-//! stands behind them comes first. They never become dead letters.
+//! They go back to the end of the queue for a newer worker, so that this worker can first do the readable parts behind
+//! them. They never become dead letters.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,26 +13,26 @@ use crate::messages::{Part, Timestamp, WIRE_VERSION};
 use crate::patience::{Backoff, Outage};
 use crate::telemetry::names;
 
-/// How long such a part stays in hand before it goes back: hardly at first, since it holds up what waits
-/// behind it, and longer while nothing else comes, since it would only go round.
+/// How long such a part is held before it goes back: short at first, since it blocks parts behind it, and longer while
+/// only such parts come, since they would circulate.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How far past its deadline, by this host's clock, such a part is dropped: hosts' clocks may be some
-/// minutes apart, and a part that somebody still waits for must not be lost for it.
+/// How far past its deadline, by this host's clock, such a part is dropped: hosts' clocks may differ by some minutes,
+/// and no part may be lost while a client waits for it.
 const GRACE: Duration = Duration::from_secs(600);
 
-/// What every version of a part says at the same keys.
+/// The fields that every version of a part has at the same keys.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Header {
     /// Version of the wire format.
     pub(super) wire: u16,
-    /// From then on nobody wants the answer.
+    /// After this no client waits for the answer.
     pub(super) deadline: Option<Timestamp>,
 }
 
 impl Header {
-    /// That of a part whose shape this release knows, if a newer one wrote it.
+    /// Returns these fields of a part whose shape this release can read, if a newer release wrote it.
     pub(super) fn of_newer(part: &Part) -> Option<Self> {
         let header = Self { wire: part.wire, deadline: Some(part.deadline) };
         header.is_newer().then_some(header)
@@ -43,20 +43,20 @@ impl Header {
         self.wire > WIRE_VERSION
     }
 
-    /// Returns whether nobody waits for it any more, whatever clock set its deadline.
+    /// Returns whether it has expired, whatever clock set its deadline.
     pub(super) fn is_over(self) -> bool {
         self.deadline.is_some_and(|deadline| Timestamp::now() > deadline.after(GRACE))
     }
 }
 
-/// Counts newer parts, and says so now and then.
+/// Counts newer parts, and logs them at intervals.
 #[derive(Default)]
 pub(super) struct NewerParts {
     log: Mutex<Outage>,
 }
 
 impl NewerParts {
-    /// One came.
+    /// Counts one part.
     pub(super) fn count(&self, header: Header) {
         metrics::counter!(names::NEWER_PARTS_TOTAL).increment(1);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl NewerParts {
     }
 }
 
-/// The pauses of one consumer, from one part that it can read to the next.
+/// The pauses of one consumer, reset by each readable part.
 pub(super) fn pauses() -> Backoff {
     Backoff::new(FIRST_PAUSE, LONGEST_PAUSE)
 }

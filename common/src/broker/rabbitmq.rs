@@ -1,11 +1,10 @@
 //! The broker of a fleet: RabbitMQ, 3.10 or newer.
 //!
-//! `address` says where it is, `topology` declares the queues and says why each option is as it is, `faults`
-//! is the one table of what goes wrong and what is done about it. `link` is one connection, `line` keeps one
-//! for each purpose with one back-off. `publisher` sends with confirms, `under_way` gives each client its
-//! share of that, `fullness` tells a full queue from one in trouble, `probe` asks whether a part would be
-//! taken. `consumer` takes parts, `newer` gives back those of a newer release, `in_hand` settles them,
-//! `listener` takes hints, and `dead_letters` looks at what was put aside.
+//! `address` parses the URL. `topology` declares the queues and explains each option. `faults` is the table of errors
+//! and what is done about them. `link` is one connection; `line` reconnects with one back-off per purpose. `publisher`
+//! sends with confirms, `under_way` limits each client's share of that, `fullness` tells a full queue from a broken
+//! one, and `probe` checks whether a part would be accepted. `consumer` takes parts, `newer` returns those of a newer
+//! release, `in_hand` settles them, `listener` receives hints, and `dead_letters` lists and takes dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +16,12 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::broker::{
-    Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Exhumed, Hint, Listener, QueueDepth,
+    Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
 };
 use crate::messages::{Part, PartId};
 
 use consumer::{Surroundings, start_consumer};
-use faults::Fault;
+use faults::RabbitMqFault;
 use line::Line;
 use link::{Link, Purpose, Route};
 use listener::start_listener;
@@ -51,9 +50,9 @@ mod wire;
 pub struct RabbitMqConfig {
     /// `amqp://user:password@host:port/vhost`; a heartbeat may be set as `?heartbeat=seconds`.
     pub url: String,
-    /// Start of the name of every queue and exchange.
+    /// Prefix of the name of every queue and exchange.
     pub prefix: String,
-    /// Bounds.
+    /// Its limits.
     pub limits: BrokerLimits,
 }
 
@@ -63,20 +62,20 @@ pub struct RabbitMqBroker {
     consuming: Line,
     probe: Probe,
     around: Surroundings,
-    /// Held while dead letters are looked at, which hides them from others.
+    /// Held while dead letters are read, which hides them from other readers.
     looking: Mutex<()>,
 }
 
-/// Checks the address of a RabbitMQ without connecting.
+/// Checks an address of RabbitMQ without connecting.
 ///
 /// # Errors
-/// Why it can never work, in a sentence that holds no password.
+/// A sentence on why it can never work, without the password.
 pub fn check_url(url: &str) -> Result<(), String> {
     address::parse(url).map(|_| ())
 }
 
 impl RabbitMqBroker {
-    /// A broker that connects when it is first used.
+    /// Creates a broker that connects on first use.
     ///
     /// # Errors
     /// [`BrokerError::Malformed`] for an address that can never work, see [`check_url`].
@@ -101,10 +100,10 @@ impl RabbitMqBroker {
         }))
     }
 
-    /// A broker that is connected, its queues declared.
+    /// Creates a broker that is connected, its queues declared.
     ///
     /// # Errors
-    /// As [`Self::new`], and what kept it from connecting within the call timeout.
+    /// As [`Self::new`], or the connection failed within the call timeout.
     pub async fn connect(config: RabbitMqConfig) -> Result<Arc<Self>, BrokerError> {
         let broker = Self::new(config)?;
         broker.depth().await?;
@@ -115,7 +114,7 @@ impl RabbitMqBroker {
         &self.around.topology
     }
 
-    async fn counts(&self, link: &Link) -> Result<QueueDepth, Fault> {
+    async fn counts(&self, link: &Link) -> Result<QueueDepth, RabbitMqFault> {
         let channel = link.connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declare = |name: &str| channel.queue_declare(name.into(), passive, FieldTable::default());
@@ -134,7 +133,7 @@ impl RabbitMqBroker {
 impl Broker for RabbitMqBroker {
     async fn can_publish(&self) -> Result<(), BrokerError> {
         self.probe.ask().await?;
-        // The queue of parts may be in trouble by itself, which only parts show.
+        // The queue of parts may have its own problems, which only parts show.
         self.around.publisher.trouble().map_or(Ok(()), |fault| Err(fault.into()))
     }
 
@@ -154,11 +153,13 @@ impl Broker for RabbitMqBroker {
         let consumer = self
             .consuming
             .call(self.call_timeout, |link| {
-                // A task of its own: a subscription whose caller gave up while it was made would hold parts that
-                // nobody takes. So it is made, and ends because nobody wants it.
+                // A task of its own: if the caller gives up during the subscription, the task completes it and drops
+                // it. Otherwise RabbitMQ would hold parts for a consumer that takes none.
                 let starting = start_consumer(link, prefetch, self.around.clone());
                 let starting = tokio::spawn(timeout(self.call_timeout, starting));
-                async move { starting.await.ok().and_then(Result::ok).unwrap_or_else(|| Err(Fault::silent())) }
+                async move {
+                    starting.await.ok().and_then(Result::ok).unwrap_or_else(|| Err(RabbitMqFault::silent()))
+                }
             })
             .await?;
         Ok(Box::new(consumer))
@@ -181,14 +182,14 @@ impl Broker for RabbitMqBroker {
         Ok(Box::new(listener))
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let payload = wire::encode(&part)?;
         let id = part.id.to_string();
         self.around.publisher.publish(Message::dead(&self.topology().letters, payload, &id, reason)).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
-        // Each look is bounded, and so is the wait for one's turn behind a few operators.
+        // Each read is bounded, and so is the wait behind a few operators.
         let _alone = self.looking.lock().await;
         let queues = self.topology().both_dead();
         self.consuming
@@ -196,16 +197,16 @@ impl Broker for RabbitMqBroker {
             .await
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let _alone = self.looking.lock().await;
         let (queues, limit) = (self.topology().both_dead(), self.call_timeout);
         self.consuming
-            .call(limit, |link| async move { dead_letters::exhume(&link, queues, which, limit).await })
+            .call(limit, |link| async move { dead_letters::take(&link, queues, which, limit).await })
             .await
     }
 }
 
-/// Reads a message as workers do: its bytes may be a part's or a hint's. For fuzzing.
+/// Parses a message as workers do: its bytes may be a part's or a hint's. For fuzzing.
 ///
 /// # Errors
 /// Why it is not a part.

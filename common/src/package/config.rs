@@ -1,4 +1,4 @@
-//! `NAME_config.json` becomes a [`ModelConfig`], or the list of everything that is wrong with it.
+//! Parses `NAME_config.json` into a [`ModelConfig`], or returns all its problems.
 
 use std::path::Path;
 
@@ -20,35 +20,35 @@ pub use self::resize::{
 /// A validated package config.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// From an image file to the model's input.
+    /// How an image file becomes the model's input.
     pub preprocessing: Preprocessing,
-    /// From the model's output to labels.
+    /// How the model's output becomes labels.
     pub postprocessing: Postprocessing,
-    /// `precision`: in what numbers the model computes.
+    /// `precision`: the number format in which the model computes.
     pub precision: Precision,
-    /// `model_name` as written; the folder's name is what counts.
+    /// `model_name` as written; only the folder's name counts.
     pub model_name: Option<String>,
-    /// When it was made, as written.
+    /// Creation time, as written.
     pub creation_time: Option<String>,
-    /// Whatever the author wrote.
+    /// Comments of the author.
     pub comments: Option<String>,
-    /// What is odd and no fault: one sentence each, for whoever looks after the package.
+    /// Warnings: one sentence each, for the author of the package.
     pub remarks: Vec<String>,
 }
 
-/// In what numbers a model computes, where the machine can.
+/// The number format in which a model computes, if the machine supports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// `float32`, as Keras does.
     #[default]
     Float32,
-    /// `bfloat16` in convolutions, about 3 decimal digits: quicker on processors with instructions for it, and
-    /// float32 on others.
+    /// `bfloat16` in convolutions, about 3 decimal digits: faster on CPUs with instructions for it, and float32 on
+    /// others.
     Bfloat16,
 }
 
 impl Precision {
-    /// Its name in a config.
+    /// Returns its name in a config.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -58,31 +58,31 @@ impl Precision {
     }
 }
 
-/// From an image file to the model's input.
+/// How an image file becomes the model's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
-    /// Height, width and channels of the images that the model gets. A config may leave one channel out.
+    /// Height, width and channels of the model's input. A config may omit the one channel of grey images.
     pub input_shape: [usize; 3],
-    /// How an image gets that shape.
+    /// How an image is fitted to that shape.
     pub kind: PreprocessingKind,
 }
 
 /// `img_preproc_type` with its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PreprocessingKind {
-    /// `normalize_and_pad`: centred on black, scaled down first where larger, divided by the factor.
+    /// `normalize_and_pad`: centred on black, scaled down first if larger, divided by the factor.
     NormalizeAndPad {
-        /// What pixel values (0 to 255) are divided by; finite and not 0.
+        /// Divisor of the pixel values (0 to 255); finite and not 0.
         normalization_factor: f32,
     },
-    /// `no_prepro`: the decoded pixels as they are; another size is the image's error.
+    /// `no_prepro`: the decoded pixel values unchanged; another size is the image's error.
     NoPrepro,
     /// `stretch`, `letterbox` and `center_crop`.
     Resize(Resize),
 }
 
 impl Preprocessing {
-    /// Whether the model's input are pixel values, each divided by one factor.
+    /// Returns whether the model's input are pixel values, each divided by one factor.
     #[must_use]
     pub fn gives_pixel_values(&self) -> bool {
         matches!(self.kind, PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro)
@@ -90,7 +90,7 @@ impl Preprocessing {
 }
 
 impl PreprocessingKind {
-    /// Its name in a config.
+    /// Returns its name in a config.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ impl PreprocessingKind {
     }
 }
 
-/// The keys of a config. Others were never looked at, and are remarked on.
+/// The keys of a config. Unknown keys cause a warning.
 const KEYS: [&str; 8] = [
     "model_name",
     "img_preproc_type",
@@ -117,23 +117,22 @@ const KEYS: [&str; 8] = [
     "comments",
 ];
 
-/// What some editors put before a text.
+/// The byte order mark that some editors put before a text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl ModelConfig {
-    /// Reads a config without a package: its labels have to be in it.
+    /// Parses a config without a package: it must contain its labels.
     ///
     /// # Errors
-    /// Every fault found, one sentence each.
+    /// All problems, one sentence each.
     pub fn parse(json: &[u8]) -> Result<Self, Vec<String>> {
         read(json, LabelFiles::none()).map(|(config, _)| config)
     }
 
-    /// Reads the config of the package in `folder`, and the file of its labels where it names one. Blocks
-    /// on disk.
+    /// Parses the config of the package in `folder`, and its file of labels if there is one. Blocks on disk.
     ///
     /// # Errors
-    /// Every fault found, one sentence each.
+    /// All problems, one sentence each.
     pub fn parse_in(folder: &Path, json: &[u8]) -> Result<(Self, Option<ClassesFile>), Vec<String>> {
         read(json, LabelFiles::of_package(folder))
     }
@@ -187,7 +186,7 @@ fn precision(root: &Map<String, Value>, problems: &mut Problems) -> Precision {
     problems.choice(root, "precision", &known).unwrap_or_default()
 }
 
-/// Collects faults, so that all are told at once.
+/// Collects problems, so that all are reported at once.
 struct Problems(Vec<String>);
 
 impl Problems {
@@ -217,7 +216,7 @@ impl Problems {
         None
     }
 
-    /// The object under `key`, which may hold the keys `known` and no others.
+    /// Returns the object under `key`, which may only have the keys `known`.
     fn section<'a>(
         &mut self,
         root: &'a Map<String, Value>,

@@ -1,12 +1,12 @@
-//! The examples of a package: images, each with the scores that the model has to give for it.
+//! A package's examples: images with the expected scores.
 //!
 //! ```text
 //! models/NAME/examples/examples.json     {"tolerance": 0.001, "examples": [{"image": "dog.png", "scores": […]}]}
 //! models/NAME/examples/dog.png
 //! ```
 //!
-//! They are no part of the package's version: the model is the same with and without them. Nothing here
-//! decodes an image or runs the model: that is the worker's part.
+//! They are not part of the package's version: the model is the same without them. Images are not decoded and the model
+//! is not run here: the worker does that.
 
 use std::fs;
 use std::io;
@@ -30,19 +30,19 @@ pub const MAX_EXAMPLES: usize = 64;
 /// Largest image, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 10 << 20;
 
-/// Where the list does not say. Scores of the same pixels on two machines are a hundred times closer.
+/// Default tolerance. Scores of the same pixels on two machines are a hundred times closer.
 pub const DEFAULT_TOLERANCE: f32 = 1e-3;
 
-/// An image and what the model has to say of it.
+/// An image and its expected scores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// The image, as the list names it.
     pub image: String,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// The model's outputs, as Keras's `predict` gives them: finite, as many as the package's outputs.
+    /// The outputs of Keras's `predict`: finite, as many as the package's outputs.
     pub scores: Vec<f32>,
-    /// The largest difference that is accepted, as a share of the largest of the scores. From 0 to 1.
+    /// The largest accepted difference, as a fraction of the largest score. From 0 to 1.
     pub tolerance: f32,
 }
 
@@ -61,10 +61,10 @@ struct RawExample {
     tolerance: Option<f32>,
 }
 
-/// The package's examples; none where it has no list of them. Blocks on disk.
+/// Reads the package's examples; empty without a list. Blocks on disk.
 ///
 /// # Errors
-/// Every fault found, one sentence each.
+/// All problems, one sentence each.
 pub fn open(package: &Package) -> Result<Vec<Example>, Vec<String>> {
     let path = package.folder().join(FOLDER).join(LIST);
     let fault = |fact: String| vec![format!("`{FOLDER}/{LIST}` {fact}")];
@@ -117,7 +117,7 @@ fn example(raw: RawExample, package: &Package, common: f32) -> Result<Example, V
     if raw.scores.len() != outputs {
         problems.push(format!("it has {} `scores`, expected {outputs} by the config", raw.scores.len()));
     }
-    // A number beyond what float32 holds is read as infinite.
+    // A number beyond float32's range is parsed as infinite.
     if raw.scores.iter().any(|score| !score.is_finite()) {
         problems.push("its `scores` hold a number that float32 does not hold".to_owned());
     }
@@ -148,7 +148,7 @@ mod tests {
     const CONFIG: &str = r#"{"img_preproc_type": "no_prepro", "output_postproc_type": "argmax",
         "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes": ["a", "b"]}}"#;
 
-    /// A package with an image `a.png` and this list.
+    /// Creates a package with an image `a.png` and this list.
     fn package(list: Option<&str>) -> (tempfile::TempDir, Package) {
         let folder = tempfile::tempdir().unwrap();
         let examples = folder.path().join("m/examples");

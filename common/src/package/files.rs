@@ -1,4 +1,4 @@
-//! The files that a package's model consists of.
+//! The files of a package's model.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ModelFile, ModelFormat};
 
-/// The files of a model in a fixed order: the file itself, or everything below a SavedModel's folder.
+/// Returns the files of a model in a fixed order: the file itself, or all files in a SavedModel's folder.
 pub(super) fn of_model(model: &ModelFile) -> io::Result<Vec<PathBuf>> {
     if model.format != ModelFormat::SavedModel {
         return Ok(vec![model.path.clone()]);
@@ -26,11 +26,11 @@ pub(super) fn of_model(model: &ModelFile) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What in a SavedModel's folder is no file of the package: links that lead out of it, pipes, devices. They
-/// would be read, to digest them and by TensorFlow.
+/// Returns what is not a file of the package in a SavedModel's folder: links that lead out of it, pipes, devices.
+/// Hashing and TensorFlow would read them.
 ///
 /// # Errors
-/// The package's folder cannot be read.
+/// The package's folder is not readable.
 pub(super) fn strangers(folder: &Path, files: &[PathBuf]) -> io::Result<Vec<String>> {
     let real_folder = folder.canonicalize()?;
     let fault = |path: &PathBuf| {
@@ -80,7 +80,7 @@ mod tests {
         );
     }
 
-    /// In the place of each file of a package in turn: whoever opened it would wait for ever.
+    /// Replaces each file of a package in turn by a pipe, on which opening would block forever.
     #[test]
     fn a_pipe_in_the_place_of_any_file_is_refused_at_once() {
         const CONFIG: &str = r#"{"img_preproc_type": "no_prepro", "output_postproc_type": "argmax",

@@ -1,11 +1,11 @@
-//! Files that a package names by a path from its own folder.
+//! Files that a package names by a path relative to its folder.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The file at `path` inside the package's `folder`, with every link followed: some mounts are made of links.
+/// Returns the file at `path` in the package's `folder`, with all links resolved: some mounts consist of links.
 ///
 /// # Errors
-/// The end of a sentence that begins with the name of what holds the path.
+/// The end of a sentence that begins with the name of the key.
 pub(super) fn file_inside(folder: &Path, path: &str) -> Result<PathBuf, String> {
     let relative = Path::new(path);
     let inside = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

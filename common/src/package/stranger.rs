@@ -1,7 +1,7 @@
-//! What is found in the place of a model's file.
+//! Recognizes other content in place of a model's file.
 
-/// What these first bytes of a model's file are instead, and what to do: the end of a sentence that begins with the
-/// file's name.
+/// Says what these first bytes of a model's file are instead, and what to do: the end of a sentence that begins with
+/// the file's name.
 #[must_use]
 pub fn in_place_of_a_model(bytes: &[u8]) -> Option<&'static str> {
     let text = bytes.trim_ascii_start();

@@ -1,17 +1,17 @@
-//! What is logged of a failure that lasts: its beginning, a change of its reason, a reminder now and then, and its end.
-//! Never a line for each attempt.
+//! Logs a lasting failure: its beginning, changes of its reason, reminders at intervals, and its end; never a line per
+//! attempt.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two lines while the reason stays the same.
+/// Interval between two lines while the reason stays the same.
 const SAME: Duration = Duration::from_secs(60);
 
-/// Between two lines while the reason changes.
+/// Interval between two lines while the reason changes.
 const CHANGED: Duration = Duration::from_secs(20);
 
-/// Attempts that fail for a while: from the first one that fails to the next that succeeds.
+/// A series of failed attempts, from the first failure to the next success.
 #[derive(Debug, Default)]
 pub struct Outage {
     current: Option<Current>,
@@ -28,14 +28,14 @@ struct Current {
 /// An outage that is over.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Over {
-    /// From the first failed attempt to the one that succeeded.
+    /// From the first failed attempt to the successful one.
     pub lasted: Duration,
-    /// How many failed.
+    /// Number of failed attempts.
     pub attempts: u64,
 }
 
 impl Outage {
-    /// An attempt failed for this reason. Returns the number of failed attempts so far if a line is due.
+    /// Notes a failed attempt. Returns the number of failed attempts so far if a line is due.
     pub fn failed(&mut self, reason: &str, now: Instant) -> Option<u64> {
         let Some(current) = &mut self.current else {
             self.current = Some(Current { since: now, attempts: 1, said: reason.to_owned(), said_at: now });
@@ -51,7 +51,7 @@ impl Outage {
         Some(current.attempts)
     }
 
-    /// An attempt succeeded. Returns the outage that this ends, if there was one.
+    /// Notes a successful attempt. Returns the outage that it ends.
     pub fn over(&mut self, now: Instant) -> Option<Over> {
         let current = self.current.take()?;
         Some(Over { lasted: now.duration_since(current.since), attempts: current.attempts })

@@ -1,4 +1,4 @@
-//! The servers of a fleet: RabbitMQ and Redis, reached whenever they come up.
+//! Connects to RabbitMQ and Redis, whenever they become reachable.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,12 +11,11 @@ use crate::patience::Backoff;
 use crate::store::Store as _;
 use crate::store::redis::{RedisConfig, RedisStore};
 
-/// Between two looks whether a server has been reached.
+/// Interval between two checks whether a server is reachable.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
-/// Returns the broker and the store of a fleet at once, whether or not their servers are up: calls connect as
-/// they need to. Logs when each server is reached the first time, and what is in the way until then. Call it
-/// inside a runtime.
+/// Returns the broker and the store of a fleet at once, whether or not their servers are up: calls connect on demand.
+/// Logs when each server is reached first, and the reason until then. Must be called inside a runtime.
 ///
 /// # Errors
 /// An address that can never work.
@@ -58,8 +57,8 @@ fn new_store(fleet: &FleetConfig) -> Result<Arc<RedisStore>, WrongSetting> {
     RedisStore::new(config).map_err(|error| WrongSetting { variable: "REDIS_URL", fault: error.to_string() })
 }
 
-/// Asks until the answer is yes. What is in the way is logged where it is met. Needs no bound: nobody waits for it,
-/// and it ends with the runtime.
+/// Checks until the server is reached. Errors are logged where they occur. Needs no bound: no caller waits for it, and
+/// it ends with the runtime.
 async fn reach<E, F: Future<Output = Result<(), E>>>(server: &str, mut ask: impl FnMut() -> F) {
     tracing::info!("connecting to {server}");
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);

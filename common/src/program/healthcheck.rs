@@ -1,4 +1,4 @@
-//! The health check of a container: the program asks the one that runs beside it.
+//! The health check of a container: the program asks its running instance.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Longest time for the answer.
+/// Timeout of the answer.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// Asks the program that listens at `listen` for `path`, such as `/health/ready`.
+/// Requests `path`, such as `/health/ready`, from the program that listens on `listen`.
 ///
 /// # Errors
-/// It does not answer, or with another status than 200.
+/// There is no answer, or its status is not 200.
 pub async fn healthcheck(listen: SocketAddr, path: &str) -> io::Result<()> {
     let mut address = listen;
     if address.ip().is_unspecified() {

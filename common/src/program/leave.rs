@@ -1,7 +1,7 @@
-//! Ending a process whose threads nothing can end.
+//! Ends a process with threads that cannot be ended.
 
-/// Ends the process at once, without the exit handlers of native libraries, which must not run beside threads of
-/// theirs that still load or compute. A process that runs models ends so, whatever they do.
+/// Ends the process at once, without the exit handlers of native libraries: these must not run while the libraries' own
+/// threads still load or compute. A process that runs models always ends so.
 #[expect(unsafe_code, reason = "the C library's own `_exit` is the only way around exit handlers")]
 pub fn leave(code: u8) -> ! {
     // SAFETY: it takes a number, touches no memory of ours and does not return.

@@ -1,4 +1,4 @@
-//! Listening where clients come from, whichever internet protocol they speak.
+//! Listens for connections over IPv4 and IPv6.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Listens at an address. `[::]` takes connections of both protocols; where the host has no IPv6, those of IPv4.
+/// Listens on an address. `[::]` takes connections of both protocols; on a host without IPv6, those of IPv4.
 ///
 /// # Errors
-/// The address is taken, or not this host's.
+/// The address is in use, or not this host's.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     listen_with(address, open)
 }
@@ -30,10 +30,10 @@ fn listen_with<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if is_any_of_ipv6(address) {
-        // Some hosts have it otherwise by default.
+        // Some hosts have another default.
         socket.set_only_v6(false)?;
     }
-    // A process that follows another at its address need not wait until the last connection is forgotten.
+    // A process that follows another on its address need not wait until old connections are forgotten.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -1,7 +1,7 @@
-//! How many files the process may have open, of which every connection is one.
+//! The limit of open files, which includes connections.
 
-/// Raises the soft limit of open files to the hard one, and returns what it is then; `None` where the system does not
-/// tell. The soft limit is 1,024 in most places, for the sake of programs that use `select`.
+/// Raises the soft limit of open files to the hard one, and returns it; `None` if the system does not tell. The soft
+/// limit is 1,024 on most systems, for programs that use `select`.
 #[must_use]
 pub fn raise_open_files() -> Option<u64> {
     rlimit::increase_nofile_limit(u64::MAX).ok()

@@ -1,4 +1,4 @@
-//! Settings that can never work: the program ends at its start and says which one it is.
+//! Settings that can never work: the program ends at its start and names them.
 
 use std::error::Error;
 
@@ -8,11 +8,10 @@ use clap::{Command, Parser};
 use crate::config::WrongSetting;
 use crate::telemetry::TelemetryError;
 
-/// The exit code of a program with such a setting, which is also that of a command line that cannot be read.
+/// The exit code for such a setting, and for an invalid command line.
 pub const WRONG_SETTING: u8 = 2;
 
-/// Returns the exit code for an error that ended a program: [`WRONG_SETTING`] where a setting is its cause, else
-/// 1.
+/// Returns the exit code for an error that ended a program: [`WRONG_SETTING`] if a setting caused it, else 1.
 #[must_use]
 pub fn exit_code(error: &(dyn Error + 'static)) -> u8 {
     let causes = std::iter::successors(Some(error), |error| (**error).source());
@@ -22,13 +21,13 @@ pub fn exit_code(error: &(dyn Error + 'static)) -> u8 {
     if causes.into_iter().any(is_setting) { WRONG_SETTING } else { 1 }
 }
 
-/// Reads a program's settings from its command line and environment, as [`Parser::parse`] does; ends the program
-/// where that cannot be done. Names the environment variable of a value that is not valid: clap names the
-/// option alone, and most settings come from the environment.
+/// Parses a program's settings from its command line and environment, as [`Parser::parse`] does, and ends the program
+/// on errors. Also names the environment variable of an invalid value: clap names only the option, but most settings
+/// come from the environment.
 #[must_use]
 pub fn parse_settings<P: Parser>() -> P {
     P::try_parse().unwrap_or_else(|error| {
-        // Where nothing can be written, the exit code tells.
+        // If stderr is closed, the exit code still tells.
         let _ = error.print();
         if let Some(variable) = variable_of(&built::<P>(), &error) {
             eprintln!("The setting is also the environment variable {variable}.");
@@ -44,7 +43,7 @@ fn built<P: Parser>() -> Command {
     command
 }
 
-/// The environment variable of the option whose value was refused.
+/// Returns the environment variable of the option with the invalid value.
 fn variable_of(command: &Command, error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
     let own = command.get_arguments().find(|argument| argument.to_string() == *option);

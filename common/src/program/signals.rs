@@ -1,4 +1,4 @@
-//! Being told to stop.
+//! Stops the program on signals.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::leave;
 
-/// What a shell reports of a program that was interrupted.
+/// A shell's exit code for an interrupted program.
 const INTERRUPTED: u8 = 130;
 
-/// Returns a token that the first SIGTERM (as orchestrators send it) or SIGINT (Ctrl-C) cancels. The second
-/// ends the process at once: whatever it held comes back to the queue.
+/// Returns a token that the first SIGTERM (from orchestrators) or SIGINT (Ctrl-C) cancels. The second one ends the
+/// process at once: its jobs go back to the queue.
 ///
-/// Call it first thing in `main`: the kernel passes a signal on to the first process of a container only once
-/// that has a handler for it. It needs no runtime, as it waits on a thread of its own, which nothing else can
-/// keep from its work. That thread reads no environment, so the environment may still be written afterwards.
+/// Call it first in `main`: the kernel passes signals to the first process of a container only once it has a handler.
+/// It needs no runtime: it waits on a thread of its own, which nothing can block. That thread reads no environment, so
+/// the environment may still be changed afterwards.
 ///
 /// # Errors
-/// The system allows no handlers or gives no thread.
+/// The system allows no handlers or no thread.
 pub fn stop_on_signals() -> io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -56,7 +56,7 @@ fn handlers() -> io::Result<(Signal, Signal)> {
 }
 
 fn tell(installed: &SyncSender<io::Result<()>>, outcome: io::Result<()>) {
-    // It is waited for, and there is room for one.
+    // It is waited for, and the channel has room.
     let _ = installed.send(outcome);
 }
 

@@ -1,5 +1,5 @@
-//! Arbitrary interleavings: coordinators, sweepers and workers that act on what they once read, die,
-//! freeze, fail, and lose races.
+//! Random interleavings: coordinators, sweepers and workers that act on stale reads, crash, freeze, fail, and lose
+//! races.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,20 +14,20 @@ const WORKERS: usize = 3;
 const COORDINATORS: usize = 3;
 const MODELS: [&str; 3] = ["red", "green", "blue"];
 
-/// One thing that happens.
+/// One event.
 #[derive(Debug, Clone)]
 enum Event {
     Pass(u64),
-    /// A coordinator asks for a model; it reads and writes at once.
+    /// A coordinator orders a model; it reads and writes at once.
     Begin(usize, usize),
     /// A coordinator reads the document and the reports.
     Look(usize),
-    /// It decides from what it read last, by its clock of now, and tries to replace.
+    /// It decides from its last read, by its clock, and tries to replace the document.
     Act(usize),
     Sweep,
-    /// A worker renews its report, with this said of the running rollout.
+    /// A worker renews its report, with this state of the running rollout.
     Report(usize, Say),
-    /// A worker follows what is active.
+    /// A worker follows the active model.
     Follow(usize),
     Die(usize),
 }
@@ -61,7 +61,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The store and everyone around it.
+/// The store and all actors.
 #[derive(Default)]
 struct World {
     now: u64,
@@ -173,7 +173,7 @@ impl World {
     }
 }
 
-/// What must hold between a document and the one that takes its place.
+/// Invariants of a document and its successor.
 fn check_transition(before: &FleetState, after: &FleetState) {
     assert!(after.generation >= before.generation, "a generation went backwards");
     let generation = |state: &FleetState| state.active.as_ref().map(|model| model.generation);
@@ -183,7 +183,7 @@ fn check_transition(before: &FleetState, after: &FleetState) {
     let committed = matches!(rollout.phase, Phase::Converging | Phase::Done);
     let was_committed = before.rollout_of(rollout.generation).is_some_and(|r| r.committed_at.is_some());
     if committed && !was_committed {
-        // The pointer moves with the phase, in one replacement.
+        // The active model changes together with the phase, in one replacement.
         assert_eq!(after.active.as_ref(), Some(&rollout.target));
         assert!(before.rollout.as_ref().is_some_and(|r| r.phase == Phase::Preparing));
     } else {
@@ -192,7 +192,7 @@ fn check_transition(before: &FleetState, after: &FleetState) {
     assert_eq!(committed, rollout.committed_at.is_some());
     assert_eq!(rollout.is_ended(), rollout.ended_at.is_some());
 
-    // One rollout at a time: another begins only when the last has ended, and an end is final.
+    // One rollout at a time: another begins only after the last has ended, and an end is final.
     if let Some(last) = &before.rollout {
         if last.generation != rollout.generation {
             assert!(last.is_ended());
@@ -216,19 +216,19 @@ proptest! {
         for event in &events {
             world.happen(event);
         }
-        // Everyone dies but a sweeper: the lease and the convergence run out.
+        // All but one sweeper die: the lease and the convergence time out.
         world.now += 200_000;
         world.sweep();
         prop_assert!(world.state.rollout.as_ref().is_none_or(Rollout::is_ended));
         let active = world.state.active.as_ref().map(|model| model.generation);
         let committed = world.state.rollout.iter().chain(&world.state.history);
         let last = committed.filter(|rollout| rollout.committed_at.is_some()).map(|r| r.generation).max();
-        // History is bounded; what it has forgotten cannot be compared.
+        // History is bounded; forgotten rollouts cannot be compared.
         prop_assert!(last.is_none() || active == last);
     }
 }
 
-/// The simulation would prove nothing if its rollouts never got anywhere.
+/// The simulation would prove nothing if its rollouts never progressed.
 #[test]
 fn the_simulation_reaches_every_phase() {
     let mut world = World::default();

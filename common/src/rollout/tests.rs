@@ -26,7 +26,7 @@ fn target(name: &str) -> Target {
     Target { name: ModelName::parse(name).unwrap(), version: ModelVersion::from_digest([7; 32]) }
 }
 
-/// A fleet with `old` active, and `new` being rolled out as generation 2.
+/// A fleet with `old` active, while `new` is rolled out as generation 2.
 fn preparing() -> FleetState {
     let old = begin(&FleetState::default(), target("old"), Uuid::from_u128(9), at(0), timing()).unwrap();
     let old = must(step(&old, &[], at(2_000), Actor::Coordinator(Uuid::from_u128(9))));
@@ -165,7 +165,7 @@ fn it_waits_for_a_ready_worker_that_is_not_prepared_for_this_very_rollout() {
         let next = must(step(&preparing(), &workers, at(10_100), ME));
         assert_eq!(phase(&next), &Phase::Preparing);
         assert_eq!(next.rollout.as_ref().unwrap().participants, ids(&["a", "b"]));
-        // Nothing more to note until something happens.
+        // Nothing more to note until the next event.
         assert_eq!(step(&next, &workers, at(10_200), ME), Decision::Wait);
     }
 }
@@ -212,7 +212,7 @@ fn the_faults_of_a_package_say_more_than_the_failure_of_a_worker() {
     assert!(matches!(failure(&next), RolloutFailure::Unservable { problems, .. } if problems.len() == 2));
 }
 
-/// A fleet whose lease was renewed until shortly before the time is up.
+/// A fleet whose lease was renewed until shortly before the limit.
 fn nearly_timed_out() -> FleetState {
     let mut state = preparing();
     state.rollout.as_mut().unwrap().lease_until = at(135_000);
@@ -307,7 +307,7 @@ fn a_lost_lease_after_the_commit_is_finished_by_whoever_looks() {
         assert_eq!(step(&converging(), &behind, at(24_000), who), Decision::Wait);
         let next = must(step(&converging(), &follows, at(24_000), who));
         assert_eq!((phase(&next), active(&next)), (&Phase::Done, ("new", 2)));
-        // A worker that never follows does not keep the rollout for ever.
+        // A worker that never follows does not keep the rollout running forever.
         let next = must(step(&converging(), &behind, at(41_000), who));
         assert_eq!((phase(&next), active(&next)), (&Phase::Done, ("new", 2)));
     }
@@ -405,7 +405,7 @@ fn a_document_of_an_earlier_release_is_understood() {
     assert_eq!(state.rollout.unwrap().timing, RolloutTiming::default());
 }
 
-/// A store that came back with an older state gives generation 2 a second time, to another model.
+/// A store that came back with an older state assigns generation 2 again, to another model.
 #[test]
 fn what_a_worker_said_of_a_generation_that_comes_twice_counts_for_its_own_rollout_alone() {
     let again = begin(&rolled_back(), target("other"), Uuid::from_u128(1), at(12_000), timing()).unwrap();
@@ -425,7 +425,7 @@ fn what_a_worker_said_of_a_generation_that_comes_twice_counts_for_its_own_rollou
     worker.preparation.as_mut().unwrap().rollout = Some(restored.id());
     let committed = must(step(&state, &[worker], at(12_100), actor));
     assert_eq!(phase(&committed), &Phase::Converging);
-    // The number is there, and the model is that of the first one.
+    // The generation is right, but the model is that of the first rollout.
     let stale = ready("a", Some(2), None);
     assert_eq!(step(&committed, &[stale], at(12_200), actor), Decision::Wait);
 }

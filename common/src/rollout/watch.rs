@@ -8,18 +8,17 @@ use crate::messages::Timestamp;
 use crate::rollout::is_orphaned;
 use crate::store::Revised;
 
-/// Watches the document for signs of life of whoever leads its rollout.
+/// Watches the document for signs of life of the rollout's coordinator.
 ///
-/// The lease is a moment on the coordinator's clock. A bystander whose own clock is ahead would take every
-/// coordinator for dead, so it also waits until it has itself seen the document unchanged for as long as
-/// the lease.
+/// The lease is a moment on the coordinator's clock. A bystander whose clock is ahead would consider every coordinator
+/// dead, so it also waits until it has seen the document unchanged for the length of the lease.
 #[derive(Debug, Default)]
 pub struct LeaseWatch {
     seen: Option<(Revision, Instant)>,
 }
 
 impl LeaseWatch {
-    /// Notes what was read at `tick`, and tells whether its rollout has nobody who leads it.
+    /// Notes the document read at `tick`, and returns whether its rollout is abandoned.
     pub fn is_orphaned(&mut self, fleet: &Revised<FleetState>, now: Timestamp, tick: Instant) -> bool {
         let since = match self.seen {
             Some((revision, since)) if revision == fleet.revision => since,

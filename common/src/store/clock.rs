@@ -1,4 +1,4 @@
-//! The store's clock, as a process knows it between two answers of the store.
+//! Estimates the store's clock between two answers of the store.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,22 +7,21 @@ use tokio::time::Instant;
 
 use crate::messages::Timestamp;
 
-/// A sample grows worse by this share of its age: no clock in use drifts faster.
+/// A sample's error grows by this fraction of its age: no clock in use drifts faster.
 const DRIFT: u32 = 5_000;
 
-/// What rounding to milliseconds may add at either end.
+/// Rounding to milliseconds may add this error at either end.
 const ROUNDING: Duration = Duration::from_millis(2);
 
-/// Tells the time of the store from its last answers and this host's monotonic clock.
+/// Tells the store's time from its last answers and this host's monotonic clock.
 ///
-/// A step of the host's own wall clock changes nothing once the store has answered. Before that there is only
-/// the host's clock to go by.
+/// Once the store has answered, steps of the host's wall clock have no effect. Before that the host's clock is used.
 #[derive(Debug, Default)]
 pub struct StoreClock {
     sample: Mutex<Option<Sample>>,
 }
 
-/// One answer: at `at` the store's clock showed `moment`, give or take `error`.
+/// A sample: at `at` the store's clock was `moment`, plus or minus `error`.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     at: Instant,
@@ -41,8 +40,8 @@ impl Sample {
 }
 
 impl StoreClock {
-    /// Learns that the store's clock showed `moment` at some time between `sent` and `received`. The better of
-    /// what was known and this is kept; where they contradict each other, the store's clock was set and this is.
+    /// Adds a sample: the store's clock was `moment` between `sent` and `received`. The more exact of the old and the
+    /// new sample is kept. If they contradict each other, the store's clock was set, and the new one is kept.
     pub fn learn(&self, sent: Instant, received: Instant, moment: Timestamp) {
         let round_trip = received.saturating_duration_since(sent);
         let new = Sample { at: sent + round_trip / 2, moment, error: round_trip / 2 };
@@ -56,12 +55,12 @@ impl StoreClock {
         }
     }
 
-    /// The time by the store's clock; `host`, by this host's clock, before the first answer.
+    /// Returns the time of the store's clock; before the first answer `host`, the time of this host's clock.
     pub fn now(&self, host: Timestamp) -> Timestamp {
         self.sample().map_or(host, |sample| sample.moment(Instant::now()))
     }
 
-    /// How far `host`, the time by this host's clock, is ahead of the store's clock, in milliseconds; none
+    /// Returns how far `host`, the time of this host's clock, is ahead of the store's clock, in milliseconds; `None`
     /// before the first answer.
     pub fn offset(&self, host: Timestamp) -> Option<i64> {
         let moment = self.sample().map(|sample| sample.moment(Instant::now()))?;
@@ -75,7 +74,7 @@ impl StoreClock {
 }
 
 impl Timestamp {
-    /// From one moment to another, whichever is the earlier.
+    /// Returns the time between two moments, in either order.
     fn apart(self, other: Self) -> Duration {
         self.since(other).max(other.since(self))
     }
@@ -125,12 +124,12 @@ mod tests {
     async fn a_quick_answer_is_kept_until_a_better_or_a_contradicting_one() {
         let clock = StoreClock::default();
         answer(&clock, 10, HOST).await;
-        // Five milliseconds have passed since the middle of the first; this one is vague and agrees.
+        // Five milliseconds have passed since the middle of the first sample; this one is inexact and agrees.
         answer(&clock, 1_000, later(HOST, 300)).await;
         assert_eq!(clock.now(HOST), later(HOST, 1_005));
         answer(&clock, 2, later(HOST, 1_008)).await;
         assert_eq!(clock.now(HOST), later(HOST, 1_009));
-        // The store's clock was set: so vague an answer could not be that far off.
+        // The store's clock was set: even an inexact sample could not differ so much.
         answer(&clock, 1_000, later(HOST, 60_000)).await;
         assert_eq!(clock.now(HOST), later(HOST, 60_500));
     }

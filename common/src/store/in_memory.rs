@@ -1,4 +1,4 @@
-//! The store of a single process: everything in memory, in few bytes, and no longer than it has to be.
+//! The store of a single process: compact, in memory, and deleted as soon as possible.
 
 mod compact;
 
@@ -18,10 +18,10 @@ use crate::store::{Acceptance, Replacement, Revised, Store, StoreError, Stored, 
 
 /// Jobs, results and the fleet's state in memory.
 ///
-/// Its clock begins as this host's and goes on by itself: a step of the host's clock changes nothing.
+/// Its clock starts with the host's time and runs on its own: steps of the host's clock have no effect.
 ///
-/// Past its bound of bytes it forgets results that somebody was told of and that have no idempotency key, those first
-/// whose time is over first; where that is not enough, it refuses new jobs.
+/// Beyond its limit of bytes it forgets results that a client already has and that have no idempotency key, those that
+/// expire first. If that is not enough, it refuses new jobs.
 pub struct InMemoryStore {
     state: Mutex<State>,
     max_bytes: usize,
@@ -44,11 +44,11 @@ impl InMemoryStore {
 #[derive(Default)]
 struct State {
     jobs: HashMap<JobId, Entry>,
-    /// Jobs by the moment at which they are forgotten: what a sweep takes from the front.
+    /// Jobs by their expiry, which a sweep takes from the front.
     forgetting: BTreeSet<(Timestamp, JobId)>,
-    /// Ended jobs that may be forgotten sooner, likewise.
+    /// Ended jobs that may be forgotten early, likewise.
     told: BTreeSet<(Timestamp, JobId)>,
-    /// Memory that the jobs take, about.
+    /// Approximate memory of the jobs.
     bytes: usize,
     idempotency: HashMap<String, JobId>,
     fleet: Revised<FleetState>,
@@ -56,33 +56,33 @@ struct State {
     watched: Arc<Watched>,
 }
 
-/// What is known of one job.
+/// A stored job.
 struct Entry {
     record: JobRecord,
     confirmed: bool,
     begun: bool,
-    /// Parts by now, those that replays added included. Their indexes need not be below this.
+    /// Current number of parts, including those that replays added. Their indexes may be larger.
     parts: u32,
     /// The latest deadline: the record's or a replay's.
     deadline: Timestamp,
     results: BTreeMap<u32, Compact>,
-    /// Tries of an image of a part that has no result yet, by part and position.
+    /// Tries of images of parts without a result, by part and position.
     tries: BTreeMap<(u32, u32), u32>,
     /// The part that was added when a part with a result was reopened.
     successors: BTreeMap<u32, u32>,
     forget_at: Timestamp,
-    /// Memory that it takes, about.
+    /// Its approximate memory.
     bytes: usize,
 }
 
 impl InMemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// An empty store whose jobs and results take about this many bytes at most.
+    /// Creates an empty store with a limit of about this many bytes for jobs and results.
     #[must_use]
     pub fn with_limit(max_bytes: usize) -> Arc<Self> {
         Arc::new(Self::bounded(max_bytes))
@@ -92,7 +92,7 @@ impl InMemoryStore {
         self.began_at.after(self.began.elapsed())
     }
 
-    /// The state, rid of the jobs whose time is over.
+    /// Returns the state without expired jobs.
     fn state(&self, now: Timestamp) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.sweep(now);
@@ -131,7 +131,7 @@ impl State {
         }
     }
 
-    /// The job as it is now. Somebody is told of it.
+    /// Returns the job and notes that a client knows it.
     fn tell(&mut self, job: JobId, now: Timestamp) -> Option<Job> {
         let entry = self.jobs.get(&job)?;
         if entry.is_complete() && entry.record.idempotency.is_none() {
@@ -140,12 +140,12 @@ impl State {
         Some(entry.job(now))
     }
 
-    /// Makes room for a job, as far as that is possible.
+    /// Makes room for a job, as far as possible.
     fn make_room(&mut self, bytes: usize, max_bytes: usize) -> Result<(), StoreError> {
         while self.bytes.saturating_add(bytes) > max_bytes {
             let Some(&(_, job)) = self.told.first() else {
                 return Err(StoreError::Refused(format!(
-                    "it holds as many bytes of results as it may, {max_bytes} in all"
+                    "it is at its limit of bytes of results, {max_bytes} in all"
                 )));
             };
             self.forget(job);
@@ -153,7 +153,7 @@ impl State {
         Ok(())
     }
 
-    /// The job's entry if it still lacks results and somebody waits for them.
+    /// Returns the job's entry if it has missing results and is wanted.
     fn open_job(&mut self, job: JobId, now: Timestamp) -> Option<&mut Entry> {
         self.jobs.get_mut(&job).filter(|entry| !entry.has_ended(now))
     }
@@ -162,7 +162,7 @@ impl State {
 impl Entry {
     fn new(record: JobRecord) -> Self {
         let key = record.idempotency.as_ref().map_or(0, |idempotency| 2 * idempotency.key.len());
-        // With its places in the lists of jobs.
+        // Including its entries in the lists of jobs.
         let bytes = 2 * size_of::<Self>() + size_of_val(record.image_ids.as_slice()) + key;
         Self {
             bytes,
@@ -186,12 +186,12 @@ impl Entry {
         self.results.len() >= self.parts as usize
     }
 
-    /// Whether the job was split into a part of this index, or a part that was reopened was given it.
+    /// Returns whether the job was split into a part of this index, or a reopened part got it.
     fn knows(&self, index: u32) -> bool {
         index < self.record.parts || self.successors.values().any(|given| *given == index)
     }
 
-    /// Whether the part belongs to the job and has no result.
+    /// Returns whether the part belongs to the job and has no result.
     fn lacks(&self, index: u32) -> bool {
         self.knows(index) && !self.results.contains_key(&index)
     }
@@ -374,7 +374,7 @@ impl Store for InMemoryStore {
             index = *successor;
         }
         if !entry.lacks(index) {
-            // As in Redis: the index says whose successor it is, whatever else was reopened before.
+            // As in Redis: the index depends only on the part that it follows.
             let given = index + entry.record.parts;
             entry.successors.insert(index, given);
             index = given;

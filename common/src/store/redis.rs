@@ -1,11 +1,11 @@
 //! The store of a fleet: Redis, 6 or newer.
 //!
-//! A job is one hash, an idempotency key another that names its job, the fleet's state a third (`keys`, `documents`).
-//! What has to happen at once is a script (`scripts`), which may be sent again (`calls`) over one connection (`link`);
-//! what each error of Redis means stands in one table (`faults`). `wake` tells those who wait.
+//! A job is a hash, an idempotency key another one with its job's id, and the fleet's state a third (`keys`,
+//! `documents`). Atomic changes are scripts (`scripts`), which may be sent again (`calls`) over one connection
+//! (`link`). `faults` is the table of Redis errors, and `wake` wakes waiters.
 //!
-//! Redis must be told to keep what it is given: `appendonly yes`, so that jobs survive its restart, and
-//! `maxmemory-policy noeviction`, so that it refuses new ones instead of forgetting accepted ones.
+//! Redis needs `appendonly yes`, so that jobs survive its restart, and `maxmemory-policy noeviction`, so that it
+//! refuses new jobs instead of deleting accepted ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,23 +42,23 @@ mod scripts;
 mod troubles;
 mod wake;
 
-/// How often one who waits reads the job although nobody woke it.
+/// Poll interval of a waiter that is not woken.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Most bytes of a result that is sent with the news that its job has ended: a score and its label for each
-/// image of a part, and some more.
+/// Most bytes of a result that is published with its job's end: a score and a label for each image of a part, with some
+/// reserve.
 const TOLD_WITH_THE_END: usize = 4096;
 
-/// Longest time to find out whether Redis takes jobs now: who asks wants to know soon, and has its true cause.
+/// Timeout of the check whether Redis accepts jobs: callers want a quick answer with the true cause.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 
-/// How long what was written to find that out is kept.
+/// How long the value that this check writes is kept.
 const PROBE_KEPT: Duration = Duration::from_secs(60);
 
-/// How long it is remembered that a job was cancelled, in case the answer was lost: longer than a call lasts.
+/// How long a cancellation is remembered in case its answer is lost: longer than a call.
 const CANCEL_REMEMBERED: Duration = Duration::from_secs(120);
 
-/// Lua counts in doubles, exactly up to 2^53 milliseconds: 285,000 years.
+/// Lua's numbers are doubles, exact up to 2^53 milliseconds: 285,000 years.
 const LAST_MOMENT: u64 = 1 << 52;
 
 /// Which Redis, and how to use it.
@@ -66,9 +66,9 @@ const LAST_MOMENT: u64 = 1 << 52;
 pub struct RedisConfig {
     /// `redis://user:password@host:port/database`.
     pub url: String,
-    /// Start of the name of every key.
+    /// Prefix of every key.
     pub prefix: String,
-    /// Longest time for any one call.
+    /// Timeout of every call.
     pub call_timeout: Duration,
 }
 
@@ -83,7 +83,7 @@ pub struct RedisStore {
     listening: JoinHandle<()>,
 }
 
-/// What Redis holds of a job.
+/// The fields of a job's hash.
 struct Found {
     job: Job,
     /// From now until the latest deadline.
@@ -91,7 +91,7 @@ struct Found {
 }
 
 impl RedisStore {
-    /// A store at this address. Nothing is reached yet: the first call connects.
+    /// Creates a store for this address. The first call connects.
     ///
     /// # Errors
     /// The URL can never work.
@@ -114,17 +114,17 @@ impl RedisStore {
         }))
     }
 
-    /// A store at this address, which was reached and takes jobs.
+    /// Creates a store for this address, which was reached and accepts jobs.
     ///
     /// # Errors
-    /// The URL can never work, or the store does not take jobs.
+    /// The URL can never work, or the store does not accept jobs.
     pub async fn connect(config: RedisConfig) -> Result<Arc<Self>, StoreError> {
         let store = Self::new(config)?;
         store.probe(store.call_timeout).await?;
         Ok(store)
     }
 
-    /// Writes something that nobody reads.
+    /// Writes a value that is never read.
     async fn probe(&self, limit: Duration) -> Result<(), StoreError> {
         let mut script = self.scripts.can_write.key(&self.keys.probe);
         let call = Call { name: "can_write", limit };
@@ -143,7 +143,7 @@ impl RedisStore {
         self.link.run(self.call(name), script).await
     }
 
-    /// Whether the job was known and is not any more.
+    /// Returns whether the job was known and is cancelled.
     async fn forget(&self, job: JobId, when: &str) -> Result<bool, StoreError> {
         let mut script = self.scripts.cancel_job.key(self.keys.job(job));
         script.key(self.keys.tries(job)).key(self.keys.cancelled(job));
@@ -157,7 +157,7 @@ impl RedisStore {
     }
 
     async fn read(&self, job: JobId) -> Result<Option<Found>, StoreError> {
-        // The clock first: what is missing although the deadline has passed can not come any more.
+        // The clock first: what is missing after the deadline cannot come any more.
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.job(job));
         let (now, fields): (Timestamp, HashMap<String, Vec<u8>>) =
@@ -246,7 +246,7 @@ impl Store for RedisStore {
             if job.is_finished() || now >= until {
                 return Ok(Some(job));
             }
-            // A little more than what is left, since milliseconds are rounded down.
+            // Slightly more than the rest, since milliseconds are rounded down.
             look_at = now + LOOK_AGAIN.min(left + Duration::from_millis(1));
         }
     }
@@ -349,7 +349,7 @@ impl Store for RedisStore {
     }
 }
 
-/// Names one call, so that its repetition is known as such.
+/// Unique id of a call, so that its repetition is recognized.
 fn token() -> String {
     Uuid::new_v4().to_string()
 }

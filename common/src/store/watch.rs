@@ -1,4 +1,4 @@
-//! Who waits for which job in this process, and what wakes them.
+//! The waiters of this process, and what wakes them.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::ids::JobId;
 use crate::messages::{Job, JobRecord, PartResult, Progress, Timestamp};
 
-/// Every job that is watched here.
+/// The watched jobs.
 #[derive(Default)]
 pub(super) struct Watched {
     jobs: Mutex<HashMap<JobId, Entry>>,
@@ -21,12 +21,12 @@ pub(super) struct Watched {
 struct Entry {
     watches: usize,
     wake: Arc<Notify>,
-    /// The result of the job's only part, if it was told.
+    /// The result of the job's only part, if the message had it.
     result: Option<PartResult>,
 }
 
 impl Watched {
-    /// Watches a job from now on, until dropped.
+    /// Watches a job until dropped.
     pub(super) fn begin(self: &Arc<Self>, job: JobId) -> Watch {
         let mut jobs = self.jobs();
         let entry = jobs.entry(job).or_default();
@@ -41,7 +41,7 @@ impl Watched {
         }
     }
 
-    /// Wakes those who watch this job, which has ended, perhaps with this result of its only part.
+    /// Wakes the waiters of a job that has ended, perhaps with the result of its only part.
     pub(super) fn wake(&self, job: JobId, result: Option<PartResult>) {
         if let Some(entry) = self.jobs().get_mut(&job) {
             entry.result = result;
@@ -49,7 +49,7 @@ impl Watched {
         }
     }
 
-    /// Wakes everybody.
+    /// Wakes all waiters.
     pub(super) fn wake_all(&self) {
         for entry in self.jobs().values() {
             entry.wake.notify_waiters();
@@ -61,27 +61,26 @@ impl Watched {
     }
 }
 
-/// A watch over one job, which misses nothing that happens while it lives.
+/// A watch of one job, which misses no event during its lifetime.
 pub struct Watch {
     watched: Arc<Watched>,
     job: JobId,
     wake: Arc<Notify>,
-    /// Done once the job may have ended since this was made.
+    /// Completes once the job may have ended since the watch began.
     woken: Pin<Box<OwnedNotified>>,
-    /// Of a job that was put after the watch began.
+    /// The record of a job that was stored after the watch began.
     record: Option<JobRecord>,
 }
 
 impl Watch {
-    /// Says that the job was put into the store as this after the watch began: nobody need look whether it
-    /// had ended before.
+    /// Notes that the job was stored with this record after the watch began: it cannot have ended before.
     #[must_use]
     pub fn of_new_job(mut self, record: JobRecord) -> Self {
         self.record = Some(record);
         self
     }
 
-    /// Whom it watches.
+    /// Returns the watched job.
     #[must_use]
     pub fn job(&self) -> JobId {
         self.job
@@ -91,7 +90,7 @@ impl Watch {
         self.record.is_some()
     }
 
-    /// The job with its end, if that was told and the job is a new one.
+    /// Returns the finished job, if its result was published and it is a new one.
     pub(super) fn told(&mut self) -> Option<Job> {
         self.record.as_ref().filter(|record| record.parts == 1)?;
         let result = self.watched.jobs().get(&self.job)?.result.clone()?;
@@ -101,12 +100,12 @@ impl Watch {
         Some(Job::assemble(record, progress, Timestamp::now()))
     }
 
-    /// Waits, at most until `moment`, for the job to have perhaps ended since the last time that this was
-    /// so, or since the watch began; whether it has.
+    /// Waits, at most until `moment`, until the job may have ended since the last call, or since the watch began.
+    /// Returns whether it may.
     pub(super) async fn woken_until(&mut self, moment: Instant) -> bool {
         let woken = timeout_at(moment, self.woken.as_mut()).await.is_ok();
         if woken {
-            // Before the caller looks at the job: an end after the look is not missed.
+            // Before the caller reads the job: an end after the read is not missed.
             self.woken.set(Arc::clone(&self.wake).notified_owned());
         }
         woken

@@ -3,7 +3,7 @@
 use super::metric::metrics_table;
 use super::names::{MODEL, VERSION, WORKER};
 
-/// What was full, where a request was refused for it: the values of the label `reason`.
+/// The limits for which a request is refused: the values of the label `reason`.
 pub const SHED_REASONS: [&str; 3] = ["memory", "pixels", "queue"];
 
 metrics_table! {
@@ -18,25 +18,25 @@ metrics_table! {
     IMAGES_REJECTED: Counter in Count = "classifier_api_images_rejected_total", [],
         "Images rejected before they were queued";
     REQUESTS_SHED: Counter in Count = "classifier_api_requests_shed_total", ["reason"],
-        "Requests refused because something was full";
+        "Requests refused because a limit was reached";
     BYTES_IN_FLIGHT: Gauge in Bytes = "classifier_api_bytes_in_flight", [],
         "Request bytes held in memory now";
     CONNECTIONS: Gauge in Count = "classifier_api_connections", [],
         "Open connections";
     CHECKS: Gauge in Count = "classifier_api_check", ["check"],
-        "Each check of `/health/ready`: 1 where nothing is wrong";
+        "Each check of `/health/ready`: 1 if it passed";
     QUEUE_PARTS: Gauge in Count = "classifier_queue_parts", [],
-        "Parts that wait in the queue";
+        "Parts in the queue";
     DEAD_LETTERS: Gauge in Count = "classifier_dead_letter_parts", [],
-        "Parts put aside";
+        "Dead letters";
     ACTIVE_GENERATION: Gauge in Count = "classifier_active_generation", [],
         "The fleet's active generation";
     WORKERS: Gauge in Count = "classifier_workers", ["state"],
         "Workers";
     WORKER_GENERATION: Gauge in Count = "classifier_worker_generation", [WORKER],
-        "The generation each worker answers from";
+        "The generation that each worker serves";
     WORKER_IMAGES_PER_SECOND: Gauge in Count = "classifier_worker_images_per_second", [WORKER],
-        "Images a second over the last ten seconds";
+        "Images per second over the last ten seconds";
 }
 
 /// Begins the counters whose labels have a closed list of values.

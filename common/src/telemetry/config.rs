@@ -1,28 +1,28 @@
-//! What is logged, and how.
+//! The settings of the log.
 
 use clap::{Args, ValueEnum};
 
 use super::check_filter;
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
-    /// Which events are logged: a level, or levels by target such as `info,common=debug` (LOG_FILTER,
-    /// default `info`). `debug` shows every part and costs throughput.
+    /// Which events are logged: a level, or levels by target such as `info,common=debug` (LOG_FILTER, default `info`).
+    /// `debug` logs every part and costs throughput.
     #[arg(long, env = "LOG_FILTER", default_value = "info", value_parser = parse_filter)]
     pub log_filter: String,
 
-    /// `text` for people, `json` for machines (LOG_FORMAT, default `text`).
+    /// Log format: `text` for people, `json` for machines (LOG_FORMAT, default `text`).
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One readable line an event.
+    /// A readable line per event.
     Text,
-    /// One JSON object an event.
+    /// A JSON object per event.
     Json,
 }
 

@@ -5,7 +5,7 @@
 use super::metric::metrics_table;
 use crate::ids::{ModelName, ModelVersion};
 
-/// Label: what became of something.
+/// Label: the result.
 pub const OUTCOME: &str = "outcome";
 /// Label: a package's name.
 pub const MODEL: &str = "model";
@@ -18,7 +18,7 @@ metrics_table! {
     IMAGES_TOTAL: Counter in Count = "classifier_images_total", [MODEL, VERSION, OUTCOME],
         "Images that ended; the outcome is `classified` or the code of the image's error";
     PARTS_TOTAL: Counter in Count = "classifier_parts_total", [MODEL, VERSION, OUTCOME],
-        "Parts that ended: `done`, `dropped` (nobody wanted it), `failed` or `returned` (given back to the queue)";
+        "Parts that ended: `done`, `dropped` (not wanted any more), `failed` or `returned` (given back to the queue)";
     INFERENCE_SECONDS: Histogram in Seconds = "classifier_inference_seconds", [MODEL, VERSION],
         "One call of the model";
     BATCH_IMAGES: Histogram in Count = "classifier_batch_images", [MODEL, VERSION],
@@ -26,7 +26,7 @@ metrics_table! {
     ENGINE_FAILURES_TOTAL: Counter in Count = "classifier_engine_failures_total", [MODEL, VERSION],
         "Calls of the model that failed; their images are tried again one by one";
     QUEUE_WAIT_SECONDS: Histogram in Seconds = "classifier_queue_wait_seconds", [],
-        "From a request's acceptance until a worker begins one of its parts";
+        "From a request's acceptance until a worker starts one of its parts";
     DECODE_SECONDS: Histogram in Seconds = "classifier_decode_seconds", [],
         "Decoding one image";
     PREPROCESS_SECONDS: Histogram in Seconds = "classifier_preprocess_seconds", [],
@@ -44,17 +44,17 @@ metrics_table! {
     CAREFUL_TRIES_TOTAL: Counter in Count = "classifier_careful_tries_total", [],
         "Images tried one by one because their part may have killed a worker";
     DEAD_LETTERS_TOTAL: Counter in Count = "classifier_dead_letters_total", [],
-        "Parts and images put aside for an operator";
+        "Parts and images that became dead letters";
     ENGINE_BUSY: Gauge in Count = "classifier_engine_busy", [],
-        "Calls of the model that run now";
+        "Calls of the model that are running";
     BATCH_QUEUE_IMAGES: Gauge in Count = "classifier_batch_queue_images", [],
         "Images that wait for a batch";
     PARTS_IN_FLIGHT: Gauge in Count = "classifier_parts_in_flight", [],
-        "Parts in this worker's hands";
+        "Parts that this worker holds";
     MODELS_LOADED: Gauge in Count = "classifier_models_loaded", [],
         "Models in memory";
     MODEL_GENERATION: Gauge in Count = "classifier_model_generation", [WORKER],
-        "The generation whose model the worker takes as active";
+        "The generation that the worker serves";
 }
 
 /// The labels [`MODEL`] and [`VERSION`] of a package.

@@ -20,7 +20,7 @@ impl Bench for OneProcess {
 
 testing::store_contract!(OneProcess(InMemoryStore::new()));
 
-/// Ends a job of one part with this many bad images, each bad in its own way.
+/// Ends a job of one part with this many invalid images, each with another error.
 async fn end(store: &InMemoryStore, job: &JobRecord, images: u32) -> Result<(), StoreError> {
     store.put_job(job, Revision::NONE).await?;
     let bad = |position| {
@@ -41,7 +41,7 @@ async fn results_have_a_bound_of_bytes_and_those_that_were_told_go_first() {
     }
     let refused = end(&store, &next, 1).await;
     assert!(matches!(&refused, Err(StoreError::Refused(why)) if why.contains("100000")), "{refused:?}");
-    // An answer that was given makes room; one that nobody has seen stays.
+    // An answer that its client has makes room; one that no client has seen stays.
     assert!(store.job(told.id).await.unwrap().is_some_and(|job| job.is_finished()));
     end(&store, &next, 1).await.unwrap();
     assert!(store.job(told.id).await.unwrap().is_none());

@@ -40,7 +40,7 @@ async fn parts_in_the_queue_and_in_hand_have_a_bound_of_bytes() {
     broker.publish(large(100)).await.unwrap();
     let is_full = async || matches!(broker.publish(large(100)).await, Err(BrokerError::Full));
     assert!(is_full().await);
-    // In a worker's hands it is in memory as before, also when it comes back.
+    // A delivered part still counts as memory, also when it comes back.
     let mut consumer = broker.consume(1).await.unwrap();
     let delivery = consumer.next().await.unwrap().unwrap();
     assert!(is_full().await);
@@ -50,7 +50,7 @@ async fn parts_in_the_queue_and_in_hand_have_a_bound_of_bytes() {
         let delivery = consumer.next().await.unwrap().unwrap();
         delivery.acknowledge.ack().await.unwrap();
     }
-    // Alone, a part may be larger than the bound.
+    // A single part may exceed the limit.
     broker.publish(large(300)).await.unwrap();
     assert!(is_full().await);
 }

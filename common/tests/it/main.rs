@@ -1,4 +1,4 @@
-//! The two seams on all their implementations, with real servers.
+//! The two interfaces to servers with all their implementations, on real servers.
 #![expect(clippy::unwrap_used, reason = "these are tests, which fail by panicking")]
 
 mod in_memory;

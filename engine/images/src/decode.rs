@@ -1,16 +1,16 @@
-//! The bytes of an image file become pixels, as the framework that a model was trained with reads them:
-//! `cv2.imdecode(bytes, cv2.IMREAD_COLOR)`, Pillow's `Image.open(file).convert("RGB")` or
-//! `tf.io.decode_image(bytes, channels=3, expand_animations=False)`.
+//! Decodes image files into pixel values as the framework does that a model was trained with: `cv2.imdecode(bytes,
+//! cv2.IMREAD_COLOR)`, Pillow's `Image.open(file).convert("RGB")` or `tf.io.decode_image(bytes, channels=3,
+//! expand_animations=False)`.
 //!
-//! Models were trained on what their framework reads, so its ways are kept even where others would do
-//! better: alpha is dropped without compositing, 16 bits become 8 in a way that depends on the format.
-//! What a framework refuses is an error that says so. All formats come out equal to the framework's pixels but
-//! for JPEG of 192 pixels and more a side as OpenCV and Pillow read it, where libjpeg rounds the inverse transform and
-//! the chroma otherwise: on photographs six levels of 255 at most, 0.4 on average.
+//! Models were trained on what their framework reads, so its behaviour is kept even where another would be better:
+//! alpha is dropped without compositing, and 16 bits become 8 in a way that depends on the format. What a framework
+//! refuses is an error that says so. The pixel values equal the framework's in all formats, except for JPEG with at
+//! least 192 pixels a side as OpenCV and Pillow read it: libjpeg rounds the inverse transform and the chroma
+//! differently. On photographs the difference is at most 6 of 255, and 0.4 on average.
 //!
-//! Nothing here trusts the file. Its size is compared with the limits from the header, before memory
-//! for the pixels is taken; what is read of it in all is counted; a file that stops early is an error, never a
-//! picture with a grey rest; and a panic inside a decoder is that file's error.
+//! The file is not trusted. The size in its header is compared with the limits before memory for the pixels is
+//! allocated. The bytes read are counted. A truncated file is an error, never an image with a grey rest. A panic inside
+//! a decoder is an error of that file.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,7 @@ mod webp;
 use self::format::Format;
 use self::source::{Meter, Source};
 
-/// An image, upright unless asked for otherwise, 8 bits a channel.
+/// An image, upright unless requested otherwise, with 8 bits per channel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DecodedImage {
     /// Rows, at least 1.
@@ -46,13 +46,13 @@ pub struct DecodedImage {
 }
 
 impl fmt::Debug for DecodedImage {
-    /// The size alone: pixels have no place in a log.
+    /// Only the size: a log should not contain pixel values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DecodedImage({}x{})", self.width, self.height)
     }
 }
 
-/// What is refused before it is decoded.
+/// Limits that are checked before decoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Largest file, in bytes.
@@ -71,13 +71,13 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    /// Bytes of memory that decoding a file takes at most, as far as its header tells.
+    /// Returns the most memory that decoding a file takes, in bytes, according to its header.
     #[must_use]
     pub fn memory_of(&self, bytes: &[u8]) -> u64 {
         declared_pixels(bytes).map_or(0, |pixels| pixels.min(self.max_pixels) * BYTES_OF_A_PIXEL)
     }
 
-    /// The same for one file, whose picture may be no larger than its header says: it was counted by that.
+    /// Returns the limits for one file whose memory was reserved by its header: its image may not be larger.
     #[must_use]
     pub fn as_declared(&self, bytes: &[u8]) -> Self {
         let declared = declared_pixels(bytes).unwrap_or(0).max(UNDECLARED);
@@ -85,19 +85,19 @@ impl DecodeLimits {
     }
 }
 
-/// Memory that decoding takes at most for each pixel: see [`DecodeLimits::max_pixels`].
+/// Most memory that decoding takes per pixel: see [`DecodeLimits::max_pixels`].
 const BYTES_OF_A_PIXEL: u64 = 16;
 
 /// Decodes JPEG, PNG, BMP, GIF (first frame), WebP (first frame) or TIFF (first page).
 ///
 /// # Errors
-/// `undecodable_image`: not an image, a format or a variant that is not supported, or a file that is
-/// corrupt or truncated. `image_too_large`: over one of the limits.
+/// `undecodable_image`: not an image, an unsupported format or variant, or a corrupt or truncated file.
+/// `image_too_large`: over one of the limits.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<DecodedImage, ImageError> {
     decode_as(bytes, limits, &Wanted::default())
 }
 
-/// Whose reading of a file counts.
+/// The framework whose decoding is reproduced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     /// `cv2.imdecode`, in colours.
@@ -117,53 +117,55 @@ impl Reader {
         }
     }
 
-    /// Of what it does not read.
-    fn refuses(self, what: &str) -> Fault {
+    /// Creates the error for what it does not read.
+    fn refuses(self, what: &str) -> DecodeError {
         let name = self.name();
-        Fault::Undecodable(format!("{name}, with which this model's images were read, does not read {what}"))
+        DecodeError::Undecodable(format!(
+            "{name}, with which this model's images were read, does not read {what}"
+        ))
     }
 }
 
-/// Whether orientation tags count.
+/// Whether a file's EXIF or TIFF orientation tag is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turning {
-    /// The image is turned as its tag says.
-    Upright,
-    /// It stays as it is stored, as TensorFlow and Pillow read it.
-    AsStored,
+pub enum OrientationTag {
+    /// The image is rotated and mirrored as its tag says.
+    Apply,
+    /// The image stays as stored, as TensorFlow and Pillow read it.
+    Ignore,
 }
 
-/// How an image is wanted.
+/// How an image is decoded.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
-    /// As who reads it.
+    /// The framework to reproduce.
     pub reader: Reader,
-    /// Whether only its grey is wanted, which TensorFlow reads otherwise than it would make it of the colours. The
-    /// three channels are equal then, where that makes a difference.
+    /// Whether only grey is needed, which TensorFlow decodes differently than by converting the colours. The three
+    /// channels are equal then, where that matters.
     pub is_gray: bool,
-    /// Whether it is turned.
-    pub turning: Turning,
-    /// By what both sides of an image of this height and width, as it is then, may be divided: 1, 2, 4 or 8. Only a
-    /// JPEG of brightness alone or with the usual colours is made smaller; it takes less time and memory.
+    /// Whether its orientation tag is applied.
+    pub orientation_tag: OrientationTag,
+    /// Returns by what both sides of an image of this height and width, after the orientation tag, may be divided: 1,
+    /// 2, 4 or 8. Only grey JPEGs and those with the usual colours are reduced, which saves time and memory.
     pub divisor: &'a dyn Fn(usize, usize) -> usize,
-    /// Asked now and then while a file is read; `false` ends it.
+    /// Called at intervals during decoding; `false` stops it.
     pub goes_on: &'a dyn Fn() -> bool,
 }
 
 impl Default for Wanted<'_> {
-    /// As OpenCV reads it, upright and in full.
+    /// As OpenCV reads it, upright and in full size.
     fn default() -> Self {
         Self {
             reader: Reader::OpenCv,
             is_gray: false,
-            turning: Turning::Upright,
+            orientation_tag: OrientationTag::Apply,
             divisor: &|_, _| 1,
             goes_on: &|| true,
         }
     }
 }
 
-/// One file on its way.
+/// A file that is being decoded.
 #[derive(Clone, Copy)]
 struct File<'a> {
     bytes: &'a [u8],
@@ -178,10 +180,11 @@ impl<'a> File<'a> {
     }
 }
 
-/// As [`decode`], as it is wanted.
+/// As [`decode`], with these options.
 ///
 /// # Errors
-/// As [`decode`]. `undecodable_image` too: the framework does not read such a file; `stopped`: it was not to go on.
+/// As [`decode`]. Also `undecodable_image`: the framework does not read such a file; `stopped`: `goes_on` returned
+/// false.
 pub fn decode_as(
     bytes: &[u8],
     limits: &DecodeLimits,
@@ -189,30 +192,30 @@ pub fn decode_as(
 ) -> Result<DecodedImage, ImageError> {
     if bytes.len() > limits.max_bytes {
         let fact = format!("the image has {} bytes, the limit is {}", bytes.len(), limits.max_bytes);
-        return Err(Fault::TooLarge(fact).into());
+        return Err(DecodeError::TooLarge(fact).into());
     }
     let format = Format::of(bytes)?;
     let meter = Meter::new(bytes.len(), wanted.goes_on);
     let file = File { bytes, limits, wanted, meter: &meter };
-    // A decoder owns all that it touches, so nothing half-changed is left behind by a panic.
+    // A decoder owns all its data, so a panic leaves nothing half-changed behind.
     let outcome = catch_unwind(AssertUnwindSafe(|| format.decode(file)))
-        .unwrap_or_else(|_| Err(Fault::undecodable("corrupt data")));
-    // A decoder that was stopped says only that it could not read on.
+        .unwrap_or_else(|_| Err(DecodeError::undecodable("corrupt data")));
+    // A decoder that was stopped only reports that it could not read on.
     outcome.map_err(|fault| meter.outcome().err().unwrap_or(fault).told_of(format).into())
 }
 
-/// Why a file gave no pixels.
+/// Why a file cannot be decoded.
 #[derive(Debug)]
-enum Fault {
+enum DecodeError {
     /// Over a limit, which is named.
     TooLarge(String),
-    /// No picture in it: the fact.
+    /// Not an image, with the reason.
     Undecodable(String),
-    /// Nobody wants it any more.
+    /// The image is not wanted any more.
     Stopped,
 }
 
-impl Fault {
+impl DecodeError {
     fn undecodable(cause: impl fmt::Display) -> Self {
         Self::Undecodable(cause.to_string())
     }
@@ -225,39 +228,39 @@ impl Fault {
     }
 }
 
-/// The detail of an image that was not wanted any more while it was decoded.
+/// The detail of an image that was no longer wanted during decoding.
 pub const STOPPED: &str = "decoding was stopped";
 
-impl From<Fault> for ImageError {
-    fn from(fault: Fault) -> Self {
+impl From<DecodeError> for ImageError {
+    fn from(fault: DecodeError) -> Self {
         let (code, detail) = match fault {
-            Fault::TooLarge(detail) => (ImageErrorCode::ImageTooLarge, detail),
-            Fault::Undecodable(detail) => (ImageErrorCode::UndecodableImage, detail),
+            DecodeError::TooLarge(detail) => (ImageErrorCode::ImageTooLarge, detail),
+            DecodeError::Undecodable(detail) => (ImageErrorCode::UndecodableImage, detail),
             // Nobody is told: whoever stopped it knows.
-            Fault::Stopped => (ImageErrorCode::UndecodableImage, STOPPED.to_owned()),
+            DecodeError::Stopped => (ImageErrorCode::UndecodableImage, STOPPED.to_owned()),
         };
         Self { code, detail }
     }
 }
 
 impl DecodeLimits {
-    /// To be called with what the header says, before anything of that size is allocated.
-    fn check(&self, width: usize, height: usize) -> Result<(), Fault> {
+    /// Checks the size in the header. Must be called before anything of that size is allocated.
+    fn check(&self, width: usize, height: usize) -> Result<(), DecodeError> {
         if width == 0 || height == 0 {
-            return Err(Fault::Undecodable(format!(
+            return Err(DecodeError::Undecodable(format!(
                 "the image is {width}x{height} pixels, expected at least 1x1"
             )));
         }
         let (columns, rows) = (width as u64, height as u64);
         if columns.max(rows) > u64::from(self.max_side) {
             let limit = self.max_side;
-            return Err(Fault::TooLarge(format!(
+            return Err(DecodeError::TooLarge(format!(
                 "the image is {width}x{height} pixels, the limit is {limit} a side"
             )));
         }
         if columns.saturating_mul(rows) > self.max_pixels {
             let limit = self.max_pixels;
-            return Err(Fault::TooLarge(format!(
+            return Err(DecodeError::TooLarge(format!(
                 "the image is {width}x{height} pixels, the limit is {limit} in all"
             )));
         }
@@ -265,8 +268,8 @@ impl DecodeLimits {
     }
 }
 
-/// Bytes that the decoder of an image of this size may take: 64 bits a pixel twice over, and room for
-/// tables. What a file hides inside that is larger than itself is refused by it.
+/// Bytes that the decoder of an image of this size may allocate: twice 64 bits per pixel, and room for tables. The
+/// decoder refuses content that is larger than the declared size.
 fn memory_for(width: usize, height: usize) -> usize {
     width.saturating_mul(height).saturating_mul(16).saturating_add(8 << 20)
 }

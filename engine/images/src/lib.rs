@@ -1,7 +1,7 @@
-//! Images become a model's input, as the frameworks that models are trained with read them.
+//! Turns image files into a model's input, as the framework does that the model was trained with.
 //!
-//! [`decode`](mod@decode) turns a file's bytes into pixel values, [`preprocess`](mod@preprocess) those into the input that a
-//! package's config asks for. Both are plain functions: no threads, no clock, no network.
+//! [`decode`](mod@decode) turns a file's bytes into pixel values, and [`preprocess`](mod@preprocess) turns those into
+//! the input that a package's config describes. Both are plain functions: no threads, no clock, no network.
 
 pub mod decode;
 pub mod preprocess;

@@ -1,9 +1,9 @@
-//! An image becomes one model input.
+//! Turns an image into a model's input.
 
 use common::messages::{ImageError, ImageErrorCode};
 use common::package::config::{Preprocessing, PreprocessingKind, Resampling};
 
-use super::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
+use super::decode::{DecodeLimits, DecodedImage, OrientationTag, Reader, Wanted, decode_as};
 use engine::Pixels;
 
 mod area;
@@ -13,18 +13,18 @@ mod resize;
 use self::area::AreaResize;
 use self::resize::Sides;
 
-/// The model's input for one image: `[height, width, channels]` of the input shape, row-major, the
-/// channels in the order blue, green, red unless the config says otherwise.
+/// Returns the model's input for one image: `[height, width, channels]` of the input shape, row-major, the channels in
+/// the order blue, green, red unless the config says otherwise.
 ///
 /// # Errors
-/// `wrong_image_size`: `no_prepro`, and the image has another size than the input.
+/// `wrong_image_size`: with `no_prepro`, the image has another size than the input.
 pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, ImageError> {
     let [height, width, channels] = how.input_shape;
     match how.kind {
         PreprocessingKind::NormalizeAndPad { normalization_factor } => {
             let input = Input { height, width, channels };
-            let levels = input.padded(Source::new(image, channels));
-            Ok(Pixels::Levels { levels, factor: normalization_factor })
+            let values = input.padded(Source::new(image, channels));
+            Ok(Pixels::Uint8 { values, divisor: normalization_factor })
         }
         PreprocessingKind::NoPrepro => {
             if (image.height, image.width) != (height, width) {
@@ -36,18 +36,18 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
                     ),
                 });
             }
-            Ok(Pixels::Levels { levels: Source::new(image, channels).samples, factor: 1.0 })
+            Ok(Pixels::Uint8 { values: Source::new(image, channels).samples, divisor: 1.0 })
         }
         PreprocessingKind::Resize(ref resize) => {
             let mut values = vec![0.0; height * width * channels];
             resize::fill(&image, how.input_shape, resize, &mut values);
-            Ok(Pixels::Values(values))
+            Ok(Pixels::Float32(values))
         }
     }
 }
 
-/// Decodes an image as it will be preprocessed: as the framework reads it that resizes it, upright or as it is stored,
-/// and as small as the config lets it be. `goes_on` is asked now and then.
+/// Decodes an image for its preprocessing: as the framework reads it that resizes it, upright or as stored, and reduced
+/// where the config allows it. `goes_on` is called at intervals.
 ///
 /// # Errors
 /// As [`decode_as`].
@@ -64,11 +64,17 @@ pub fn decode(
         PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => 1,
     };
     let is_gray = how.input_shape[2] == 1;
-    let wanted = Wanted { reader: reader(how), is_gray, turning: turning(how), divisor: &divisor, goes_on };
+    let wanted = Wanted {
+        reader: reader(how),
+        is_gray,
+        orientation_tag: orientation_tag(how),
+        divisor: &divisor,
+        goes_on,
+    };
     decode_as(bytes, limits, &wanted)
 }
 
-/// Whose reading of a file the model was trained with: who resizes also reads.
+/// Returns the framework whose decoding the model was trained with: the one that resizes.
 fn reader(how: &Preprocessing) -> Reader {
     match &how.kind {
         PreprocessingKind::Resize(resize) => match resize.resampling {
@@ -80,17 +86,17 @@ fn reader(how: &Preprocessing) -> Reader {
     }
 }
 
-/// Whether an image is to be turned by its orientation tag when it is decoded.
-fn turning(how: &Preprocessing) -> Turning {
+/// Returns whether a file's orientation tag is applied when it is decoded.
+fn orientation_tag(how: &Preprocessing) -> OrientationTag {
     match &how.kind {
-        PreprocessingKind::Resize(resize) if !resize.exif_orientation => Turning::AsStored,
+        PreprocessingKind::Resize(resize) if !resize.exif_orientation => OrientationTag::Ignore,
         PreprocessingKind::Resize(_)
         | PreprocessingKind::NormalizeAndPad { .. }
-        | PreprocessingKind::NoPrepro => Turning::Upright,
+        | PreprocessingKind::NoPrepro => OrientationTag::Apply,
     }
 }
 
-/// The image with as many channels as the model takes.
+/// The image with the model's number of channels.
 struct Source {
     height: usize,
     width: usize,
@@ -112,7 +118,7 @@ fn luma(pixel: &[u8]) -> u8 {
     u8::try_from((weighted + (1 << 14)) >> 15).unwrap_or(u8::MAX)
 }
 
-/// The model's input, and where images lie in it.
+/// The model's input, and the position of images in it.
 struct Input {
     height: usize,
     width: usize,
@@ -120,7 +126,7 @@ struct Input {
 }
 
 impl Input {
-    /// In the centre of a black canvas, the odd pixel going to the bottom and the right.
+    /// Places an image in the centre of a black canvas; an odd pixel goes to the bottom and the right.
     fn padded(&self, source: Source) -> Vec<u8> {
         if (source.height, source.width) == (self.height, self.width) {
             return source.samples;
@@ -144,8 +150,8 @@ impl Input {
         canvas
     }
 
-    /// The image's size in the input: its own, or scaled down where it is larger, keeping proportions
-    /// as far as whole pixels allow.
+    /// Returns the image's size in the input: its own, or scaled down if it is larger, keeping proportions as far as
+    /// whole pixels allow.
     fn fitted(&self, source: &Source) -> (usize, usize) {
         if source.height <= self.height && source.width <= self.width {
             return (source.height, source.width);
@@ -180,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn no_prepro_keeps_the_levels() {
-        let pixels: Vec<u8> = (0..12).map(|level| level * 20).collect();
+    fn no_prepro_keeps_the_pixel_values() {
+        let pixels: Vec<u8> = (0..12).map(|value| value * 20).collect();
         let image = DecodedImage { height: 2, width: 2, pixels: pixels.clone() };
         let how = Preprocessing { input_shape: [2, 2, 3], kind: PreprocessingKind::NoPrepro };
-        assert_eq!(preprocess(image, &how).unwrap(), Pixels::Levels { levels: pixels, factor: 1.0 });
+        assert_eq!(preprocess(image, &how).unwrap(), Pixels::Uint8 { values: pixels, divisor: 1.0 });
     }
 }

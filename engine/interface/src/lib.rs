@@ -1,8 +1,8 @@
-//! What a worker and an engine know of each other.
+//! The interface between a worker and an engine.
 //!
-//! An [`Engine`] is one loaded model and computes scores of a [`Batch`]. It says with [`Calls`] how it wants to be called, so
-//! that the worker need not know what computes. An [`EngineLoader`] makes engines from packages. [`npy`]
-//! reads and writes arrays for the commands and tests that look at one model.
+//! An [`Engine`] is one loaded model and computes the scores of a [`Batch`]. [`Calls`] describes how it should be
+//! called, so that the worker is independent of what computes. An [`EngineLoader`] makes engines from packages. [`npy`]
+//! reads and writes arrays for the commands and tests of single models.
 
 pub mod npy;
 mod pixels;
@@ -18,22 +18,22 @@ pub use self::pixels::Pixels;
 pub struct Batch {
     /// Number of images, at least 1.
     pub images: usize,
-    /// Height, width and channels of each.
+    /// Height, width and channels of each image.
     pub shape: [usize; 3],
     /// `[images, height, width, channels]`, row-major.
     pub pixels: Pixels,
-    /// Whether nobody else wants the machine: no other image is there, or was expected to come meanwhile.
+    /// Whether the batch may use the whole machine: no other image is in the pipeline or expected.
     pub alone: bool,
 }
 
 impl Batch {
-    /// A batch beside which others may want to be computed.
+    /// Creates a batch that shares the machine with others.
     pub fn new(images: usize, shape: [usize; 3], pixels: impl Into<Pixels>) -> Self {
         Self { images, shape, pixels: pixels.into(), alone: false }
     }
 }
 
-/// What a model says of a batch.
+/// The output of a model for a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// Number of outputs for each image.
@@ -50,26 +50,26 @@ pub trait Engine: Send + Sync + 'static {
     /// The batch has another shape than the model, or the library failed.
     fn predict(&self, batch: &Batch) -> Result<Scores, EngineError>;
 
-    /// What it computes on.
+    /// Returns the device that it computes on.
     fn device(&self) -> &Device;
 
-    /// How it wants to be called.
+    /// Returns how it should be called.
     fn calls(&self) -> Calls {
         Calls::default()
     }
 }
 
-/// What an engine computes on.
+/// The device of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// A GPU, by its name: `gpu:0`.
     Gpu(String),
 }
 
 impl Device {
-    /// As the list of workers names it.
+    /// Returns its name in the list of workers.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -79,55 +79,56 @@ impl Device {
     }
 }
 
-/// How an engine wants to be called.
+/// How an engine should be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calls {
     /// Most images in one call, at least 1.
     pub batch_size: usize,
-    /// Most calls at once, at least 1.
+    /// Most concurrent calls, at least 1.
     pub at_once: usize,
-    /// Most images that one thread takes of those that wait, at least 1, so that other threads get their share. `None`: it
-    /// takes all that fit into a call.
+    /// Most waiting images that one thread takes, at least 1, so that other threads get their share. `None`: all that
+    /// fit into a call.
     pub images_a_thread: Option<usize>,
-    /// Parts of jobs to have in hand, so that a next batch is decoded while one is computed. A part may hold one image.
+    /// Parts of jobs to hold at once, so that the next batch is decoded while one is computed. A part may have one
+    /// image.
     pub parts_in_hand: usize,
 }
 
 impl Default for Calls {
-    /// As a small processor: any number of calls of up to 32 images, two images a thread.
+    /// For a small CPU: any number of calls of up to 32 images, two images per thread.
     fn default() -> Self {
         Self { batch_size: 32, at_once: usize::MAX, images_a_thread: Some(2), parts_in_hand: 12 }
     }
 }
 
-/// A model that could not compute.
+/// A failed computation.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct EngineError(pub String);
 
 /// Makes engines from packages.
 pub trait EngineLoader: Send + Sync + 'static {
-    /// Opens the package's model, checks it against its config and gets it ready. Blocks.
+    /// Opens the package's model, checks it against its config and prepares it. Blocks.
     ///
     /// # Errors
     /// [`LoadError`].
     fn load(&self, package: &Package) -> Result<Arc<dyn Engine>, LoadError>;
 
-    /// What its engines will compute on.
+    /// Returns the device of its engines.
     fn device(&self) -> &Device {
         &Device::Cpu
     }
 
-    /// How its engines will want to be called.
+    /// Returns how its engines should be called.
     fn calls(&self) -> Calls {
         Calls::default()
     }
 }
 
-/// Why a package gave no engine.
+/// Why a package cannot be loaded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoadError {
-    /// The package has faults that every worker would find: all of them.
+    /// The package has problems that every worker would find: all of them.
     #[error("{}", .0.join("; "))]
     Unservable(Vec<String>),
     /// This worker cannot load it now.

@@ -1,8 +1,7 @@
-//! NumPy's file format for one array, as far as images and scores need it.
+//! Reads and writes NumPy's file format for one array of images or scores.
 //!
-//! The format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. Written is
-//! version 1.0 with little-endian float32; read are versions 1 to 3 with float32, float64 and uint8,
-//! little-endian, in C order.
+//! The format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. Writes version 1.0 with
+//! little-endian float32; reads versions 1 to 3 with float32, float64 and uint8, little-endian, in C order.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,25 +15,25 @@ const MAX_HEADER: u64 = 64 << 10;
 /// Largest array that is read, in elements: four GiB of float32.
 const MAX_ELEMENTS: usize = 1 << 30;
 
-/// The data begin at a multiple of this.
+/// The data begins at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// An array of float32, whatever the file held.
+/// An array, converted to float32.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
-    /// Sizes; empty for a single number.
+    /// Its shape; empty for a single number.
     pub shape: Vec<usize>,
-    /// Row-major.
+    /// Its values, row-major.
     pub values: Vec<f32>,
 }
 
-/// A file that gave no array.
+/// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum NpyError {
-    /// It could not be read or written.
+    /// An I/O error.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It is not a file that is understood here.
+    /// The file is not in a supported format.
     #[error("{0}")]
     Format(String),
 }
@@ -50,7 +49,7 @@ pub fn read(path: &Path) -> Result<Array, NpyError> {
 /// Writes an array of float32.
 ///
 /// # Errors
-/// The file cannot be written, or `values` are not as many as `shape` says.
+/// The file cannot be written, or the number of `values` does not match `shape`.
 pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), NpyError> {
     let mut file = io::BufWriter::new(File::create(path)?);
     write_to(&mut file, shape, values)?;
@@ -58,7 +57,7 @@ pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), NpyErro
     Ok(())
 }
 
-/// Reads an array from anything; what comes after it is left there.
+/// Reads an array from a reader; what follows it is not read.
 ///
 /// # Errors
 /// [`NpyError`].
@@ -72,7 +71,7 @@ pub fn read_from(mut source: impl Read) -> Result<Array, NpyError> {
         ))
     })?;
     let bytes = elements * header.element.size();
-    // Grows with what is really there: a short file with a large header takes no memory.
+    // Grows with the data: a short file with a large header takes no memory.
     let mut data = Vec::new();
     source.by_ref().take(bytes as u64).read_to_end(&mut data)?;
     if data.len() != bytes {
@@ -85,7 +84,7 @@ pub fn read_from(mut source: impl Read) -> Result<Array, NpyError> {
     Ok(Array { shape: header.shape, values: header.element.values(&data) })
 }
 
-/// Writes an array of float32 to anything.
+/// Writes an array of float32 to a writer.
 ///
 /// # Errors
 /// As [`write()`].
@@ -190,7 +189,7 @@ fn header(source: &mut impl Read) -> Result<Header, NpyError> {
     parse_header(&text)
 }
 
-/// A Python dictionary with exactly the keys `descr`, `fortran_order` and `shape`.
+/// Parses a Python dictionary with exactly the keys `descr`, `fortran_order` and `shape`.
 fn parse_header(text: &str) -> Result<Header, NpyError> {
     let unclear = || {
         let shown: String = text.trim().chars().take(120).collect();

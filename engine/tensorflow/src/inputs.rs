@@ -25,11 +25,11 @@ impl Inputs {
     /// Copies a range of the pixels into a tensor of these sizes. The rest of the tensor is zero.
     pub(super) fn images(&self, pixels: &Pixels, range: Range<usize>, sizes: [u64; 4]) -> Images {
         match (pixels, &self.uint8) {
-            (Pixels::Levels { levels, factor }, Some(_)) => {
+            (Pixels::Uint8 { values, divisor }, Some(_)) => {
                 let mut tensor = Tensor::<u8>::new(&sizes);
-                tensor[..range.len()].copy_from_slice(&levels[range]);
+                tensor[..range.len()].copy_from_slice(&values[range]);
                 let mut table = Tensor::<f32>::new(&[UINT8_VALUES]);
-                table.copy_from_slice(&Pixels::quotients(*factor));
+                table.copy_from_slice(&Pixels::quotients(*divisor));
                 Images::Uint8 { values: tensor, table }
             }
             _ => {

@@ -161,8 +161,8 @@ impl TensorflowEngine {
             _graph: graph,
             _memory: memory::GiveBack,
         };
-        let levels: Vec<u8> = (0..=255).cycle().take(image.iter().product()).collect();
-        let pixels = Pixels::Levels { levels, factor: 255.0 };
+        let values: Vec<u8> = (0..=255).cycle().take(image.iter().product()).collect();
+        let pixels = Pixels::Uint8 { values, divisor: 255.0 };
         let mut scores = vec![0.0; classes];
         engine.warm_up(&pixels, &mut scores)?;
         engine.try_sizes(&pixels);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::broker::{
-    Acknowledge, Broker, BrokerError, Consumer, DeadLetter, Exhumed, Hint, Listener, QueueDepth,
+    Acknowledge, Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
 };
 use common::messages::{Part, PartId};
 
@@ -13,7 +13,7 @@ use super::server::{BrokerServer, Settled};
 use crate::link::{Link, NoAnswer};
 use crate::options::Options;
 
-/// One process's handle on the broker.
+/// A process's handle to the broker.
 pub struct SimulatedBroker {
     server: Arc<BrokerServer>,
     link: Arc<Link>,
@@ -22,7 +22,7 @@ pub struct SimulatedBroker {
 }
 
 impl SimulatedBroker {
-    /// Through this link, as this connection.
+    /// Over this link and connection.
     #[must_use]
     pub fn new(server: Arc<BrokerServer>, link: Arc<Link>, options: Options, connection: u64) -> Arc<Self> {
         Arc::new(Self { server, link, options, connection })
@@ -53,7 +53,7 @@ impl Broker for SimulatedBroker {
 
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError> {
         let connection = self.connection;
-        // A subscription whose answer is lost ends with its channel: nobody takes from it.
+        // If the answer to a subscription is lost, the subscription ends with its channel: no consumer is left.
         let (server, link) = (Arc::clone(&self.server), Arc::clone(&self.link));
         let options = self.options;
         let mut made = self
@@ -91,19 +91,19 @@ impl Broker for SimulatedBroker {
         Ok(Box::new(SimulatedListener { link: Arc::clone(&self.link), told }))
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let reason = reason.to_owned();
-        self.call(move |server| server.bury(&part, &reason)).await?
+        self.call(move |server| server.dead_letter(&part, &reason)).await?
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.call(move |server| server.dead_letters(limit)).await
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let connection = self.connection;
-        let taken = self.call(move |server| server.exhume(connection, which)).await?;
-        let exhumed = |(at, part, reason): (u64, _, String)| Exhumed {
+        let taken = self.call(move |server| server.take_dead_letters(connection, which)).await?;
+        let letter = |(at, part, reason): (u64, _, String)| TakenDeadLetter {
             letter: DeadLetter::of(&part, &reason),
             part: Some(part),
             acknowledge: Box::new(DeadInHand {
@@ -112,11 +112,11 @@ impl Broker for SimulatedBroker {
                 at: Some(at),
             }),
         };
-        Ok(taken.into_iter().map(exhumed).collect())
+        Ok(taken.into_iter().map(letter).collect())
     }
 }
 
-/// A dead letter in an operator's hands: dropped, it goes back.
+/// A dead letter that an operator has taken. If it is dropped, it goes back.
 struct DeadInHand {
     server: Arc<BrokerServer>,
     link: Arc<Link>,
@@ -127,7 +127,7 @@ impl DeadInHand {
     async fn settle(mut self: Box<Self>, how: Settled) -> Result<(), BrokerError> {
         let Some(at) = self.at.take() else { return Ok(()) };
         let server = Arc::clone(&self.server);
-        self.link.call(move || server.settle_exhumed(at, how)).await.map_err(away)?
+        self.link.call(move || server.settle_taken(at, how)).await.map_err(away)?
     }
 }
 
@@ -145,8 +145,8 @@ impl Acknowledge for DeadInHand {
 impl Drop for DeadInHand {
     fn drop(&mut self) {
         if let Some(at) = self.at.take() {
-            // The process holds it no longer than its connection, which is soon enough.
-            let _ = self.server.settle_exhumed(at, Settled::Return);
+            // The broker returns it at the latest with the process's connection, which is soon enough.
+            let _ = self.server.settle_taken(at, Settled::Return);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A worker's stream of parts, as it sees it.
+//! A worker's subscription to parts.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::server::{BrokerServer, Delivered, Settled};
 use crate::link::{CALL_LIMIT, Life, Link, NoAnswer};
-use crate::options::{Mend, Options};
+use crate::options::{Fix, Options};
 
 /// One subscription.
 pub(super) struct SimulatedConsumer {
@@ -20,10 +20,10 @@ pub(super) struct SimulatedConsumer {
     pub(super) options: Options,
     pub(super) id: u64,
     pub(super) delivered: mpsc::UnboundedReceiver<Delivered>,
-    /// Taken from the stream and not yet handed out: a wait may be given up in between.
+    /// Taken from the stream and not yet returned: a wait may be cancelled in between.
     pub(super) arriving: Option<Delivered>,
     pub(super) ended: bool,
-    /// The worker has it; before that nobody does.
+    /// Notes that the worker has it; before that no worker does.
     pub(super) handed: bool,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct SimulatedConsumer {
 impl Consumer for SimulatedConsumer {
     async fn next(&mut self) -> Result<Option<Delivery>, BrokerError> {
         if self.ended {
-            // A stream that has ended never says anything again.
+            // A stream that has ended never answers again.
             return pending().await;
         }
         if self.arriving.is_none() {
@@ -40,7 +40,7 @@ impl Consumer for SimulatedConsumer {
         self.link.receive().await;
         let Some(Delivered { tag, part, attempt }) = self.arriving.take() else {
             self.ended = true;
-            if !self.options.has(Mend::EndsAreTold) {
+            if !self.options.has(Fix::EndsAreTold) {
                 return pending().await;
             }
             return Err(BrokerError::Unavailable("it ended the subscription".to_owned()));
@@ -56,7 +56,7 @@ impl Consumer for SimulatedConsumer {
 
     async fn stop(&mut self) -> Result<(), BrokerError> {
         if self.ended {
-            // The contract bounds it; that nobody needs it is what the contract asks of the caller.
+            // The contract bounds it, so callers need no timeout.
             return pending().await;
         }
         self.ended = true;
@@ -82,12 +82,12 @@ impl Drop for SimulatedConsumer {
     fn drop(&mut self) {
         if self.link.pulse().life() == Life::Dead {
             if !self.handed {
-                // Made for a process that died meanwhile: its host answers that there is nobody.
+                // Subscribed for a process that died meanwhile: its host answers that the port is closed.
                 self.server.abandon(self.id);
             }
             return;
         }
-        // What the process held and nobody looked at goes back with the channel.
+        // What the process held and never returned goes back with the channel.
         let mut unseen: Vec<u64> = self.arriving.take().map(|one| one.tag).into_iter().collect();
         while let Ok(delivered) = self.delivered.try_recv() {
             unseen.push(delivered.tag);
@@ -106,7 +106,7 @@ impl Drop for SimulatedConsumer {
     }
 }
 
-/// A part in a worker's hands: dropped, it goes back.
+/// A delivered part. If it is dropped, it goes back.
 pub(super) struct InHand {
     server: Arc<BrokerServer>,
     link: Arc<Link>,
@@ -118,7 +118,7 @@ impl InHand {
     async fn settle(mut self: Box<Self>, how: Settled) -> Result<(), BrokerError> {
         let Some(tag) = self.tag.take() else { return Ok(()) };
         let (server, link, id) = (Arc::clone(&self.server), Arc::clone(&self.link), self.id);
-        // Of its own: what was written to a connection arrives also when nobody waits for the answer any more.
+        // A task of its own: what was written to a connection arrives also if the caller stops waiting for the answer.
         let settling =
             tokio::spawn(async move { keep_trying(&link, move || server.settle(id, tag, how)).await });
         let settled = timeout(CALL_LIMIT, settling).await.ok().and_then(Result::ok);
@@ -126,7 +126,7 @@ impl InHand {
     }
 }
 
-/// The network loses nothing on a connection that lives: what was sent arrives in the end, or the connection ends.
+/// The network loses nothing on a living connection: what was sent arrives, or the connection ends.
 async fn keep_trying<T: Send + 'static>(link: &Link, act: impl Fn() -> T + Clone + Send + 'static) -> T {
     loop {
         if let Ok(done) = link.call(act.clone()).await {
@@ -155,13 +155,13 @@ impl Drop for InHand {
         let (server, link, id) = (Arc::clone(&self.server), Arc::clone(&self.link), self.id);
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            // Should the channel have ended, it went back with it.
+            // If the channel has ended, it went back with it.
             let _ = keep_trying(&link, move || server.settle(id, tag, Settled::Return)).await;
         });
     }
 }
 
-/// A stream of hints.
+/// A subscription to hints.
 pub(super) struct SimulatedListener {
     pub(super) link: Arc<Link>,
     pub(super) told: mpsc::UnboundedReceiver<Hint>,

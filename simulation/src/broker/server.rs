@@ -1,4 +1,4 @@
-//! The broker's server: the queue, who takes parts from it, and its moods.
+//! The broker's server: the queue, its consumers, and its faults.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use common::messages::{Part, PartId};
 use tokio::sync::mpsc;
 
 use crate::link::{Door, lock};
-use crate::options::{Mend, Options};
+use crate::options::{Fix, Options};
 use crate::trace::Trace;
 
 /// A server that all processes share.
 pub struct BrokerServer {
-    /// Whether it lets anybody in.
+    /// Whether it accepts connections.
     pub door: Arc<Door>,
     options: Options,
     trace: Arc<Trace>,
@@ -21,17 +21,17 @@ pub struct BrokerServer {
     queue: Mutex<Queue>,
 }
 
-/// Parts and dead letters by the order in which they came: what is given back goes to its old position.
+/// Parts and dead letters in order of arrival: returned ones get their old position.
 #[derive(Default)]
 struct Queue {
     next: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, QueuedPart>,
     dead: BTreeMap<u64, (Part, String)>,
-    /// Dead letters that an operator holds, and whose.
-    exhumed: BTreeMap<u64, (u64, Part, String)>,
+    /// Dead letters that an operator has taken, and their connections.
+    taken: BTreeMap<u64, (u64, Part, String)>,
     subscriptions: BTreeMap<u64, Subscription>,
     listeners: BTreeMap<u64, (u64, mpsc::UnboundedSender<Hint>)>,
-    /// The subscription that is served next is one after this.
+    /// The next delivery goes to the subscription after this one.
     served: u64,
     alarm: bool,
     nacks: bool,
@@ -39,7 +39,7 @@ struct Queue {
 }
 
 #[derive(Clone)]
-struct Waiting {
+struct QueuedPart {
     part: Part,
     attempt: u32,
 }
@@ -47,45 +47,45 @@ struct Waiting {
 struct Subscription {
     connection: u64,
     prefetch: usize,
-    held: BTreeMap<u64, Waiting>,
-    /// None once it takes no more.
+    held: BTreeMap<u64, QueuedPart>,
+    /// `None` once it takes no more.
     deliver: Option<mpsc::UnboundedSender<Delivered>>,
 }
 
-/// A part on its way to a worker.
+/// A part that is being delivered.
 pub(super) struct Delivered {
     pub(super) tag: u64,
     pub(super) part: Part,
     pub(super) attempt: u32,
 }
 
-/// What becomes of a part in a worker's hands.
+/// How a delivery was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
     Forget,
     Return,
 }
 
-/// What is in the queue now.
+/// The current load of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Parts that wait.
+    /// Waiting parts.
     pub waiting: usize,
-    /// Parts in workers' hands.
+    /// Delivered parts.
     pub held: usize,
-    /// Workers that take parts.
+    /// Consumers.
     pub consumers: usize,
 }
 
 impl BrokerServer {
-    /// An empty one, for so many parts.
+    /// Creates an empty queue for so many parts.
     #[must_use]
     pub fn new(options: Options, trace: Arc<Trace>, max_parts: u32) -> Arc<Self> {
         let max_parts = max_parts as usize;
         Arc::new(Self { door: Arc::default(), options, trace, max_parts, queue: Mutex::default() })
     }
 
-    /// What is in the queue.
+    /// Returns the load of the queue.
     #[must_use]
     pub fn load(&self) -> Load {
         let queue = lock(&self.queue);
@@ -97,7 +97,7 @@ impl BrokerServer {
         }
     }
 
-    /// Parts that were put aside, with the reason.
+    /// Returns the dead letters with their reasons.
     #[must_use]
     pub fn dead(&self) -> Vec<(PartId, String)> {
         let queue = lock(&self.queue);
@@ -110,17 +110,17 @@ impl BrokerServer {
         lock(&self.queue).full_at.is_some_and(|at| at >= moment)
     }
 
-    /// Whether it is short of memory from now on.
+    /// Raises or ends the memory alarm.
     pub fn alarm(&self, alarm: bool) {
         lock(&self.queue).alarm = alarm;
     }
 
-    /// Whether it takes no parts from now on.
+    /// Sets whether it rejects parts.
     pub fn nack(&self, nacks: bool) {
         lock(&self.queue).nacks = nacks;
     }
 
-    /// The queue is deleted and all in it; every stream of parts ends.
+    /// Deletes the queue with its content; all subscriptions end.
     pub fn delete_queue(&self) {
         let mut queue = lock(&self.queue);
         queue.waiting.clear();
@@ -131,18 +131,18 @@ impl BrokerServer {
         queue.prune();
     }
 
-    /// A connection ends: all that its process held goes back.
+    /// Ends a connection: all that its process held goes back.
     pub fn disconnect(&self, connection: u64) {
         let mut queue = lock(&self.queue);
         for id in queue.of(connection) {
             queue.end(id, true);
         }
         queue.listeners.retain(|_, (of, _)| *of != connection);
-        queue.return_exhumed(connection);
+        queue.return_taken(connection);
         self.dispatch(&mut queue);
     }
 
-    /// Every connection ends.
+    /// Ends every connection.
     pub fn disconnect_all(&self) {
         let mut connections: Vec<u64> = {
             let queue = lock(&self.queue);
@@ -154,7 +154,7 @@ impl BrokerServer {
         connections.into_iter().for_each(|connection| self.disconnect(connection));
     }
 
-    /// A connection's streams of parts end; what was handed out can still be settled, unless its channel ends as well.
+    /// Ends a connection's subscriptions; delivered parts can still be settled, unless the channel ends as well.
     pub fn end_streams(&self, connection: u64, with_channel: bool) {
         let mut queue = lock(&self.queue);
         for id in queue.of(connection) {
@@ -171,7 +171,7 @@ impl BrokerServer {
             return Err(BrokerError::Full);
         }
         let at = queue.position();
-        queue.waiting.insert(at, Waiting { part: part.clone(), attempt: 1 });
+        queue.waiting.insert(at, QueuedPart { part: part.clone(), attempt: 1 });
         self.trace.note(|| format!("broker: queued {}/{}", self.trace.job(part.id.job), part.id.index));
         self.dispatch(&mut queue);
         Ok(())
@@ -181,7 +181,7 @@ impl BrokerServer {
         if !queue.alarm && !queue.nacks {
             return Ok(());
         }
-        if !self.options.has(Mend::ErrorsAreTold) {
+        if !self.options.has(Fix::ErrorsAreTold) {
             return Err(BrokerError::Full);
         }
         let why = if queue.alarm { "it is short of memory" } else { "its queue has no quorum" };
@@ -208,7 +208,7 @@ impl BrokerServer {
         (id, delivered)
     }
 
-    /// A worker takes no more parts; those of these tags, which it has not looked at, go back.
+    /// Stops a subscription; parts with these tags, which the worker has not seen, go back.
     pub(super) fn unsubscribe(&self, id: u64) {
         let mut queue = lock(&self.queue);
         if let Some(subscription) = queue.subscriptions.get_mut(&id) {
@@ -217,7 +217,7 @@ impl BrokerServer {
         queue.prune();
     }
 
-    /// Nobody is at the other end: what was delivered goes back.
+    /// The consumer is gone: what was delivered goes back.
     pub(super) fn abandon(&self, id: u64) {
         let mut queue = lock(&self.queue);
         queue.end(id, true);
@@ -227,14 +227,14 @@ impl BrokerServer {
     pub(super) fn settle(&self, id: u64, tag: u64, how: Settled) -> Result<(), BrokerError> {
         let mut queue = lock(&self.queue);
         let held = queue.subscriptions.get_mut(&id).and_then(|one| one.held.remove(&tag));
-        let Some(Waiting { part, attempt }) = held else {
+        let Some(QueuedPart { part, attempt }) = held else {
             return Err(BrokerError::Unavailable("the channel has ended".to_owned()));
         };
         self.trace.note(|| {
             format!("broker: {how:?} {}/{} of {attempt}", self.trace.job(part.id.job), part.id.index)
         });
         if how == Settled::Return {
-            queue.waiting.insert(tag, Waiting { part, attempt: attempt + 1 });
+            queue.waiting.insert(tag, QueuedPart { part, attempt: attempt + 1 });
         }
         queue.prune();
         self.dispatch(&mut queue);
@@ -260,16 +260,17 @@ impl BrokerServer {
     }
 
     pub(super) fn broadcast(&self, hint: Hint) {
-        // An error says that nobody listens any more.
+        // An error means that the listener is gone.
         lock(&self.queue).listeners.retain(|_, (_, tell)| tell.send(hint).is_ok());
     }
 
-    pub(super) fn bury(&self, part: &Part, reason: &str) -> Result<(), BrokerError> {
+    pub(super) fn dead_letter(&self, part: &Part, reason: &str) -> Result<(), BrokerError> {
         let mut queue = lock(&self.queue);
         self.refusal(&queue)?;
         let at = queue.position();
-        self.trace
-            .note(|| format!("broker: buried {}/{}: {reason}", self.trace.job(part.id.job), part.id.index));
+        self.trace.note(|| {
+            format!("broker: dead letter {}/{}: {reason}", self.trace.job(part.id.job), part.id.index)
+        });
         queue.dead.insert(at, (part.clone(), reason.to_owned()));
         Ok(())
     }
@@ -279,26 +280,30 @@ impl BrokerServer {
         queue.dead.values().take(limit).map(|(part, reason)| DeadLetter::of(part, reason)).collect()
     }
 
-    pub(super) fn exhume(&self, connection: u64, which: Option<PartId>) -> Vec<(u64, Part, String)> {
+    pub(super) fn take_dead_letters(
+        &self,
+        connection: u64,
+        which: Option<PartId>,
+    ) -> Vec<(u64, Part, String)> {
         let mut queue = lock(&self.queue);
-        // Those of an exhumation whose answer was lost went back with its channel.
-        queue.return_exhumed(connection);
+        // Those whose answer was lost went back with the channel of the call that took them.
+        queue.return_taken(connection);
         let wanted = |part: &Part| which.is_none_or(|id| part.id == id);
         let found: Vec<u64> =
             queue.dead.iter().filter(|(_, (part, _))| wanted(part)).map(|(at, _)| *at).collect();
         let mut taken = Vec::new();
         for at in found {
             if let Some((part, reason)) = queue.dead.remove(&at) {
-                queue.exhumed.insert(at, (connection, part.clone(), reason.clone()));
+                queue.taken.insert(at, (connection, part.clone(), reason.clone()));
                 taken.push((at, part, reason));
             }
         }
         taken
     }
 
-    pub(super) fn settle_exhumed(&self, at: u64, how: Settled) -> Result<(), BrokerError> {
+    pub(super) fn settle_taken(&self, at: u64, how: Settled) -> Result<(), BrokerError> {
         let mut queue = lock(&self.queue);
-        let Some((_, part, reason)) = queue.exhumed.remove(&at) else {
+        let Some((_, part, reason)) = queue.taken.remove(&at) else {
             return Err(BrokerError::Unavailable("the channel has ended".to_owned()));
         };
         if how == Settled::Return {
@@ -307,7 +312,7 @@ impl BrokerServer {
         Ok(())
     }
 
-    /// Hands out what waits, to one worker after the other.
+    /// Delivers waiting parts to the workers in turn.
     fn dispatch(&self, queue: &mut Queue) {
         while let Some((&at, _)) = queue.waiting.first_key_value() {
             let served = queue.served;
@@ -318,7 +323,7 @@ impl BrokerServer {
             let Some(waiting) = queue.waiting.remove(&at) else { return };
             queue.served = id;
             let Some(subscription) = queue.subscriptions.get_mut(&id) else { return };
-            let Waiting { part, attempt } = waiting.clone();
+            let QueuedPart { part, attempt } = waiting.clone();
             let delivered = Delivered { tag: at, part, attempt };
             let sent = subscription.deliver.as_ref().is_some_and(|deliver| deliver.send(delivered).is_ok());
             if sent {
@@ -346,23 +351,23 @@ impl Queue {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.deliver = None;
         if with_channel {
-            for (at, Waiting { part, attempt }) in std::mem::take(&mut subscription.held) {
-                self.waiting.insert(at, Waiting { part, attempt: attempt + 1 });
+            for (at, QueuedPart { part, attempt }) in std::mem::take(&mut subscription.held) {
+                self.waiting.insert(at, QueuedPart { part, attempt: attempt + 1 });
             }
         }
         self.prune();
     }
 
-    fn return_exhumed(&mut self, connection: u64) {
-        let own = self.exhumed.iter().filter(|(_, (of, ..))| *of == connection);
+    fn return_taken(&mut self, connection: u64) {
+        let own = self.taken.iter().filter(|(_, (of, ..))| *of == connection);
         for at in own.map(|(at, _)| *at).collect::<Vec<_>>() {
-            if let Some((_, part, reason)) = self.exhumed.remove(&at) {
+            if let Some((_, part, reason)) = self.taken.remove(&at) {
                 self.dead.insert(at, (part, reason));
             }
         }
     }
 
-    /// Forgets who neither takes nor holds anything.
+    /// Removes subscriptions that neither take nor hold parts.
     fn prune(&mut self) {
         self.subscriptions.retain(|_, one| one.deliver.is_some() || !one.held.is_empty());
     }

@@ -1,4 +1,4 @@
-//! Which answers keep the promises.
+//! Checks answers.
 
 use common::ids::JobId;
 
@@ -8,7 +8,7 @@ use crate::plan::{MODELS, What};
 use crate::process::{Answer, JOB_DEADLINE};
 
 impl Client {
-    /// An answer to the request itself.
+    /// Checks an answer to the request itself.
     pub(super) fn posted(&self, answer: Answer, sent: u64, none_active: bool) -> Tried {
         let now = self.world.trace.elapsed();
         let promises = &self.world.promises;
@@ -36,7 +36,7 @@ impl Client {
             }
             409 if self.asked.key.is_some() => return Tried::Again,
             404 if promises.forgot(sent, now) || self.asked.key.is_some() => {}
-            // The first model of a fleet is on its way.
+            // The fleet's first model is still loading.
             503 if answer.code() == "model_loading" && none_active => return Tried::Again,
             503 => {
                 self.excused(&answer, sent);
@@ -57,7 +57,7 @@ impl Client {
         }
     }
 
-    /// Returns whether an answer to a look is the job's end.
+    /// Returns whether a poll's answer is the job's end.
     pub(super) fn is_final(&self, answer: &Answer, sent: u64) -> bool {
         match (answer.status.as_u16(), answer.code()) {
             (202, _) => false,
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// The job has ended with this answer.
+    /// Notes the job's final answer.
     pub(super) fn ended(&self, job: JobId, since: u64, answer: &Answer) {
         let now = self.world.trace.elapsed();
         let promises = &self.world.promises;
@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Two answers of one job.
+    /// Compares two answers of one job.
     pub(super) fn same(&self, first: &Answer, again: &Answer, (since, sent): (u64, u64)) {
         let now = self.world.trace.elapsed();
         let promises = &self.world.promises;
@@ -136,7 +136,7 @@ impl Client {
         self.world.promises.count(|counts| counts.images += results.len() as u64);
     }
 
-    /// A refusal has to have a reason, and to tell when to come again.
+    /// A refusal needs a reason, and a `Retry-After`.
     fn excused(&self, answer: &Answer, sent: u64) {
         let now = self.world.trace.elapsed();
         if !answer.headers.contains_key("retry-after") && answer.code() != "model_unavailable" {
@@ -160,7 +160,7 @@ impl Client {
         }
     }
 
-    /// No answer for a long time.
+    /// Notes that there was no answer for a long time.
     pub(super) fn hung(&self, sent: u64, what: &str) {
         let now = self.world.trace.elapsed();
         if !self.world.promises.was_still(sent, now) {
@@ -173,7 +173,7 @@ impl Client {
     }
 }
 
-/// The prediction that an answer is about.
+/// Returns the prediction's id in an answer.
 fn job_of(answer: &Answer) -> Option<JobId> {
     let header = answer.headers.get("x-prediction-id").and_then(|value| value.to_str().ok());
     let document = answer.body["response"]["prediction_id"].as_str();

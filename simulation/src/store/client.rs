@@ -16,19 +16,19 @@ use super::server::StoreServer;
 use super::state::State;
 use crate::link::{Link, NoAnswer};
 
-/// As often a job is looked at that somebody waits for: its end may have been told while the link was cut.
+/// Poll interval of a watched job: the notification of its end may be lost while the link is cut.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// One process's handle on the store.
+/// A process's handle to the store.
 pub struct SimulatedStore {
     server: Arc<StoreServer>,
     link: Arc<Link>,
-    /// Makes the watches, which nobody else can.
+    /// Creates the watches.
     watches: Arc<InMemoryStore>,
 }
 
 impl SimulatedStore {
-    /// Through this link.
+    /// Over this link.
     #[must_use]
     pub fn new(server: Arc<StoreServer>, link: Arc<Link>) -> Arc<Self> {
         Arc::new(Self { server, link, watches: InMemoryStore::new() })
@@ -113,7 +113,7 @@ impl Store for SimulatedStore {
                 return Ok(Some(job));
             }
             let left = deadline.since(self.now()) + Duration::from_millis(1);
-            // Either way, look again.
+            // In either case, read again.
             let _ = timeout_at(until.min(now + LOOK_AGAIN.min(left)), ended).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The store's server: its state, its moods, and what is checked whenever something is written.
+//! The store's server: its state, its faults, and checks at every write.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 
 use super::state::State;
 use crate::link::{Door, lock};
-use crate::options::{Mend, Options};
+use crate::options::{Fix, Options};
 use crate::promises::Promises;
 use crate::trace::Trace;
 
 /// A server that all processes share.
 pub struct StoreServer {
-    /// Whether it lets anybody in.
+    /// Whether it accepts connections.
     pub door: Arc<Door>,
     options: Options,
     trace: Arc<Trace>,
@@ -34,30 +34,30 @@ struct Held {
 }
 
 impl StoreServer {
-    /// An empty one.
+    /// Creates an empty one.
     #[must_use]
     pub fn new(options: Options, trace: Arc<Trace>, promises: Arc<Promises>) -> Arc<Self> {
         Arc::new(Self { door: Arc::default(), options, trace, promises, held: Mutex::default() })
     }
 
-    /// Its time.
+    /// Returns its time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.trace.now()
     }
 
-    /// What it holds.
+    /// Returns its content.
     #[must_use]
     pub fn state(&self) -> State {
         lock(&self.held).state.clone()
     }
 
-    /// It comes back with this.
+    /// Restores this content.
     pub fn restore(&self, state: State) {
         lock(&self.held).state = state;
     }
 
-    /// Whether it refuses to write from now on.
+    /// Sets whether it refuses to write.
     pub fn refuse(&self, refuses: bool) {
         lock(&self.held).refuses = refuses;
     }
@@ -106,8 +106,7 @@ impl StoreServer {
         not_after: Option<Timestamp>,
     ) -> Result<Replacement, StoreError> {
         let now = self.now();
-        let (unique, punctual) =
-            (self.options.has(Mend::UniqueRevisions), self.options.has(Mend::LastMoments));
+        let (unique, punctual) = (self.options.has(Fix::UniqueRevisions), self.options.has(Fix::LastMoments));
         let (before, done) = self.write(|state| {
             let before = state.fleet().clone();
             let new = if unique { new } else { Revision::from_number(expected.number() + 1) };
@@ -129,7 +128,7 @@ impl StoreServer {
         Ok(done)
     }
 
-    /// Whom to wait for until a job has ended.
+    /// Returns the watches, which wait for the end of jobs.
     pub(super) fn end_of(&self, job: JobId) -> Arc<Notify> {
         Arc::clone(lock(&self.held).ends.entry(job).or_default())
     }

@@ -1,4 +1,4 @@
-//! What the store holds. As a value it can be kept and put back.
+//! The store's content. As a value it can be saved and restored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use common::messages::{Job, JobRecord, PartId, PartResult, Progress, Timestamp};
 use common::store::{Acceptance, Replacement, Revised, Stored, Wanted};
 use uuid::Uuid;
 
-/// All of it.
+/// The content.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     jobs: HashMap<JobId, Entry>,
@@ -34,7 +34,7 @@ struct Entry {
 #[derive(Debug, Clone, Copy, Default)]
 struct Tries {
     count: u32,
-    /// Of the last call that counted: the same call again counts once.
+    /// The id of the last call that counted: a repeated call counts once.
     last: Uuid,
 }
 
@@ -162,7 +162,7 @@ impl State {
         }
     }
 
-    /// Whether it is the first, and whether the job has ended with it.
+    /// Returns whether the result is the first, and whether the job has ended with it.
     pub(super) fn put_part(&mut self, part: PartId, result: &PartResult, now: Timestamp) -> (Stored, bool) {
         let open = self.entry(part.job, now).filter(|entry| !entry.has_ended(now) && entry.lacks(part.index));
         let Some(entry) = open else { return (Stored::Ignored, false) };
@@ -203,7 +203,7 @@ impl State {
             index = *successor;
         }
         if !entry.lacks(index) {
-            // As in Redis: the index says whose successor it is, whatever else was reopened before.
+            // As in Redis: the index depends only on the part that it follows.
             let given = index + entry.record.parts;
             entry.successors.insert(index, given);
             index = given;
@@ -227,7 +227,7 @@ impl State {
         not_after: Option<Timestamp>,
         now: Timestamp,
     ) -> Replacement {
-        // The same call again, after an answer that was lost, has happened.
+        // A repeated call, after a lost answer, has already taken effect.
         if self.fleet.revision == new {
             return Replacement::Done(new);
         }

@@ -1,5 +1,5 @@
 //! Runs of the simulated world.
 
-mod mends;
+mod fixes;
 mod repetition;
 mod seeds;

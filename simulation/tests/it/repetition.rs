@@ -1,4 +1,4 @@
-//! The same seed takes the same course.
+//! The same seed gives the same run.
 
 use simulation::options::Options;
 use simulation::plan::Plan;

@@ -1,4 +1,4 @@
-//! An operator's hands: `rabbitmqctl` on the server of a test.
+//! Operator commands: `rabbitmqctl` on a test's server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// One that nobody else is, known to the port mapper.
+    /// Returns a new name and ports, and registers the name with the port mapper.
     pub(super) fn new(mapper: u16) -> Self {
         Self { clients: free_port(), distribution: free_port(), mapper }
     }
@@ -33,10 +33,10 @@ impl Node {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.clients)
     }
 
-    /// What server and operator both need.
+    /// Environment variables of server and operator.
     pub(super) fn environment(self, command: &mut Command, folder: &Path) {
         command
-            // The cookie of Erlang's nodes is there: one for all in this folder, and never root's own.
+            // The cookie of Erlang's nodes is here: one for all in this folder, and never root's own.
             .env("HOME", folder)
             .env("ERL_EPMD_PORT", self.mapper.to_string())
             .env("RABBITMQ_NODENAME", self.name())
@@ -56,11 +56,10 @@ impl RabbitMqControl {
         Self { folder: folder.to_owned(), node }
     }
 
-    /// Runs `rabbitmqctl` and returns what it writes. A server that has only just opened its port is given
-    /// the time to come up.
+    /// Runs `rabbitmqctl` and returns its output. Retries while a server that has just opened its port starts up.
     ///
     /// # Panics
-    /// It fails.
+    /// The command fails.
     pub fn run(&self, arguments: &[&str]) -> String {
         let mut outcome = Err(String::new());
         wait_for(&format!("the server takes commands such as {arguments:?}"), || {
@@ -76,7 +75,7 @@ impl RabbitMqControl {
     fn attempt(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(program);
         self.node.environment(&mut command, &self.folder);
-        // One scheduler, as the server.
+        // One scheduler, as for the server.
         command.env("RABBITMQ_CTL_ERL_ARGS", "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none");
         let output =
             command.arg("--quiet").args(arguments).output().expect("RabbitMQ's tools can be started");
@@ -87,49 +86,49 @@ impl RabbitMqControl {
         Err(format!("{} {}", text(&output.stdout), text(&output.stderr)))
     }
 
-    /// Deletes a queue with all that is in it.
+    /// Deletes a queue with its content.
     pub fn delete_queue(&self, name: &str) {
         self.run(&["delete_queue", name]);
     }
 
-    /// Takes a queue's copy from another node of the cluster.
+    /// Deletes a queue's replica on another node of the cluster.
     ///
     /// # Panics
-    /// It has none there.
+    /// It has no replica there.
     pub fn delete_member(&self, queue: &str, other: &Self) {
         let outcome = self.attempt(QUEUES, &["delete_member", queue, &other.node.name()]);
         assert!(outcome.is_ok(), "{outcome:?}");
     }
 
-    /// Makes a virtual host that `guest` may use.
+    /// Creates a virtual host that `guest` may use.
     pub fn add_vhost(&self, name: &str) {
         self.run(&["add_vhost", name]);
         self.permit("guest", name, ".*");
     }
 
-    /// Deletes a virtual host with everything in it; its connections end.
+    /// Deletes a virtual host with its content; its connections end.
     pub fn delete_vhost(&self, name: &str) {
         self.run(&["delete_vhost", name]);
     }
 
-    /// Its address for clients of a virtual host and a user.
+    /// Returns its address for clients of a virtual host and a user.
     #[must_use]
     pub fn url(&self, user: &str, password: &str, vhost: &str) -> String {
         let vhost = vhost.replace('/', "%2f");
         format!("amqp://{user}:{password}@127.0.0.1:{}/{vhost}", self.node.clients)
     }
 
-    /// Makes a user who may do nothing yet.
+    /// Creates a user without permissions.
     pub fn add_user(&self, name: &str, password: &str) {
         self.run(&["add_user", name, password]);
     }
 
-    /// Gives a user another password.
+    /// Changes a user's password.
     pub fn change_password(&self, name: &str, password: &str) {
         self.run(&["change_password", name, password]);
     }
 
-    /// Lets a user configure, write and read what `pattern` matches in a virtual host.
+    /// Allows a user to configure, write and read what `pattern` matches in a virtual host.
     pub fn permit(&self, user: &str, vhost: &str, pattern: &str) {
         self.run(&["set_permissions", "-p", vhost, user, pattern, pattern, pattern]);
     }
@@ -154,7 +153,7 @@ impl RabbitMqControl {
         self.run(&["set_disk_free_limit", "1MB"]);
     }
 
-    /// The connections of all clients, by their addresses.
+    /// Returns the addresses of all client connections.
     #[must_use]
     pub fn connections(&self) -> Vec<String> {
         let listed = self.run(&["list_connections", "--no-table-headers", "name"]);

@@ -1,4 +1,4 @@
-//! What the fleet shares: its state, and the workers' reports.
+//! The shared data of the fleet: its state, and the workers' reports.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use common::ids::{Generation, Revision, WorkerId};
 use common::messages::Timestamp;
 use common::store::{Acceptance, Replacement, Revised, StoreError};
 
-/// The state is the default at no revision, and a replacement has to name the revision it saw.
+/// The state is the default without a revision, and a replacement must name the revision that it read.
 pub async fn the_fleets_state_is_replaced_by_who_saw_it(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     assert_eq!(store.fleet().await.unwrap(), Revised::default());
@@ -29,7 +29,7 @@ pub async fn the_fleets_state_is_replaced_by_who_saw_it(bench: impl Bench) {
     assert!(second != first && second != Revision::NONE);
 }
 
-/// A replacement that comes after its time changes nothing, by the store's own clock.
+/// A replacement after its deadline changes nothing, by the store's own clock.
 pub async fn a_replacement_that_comes_too_late_changes_nothing(bench: impl Bench) {
     let store = bench.store().await;
     store.fleet().await.unwrap();
@@ -42,7 +42,7 @@ pub async fn a_replacement_that_comes_too_late_changes_nothing(bench: impl Bench
     assert!(store.replace_fleet(Revision::NONE, &next, Some(in_time)).await.unwrap().done().is_some());
 }
 
-/// Revisions are told apart for ever, also where the state is replaced by the same again.
+/// Revisions are never repeated, also if the state is replaced by an equal one.
 pub async fn no_revision_is_given_twice(bench: impl Bench) {
     let (store, state) = (bench.store().await, FleetState::default());
     let mut seen = BTreeSet::from([Revision::NONE.number()]);
@@ -56,7 +56,7 @@ pub async fn no_revision_is_given_twice(bench: impl Bench) {
     }
 }
 
-/// A state in a form that this release does not know is refused by both versions' names, and stays as it is.
+/// A state of a newer version is refused with both versions, and not changed.
 pub async fn a_state_of_a_newer_release_is_refused_by_name(bench: impl Bench) {
     let store = bench.store().await;
     let version = FleetState::VERSION + 1;
@@ -71,8 +71,8 @@ pub async fn a_state_of_a_newer_release_is_refused_by_name(bench: impl Bench) {
     assert_eq!(store.replace_fleet(Revision::NONE, &mine, None).await.unwrap(), Replacement::Changed);
 }
 
-/// A job whose model was chosen from an older state is not put, and its key stays free; one that was put
-/// before is known whatever the state is by now.
+/// A job whose model was chosen from an older state is not stored, and its key stays free; one that was stored before
+/// is known whatever the current state is.
 pub async fn a_job_is_put_under_the_state_that_its_model_was_chosen_from(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     let before = keyed_record(1, "key", 1);
@@ -89,7 +89,7 @@ pub async fn a_job_is_put_under_the_state_that_its_model_was_chosen_from(bench: 
     assert_eq!(store.put_job(&keyed_record(1, "another key", 2), now).await.unwrap(), Acceptance::Accepted);
 }
 
-/// Sixteen tasks count up together: no count is lost.
+/// Sixteen tasks count up together: no increment is lost.
 pub async fn of_racing_replacements_exactly_one_happens(bench: impl Bench) {
     let mut racers = JoinSet::new();
     for _ in 0..16 {
@@ -110,7 +110,7 @@ pub async fn of_racing_replacements_exactly_one_happens(bench: impl Bench) {
     assert_eq!(last.value.generation, Generation(160));
 }
 
-/// Reports are listed by id, renewed, removed, and gone when their time is over.
+/// Reports are listed by id, renewed, removed, and expire.
 pub async fn a_workers_report_lasts_its_time(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     assert_eq!(store.workers().await.unwrap(), []);

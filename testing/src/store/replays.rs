@@ -1,4 +1,4 @@
-//! Parts that are tried again: counted tries, and parts that are given room for another result.
+//! Retries of parts: counted tries, and parts that are reopened for another result.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::samples::{failed, record, result};
 use common::messages::{JobFailure, JobRecord, JobStatus};
 use common::store::{Stored, Wanted};
 
-/// Tries are counted by image, taken back one by one, and forgotten with the part's result.
+/// Tries are counted per image, taken back one by one, and deleted with the part's result.
 pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
     let (store, other) = (bench.store().await, bench.store().await);
     let record = record(11);
@@ -29,7 +29,7 @@ pub async fn tries_are_counted_until_the_result(bench: impl Bench) {
     assert_eq!(store.begin_try(id(&record, 10), 2).await.unwrap(), 2);
 }
 
-/// A part without result keeps its index; one with an error gets a new one, whose outcome counts.
+/// A part without a result keeps its index; one with an error gets a new one, whose outcome counts.
 pub async fn a_failed_part_can_be_reopened(bench: impl Bench) {
     let store = bench.store().await;
     let record = record(2);
@@ -55,8 +55,8 @@ pub async fn a_failed_part_can_be_reopened(bench: impl Bench) {
     assert_eq!((labels(&job)[0].as_str(), labels(&job)[2].as_str()), ("dog", "cat"));
 }
 
-/// The index of a reopened part says whose successor it is, whatever was reopened before: a store that comes back with
-/// older data never gives it to another part.
+/// The index of a reopened part depends only on the part that it follows: a store that comes back with older data never
+/// assigns it to another part.
 pub async fn the_index_of_a_reopened_part_is_never_anothers(bench: impl Bench) {
     let store = bench.store().await;
     let mut seen = Vec::new();
@@ -84,7 +84,7 @@ pub async fn the_index_of_a_reopened_part_is_never_anothers(bench: impl Bench) {
     assert_eq!(seen[0], seen[1]);
 }
 
-/// A job that its deadline ended gets a new one.
+/// A job that its deadline ended gets a new deadline.
 pub async fn an_overdue_job_can_be_reopened(bench: impl Bench) {
     let store = bench.store().await;
     let record = JobRecord { deadline: store.now(), ..record(1) };

@@ -1,28 +1,28 @@
-//! The sound files that mutants are made of.
+//! The valid files that mutants are made from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// A sound file.
+/// A valid file.
 pub(crate) struct Base {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The sound files by what reads them.
+/// The valid files by their parser.
 #[derive(Default)]
 pub(crate) struct Bases {
     pub(crate) hdf5: Vec<Base>,
     pub(crate) archives: Vec<Base>,
     pub(crate) configs: Vec<Base>,
-    /// Files that are made to do harm, and are tried as they are.
+    /// Malicious files, which are tried unchanged.
     pub(crate) hdf5_bombs: Vec<Base>,
     pub(crate) archive_bombs: Vec<Base>,
 }
 
-/// Larger files would only make every mutant slower, in bytes.
+/// Larger files would only slow every mutant down, in bytes.
 const MOST: usize = 200_000;
 
 /// Configs with the keys that the demo's packages do not have.
@@ -39,7 +39,7 @@ const CONFIGS: [&str; 3] = [
     {"output_classes": ["a", "b", "c"], "k": 2, "activation": "softmax"}}"#,
 ];
 
-/// All of them, in the order of their names.
+/// All of them, sorted by name.
 pub(crate) fn all() -> Result<Bases> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate stands in a repository")?;
     let mut files = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn all() -> Result<Bases> {
     }
     let written = CONFIGS.iter().enumerate();
     let written = written
-        .map(|(place, text)| Base { name: format!("config {place}"), bytes: text.as_bytes().to_vec() });
+        .map(|(number, text)| Base { name: format!("config {number}"), bytes: text.as_bytes().to_vec() });
     bases.configs.extend(written);
     Ok(bases)
 }

@@ -1,4 +1,4 @@
-//! What TensorFlow makes of a mutant that is a model still.
+//! Runs mutants that are still models with TensorFlow.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use tensorflow_engine::{Library, Settings};
 
 use crate::bases::{Base, Bases};
 
-/// Stands for a size of the image that the model leaves open.
+/// Replaces a size of the image that the model leaves open.
 const SIDE: usize = 16;
 
-/// The library, and the images that the sound models take.
+/// The library, and the images of the valid models.
 pub(crate) struct Graph {
     library: Library,
     images: HashMap<String, [usize; 3]>,
@@ -44,14 +44,14 @@ impl Graph {
         {
             self.images.insert(base.name.clone(), image.map(|size| size.unwrap_or(SIDE)));
         }
-        // Whatever TensorFlow does only once is done before anything is measured.
+        // TensorFlow's one-time work is done before anything is measured.
         if self.images.len() == 1 {
             let _ = self.run(&base.name, model);
         }
         Ok(())
     }
 
-    /// Builds and runs a model with an image as its base takes it, as its package's config would say.
+    /// Builds and runs a model with an image of its base's shape, as its package's config would say.
     ///
     /// # Errors
     /// Why it is refused.

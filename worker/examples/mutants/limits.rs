@@ -1,4 +1,4 @@
-//! What a reader may use up, and how much of it this process does.
+//! The resources that a parser may use, and how much of them this process uses.
 
 use std::fs;
 use std::time::Duration;
@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use testing::time_to_read;
 
-/// Processor time for one mutant that TensorFlow may run: its own start takes some of it.
+/// CPU time for one mutant with TensorFlow, including TensorFlow's start.
 const TIME_WITH_GRAPH: Duration = Duration::from_secs(10);
 
-/// Time on the clock: far more, since the machine may have other things to do. A reader that waits for ever is
-/// found all the same.
+/// Wall time: far more, since the machine may be busy. A parser that waits forever is found nevertheless.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Bytes for the mutant of a file of this size.
@@ -18,12 +17,12 @@ pub(crate) fn memory_for(file: usize) -> u64 {
     4 * file as u64 + (256 << 20)
 }
 
-/// From now on the process may be as large as it likes.
+/// Removes the limit on the process's size.
 pub(crate) fn allow_any_memory() -> Result<()> {
     limit_addresses(libc::RLIM_INFINITY)
 }
 
-/// From now on an allocation that would make the process more than `more` bytes larger fails, which ends it.
+/// Makes an allocation fail that would grow the process by more than `more` bytes, which ends it.
 pub(crate) fn allow_memory(more: u64) -> Result<()> {
     limit_addresses(pages()?[0].saturating_add(more))
 }
@@ -38,7 +37,7 @@ fn limit_addresses(bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// From now on the process ends when its time for a mutant of this size is over.
+/// Ends the process when its time for a mutant of this size is over.
 pub(crate) fn start_clock(file: usize, has_graph: bool) -> Result<()> {
     let processor = if has_graph { TIME_WITH_GRAPH } else { time_to_read(file) };
     for (clock, time) in [(libc::ITIMER_PROF, processor), (libc::ITIMER_REAL, PATIENCE)] {
@@ -57,17 +56,17 @@ pub(crate) fn start_clock(file: usize, has_graph: bool) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that the process holds in memory now.
+/// Returns the bytes in memory now.
 pub(crate) fn resident() -> Result<u64> {
     Ok(pages()?[1])
 }
 
-/// Forgets how much the process has held in memory at most.
+/// Resets the peak of the process's memory.
 pub(crate) fn forget_peak() -> Result<()> {
     fs::write("/proc/self/clear_refs", "5").context("the largest memory cannot be forgotten")
 }
 
-/// Bytes that the process has held in memory at most since [`forget_peak`].
+/// Returns the peak of the process's memory since [`forget_peak`].
 pub(crate) fn peak() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -75,7 +74,7 @@ pub(crate) fn peak() -> Result<u64> {
     Ok(kilobytes.context("the system does not say how much memory is held")? << 10)
 }
 
-/// Bytes of the process's addresses, and of those in memory.
+/// Bytes of address space, and of resident memory.
 fn pages() -> Result<[u64; 2]> {
     let text = fs::read_to_string("/proc/self/statm")?;
     let mut numbers = text.split(' ').map(|number| number.parse::<u64>().map(|pages| pages * 4096));

@@ -1,6 +1,6 @@
-//! Gives changed model files and configs to their readers. Each has to become a sound model or an error that
-//! says something: without a crash, within two seconds of processor time or as much for each megabyte and five in all,
-//! within four times the file's size and 256 MB.
+//! Passes changed model files and configs to their parsers. Each must give a consistent model or an error message:
+//! without a crash, within two seconds of CPU time, or two per megabyte and at most five, and within four times the
+//! file's size and 256 MB.
 //!
 //! ```text
 //! mutants --count 100000          tries them all; the exit status says whether one did harm
@@ -9,8 +9,8 @@
 //! mutants --write 4711 FILE       keeps it
 //! ```
 //!
-//! A mutant is its number: the same at every run. Numbers are tried in processes of their own, since what is
-//! looked for may end them.
+//! A mutant is identified by its number: the same in every run. Mutants are tried in separate processes, since a
+//! finding may end them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,19 +34,19 @@ struct Arguments {
     /// Number of the first mutant.
     #[arg(long, default_value_t = 0)]
     first: u64,
-    /// How many are tried.
+    /// Number of mutants.
     #[arg(long, default_value_t = 2_000)]
     count: u64,
-    /// Builds and runs what loads, with the TensorFlow library in this folder.
+    /// Build and run what loads, with the TensorFlow library in this folder.
     #[arg(long)]
     graph: Option<PathBuf>,
-    /// Tries one mutant in this process.
+    /// Try one mutant in this process.
     #[arg(long)]
     replay: Option<u64>,
-    /// Writes the mutant of `--replay` to this file instead.
+    /// Write the mutant of `--replay` to this file instead.
     #[arg(long)]
     write: Option<PathBuf>,
-    /// Tries the mutants in this process and reports each; for the program's own use.
+    /// Try the mutants in this process and report each; for the program's own use.
     #[arg(long, hide = true)]
     child: bool,
 }

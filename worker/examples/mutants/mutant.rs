@@ -1,4 +1,4 @@
-//! From a number to a mutant.
+//! Creates a mutant from its number.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use crate::bases::{Base, Bases};
 use crate::change::{archive, bytes, hdf5, json};
 use crate::random::Random;
 
-/// A changed file, or one that is made to do harm.
+/// A changed file, or a malicious one.
 pub(crate) struct Mutant {
     pub(crate) kind: Kind,
-    /// The name of the sound file.
+    /// The name of the valid file.
     pub(crate) base: String,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What is changed of what.
+/// What is changed in which kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Hdf5Bytes,
@@ -58,8 +58,8 @@ const SHARES: [Kind; 22] = [
 ];
 
 impl Mutant {
-    /// The mutant of this number. The first are the files that are made to do harm, each as it is: they take as long as
-    /// a hundred others, and once is enough.
+    /// Creates the mutant of this number. The first ones are the malicious files, unchanged: each takes as long as a
+    /// hundred others, and once is enough.
     pub(crate) fn new(bases: &Bases, number: u64) -> Self {
         let bombs = bases.hdf5_bombs.iter().map(|base| (Kind::Hdf5Bomb, base));
         let bombs = bombs.chain(bases.archive_bombs.iter().map(|base| (Kind::ArchiveBomb, base)));
@@ -109,7 +109,7 @@ fn changed(kind: Kind, base: &Base, random: &mut Random) -> Vec<u8> {
         Kind::ArchiveWeights => ("model.weights.h5", change_weights),
     };
     archive::change_entry(&file, entry, random, change).unwrap_or_else(|_| {
-        // Some of the files are no archives to begin with.
+        // Some of the files are not archives.
         bytes::change(&mut file, random);
         file
     })
@@ -124,7 +124,7 @@ fn change_weights(contents: &mut Vec<u8>, random: &mut Random) {
 }
 
 impl Kind {
-    /// As what it is opened; a config is no model.
+    /// How it is opened; a config is not a model.
     pub(crate) fn format(self) -> Option<ModelFormat> {
         match self {
             Self::Hdf5Bytes | Self::Hdf5Structure | Self::Hdf5Json | Self::Hdf5Bomb => {

@@ -1,4 +1,4 @@
-//! Numbers that are the same at every run.
+//! Random numbers that are the same in every run.
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
 pub(crate) struct Random(u64);
@@ -16,7 +16,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `limit`; 0 where that is 0.
+    /// Returns a number below `limit`; 0 if that is 0.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % (limit.max(1) as u64)).unwrap_or(0)
     }
@@ -29,7 +29,7 @@ impl Random {
         list[self.below(COUNT)]
     }
 
-    /// A size, length, offset or count that is worth trying in a file of `length` bytes.
+    /// Returns a size, length, offset or count that is worth trying in a file of `length` bytes.
     pub(crate) fn number(&mut self, length: usize) -> u64 {
         let length = length as u64;
         match self.below(12) {

@@ -1,4 +1,4 @@
-//! One process that tries mutants, and says of each when it begins and what came of it.
+//! A process that tries mutants, and reports for each its begin and its result.
 //!
 //! ```text
 //! 17                                                  begun
@@ -21,14 +21,14 @@ use crate::graph::Graph;
 use crate::limits;
 use crate::mutant::Mutant;
 
-/// Of the threads on which the service reads models: what needs more stack than they have ends the process.
+/// The stack of the threads on which the service reads models: a deeper recursion ends the process.
 const STACK: usize = 2 << 20;
 
-/// What came of a mutant.
+/// The result of a mutant.
 enum End {
     Refused(String),
     Taken,
-    /// TensorFlow has run it, and this is how much memory it took.
+    /// TensorFlow ran it, with this much memory.
     Ran,
 }
 
@@ -110,7 +110,7 @@ fn read(mutant: &Mutant, graph: Option<&Graph>, file: &Path) -> Result<End> {
     Ok(end)
 }
 
-/// A model that is taken has to hold together.
+/// An accepted model must be consistent.
 fn check(model: &Model) -> Result<()> {
     ensure!(!model.outputs.is_empty(), "it became a model without outputs");
     let last = model.nodes.len();

@@ -1,4 +1,4 @@
-//! Starts the processes that try the mutants, and notes which did not survive.
+//! Starts the processes that try the mutants, and notes which mutants end them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _, stdout};
@@ -12,13 +12,13 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Mutants that one process tries.
+/// Mutants per process.
 const IN_ONE_PROCESS: u64 = 1_000;
 
-/// Findings after which there is no point in going on.
+/// Findings after which it stops.
 const ENOUGH: usize = 50;
 
-/// What came of all of them.
+/// All results.
 #[derive(Default)]
 struct Tally {
     kinds: BTreeMap<String, BTreeMap<String, usize>>,
@@ -27,14 +27,14 @@ struct Tally {
     findings: Vec<String>,
 }
 
-/// The largest of a kind of number, and whose it is.
+/// The largest number of a kind, and its mutant.
 #[derive(Default)]
 struct Extreme {
     value: u64,
     mutant: u64,
 }
 
-/// Tries the mutants of a range, and says how it went. Fails where one did harm.
+/// Tries the mutants of a range, and prints the results. Fails if there are findings.
 pub(crate) fn run(range: Range<u64>, graph: Option<&Path>) -> Result<ExitCode> {
     let tally = Mutex::new(Tally::default());
     let chunks = Mutex::new(range.clone().step_by(usize::try_from(IN_ONE_PROCESS)?));
@@ -62,7 +62,7 @@ pub(crate) fn run(range: Range<u64>, graph: Option<&Path>) -> Result<ExitCode> {
     Ok(if tally.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Tries mutants in a process until one ends it. Gives the first that is still to be tried.
+/// Tries mutants in a process until one ends it. Returns the first that is not tried yet.
 fn tried(range: Range<u64>, graph: Option<&Path>, tally: &Mutex<Tally>) -> Result<u64> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--child").args(["--first", &range.start.to_string()]);

@@ -1,4 +1,4 @@
-//! What the fleet wants of this worker and how far it is with it: decides, loads nothing itself.
+//! Decides what the worker loads and whether it takes jobs, from the fleet's wanted state; loads nothing itself.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use super::ControlTiming;
 use crate::models::ModelsError;
 
-/// The worker's own state, as far as the fleet is concerned.
+/// The worker's state in the fleet.
 pub(super) struct Duty {
     timing: ControlTiming,
-    /// The generation whose model answers as the active one.
+    /// The generation that it serves.
     generation: Option<Generation>,
     ready: bool,
     active: Option<Effort>,
     preparation: Option<Preparation>,
-    /// Whether the fleet has counted this worker without a gap since it last opened its gate.
+    /// Whether the fleet has counted this worker without a gap since it last admitted jobs.
     member: bool,
 }
 
@@ -26,9 +26,9 @@ pub(super) struct Duty {
 struct Effort {
     model: PinnedModel,
     problem: Option<String>,
-    /// The version that lies in the place of the wanted one.
+    /// The version on disk instead of the wanted one.
     found: Option<ModelVersion>,
-    /// When to try; none while a load is under way.
+    /// When to try next; `None` during a load.
     next: Option<Instant>,
     pause: Duration,
 }
@@ -38,18 +38,18 @@ struct Effort {
 pub(super) struct Load {
     pub(super) model: PinnedModel,
     pub(super) purpose: Purpose,
-    /// The rollout that is prepared for.
+    /// The rollout that it prepares for.
     pub(super) rollout: Option<RolloutId>,
 }
 
-/// What a load is for.
+/// Why a model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Active,
     Preparation,
 }
 
-/// What of a report the other side decides by; a change is announced at once.
+/// The parts of a report that other processes decide by; a change is announced at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) state: WorkerState,
@@ -79,7 +79,7 @@ impl Duty {
         }
     }
 
-    /// Why no jobs may be taken, where that is so.
+    /// Returns why no jobs may be taken.
     pub(super) fn obstacle(&self) -> String {
         match self.unloaded() {
             Some(effort) => effort.told(),
@@ -90,12 +90,12 @@ impl Duty {
         }
     }
 
-    /// The active model, while it is not in memory.
+    /// Returns the active model, while it is not in memory.
     fn unloaded(&self) -> Option<&Effort> {
         self.active.as_ref().filter(|_| !self.ready)
     }
 
-    /// Takes note of the fleet's state and returns the loads to begin.
+    /// Notes the fleet's state and returns the loads to begin.
     pub(super) fn follow(&mut self, fleet: &FleetState, holds: impl Fn(&PinnedModel) -> bool) -> Vec<Load> {
         let mut loads = Vec::new();
         loads.extend(self.follow_active(fleet.active.as_ref(), &holds));
@@ -103,7 +103,7 @@ impl Duty {
         loads
     }
 
-    /// Takes note of a load that ended.
+    /// Notes the end of a load.
     pub(super) fn ended(&mut self, load: &Load, result: &Result<(), ModelsError>) {
         match load.purpose {
             Purpose::Active => {
@@ -120,14 +120,13 @@ impl Duty {
         }
     }
 
-    /// The worker's report may have expired: the fleet may have stopped counting it.
+    /// Notes that the worker's report may have expired: the fleet may have stopped counting it.
     pub(super) fn was_forgotten(&mut self) {
         self.member = false;
     }
 
-    /// Whether jobs may be taken, given that these facts were announced before the last look. A worker that
-    /// joins while a rollout is being prepared may not have been seen by its coordinator in time, so it
-    /// prepares first.
+    /// Returns whether jobs may be taken, given that these facts were announced before the last read. A worker that
+    /// joins while a rollout is prepared may have been seen too late by the coordinator, so it prepares first.
     pub(super) fn may_take_jobs(&mut self, announced: &Facts) -> bool {
         let prepares = self.preparation.as_ref().is_some_and(|own| own.state == PreparationState::Loading);
         let may = self.ready && announced.state == WorkerState::Ready && (self.member || !prepares);
@@ -135,7 +134,7 @@ impl Duty {
         may
     }
 
-    /// When the active model is to be tried again.
+    /// Returns when the active model is loaded again.
     pub(super) fn next_try(&self) -> Option<Instant> {
         self.active.as_ref().and_then(|effort| effort.next)
     }
@@ -207,7 +206,7 @@ impl Effort {
 
     fn ended(&mut self, error: Option<&ModelsError>, max_pause: Duration) {
         let Some(error) = error else {
-            // Looked for at once: it is there now, unless it was dropped before anyone wanted it.
+            // The state is read again at once: the model is there now, unless it was dropped before.
             self.next = Some(Instant::now());
             return;
         };
@@ -232,7 +231,7 @@ fn outcome(error: &ModelsError) -> PreparationState {
     }
 }
 
-/// The rollout to prepare for, if there is one.
+/// Returns the rollout to prepare for.
 pub(super) fn preparing(fleet: &FleetState) -> Option<&Rollout> {
     fleet.rollout.as_ref().filter(|rollout| rollout.phase == Phase::Preparing)
 }

@@ -14,25 +14,25 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::duty::{Duty, Facts, Load, Purpose, preparing};
 use super::standing::queue_problem;
-use super::{ControlParts, ControlTiming, Gate, Shared};
+use super::{Admission, ControlParts, ControlTiming, Shared};
 use crate::models::{Models, ModelsError};
 
 /// A load that ended.
 pub(super) type LoadEnd = (Load, Result<(), ModelsError>);
 
-/// The loop's own state.
+/// The state of the loop.
 pub(super) struct Rounds {
     parts: Arc<ControlParts>,
     timing: ControlTiming,
     shared: Arc<Shared>,
-    gate: watch::Sender<Gate>,
+    admission: watch::Sender<Admission>,
     ends: mpsc::UnboundedSender<LoadEnd>,
     duty: Duty,
     watch: LeaseWatch,
-    /// When the last report that arrived was sent.
+    /// When the last successful report was sent.
     reported: Option<Instant>,
     started: Instant,
-    /// The same by the store's clock, which is known from its first answer on.
+    /// The same by the store's clock, which is known after its first answer.
     started_at: Timestamp,
 }
 
@@ -41,18 +41,18 @@ impl Rounds {
         parts: Arc<ControlParts>,
         timing: ControlTiming,
         shared: Arc<Shared>,
-        gate: watch::Sender<Gate>,
+        admission: watch::Sender<Admission>,
         ends: mpsc::UnboundedSender<LoadEnd>,
     ) -> Self {
         let duty = Duty::new(timing);
         let (watch, started) = (LeaseWatch::default(), Instant::now());
         let started_at = parts.store.now();
-        Self { parts, timing, shared, gate, ends, duty, watch, reported: None, started, started_at }
+        Self { parts, timing, shared, admission, ends, duty, watch, reported: None, started, started_at }
     }
 
     pub(super) async fn run(mut self, mut ends: mpsc::UnboundedReceiver<LoadEnd>) {
         loop {
-            // A call that hangs is as good as none: the next round starts over.
+            // A hanging call counts as failed: the next round starts over.
             let round = timeout(self.timing.report_ttl, self.round()).await;
             let round = round.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".to_owned())));
             let is_news = self.shared.standing.note_store(round.as_ref().err());
@@ -82,17 +82,21 @@ impl Rounds {
         }
     }
 
-    /// Rounds until there is nothing new to announce, then sets the gate.
+    /// Rounds until there is nothing new to announce, then sets whether jobs are admitted.
     async fn round(&mut self) -> Result<(), StoreError> {
         loop {
-            let since = Gate::Open(Instant::now(), Timestamp::now());
+            let since = Admission::Open(Instant::now(), Timestamp::now());
             let facts = self.announce().await?;
             let fleet = self.parts.store.fleet().await?;
             let healed = self.heal(&fleet).await?;
             self.obey(&fleet.value);
             if !healed && facts == self.facts() {
                 let open = self.duty.may_take_jobs(&facts);
-                self.gate.send_replace(if open { since } else { Gate::Shut(self.duty.obstacle()) });
+                self.admission.send_replace(if open {
+                    since
+                } else {
+                    Admission::Closed(self.duty.obstacle())
+                });
                 return Ok(());
             }
         }
@@ -104,8 +108,8 @@ impl Rounds {
         let report = self.report(facts.clone());
         measure(&report);
         self.parts.store.report_worker(&report, self.timing.report_ttl).await?;
-        // From the sending of the one before, which may have arrived at once, to now, the latest moment at
-        // which this one arrived.
+        // From the sending of the previous report, which may have arrived at once, to now, the latest moment at which
+        // this one arrived.
         if self.reported.is_none() {
             // Not before the store has answered: its clock is known from then on.
             let (now, age) = (self.parts.store.now(), self.started.elapsed());
@@ -119,8 +123,8 @@ impl Rounds {
         Ok(facts)
     }
 
-    /// Ends a rollout that nobody leads any more: a fleet whose every API died heals itself. Whether there
-    /// was one, so that the state is to be looked at again.
+    /// Ends an abandoned rollout, so that a fleet recovers after all its API processes died. Returns whether there was
+    /// one, so that the state must be read again.
     async fn heal(&mut self, fleet: &Revised<FleetState>) -> Result<bool, StoreError> {
         let now = self.parts.store.now();
         if !self.watch.is_orphaned(fleet, now, Instant::now().into_std()) {
@@ -134,11 +138,11 @@ impl Rounds {
                     tracing::warn!(
                         generation = next.generation.0,
                         phase = ?next.rollout.as_ref().map(|rollout| &rollout.phase),
-                        "ended a rollout whose coordinator is gone"
+                        "ended an abandoned rollout"
                     );
                     let (broker, hint) =
                         (Arc::clone(&self.parts.broker), Hint::FleetChanged(next.generation));
-                    // Only a hint, and the loop must not wait for a broker that is away.
+                    // Only a hint, and the loop must not wait for a broker that is out of reach.
                     tokio::spawn(async move { broker.broadcast(hint).await });
                 }
                 Ok(true)
@@ -152,17 +156,17 @@ impl Rounds {
         models.want(fleet.active.as_ref(), target);
         models.tidy();
         let loads = self.duty.follow(fleet, |model| models.holds(model));
-        // A worker that leaves finishes what it has; it begins nothing.
+        // A stopping worker finishes its jobs and begins no loads.
         for load in loads.into_iter().filter(|_| !self.is_stopping()) {
             let (models, ends) = (Arc::clone(models), self.ends.clone());
             let limit = match load.purpose {
                 Purpose::Active => Some(self.timing.load_limit),
-                // The rollout has a limit of its own.
+                // The rollout has a timeout of its own.
                 Purpose::Preparation => None,
             };
             tokio::spawn(async move {
                 let result = load_within(limit, &models, &load.model).await;
-                // The loop may have ended meanwhile; then nobody needs to know.
+                // If the loop has ended meanwhile, the result is not needed.
                 let _ = ends.send((load, result));
             });
         }
@@ -181,7 +185,7 @@ impl Rounds {
         self.duty.ended(load, result);
     }
 
-    /// Until the next heartbeat, or until the active model is to be tried again.
+    /// Until the next heartbeat, or until the active model is loaded again.
     fn pause(&self) -> Duration {
         let next = self.duty.next_try().map(|moment| moment.saturating_duration_since(Instant::now()));
         next.map_or(self.timing.heartbeat, |next| next.min(self.timing.heartbeat))
@@ -220,7 +224,7 @@ impl Rounds {
     }
 }
 
-/// Waits for a load. One that takes longer than it may goes on, and whoever asks again waits for it again.
+/// Waits for a load. After its timeout it continues, and the next caller waits for it again.
 async fn load_within(
     limit: Option<Duration>,
     models: &Arc<Models>,
@@ -235,7 +239,7 @@ async fn load_within(
     timeout(limit, load).await.unwrap_or_else(late)
 }
 
-/// Shows in the metrics what the report says of the models.
+/// Updates the metrics from the report's models.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn measure(report: &WorkerReport) {
     metrics::gauge!(names::MODELS_LOADED).set(report.loaded.len() as f64);

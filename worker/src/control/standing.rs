@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use common::store::StoreError;
 use tokio::sync::watch;
 
-/// Whether the queue gives parts to this worker.
+/// Whether the queue delivers parts to this worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Taking {
     /// It was not asked to, or has not answered.
@@ -18,7 +18,7 @@ pub(crate) enum Taking {
     Failing(String),
 }
 
-/// What the parts of a worker tell of it.
+/// What the components of a worker report about it.
 #[derive(Default)]
 pub(super) struct Standing {
     stopping: AtomicBool,
@@ -35,19 +35,19 @@ impl Standing {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Notes whether the store answers; returns whether that is news.
+    /// Notes whether the store answers; returns whether that is a change.
     pub(super) fn note_store(&self, error: Option<&StoreError>) -> bool {
         let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *cut_off, error.map(ToString::to_string));
         before.is_some() != error.is_some()
     }
 
-    /// Why the store does not answer, while it does not.
+    /// Returns why the store does not answer, while it does not.
     pub(super) fn cut_off(&self) -> Option<String> {
         self.cut_off.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes whether the queue gives parts; returns whether that is news.
+    /// Notes whether the queue delivers parts; returns whether that is a change.
     pub(super) fn note_queue(&self, taking: Taking) -> bool {
         self.taking.send_if_modified(|before| {
             let is_news = *before != taking;
@@ -60,7 +60,7 @@ impl Standing {
         self.taking.borrow().clone()
     }
 
-    /// Waits until the queue gives parts or does not. Whoever calls it bounds it.
+    /// Waits until it is known whether the queue delivers parts. The caller bounds the wait.
     pub(super) async fn queue_answers(&self) -> Taking {
         let mut taking = self.taking.subscribe();
         let answer = taking.wait_for(|taking| *taking != Taking::NotYet).await;
@@ -68,7 +68,7 @@ impl Standing {
     }
 }
 
-/// What a report says of a queue that gives nothing.
+/// The sentence of a report if the queue delivers no parts.
 pub(super) fn queue_problem(taking: &Taking) -> Option<String> {
     match taking {
         Taking::Failing(cause) => Some(format!("cannot take jobs from the queue: {cause}")),

@@ -1,4 +1,4 @@
-//! What a worker makes of the fleet's state, without anything being loaded.
+//! The worker's decisions on the fleet's state, without loading anything.
 
 use std::cell::RefCell;
 

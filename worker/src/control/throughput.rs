@@ -1,13 +1,13 @@
-//! How much the worker did lately.
+//! The worker's recent throughput.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// Seconds over which rates are taken.
+/// Seconds over which rates are averaged.
 const WINDOW: u64 = 10;
 
-/// Counts parts and images; shared between the loop that does the work and the one that reports it.
+/// Counts parts and images; shared between the intake and the reports.
 #[derive(Debug)]
 pub struct Throughput {
     started: Instant,
@@ -17,7 +17,7 @@ pub struct Throughput {
 #[derive(Debug, Default)]
 struct Counts {
     images_total: u64,
-    /// One slot for each of the last ten seconds and the running one, found by the second's number.
+    /// One slot for each of the last ten seconds and the current one, indexed by the second.
     slots: [Slot; WINDOW as usize + 1],
 }
 
@@ -28,12 +28,12 @@ struct Slot {
     images: u64,
 }
 
-/// What was done over the last ten seconds, and since the start.
+/// The work of the last ten seconds, and since the start.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// Images a second.
+    /// Images per second.
     pub images_per_second: f64,
-    /// Parts a second.
+    /// Parts per second.
     pub parts_per_second: f64,
     /// Images since the start.
     pub images_total: u64,
@@ -46,7 +46,7 @@ impl Default for Throughput {
 }
 
 impl Throughput {
-    /// Notes that a part with this many images was answered.
+    /// Counts a part with this many images.
     pub fn record(&self, images: u64) {
         let second = self.started.elapsed().as_secs();
         let mut counts = self.counts();
@@ -59,14 +59,14 @@ impl Throughput {
         slot.images += images;
     }
 
-    /// The rates over the last ten whole seconds; over the time since the start while that is shorter.
+    /// Returns the rates over the last ten whole seconds, or since the start if that is shorter.
     #[must_use]
     pub fn rates(&self) -> Rates {
         let age = self.started.elapsed();
         let now = age.as_secs();
         let counts = self.counts();
         let recent = counts.slots.iter().filter(|slot| {
-            // The running second has only begun: it counts once the window is not full yet.
+            // The current second is not complete: it counts only while the window is not full yet.
             slot.second + WINDOW >= now && (slot.second < now || now < WINDOW)
         });
         let (parts, images) = recent.fold((0, 0), |(p, i), slot| (p + slot.parts, i + slot.images));

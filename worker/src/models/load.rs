@@ -1,4 +1,4 @@
-//! Loading: once for all who wait, off the async threads, and the exact version or none.
+//! Loads models: once for all callers, off the async threads, and only the exact version.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::served::ServedModel;
 use engine::LoadError;
 
 impl Models {
-    /// Loads a model for a job, unless that failed a moment ago, and keeps it while there is room.
+    /// Loads a model for a job, unless that failed recently, and keeps it while there is room.
     pub(super) async fn load_for_a_job(self: &Arc<Self>, key: Key) -> Loaded {
-        if self.state().shelf.is_wanted(&key) {
+        if self.state().cache.is_wanted(&key) {
             return self.load_once(key).await;
         }
-        // The semaphore is never closed; were it, loading side by side would still be right.
+        // The semaphore is never closed; if it were, loading concurrently would still be correct.
         let permit = self.on_demand.acquire().await;
         if let Some(error) = self.remembered_failure(&key).or_else(|| self.hanging(&key)) {
             return Err(error);
@@ -35,17 +35,17 @@ impl Models {
         }
         let Ok(loaded) = loaded else { return Err(self.give_up(key)) };
         let model = loaded?;
-        let dropped = self.state().shelf.put_extra(key, Arc::clone(&model), self.limits.max_extra_models);
+        let dropped = self.state().cache.put_extra(key, Arc::clone(&model), self.limits.max_extra_models);
         release(dropped);
         Ok(model)
     }
 
-    /// Why a load is not waited for: it hangs, or too many others do.
+    /// Returns why a load is not waited for: it hangs, or too many others do.
     fn hanging(&self, key: &Key) -> Option<ModelsError> {
         let state = self.state();
         match state.slow.get(key) {
             Some(Patience::Over) => Some(self.hangs(&key.name)),
-            // It is under way: whoever asks waits beside the others.
+            // It is running: the caller waits for it with the others.
             Some(Patience::Waiting) => None,
             None if state.slow.len() >= self.limits.max_slow_loads => {
                 let count = state.slow.len();
@@ -55,11 +55,11 @@ impl Models {
         }
     }
 
-    /// Those who wait for a load leave. It goes on: should it end after all, it counts.
+    /// Gives a load up: its jobs stop waiting. It continues, and counts if it ends after all.
     fn give_up(&self, key: Key) -> ModelsError {
         let error = self.hangs(&key.name);
         if self.state().slow.insert(key, Patience::Over) != Some(Patience::Over) {
-            tracing::warn!(%error, "nobody waits for this model any more until it is loaded after all");
+            tracing::warn!(%error, "loading this model was given up, jobs for it fail until it has ended");
         }
         error
     }
@@ -68,11 +68,11 @@ impl Models {
         unavailable(name, &format!("it is not loaded after {:?}", self.limits.give_up_after))
     }
 
-    /// The model from memory, or loaded now, or from the load that is under way.
+    /// Returns the model from memory, from a running load, or from a new one.
     pub(super) async fn load_once(self: &Arc<Self>, key: Key) -> Loaded {
         let end = {
             let mut state = self.state();
-            if let Some(model) = state.shelf.find(&key) {
+            if let Some(model) = state.cache.find(&key) {
                 return Ok(model);
             }
             state.loading.entry(key.clone()).or_insert_with(|| self.spawn_load(key)).clone()
@@ -82,7 +82,7 @@ impl Models {
 
     fn spawn_load(self: &Arc<Self>, key: Key) -> Loading {
         let this = Arc::clone(self);
-        // A task of its own, so that the load ends well when those who asked for it have gone.
+        // A task of its own, so that the load continues if its callers are dropped.
         let load = tokio::spawn(async move {
             let (models, wanted) = (Arc::clone(&this), key.clone());
             let loaded = offload(move || models.load_now(&wanted)).await;
@@ -91,14 +91,14 @@ impl Models {
             if let Ok(model) = &loaded {
                 state.device = Some(model.engine.device().name().to_owned());
                 state.failures.remove(&key);
-                state.shelf.put_wanted(&key, model);
+                state.cache.put_wanted(&key, model);
             }
             state.loading.remove(&key);
-            // One that was given up has nobody who would keep it.
+            // A load that was given up has no caller to keep its model.
             let late = state.slow.remove(&key) == Some(Patience::Over);
             let mut dropped = Vec::new();
             if let (true, Ok(model)) = (late, &loaded) {
-                dropped = state.shelf.put_extra(key, Arc::clone(model), this.limits.max_extra_models);
+                dropped = state.cache.put_extra(key, Arc::clone(model), this.limits.max_extra_models);
             }
             drop(state);
             release(dropped);
@@ -115,7 +115,7 @@ impl Models {
             examples::verify(&package, &*engine)?;
             Ok(engine)
         });
-        // Bytes that were replaced between the digest and the engine's reading are another version.
+        // If the bytes were replaced between hashing and reading, they are another version.
         self.open(key)?;
         let error = match engine {
             Ok(engine) => {
@@ -133,8 +133,8 @@ impl Models {
             }
             Err(LoadError::Unavailable(reason)) => unavailable(&key.name, &reason),
         };
-        // Only what the engine said is remembered. What the disk holds is cheap to look at and may be
-        // mended at any time; other bytes are another version, which has no failure yet.
+        // Only the engine's errors are remembered. Disk errors are cheap to check again and may be fixed at any time;
+        // other bytes are another version, without failures.
         let until = Instant::now() + self.limits.remember_failure;
         self.state().failures.insert(key.clone(), (error.clone(), until));
         Err(error)
@@ -144,10 +144,10 @@ impl Models {
         let package = self.catalog.open(&key.name).map_err(|error| match error {
             PackageError::Missing(reason) => ModelsError::Unavailable(reason),
             PackageError::Unreadable { name, reason } => unavailable(&name, &reason),
-            // Whoever asked for this version has read its config, so these are other bytes.
+            // The caller has read the config of this version, so these are other bytes.
             PackageError::Invalid { name, problems } => unavailable(
                 &name,
-                &format!("its config was replaced and has faults: {}", problems.join("; ")),
+                &format!("its config was replaced and is invalid: {}", problems.join("; ")),
             ),
         })?;
         if package.version == key.version {
@@ -168,7 +168,7 @@ impl Models {
     }
 }
 
-/// Lets models go on the blocking pool: an engine may take its time to free what it holds.
+/// Drops models on the blocking pool: an engine may take long to free its memory.
 pub(super) fn release(models: Vec<Arc<ServedModel>>) {
     for model in &models {
         tracing::info!(

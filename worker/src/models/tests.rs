@@ -1,4 +1,4 @@
-//! The registry over real packages on disk; only the engine is a double.
+//! The registry over real packages on disk, with a fake engine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use engine::{Batch, Device, Engine, EngineError, LoadError, Scores};
 const CONFIG: &str = r#"{"model_name": "m", "img_preproc_type": "no_prepro", "output_postproc_type":
     "argmax", "image_preproc_config": {"input_shape": [2, 2, 3]}, "output_config": {"output_classes": ["a"]}}"#;
 
-/// Stands in for TensorFlow: does what the model's bytes say.
+/// A fake of TensorFlow: does what the model's bytes say.
 #[derive(Default)]
 struct Double {
     loads: AtomicUsize,
-    /// Loads of files that say `wait` end when something comes through here.
+    /// Loads of files that say `wait` end when a message arrives here.
     release: Mutex<Option<mpsc::Receiver<()>>>,
     /// Replaced by other bytes while it is being read.
     replace: Mutex<Option<PathBuf>>,
@@ -59,7 +59,7 @@ impl EngineLoader for Double {
     }
 }
 
-/// A models folder, a double and a registry over both.
+/// A models folder, a fake and a registry over both.
 struct Bench {
     folder: tempfile::TempDir,
     double: Arc<Double>,
@@ -154,7 +154,7 @@ async fn other_bytes_under_the_same_name_are_never_served() {
     assert!(matches!(&error, ModelsError::WrongVersion { found, .. } if *found == new.version), "{error}");
     assert_eq!((bench.loads(), names(&bench)), (0, vec![]));
 
-    // What is in memory stays the version that it was, whatever is written beside it.
+    // The version in memory stays, whatever is written to disk.
     bench.models.get(&new).await.unwrap();
     bench.package("m", "third");
     assert_eq!(bench.models.get(&new).await.unwrap().package.version, new.version);
@@ -193,10 +193,10 @@ async fn jobs_do_not_make_a_broken_package_load_again_and_again() {
         bench.models.get(&model).await.unwrap_err();
     }
     assert_eq!(bench.loads(), 1);
-    // The fleet's own wish is tried whatever was.
+    // A model that the fleet wants is tried regardless of earlier failures.
     bench.models.load(&model).await.unwrap_err();
     assert_eq!(bench.loads(), 2);
-    // Mended bytes are another version: nothing keeps it from loading at once.
+    // Fixed bytes are another version, which loads at once.
     let mended = bench.package("m", "fine");
     bench.models.get(&mended).await.unwrap();
     assert_eq!(bench.loads(), 3);
@@ -263,7 +263,7 @@ async fn going_back_to_a_model_that_still_drains_loads_nothing() {
     bench.models.want(Some(&new), Some(&old));
     bench.models.load(&old).await.unwrap();
     bench.models.want(Some(&old), None);
-    // Active again, it does not go when its first draining would have been over.
+    // Active again, it is not evicted at the end of its first draining.
     advance(Duration::from_secs(61)).await;
     bench.models.tidy();
     assert_eq!((names(&bench), bench.loads()), (vec!["old".to_owned()], 2));
@@ -279,12 +279,12 @@ async fn a_target_that_is_rolled_back_is_dropped_even_while_it_loads() {
     bench.models.want(Some(&old), None);
     assert_eq!(names(&bench), ["old"]);
 
-    // Not wanted when it arrives, it does not stay.
+    // Not wanted any more when it arrives, it is dropped.
     bench.models.load(&new).await.unwrap();
     assert_eq!(names(&bench), ["old"]);
 }
 
-/// Loads take as long as they are told; others pass after a moment, and nobody waits for ever.
+/// Loads block until they are released; others end after a moment, and no caller waits forever.
 fn impatient() -> ModelLimits {
     let (alone_for, give_up_after) = (Duration::from_millis(50), Duration::from_millis(500));
     ModelLimits { alone_for, give_up_after, max_slow_loads: 1, ..ModelLimits::default() }
@@ -310,7 +310,7 @@ async fn a_package_that_hangs_while_it_loads_blocks_nobody_else_and_is_given_up(
         "package `o`: 1 other packages are still being loaded",
         "memory is bounded"
     );
-    // What the fleet wants is not in its way at all.
+    // It does not block what the fleet wants.
     bench.models.want(Some(&sound), None);
     bench.models.load(&sound).await.unwrap();
 
@@ -320,7 +320,7 @@ async fn a_package_that_hangs_while_it_loads_blocks_nobody_else_and_is_given_up(
     assert_eq!(bench.models.get(&hangs).await.unwrap_err(), error, "nobody waits for it again");
     assert!(began.elapsed() < Duration::from_millis(400));
 
-    // It was only slow: then it is there, and the next one has its turn.
+    // It was only slow: now it is loaded, and the next one gets its turn.
     release.send(()).unwrap();
     let until = std::time::Instant::now() + Duration::from_secs(20);
     while !bench.models.holds(&hangs) {

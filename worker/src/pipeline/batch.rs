@@ -1,17 +1,17 @@
-//! Dynamic batching: images that wait for a model become batches.
+//! Dynamic batching: groups waiting images into batches.
 //!
-//! `lanes` decides, without clock or thread: what to run next, given who waits and what time it is. [`Batcher`] does
-//! what it says on its own threads, each of which runs one batch at a time.
+//! `lanes` decides, without clock or thread, what to run next. [`Batcher`] runs it on its own threads, each of which
+//! runs one batch at a time.
 //!
-//! A batch starts as soon as a thread is free and either it is full or its first image has waited for
-//! [`BatchLimits::max_delay`], which is zero unless set. So an idle worker adds no delay, and a busy one makes larger
-//! batches the more waits. Only images that are being decoded are waited for in any case, a moment at most. Of a batch
-//! for a CPU a thread takes its share and leaves the rest to the others, so that the images of one request are done at
-//! about the same time.
+//! A batch starts when a thread is free and either the batch is full or its first image has waited for
+//! [`BatchLimits::max_delay`], which is zero by default. So an idle worker adds no delay, and a busy one makes larger
+//! batches the more images wait. Images that are being decoded are always waited for, a moment at most. A thread for a
+//! CPU takes its share of a batch and leaves the rest to the others, so that the images of one request finish at about
+//! the same time.
 
-mod company;
 mod engine_call;
 mod lanes;
+mod occupancy;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 use common::telemetry::names;
 use tokio::sync::oneshot;
 
-use self::company::Company;
-pub use self::company::Presence;
 use self::lanes::{Arrival, Formed, Lanes, Next};
+use self::occupancy::Occupancy;
+pub use self::occupancy::Occupant;
 use crate::served::ServedModel;
 use engine::{Batch, EngineError, Pixels};
 
-/// How large a batch may become and how long it may be waited for.
+/// The size of a batch, and how long it waits to fill.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     /// Most images in one call of the model, at least 1.
@@ -33,40 +33,40 @@ pub struct BatchLimits {
     /// How long the first image of a batch that is not full waits for others while a thread is free.
     pub max_delay: Duration,
 }
-/// One image's place in a batch, and where its scores go.
+/// The data of a waiting image, beside its pixels.
 pub struct Ticket {
-    /// What classifies it.
+    /// The model.
     pub model: Arc<ServedModel>,
     /// Gets the scores of this image, or why there are none.
     pub reply: oneshot::Sender<Result<Vec<f32>, EngineError>>,
     /// When it was submitted.
     pub since: Instant,
-    /// From before it was decoded.
-    pub presence: Presence,
+    /// Counts the image in the pipeline, from before it was decoded.
+    pub occupant: Occupant,
 }
 
-/// Forms batches and runs them on threads of its own. Dropped, it runs nothing more.
+/// Forms batches and runs them on its own threads. After it is dropped, no batch starts.
 pub struct Batcher {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    company: Company,
+    occupancy: Occupancy,
     state: Mutex<State>,
-    /// One for each thread.
+    /// One per thread.
     wakers: Vec<Condvar>,
 }
 
 struct State {
     lanes: Lanes<Ticket>,
-    /// Threads that wait for something to do, the one that ran last at the end. It is woken first: what its core and
-    /// its memory hold of the model is worth a tenth of a run.
+    /// Idle threads, the one that ran last at the end. It is woken first: the model's data in its core's cache and its
+    /// memory save a tenth of a run.
     idle: Vec<usize>,
     closed: bool,
 }
 
 impl Batcher {
-    /// Starts `threads` threads, as many as model calls may run at once.
+    /// Starts `threads` threads, the number of concurrent model calls.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -74,11 +74,11 @@ impl Batcher {
         let threads = threads.max(1);
         let state = State { lanes: Lanes::new(limits, threads), idle: Vec::new(), closed: false };
         let shared = Arc::new(Shared {
-            company: Company::default(),
+            occupancy: Occupancy::default(),
             state: Mutex::new(state),
             wakers: std::iter::repeat_with(Condvar::new).take(threads).collect(),
         });
-        // Made first: should a thread fail to start, dropping it ends those that did.
+        // Created first: if a thread fails to start, dropping it ends the others.
         let batcher = Self { shared: Arc::clone(&shared) };
         for number in 0..threads {
             let shared = Arc::clone(&shared);
@@ -89,21 +89,21 @@ impl Batcher {
         Ok(batcher)
     }
 
-    /// An image that will be submitted is on its way.
+    /// Counts an image that will be submitted.
     #[must_use]
-    pub fn announce(&self) -> Presence {
-        self.shared.company.announce(Instant::now())
+    pub fn announce(&self) -> Occupant {
+        self.shared.occupancy.announce(Instant::now())
     }
 
-    /// Puts an image in line for its model.
+    /// Queues an image for its model.
     pub fn submit(&self, pixels: impl Into<Pixels>, ticket: Ticket) {
         let (pixels, mut ticket) = (pixels.into(), ticket);
-        ticket.presence.arrive();
+        ticket.occupant.set_decoded();
         let model = Arc::clone(&ticket.model);
         let expected = model.package.config.preprocessing.input_shape.iter().product::<usize>();
         if pixels.len() != expected {
             let problem = format!("the image has {} values, expected {expected}", pixels.len());
-            // Nobody listening any more is no fault.
+            // If the receiver is gone, nothing has to be done.
             let _ = ticket.reply.send(Err(EngineError(problem)));
             return;
         }
@@ -129,7 +129,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has an idle thread look at what waits.
+    /// Wakes an idle thread.
     fn wake_one(&self, state: &mut State) {
         if let Some(number) = state.idle.pop() {
             self.wakers[number].notify_one();
@@ -143,15 +143,15 @@ impl Shared {
             engine_call::run(formed, alone);
             let mut state = self.state();
             state.lanes.finished(&version);
-            // This thread may take another model's batch next; one of this model may have become free.
+            // This thread may take another model's batch next, and a call of this model has become free.
             if state.lanes.is_waited_in() {
                 self.wake_one(&mut state);
             }
         }
     }
 
-    /// The next batch, once it is due, and whether it is [alone](engine::Batch::alone); `None` when the batcher
-    /// is gone.
+    /// Returns the next batch, once it is due, and whether it is [alone](engine::Batch::alone); `None` after the
+    /// batcher is dropped.
     fn next(&self, number: usize) -> Option<(Formed<Ticket>, bool)> {
         let mut state = self.state();
         loop {
@@ -159,8 +159,8 @@ impl Shared {
                 return None;
             }
             let now = Instant::now();
-            let limit = match state.lanes.next(self.company.coming(), now) {
-                Next::Run(formed) => return Some((formed, self.company.is_absent(now))),
+            let limit = match state.lanes.next(self.occupancy.undecoded(), now) {
+                Next::Run(formed) => return Some((formed, self.occupancy.is_single(now))),
                 Next::WaitUntil(moment) => Some(moment.saturating_duration_since(now)),
                 Next::Idle => None,
             };
@@ -170,13 +170,13 @@ impl Shared {
                 Some(limit) => waker.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0,
                 None => waker.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            // Where nobody woke it, it is still there.
+            // After a timeout it is still in the list.
             state.idle.retain(|idle| *idle != number);
         }
     }
 }
 
-/// Runs one image through its model, here and now.
+/// Runs one image through its model, on this thread.
 ///
 /// # Errors
 /// The model could not compute.
@@ -185,7 +185,7 @@ pub(super) fn run_alone(model: &ServedModel, pixels: Pixels) -> Result<Vec<f32>,
     engine_call::call(model, &Batch::new(1, shape, pixels)).map(|scores| scores.values)
 }
 
-/// A count as the metrics want it.
+/// Converts a count for the metrics.
 #[expect(clippy::cast_precision_loss, reason = "a count of images is far below 2^52")]
 fn count(images: usize) -> f64 {
     images as f64

@@ -1,4 +1,4 @@
-//! The scores of one image become labels.
+//! Turns the scores of an image into labels.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -6,11 +6,11 @@ use std::cmp::Ordering;
 use common::messages::{ImageError, ImageErrorCode, ImageOutcome, LabelScore};
 use common::package::config::{LabelRule, OutputActivation, Postprocessing};
 
-/// Names the best class, the best `top_k` of them (0: as many as the package's config says, else none) and,
-/// where the config wants several labels, those that reach their thresholds.
+/// Returns the best class, the best `top_k` of them (0: the number in the package's config, or none) and, for a
+/// multi-label config, the classes that reach their thresholds.
 ///
-/// Of equal scores the one with the lower index comes first, as NumPy's `argmax` has it. Scores that
-/// are not finite, or not one for each label, are the image's error.
+/// Of equal scores the one with the lower index comes first, as in NumPy's `argmax`. Non-finite scores, or a wrong
+/// number of them, are the image's error.
 #[must_use]
 pub fn postprocess(outputs: &[f32], how: &Postprocessing, top_k: u32) -> ImageOutcome {
     let scores = activated(outputs, how.activation);
@@ -27,7 +27,7 @@ pub fn postprocess(outputs: &[f32], how: &Postprocessing, top_k: u32) -> ImageOu
     outcome.unwrap_or_else(ImageOutcome::Rejected)
 }
 
-/// The best label, and the listed ones in their order.
+/// The best label, and the listed ones in order.
 struct Ranking {
     best: LabelScore,
     listed: Vec<LabelScore>,
@@ -39,13 +39,13 @@ impl Ranking {
     }
 }
 
-/// What a model's own last activation would have made of its outputs.
+/// Applies the last activation that the model lacks.
 fn activated(outputs: &[f32], activation: OutputActivation) -> Cow<'_, [f32]> {
     match activation {
         OutputActivation::None => Cow::Borrowed(outputs),
         OutputActivation::Sigmoid => outputs.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
         OutputActivation::Softmax => {
-            // Of differences to the largest, so that none is beyond what floats hold.
+            // Relative to the largest, so that no exponential overflows.
             let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let powers: Vec<f32> = outputs.iter().map(|x| (x - largest).exp()).collect();
             let sum: f32 = powers.iter().sum();
@@ -54,7 +54,7 @@ fn activated(outputs: &[f32], activation: OutputActivation) -> Cow<'_, [f32]> {
     }
 }
 
-/// Every label that reaches its threshold, beside the best one, whether or not that does.
+/// Every label that reaches its threshold, and the best one in any case.
 fn several(
     scores: &[f32],
     classes: &[String],
@@ -69,7 +69,7 @@ fn several(
     Ok(ImageOutcome::Classified { best, scores: listed, labels: Some(labels.collect()) })
 }
 
-/// One output is the score of the second label. The label follows the threshold, the score is the label's.
+/// The one output is the score of the second label. The threshold decides the label; the score is that label's.
 fn binary(
     scores: &[f32],
     classes: &[String],
@@ -82,7 +82,7 @@ fn binary(
     };
     let Ranking { mut listed, .. } = ranked(&[1.0 - second, second], classes, u32::MAX)?;
     let given = usize::from(second >= threshold);
-    // By place and not by label, of which a config may have two that are the same.
+    // By index and not by label: a config may have the same label twice.
     let best = LabelScore { label: classes[given].clone(), score: [1.0 - second, second][given] };
     if listed[0] != best {
         listed.reverse();
@@ -91,7 +91,7 @@ fn binary(
     Ok(ImageOutcome::Classified { best, scores: listed, labels: None })
 }
 
-/// Sorts the labels by score as far as they are listed.
+/// Sorts the labels by score, as far as they are listed.
 fn ranked(scores: &[f32], classes: &[String], top_k: u32) -> Result<Ranking, ImageError> {
     if scores.len() != classes.len() || classes.is_empty() {
         let detail = format!(
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Label, score and what else is told of a classified image.
+    /// Label, score and the lists of a classified image.
     fn classified(outcome: ImageOutcome) -> (LabelScore, Vec<LabelScore>, Option<Vec<LabelScore>>) {
         match outcome {
             ImageOutcome::Classified { best, scores, labels } => (best, scores, labels),

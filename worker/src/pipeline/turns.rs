@@ -1,15 +1,16 @@
-//! Whose image is decoded next, and how much memory decoding takes at once.
+//! Chooses whose image is decoded next, and limits the memory for decoding.
 //!
-//! Clients take turns, an image each, and so do the jobs of a client: one with a thousand large images, in one job or in
-//! many, keeps no other waiting for more than the image that is being decoded. Large images share a budget of memory; one that does not fit waits for those before it,
-//! and meanwhile the small ones pass it. Small ones take none of the budget: as many as there are threads is little.
+//! Clients take turns, one image each, and so do the jobs of a client. So a client with a thousand large images, in one
+//! job or in many, delays others only by the image that is being decoded. Large images share a budget of memory. One
+//! that does not fit waits for those before it, and meanwhile small images pass it. Small images do not count: at most
+//! one per thread is decoded.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use common::ids::{ClientName, JobId};
 
-/// From so many bytes on an image is large: four megapixels.
+/// Images from this size on are large: four megapixels.
 const LARGE: u64 = 64 << 20;
 
 /// Images that wait for a thread.
@@ -18,60 +19,60 @@ pub(super) struct Turns<T> {
     changed: Condvar,
 }
 
-/// Whose image it is.
+/// The owner of an image.
 #[derive(Debug, Clone)]
 pub struct Owner {
-    /// None of a client without a name.
+    /// Its client; `None` for a client without a name.
     pub client: Option<ClientName>,
-    /// The job.
+    /// Its job.
     pub job: JobId,
 }
 
 struct State<T> {
-    /// Clients with images that wait, the next one first; each stands here once. There are as many as keys have names.
+    /// Clients with waiting images in the order of their turns, each once. There are as many as keys have names.
     clients: VecDeque<Line<T>>,
     budget: u64,
     free: u64,
 }
 
-/// What waits of one client.
+/// The waiting images of one client.
 struct Line<T> {
     client: Option<ClientName>,
-    /// Jobs with images that wait, the next one first; each stands here once.
+    /// Jobs with waiting images in the order of their turns, each once.
     order: VecDeque<JobId>,
-    jobs: HashMap<JobId, VecDeque<Waiting<T>>>,
+    jobs: HashMap<JobId, VecDeque<WaitingItem<T>>>,
 }
 
-struct Waiting<T> {
+struct WaitingItem<T> {
     bytes: u64,
     item: T,
 }
 
-/// An image whose turn it is. Dropped, its memory goes to others.
+/// An image whose turn it is. When this is dropped, its memory is free.
 pub(super) struct Turn<'a, T> {
     turns: &'a Turns<T>,
     bytes: u64,
 }
 
 impl<T> Turns<T> {
-    /// With a budget of this many bytes. An image that takes more than all of it has it alone.
+    /// Creates turns with a budget of this many bytes. An image that exceeds the budget is decoded alone.
     pub(super) fn new(budget: u64) -> Self {
         let state = State { clients: VecDeque::new(), budget, free: budget };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Puts an image in line that takes this many bytes while it is decoded.
+    /// Queues an image that takes this many bytes during decoding.
     pub(super) fn push(&self, owner: Owner, bytes: u64, item: T) {
-        self.state().push(owner, Waiting { bytes, item });
+        self.state().push(owner, WaitingItem { bytes, item });
         self.changed.notify_one();
     }
 
-    /// The next image. Blocks its thread while all that wait are too large for what is left: call it as often as
-    /// images were put in line.
+    /// Returns the next image. Blocks while all waiting images are too large for the free memory: call it once per
+    /// queued image.
     pub(super) fn next(&self) -> (T, Turn<'_, T>) {
         let mut state = self.state();
         loop {
-            if let Some(Waiting { bytes, item }) = state.next() {
+            if let Some(WaitingItem { bytes, item }) = state.next() {
                 return (item, Turn { turns: self, bytes });
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -93,9 +94,9 @@ impl<T> Drop for Turn<'_, T> {
 }
 
 impl<T> State<T> {
-    fn push(&mut self, owner: Owner, waiting: Waiting<T>) {
+    fn push(&mut self, owner: Owner, waiting: WaitingItem<T>) {
         let bytes = if waiting.bytes < LARGE { 0 } else { waiting.bytes.min(self.budget) };
-        let waiting = Waiting { bytes, item: waiting.item };
+        let waiting = WaitingItem { bytes, item: waiting.item };
         if let Some(line) = self.clients.iter_mut().find(|line| line.client == owner.client) {
             line.push(owner.job, waiting);
             return;
@@ -105,18 +106,17 @@ impl<T> State<T> {
         self.clients.push_back(line);
     }
 
-    /// The first image of the first job, of the first client that has one, whose memory there is. Of those that need
-    /// some none passes another.
-    fn next(&mut self) -> Option<Waiting<T>> {
+    /// The first image that fits, by client and by job. Images that need memory do not pass each other.
+    fn next(&mut self) -> Option<WaitingItem<T>> {
         let (mut is_short, free) = (false, self.free);
         let mut fits = |bytes: u64| {
             let fits = bytes == 0 || (!is_short && bytes <= free);
             is_short |= !fits;
             fits
         };
-        let places = self.clients.iter().enumerate();
+        let lines = self.clients.iter().enumerate();
         let (client, job) =
-            places.filter_map(|(client, line)| Some((client, line.position(&mut fits)?))).next()?;
+            lines.filter_map(|(client, line)| Some((client, line.position(&mut fits)?))).next()?;
         let mut line = self.clients.remove(client)?;
         let next = line.take(job)?;
         if !line.order.is_empty() {
@@ -128,7 +128,7 @@ impl<T> State<T> {
 }
 
 impl<T> Line<T> {
-    fn push(&mut self, job: JobId, waiting: Waiting<T>) {
+    fn push(&mut self, job: JobId, waiting: WaitingItem<T>) {
         let images = self.jobs.entry(job).or_default();
         if images.is_empty() {
             self.order.push_back(job);
@@ -136,14 +136,14 @@ impl<T> Line<T> {
         images.push_back(waiting);
     }
 
-    /// Which job's first image fits.
+    /// Returns the position of the job whose first image fits.
     fn position(&self, fits: &mut impl FnMut(u64) -> bool) -> Option<usize> {
         let first = |job| self.jobs.get(job).and_then(VecDeque::front).map_or(0, |first| first.bytes);
         self.order.iter().position(|job| fits(first(job)))
     }
 
-    fn take(&mut self, place: usize) -> Option<Waiting<T>> {
-        let job = self.order.remove(place)?;
+    fn take(&mut self, position: usize) -> Option<WaitingItem<T>> {
+        let job = self.order.remove(position)?;
         let images = self.jobs.get_mut(&job)?;
         let next = images.pop_front()?;
         if images.is_empty() {

@@ -1,7 +1,7 @@
-//! Takes deliveries from the broker and starts a task for each, for as long as the worker may take jobs.
+//! Consumes deliveries and starts a task for each, while the worker may take jobs.
 //!
-//! The broker's prefetch bounds how many are in hand at a time. Whatever goes wrong with the connection,
-//! what was taken is finished, and taking starts anew.
+//! The broker's prefetch limits the concurrent parts. After a connection error the current parts are finished, and the
+//! worker subscribes again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,16 @@ use super::part::Handler;
 use super::settle::requeue;
 use crate::control::{Control, Taking};
 
-/// A delivery is kept this long for a worker that has to look at the fleet's state again before it may
-/// begin; then it goes to others.
+/// How long a delivery is held by a worker that has to read the fleet's state again; after that it goes to others.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Longest time for a consumer to be stopped. One whose broker does not answer is left.
+/// Timeout of stopping a consumer. One whose broker does not answer is abandoned.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// Longest pause between two attempts to take up a queue that was lost.
+/// Longest pause between two attempts to subscribe again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The taking side of a worker.
+/// Consumes parts for a worker.
 pub(super) struct Intake {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) control: Arc<Control>,
@@ -35,19 +34,19 @@ pub(super) struct Intake {
     pub(super) stop: CancellationToken,
 }
 
-/// Why taking from one consumer ended.
+/// Why consuming ended.
 enum Ended {
-    /// The worker was told to stop.
+    /// The worker was stopped.
     Stopped,
-    /// The worker must not take jobs for now.
+    /// The worker may not take jobs for now.
     NotCurrent,
-    /// The broker ended the stream.
+    /// The broker ended the subscription.
     Broken(Option<BrokerError>),
 }
 
 impl Intake {
-    /// Takes deliveries until the worker is told to stop. Returns the tasks that are not done yet; to
-    /// drop them gives their deliveries back.
+    /// Consumes deliveries until the worker is stopped. Returns the unfinished tasks; dropping them returns their
+    /// deliveries.
     pub(super) async fn run(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (mut backoff, mut outage) = (reconnecting(), Outage::default());
@@ -70,7 +69,7 @@ impl Intake {
                 Ended::Stopped => break,
                 Ended::NotCurrent => {
                     self.control.takes(Taking::NotYet);
-                    tracing::info!("not taking jobs until the active model is loaded");
+                    tracing::info!("no jobs are taken until the active model is loaded");
                 }
                 Ended::Broken(error) => self.report_break(error, &mut backoff, &mut outage).await,
             }
@@ -79,8 +78,8 @@ impl Intake {
         tasks
     }
 
-    /// Waits until the worker may take jobs; false when it is told to stop instead. Needs no bound: whoever
-    /// asks the worker hears why it takes none.
+    /// Waits until the worker may take jobs; returns false if it is stopped. Needs no bound: the worker's health check
+    /// tells why it takes none.
     async fn may_take(&self) -> bool {
         tokio::select! {
             biased;
@@ -89,8 +88,8 @@ impl Intake {
         }
     }
 
-    /// Takes deliveries until something ends that. Whatever the stream has ended with, the consumer is dropped
-    /// then: one whose stream has ended has nobody left to wait for.
+    /// Consumes deliveries until something ends that. The consumer is dropped in any case: after the end of its stream
+    /// it is useless.
     async fn take_from(
         &self,
         mut consumer: Box<dyn Consumer>,
@@ -119,14 +118,14 @@ impl Intake {
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the consumer could not be stopped, its channel is gone");
             }
-            Err(_) => tracing::debug!("the broker does not answer, the consumer is left to end by itself"),
+            Err(_) => tracing::debug!("the broker does not answer, the consumer is abandoned"),
         }
         ended
     }
 
-    /// Starts a task for a delivery, or gives it back when this worker must not begin it.
+    /// Starts a task for a delivery, or returns it if this worker must not begin it.
     async fn begin(&self, delivery: Delivery, tasks: &mut JoinSet<()>) -> Option<Ended> {
-        // A process that was frozen finds a delivery in its hands and an old view of the fleet.
+        // A process that was frozen has a delivery and an old state of the fleet.
         let current = timeout(PATIENCE, self.may_take()).await;
         let ended = match current {
             Ok(true) => {
@@ -146,8 +145,13 @@ impl Intake {
         let error = error.map_or_else(|| "the subscription ended".to_owned(), |error| error.to_string());
         self.control.takes(Taking::Failing(error.clone()));
         match outage.failed(&error, Instant::now()) {
-            Some(attempts) => tracing::warn!(error, ?pause, attempts, "lost the queue, taking it up again"),
-            None => tracing::debug!(error, ?pause, "still without the queue"),
+            Some(attempts) => tracing::warn!(
+                error,
+                ?pause,
+                attempts,
+                "lost the subscription to the queue, subscribing again"
+            ),
+            None => tracing::debug!(error, ?pause, "still not subscribed to the queue"),
         }
         tokio::select! {
             biased;
@@ -161,9 +165,9 @@ fn reconnecting() -> Backoff {
     Backoff::new(Duration::from_millis(100), LONGEST_PAUSE)
 }
 
-/// Says what ended a task that did not end by itself.
+/// Logs why a task did not end by itself.
 pub(super) fn note_end(done: Result<(), JoinError>) {
     if let Err(error) = done {
-        tracing::error!(%error, "a part's task ended early, the broker gives the part out again");
+        tracing::error!(%error, "a part's task ended early, the broker delivers the part again");
     }
 }

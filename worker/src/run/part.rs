@@ -1,4 +1,4 @@
-//! One delivery from the broker's hands to its end: result stored, then acknowledged; or given back.
+//! Handles one delivery: stores its result and acknowledges it, or returns it.
 
 mod classify;
 
@@ -28,20 +28,19 @@ use crate::panics;
 use crate::pipeline::{Pipeline, microseconds};
 use crate::served::ServedModel;
 
-/// Workers that were asked in vain after which a part that no worker seems to be able to do gets an error
-/// instead of another worker. With the growing waits before each it takes about half a minute to get there.
+/// Failed searches by workers after which a part that no worker can do gets an error. With the growing pauses this
+/// takes about half a minute.
 const MAX_SEARCHES: u32 = 10;
 
-/// Workers that may die of a part before they try an image of it, beside the first one, which counts nothing.
-/// More than of an image: to load a model may take minutes, and a worker may be ended meanwhile for other
-/// reasons.
+/// Workers that may die with a part before they try an image of it, without the first one, which counts nothing. More
+/// than for an image: loading a model may take minutes, and a worker may be killed meanwhile for other reasons.
 const MAX_DEATHS: u32 = 5;
 
-/// Longest time for which a part waits for its model to be loaded. Far more than a load takes; past it another
-/// worker may fare better.
+/// How long a part waits for its model to be loaded. Far longer than a load takes; after it another worker may have
+/// more success.
 const LOAD_LIMIT: Duration = Duration::from_secs(300);
 
-/// What every part needs.
+/// What all parts need.
 pub(super) struct PartTools {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) store: Arc<dyn Store>,
@@ -53,7 +52,7 @@ pub(super) struct PartTools {
     pub(super) patience: Duration,
 }
 
-/// Handles deliveries, side by side where it may.
+/// Handles deliveries, concurrently where allowed.
 pub(super) struct Handler {
     pub(super) tools: PartTools,
     pub(super) tries: Tries,
@@ -63,15 +62,15 @@ pub(super) struct Handler {
 
 /// How a delivery ends.
 enum Verdict {
-    /// With this result.
+    /// Store this result.
     Store(PartEnd, StageTimes),
-    /// Nobody wants it: forget it.
+    /// It is not wanted any more: forget it.
     Drop,
-    /// Somebody else, or this worker later, should do it.
+    /// Another worker, or this one later, should do it.
     Return {
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: String,
-        /// How long to keep it before.
+        /// How long to hold it before.
         after: Duration,
     },
 }
@@ -81,21 +80,20 @@ impl Verdict {
         Self::Store(PartEnd::Failed(failure, detail.into()), StageTimes::default())
     }
 
-    /// Gives it back after a pause.
+    /// Returns it after a pause.
     fn retry(reason: impl ToString, attempt: u32) -> Self {
         Self::Return { reason: reason.to_string(), after: pause(attempt) }
     }
 }
 
-/// How long to keep a part before it is given back, so that another try may fare better: from 0.2 s,
-/// twice as long each time, to 5 s.
+/// The pause before a part is returned, so that another try may succeed: from 0.2 s, doubled each time, to 5 s.
 fn pause(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(8);
     (Duration::from_millis(200) * 2_u32.pow(doublings)).min(Duration::from_secs(5))
 }
 
 impl Handler {
-    /// Handles a delivery to its end. Dropped before that, the delivery comes back to a worker.
+    /// Handles a delivery to its end. If this is dropped before, the delivery goes back.
     pub(super) async fn handle(&self, delivery: Delivery) {
         let Delivery { part, attempt, acknowledge: hand } = delivery;
         let trace = part.traceparent.as_deref().and_then(TraceContext::parse);
@@ -175,7 +173,7 @@ impl Handler {
         ask(self.tools.patience, || self.tools.store.begin_part(part.id)).await
     }
 
-    /// The model of a part whose workers may have died of it before they tried an image.
+    /// Returns the model of a part whose workers may have died before they tried an image.
     async fn model_carefully(&self, part: &Part, attempt: u32) -> Result<Arc<ServedModel>, Verdict> {
         let deaths = match self.tries.begin(part, What::Delivery).await {
             Ok(count) => count - 1,
@@ -206,7 +204,7 @@ impl Handler {
         }
     }
 
-    /// Another worker may have what this one lacks; after a while nobody has.
+    /// Returns the part for another worker, which may have what this one lacks; after several searches it fails.
     async fn search_elsewhere(&self, part: &Part, failure: JobFailure, reason: impl ToString) -> Verdict {
         match self.tries.begin(part, What::Search).await {
             Ok(searches) if searches >= MAX_SEARCHES => Verdict::failed(failure, reason.to_string()),
@@ -215,21 +213,23 @@ impl Handler {
         }
     }
 
-    /// Ends a part that kills its workers before they can tell which image does it.
+    /// Gives up a part that kills its workers before they can tell which image causes it.
     async fn put_aside(&self, part: &Part, attempt: u32, deaths: u32) -> Verdict {
         let reason = format!("{deaths} workers ended before they could try its images");
-        match self.bury(part.clone(), &reason).await {
+        match self.dead_letter(part.clone(), &reason).await {
             Ok(()) => Verdict::failed(JobFailure::Internal, format!("the part was given up: {reason}")),
             Err(error) => Verdict::retry(error, attempt),
         }
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let (id, images) = (part.id, part.images.len());
-        let buried = timeout(PATIENCE, self.tools.broker.bury(part, reason)).await;
-        match buried.unwrap_or_else(|_| Err(BrokerError::Unavailable("it did not answer in time".to_owned())))
+        let settled = timeout(PATIENCE, self.tools.broker.dead_letter(part, reason)).await;
+        match settled
+            .unwrap_or_else(|_| Err(BrokerError::Unavailable("it did not answer in time".to_owned())))
         {
-            // What is put aside is bounded. The client gets its error all the same, and the oldest show how it began.
+            // Dead letters are limited. The client gets its error in any case, and the oldest dead letters show the
+            // first cause.
             Err(BrokerError::Full) => {
                 tracing::error!(part = %id, images, reason, "given up and not kept: the dead letters are full");
                 metrics::counter!(names::DEAD_LETTERS_TOTAL).increment(1);
@@ -237,12 +237,12 @@ impl Handler {
             }
             settled => settled?,
         }
-        tracing::error!(part = %id, images, reason, "put aside as a dead letter");
+        tracing::error!(part = %id, images, reason, "the part became a dead letter");
         metrics::counter!(names::DEAD_LETTERS_TOTAL).increment(1);
         Ok(())
     }
 
-    /// Does what was decided; returns the outcome for the metrics.
+    /// Carries the verdict out; returns the outcome for the metrics.
     async fn conclude(
         &self,
         part: &Part,
@@ -262,7 +262,7 @@ impl Handler {
             }
         };
         let result = PartResult { end, worker: self.tools.worker.clone(), times };
-        // Past the deadline the job has ended without this result.
+        // After its deadline the job has ended without this result.
         match ask(self.tools.patience, || self.tools.store.put_part(part.id, &result)).await {
             Ok(stored) => {
                 self.count(part, stored, &result.end);
@@ -282,7 +282,7 @@ impl Handler {
         }
     }
 
-    /// Counts what this worker did and nobody else had done before.
+    /// Counts the work of this worker, without what another had done before.
     fn count(&self, part: &Part, stored: Stored, end: &PartEnd) {
         let (Stored::First, PartEnd::Done(outcomes)) = (stored, end) else { return };
         self.tools.throughput.record(outcomes.len() as u64);
@@ -308,7 +308,7 @@ impl Handler {
     }
 }
 
-/// Counts a part in this worker's hands for as long as it lives.
+/// Counts a part of this worker during its lifetime.
 struct InFlight;
 
 impl InFlight {

@@ -1,4 +1,4 @@
-//! How long and how often something out of reach is tried again.
+//! How long and how often calls are retried.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,15 +7,14 @@ use common::patience::Backoff;
 use common::store::StoreError;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Longest time for which a part waits for the store or the broker to take what it has for them. A restart of
-/// Redis takes less. Past it the part is of more use in the queue: another worker may reach what this one does
-/// not.
+/// How long a part waits for the store or the broker. A restart of Redis takes less. After it the part is better off in
+/// the queue: another worker may reach the server.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Calls the store until it answers, for at most `patience`.
 ///
 /// # Errors
-/// The last error. What the store refuses or cannot understand is not asked twice.
+/// The last error. Refusals and malformed values are not retried.
 pub(super) async fn ask<T, F>(patience: Duration, mut call: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -42,7 +41,7 @@ mod tests {
 
     use super::*;
 
-    /// How often the store is asked that gives these answers and then the last one for ever; whether that
+    /// Runs `patiently` against a store that gives these answers and then repeats the last one; returns whether it
     /// succeeds, and how long it takes.
     async fn calls(answers: &[Result<(), StoreError>]) -> (usize, bool, Duration) {
         let (count, begun) = (Cell::new(0), Instant::now());

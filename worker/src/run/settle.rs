@@ -1,25 +1,25 @@
-//! Ends deliveries. A broker that does not hear of it gives the part out again by itself.
+//! Settles deliveries. If the broker does not receive it, it delivers the part again.
 
 use std::time::Duration;
 
 use common::broker::{Acknowledge, BrokerError};
 use tokio::time::timeout;
 
-/// Longest time for one. It is a message without an answer: what takes longer has lost its connection.
+/// Timeout. Settling is a message without an answer: if it takes longer, the connection is lost.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The part is done.
 pub(super) async fn acknowledge(hand: Box<dyn Acknowledge>) {
     if let Err(error) = within_limit(hand.ack()).await {
-        // The result is stored; a second delivery of the part finds it and changes nothing.
+        // The result is stored; another delivery of the part finds it and changes nothing.
         tracing::debug!(%error, "a part could not be acknowledged");
     }
 }
 
-/// Somebody else should do it.
+/// Another worker should do it.
 pub(super) async fn requeue(hand: Box<dyn Acknowledge>) {
     if let Err(error) = within_limit(hand.requeue()).await {
-        tracing::debug!(%error, "a part could not be given back, the broker gives it out again by itself");
+        tracing::debug!(%error, "a part could not be returned, the broker delivers it again by itself");
     }
 }
 

@@ -1,19 +1,19 @@
-//! What is to be done with a delivery, decided from the message alone.
+//! Decides from the message alone what to do with a delivery.
 
 use common::messages::{Part, Timestamp};
 
 /// What to do with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Triage {
-    /// Nobody wants the answer any more.
+    /// It is not wanted any more.
     Expired,
-    /// It may have killed its worker: alone, and one image at a time.
+    /// It may have killed its worker: run it alone, one image at a time.
     Careful,
-    /// As fast as it goes.
+    /// Run it on the fast path.
     Fast,
 }
 
-/// Looks at a delivery, given the time by the store's clock.
+/// Decides on a delivery, given the time of the store's clock.
 pub(super) fn triage(part: &Part, attempt: u32, now: Timestamp) -> Triage {
     if now >= part.deadline {
         Triage::Expired

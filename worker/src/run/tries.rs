@@ -1,9 +1,9 @@
-//! Counts in the store what a part has cost so far.
+//! Counts deadly tries of parts in the store.
 //!
-//! The broker counts deliveries, whatever ended them: a part that comes back because the store was away costs
-//! nobody anything. So what a part is given up for is counted here. A count is one up while something is tried
-//! that may kill the worker, and goes back when the worker lived through it. Where the store does not take it
-//! back at once, the worker owes it and pays when the store answers: an outage is never taken for a death.
+//! The broker counts all deliveries, also those that ended because the store was out of reach. So the tries that decide
+//! about giving up are counted here. A count is raised before a try that may kill the worker, and lowered when the
+//! worker survived. If the store cannot lower it at once, the worker owes it and pays when the store answers: an outage
+//! never counts as a death.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,19 +18,19 @@ use tokio::time::timeout;
 
 use super::patience::ask;
 
-/// What is counted of a part.
+/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// The try of the image at this position.
     Image(u32),
-    /// A delivery until the first image is tried: whoever dies in it died before it could try one.
+    /// A delivery until its first image is tried: a worker that dies during it died before it could try one.
     Delivery,
     /// Workers that lack what the part needs.
     Search,
 }
 
 impl What {
-    /// Under which position the store counts it. No request has that many images.
+    /// The position under which the store counts it. No request has so many images.
     fn position(self) -> u32 {
         match self {
             Self::Image(position) => position,
@@ -40,23 +40,23 @@ impl What {
     }
 }
 
-/// The counts, as one worker changes them.
+/// Counts tries, for one worker.
 pub(super) struct Tries {
     store: Arc<dyn Store>,
     patience: Duration,
     debts: Debts,
-    /// Pays what is owed. Ends with the worker.
+    /// Pays the debts. Ends with the worker.
     payers: Mutex<JoinSet<()>>,
 }
 
 /// By part and position.
 type Debts = Arc<Mutex<HashMap<(PartId, u32), Arc<Debt>>>>;
 
-/// What the store is still to take back of one count.
+/// A debt: what the store still has to take back of one count.
 #[derive(Default)]
 struct Debt {
     times: AtomicU32,
-    /// Held by who pays, so that nothing is paid twice.
+    /// Held while paying, so that nothing is paid twice.
     paying: tokio::sync::Mutex<()>,
 }
 
@@ -76,7 +76,7 @@ impl Tries {
         Self { store, patience, debts: Debts::default(), payers: Mutex::default() }
     }
 
-    /// Counts one more and returns the count, from 1. What this worker owes is paid first.
+    /// Raises the count and returns it, from 1. This worker's debts are paid first.
     ///
     /// # Errors
     /// The store does not answer, or refuses.
@@ -93,15 +93,15 @@ impl Tries {
             self.store.begin_try(part.id, position)
         })
         .await;
-        // A call that failed may have been counted all the same.
+        // A failed call may have been counted nevertheless.
         self.owe(part, what, if counted.is_ok() { calls - 1 } else { calls });
         counted
     }
 
-    /// Takes one back: the worker lives.
+    /// Lowers the count: the worker survived.
     pub(super) async fn take_back(&self, part: &Part, what: What) {
         if let Err(error) = ask(self.patience, || self.store.end_try(part.id, what.position())).await {
-            tracing::debug!(%error, ?what, "the store did not take a try back, it will be told again");
+            tracing::debug!(%error, ?what, "the store did not take a try back, it is retried");
             self.owe(part, what, 1);
         }
     }
@@ -121,14 +121,14 @@ impl Tries {
             let mut payers = lock(&self.payers);
             while payers.try_join_next().is_some() {}
             payers.spawn(async move {
-                // Often, so that nobody else counts meanwhile what is owed.
+                // Frequent, so that other workers do not see the debt as deaths.
                 let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
                 loop {
                     backoff.pause().await;
                     let paid = debt.pay(&*store, key.0, key.1).await;
                     let mut debts = lock(&debts);
                     let is_paid = paid.is_ok() && debt.times.load(Ordering::Acquire) == 0;
-                    // Past its deadline the part ends without being counted.
+                    // After its deadline the part ends without being counted.
                     if is_paid || store.now() >= deadline {
                         debts.remove(&key);
                         return;

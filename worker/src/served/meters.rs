@@ -4,7 +4,7 @@ use common::package::Package;
 use common::telemetry::names;
 use metrics::{Counter, Histogram, counter, histogram};
 
-/// Its series, with its name and version. They are there from its loading on.
+/// Its series, labelled with its name and version. They exist from its loading on.
 pub(crate) struct Meters {
     /// Seconds of one call of the model.
     pub(crate) inference: Histogram,

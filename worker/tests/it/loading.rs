@@ -1,4 +1,4 @@
-//! Packages become engines, or the list of everything that is wrong with them.
+//! Packages become engines, or the list of all their problems.
 
 use std::fs;
 use std::sync::Arc;
@@ -60,9 +60,9 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     }
 }
 
-/// The graph and its runs are those for a GPU; whatever computes them, the numbers are the same.
+/// Graph and runs are those for a GPU; the scores are the same on any device.
 #[test]
-fn runs_for_a_gpu_take_levels_and_are_filled_up() {
+fn runs_for_a_gpu_take_uint8_and_are_filled_up() {
     let (_folder, package) = package(None, None);
     let processor = Library { convolutions: Convolutions::Plain, ..library().clone() };
     let device = Device::Gpu("gpu:0".to_owned());
@@ -72,13 +72,13 @@ fn runs_for_a_gpu_take_levels_and_are_filled_up() {
     assert_eq!(engine.device().name(), "gpu:0");
     let shape = engine.image();
     let size: usize = shape.iter().product();
-    // Of 7 images there are two runs, of 3 one with room for a fourth.
+    // 7 images need two runs; 3 need one with a free slot.
     for images in [1, 3, 4, 7] {
-        let levels: Vec<u8> = (0..=255).rev().cycle().step_by(7).take(images * size).collect();
-        let levels = Pixels::Levels { levels, factor: 51.0 };
-        let values = Pixels::Values(levels.values().into_owned());
-        let reference = expected.predict(&Batch::new(images, shape, values.clone())).unwrap();
-        for pixels in [levels, values] {
+        let values: Vec<u8> = (0..=255).rev().cycle().step_by(7).take(images * size).collect();
+        let uint8 = Pixels::Uint8 { values, divisor: 51.0 };
+        let float32 = Pixels::Float32(uint8.values().into_owned());
+        let reference = expected.predict(&Batch::new(images, shape, float32.clone())).unwrap();
+        for pixels in [uint8, float32] {
             let scores = engine.predict(&Batch::new(images, shape, pixels)).unwrap();
             let difference = largest_difference(&scores.values, &reference.values);
             assert!(difference < 1e-6, "{images} images: {difference}");
@@ -158,7 +158,7 @@ fn nothing_empty_reaches_the_library() {
 fn what_would_take_all_memory_is_refused_before_it_is_run() {
     let factors = [1 << 12, 1 << 12];
     let enlarged = Layer::UpSampling2d { factors, interpolation: Interpolation::Nearest };
-    // What is cut off again was there for a moment.
+    // What is cropped again existed for a moment.
     let edges = Edges { top: 5_000, bottom: 0, left: 5_000, right: 0 };
     let padded = Layer::Sequential(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
     for (layer, says) in [
@@ -225,7 +225,7 @@ fn problems_of(result: Result<TensorflowEngine, LoadError>) -> Vec<String> {
     }
 }
 
-/// The small network as a package whose config may say something else than the model.
+/// The small network as a package whose config may differ from the model.
 fn package(input_shape: Option<[usize; 3]>, labels: Option<usize>) -> (TempDir, Package) {
     let [_, fixture] = fixtures("cnn");
     let input = npy::read(&fixture.join("input.npy")).unwrap();

@@ -1,4 +1,4 @@
-//! What the worker does, seen from outside: against real Keras and the real TensorFlow library.
+//! The worker from outside: compared with real Keras, on the real TensorFlow library.
 
 // Marked as tests so that helpers, too, may unwrap.
 #[cfg(test)]

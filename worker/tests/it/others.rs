@@ -1,6 +1,6 @@
-//! Model files of other people: what older Kerases wrote, what converters leave, and what beginners' networks look
-//! like. Each scores as that Keras says, or its refusal names the next step. `tests/fixtures/others/README.md` tells
-//! where the files come from.
+//! Model files from other sources: of older Keras versions, from converters, and typical beginners' networks. Each
+//! scores as its Keras does, or its error names the next step. `tests/fixtures/others/README.md` lists the sources of
+//! the files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::support::library;
 use testing::numbers::largest_difference;
 use testing::repository;
 
-/// What scores may differ by: sums of another order, over pixel values up to 255.
+/// The accepted difference of scores: sums in another order, over pixel values up to 255.
 const TOLERANCE: f32 = 2e-4;
 
 fn fixture(name: &str) -> PathBuf {
@@ -27,7 +27,7 @@ fn format_of(name: &str) -> ModelFormat {
     if name.ends_with(".keras") { ModelFormat::KerasArchive } else { ModelFormat::Hdf5 }
 }
 
-/// Asserts that a file scores as Keras says, for images of this shape.
+/// Asserts that a file scores as in Keras, for images of this shape.
 fn check(name: &str, image: [usize; 3]) {
     let model = keras::open(&fixture(name), format_of(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
     check_model(name, model, image);
@@ -43,7 +43,7 @@ fn check_model(name: &str, model: keras::Model, image: [usize; 3]) {
     assert!(difference <= TOLERANCE, "{name}: differs by {difference}, expected at most {TOLERANCE}");
 }
 
-/// What is wrong with a file of these bytes, which a package holds under this ending.
+/// Returns the problem of a file with these bytes, packaged with this extension.
 fn problem_of(bytes: &[u8], ending: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("m.{ending}"));
@@ -124,7 +124,7 @@ fn a_package_with_a_flat_model_is_served_from_its_config() {
 #[test]
 fn archives_of_the_first_versions_number_layers_with_weights_twice() {
     check("keras213_linux_numbering.keras", [32, 32, 3]);
-    // With models and layers within, and other layers of the class without weights.
+    // With nested models and layers, and other layers of the class without weights.
     check("made2_numbered_linux.keras", [6, 5, 3]);
     check("made2_numbered_windows.keras", [6, 5, 3]);
 }
@@ -153,7 +153,7 @@ fn refusals_tell_the_next_step() {
     }
 }
 
-/// Behind a rectifier, which gives 0 for it, the warm-up sees nothing of it.
+/// Behind a rectifier, which gives 0 for it, the warm-up does not notice it.
 #[test]
 fn weights_that_are_not_finite_are_refused_with_the_layers_name() {
     let path = repository().join("models/digits/digits.hdf5");
@@ -169,10 +169,10 @@ fn weights_that_are_not_finite_are_refused_with_the_layers_name() {
         .unwrap();
     // Where the file has its first weights.
     let start: Vec<u8> = kernel.values[..4].iter().flat_map(|value| value.to_le_bytes()).collect();
-    let place = sound.windows(start.len()).position(|bytes| bytes == start).unwrap();
+    let position = sound.windows(start.len()).position(|bytes| bytes == start).unwrap();
     for (value, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
         let mut bytes = sound.clone();
-        bytes[place + 4..place + 8].copy_from_slice(&value.to_le_bytes());
+        bytes[position + 4..position + 8].copy_from_slice(&value.to_le_bytes());
         let found = problem_of(&bytes, "hdf5");
         let count = kernel.values.len();
         let expected = format!(

@@ -1,4 +1,4 @@
-//! Whole networks from files of Keras 2 and Keras 3: the same scores as Keras, end to end.
+//! Whole networks from files of Keras 2 and Keras 3: the same scores as in Keras, end to end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +16,8 @@ use testing::repository;
 /// Of the largest score.
 const TOLERANCE: f32 = 1e-4;
 
-/// The mean difference of a score where convolutions compute with 8 bits of precision, one after the other. With
-/// Keras's own policy `mixed_bfloat16` it is 0.0031 for ResNet50 and 0.0024 for MobileNetV2 on the same images.
+/// The mean difference of a score if convolutions compute with 8 bits of precision, one after the other. With Keras's
+/// own policy `mixed_bfloat16` it is 0.0031 for ResNet50 and 0.0024 for MobileNetV2 on the same images.
 const BFLOAT16: std::ops::RangeInclusive<f32> = 0.0005..=0.004;
 
 #[test]
@@ -92,7 +92,7 @@ fn real_architectures_are_read_whole() {
     }
 }
 
-/// Where the processor cannot, the package is served in float32.
+/// If the CPU does not support it, the package is served in float32.
 #[test]
 fn a_package_that_asks_for_bfloat16_scores_nearly_as_in_keras() {
     let bounds = if library().bfloat16.is_some() { BFLOAT16 } else { 0.0..=TOLERANCE };
@@ -171,7 +171,7 @@ fn check_file(folder: &Path, file: &str, format: ModelFormat) {
     assert_eq!(best, expected, "{shown}");
 }
 
-/// Two networks agree on scores that are the same for every image: such a comparison proves nothing.
+/// If scores are the same for every image, comparing them proves nothing.
 fn check_that_scores_tell_images_apart(name: &str, scores: &Array) {
     let rows: Vec<&[f32]> = scores.values.chunks(scores.shape[1]).collect();
     let apart = 100.0 * TOLERANCE * largest(&scores.values);
@@ -194,15 +194,15 @@ fn read(path: &Path) -> Array {
     npy::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The fixture's folders, one for each Keras, made now if they are missing or older than their script.
+/// Returns the fixture's folders, one per Keras version, created if they are missing or older than their script.
 pub(crate) fn fixtures(name: &str) -> [PathBuf; 2] {
     make("tools/parity/make_models.py", &[name]);
     [2, 3].map(|dialect| repository().join(format!(".cache/fixtures/parity/{name}_keras{dialect}")))
 }
 
-/// Runs a script that makes fixtures which are missing or older than itself.
+/// Runs a script that creates fixtures which are missing or older than itself.
 pub(crate) fn make(script: &str, arguments: &[&str]) {
-    /// One maker at a time, whichever process and test it belongs to.
+    /// One script at a time, whichever process and test runs it.
     const UNDER_LOCK: &str = "import fcntl, runpy, sys
 lock = open(sys.argv[1], 'w')
 fcntl.flock(lock, fcntl.LOCK_EX)

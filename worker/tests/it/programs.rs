@@ -1,4 +1,4 @@
-//! The program `classifier-worker` as it is started and ended.
+//! The start and the end of the program `classifier-worker`.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -10,10 +10,10 @@ use testing::free_port;
 
 use testing::repository;
 
-/// Longest time for a program to end that need not wait for anything, on a machine that is busy.
+/// Timeout for a program to end that waits for nothing, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// A worker whose servers are away, with these settings in place of sound ones.
+/// A worker whose servers are out of reach, with these settings instead of valid ones.
 fn start(settings: &[(&str, &str)]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_classifier-worker"));
     command.env_clear();
@@ -26,7 +26,7 @@ fn start(settings: &[(&str, &str)]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Waits for its end; what it said.
+/// Waits for its end; returns its output.
 fn ended(mut child: Child) -> (ExitStatus, String) {
     let until = Instant::now() + AT_ONCE;
     let status = loop {
@@ -50,7 +50,7 @@ fn tell_to_stop(child: &Child) {
     assert!(killed.unwrap().success());
 }
 
-/// The status line and the body of a page, if there is one.
+/// Returns the status line and the body of a page.
 fn page(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\n\r\n").ok()?;
@@ -59,7 +59,7 @@ fn page(port: u16, path: &str) -> Option<String> {
     Some(format!("{} {}", reply.lines().next()?, reply.lines().last()?))
 }
 
-/// Waits for a page that says this.
+/// Waits for a page with this text.
 fn until_it_says(child: &mut Child, port: u16, path: &str, words: &str) {
     let until = Instant::now() + 3 * AT_ONCE;
     while !page(port, path).is_some_and(|page| page.contains(words)) {

@@ -1,4 +1,4 @@
-//! A running worker between a broker, a store and a model that does as its images say.
+//! A running worker between a broker, a store and a fake model that its images control.
 
 mod batches;
 mod bench;

@@ -1,5 +1,5 @@
-//! SavedModel folders and models of several outputs: served with the scores of Keras and TensorFlow, or refused
-//! with all that is wrong with them. The folders come from `tools/parity/make_saved_models.py`.
+//! SavedModel folders and models with several outputs: served with the scores of Keras and TensorFlow, or refused with
+//! all their problems. `tools/parity/make_saved_models.py` creates the folders.
 
 mod hostile;
 
@@ -20,7 +20,7 @@ use crate::support::library;
 use testing::numbers::largest_difference;
 use testing::repository;
 
-/// What scores may differ by.
+/// The accepted difference of scores.
 const TOLERANCE: f32 = 1e-5;
 
 #[test]
@@ -134,7 +134,7 @@ fn load(package: &Package) -> Result<TensorflowEngine, LoadError> {
     worker::engines::load(library(), package)
 }
 
-/// The input of a fixture, and what it scores.
+/// Returns the input and the scores of a fixture.
 fn batch_of(name: &str, scores: &str) -> (Batch, Vec<f32>) {
     let folder = fixture(name);
     let input = npy::read(&folder.join("input.npy")).unwrap();
@@ -149,7 +149,7 @@ fn fixture(name: &str) -> PathBuf {
     repository().join(".cache/fixtures/saved_models").join(name)
 }
 
-/// A package with a fixture's model and a config for three labels, or as `change` leaves it.
+/// Creates a package with a fixture's model and a config for three labels, changed by `change`.
 fn package(
     name: &str,
     ending: &str,
@@ -173,7 +173,7 @@ fn package(
     (folder, package)
 }
 
-/// Copies a file, or a folder with all in it.
+/// Copies a file, or a folder with its content.
 fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir(to).unwrap();

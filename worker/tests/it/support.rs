@@ -1,4 +1,4 @@
-//! What the modules here share.
+//! Shared helpers.
 
 use std::sync::OnceLock;
 

@@ -1,9 +1,9 @@
-//! What the head of a form's part says of it: `Content-Disposition` (RFC 7578), with the extended notation of RFC 8187.
+//! The header of a form's part: `Content-Disposition` (RFC 7578), with the extended notation of RFC 8187.
 
-/// Longest name that is given back, in bytes.
+/// Longest file name that is returned, in bytes.
 const MAX_NAME: usize = 255;
 
-/// The head of one part.
+/// The header of one part.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Disposition {
     /// Name of the form's field.
@@ -13,7 +13,7 @@ pub(super) struct Disposition {
 }
 
 impl Disposition {
-    /// Reads the header. What cannot be understood is not there; `filename*` counts before `filename`, as RFC 6266 says.
+    /// Parses the header. Invalid parameters are ignored; `filename*` takes precedence over `filename`, as in RFC 6266.
     pub(super) fn parse(header: &[u8]) -> Self {
         let mut found = Self::default();
         let mut extended = None;
@@ -30,13 +30,13 @@ impl Disposition {
     }
 }
 
-/// The parameters behind the first semicolon, with quotes taken off.
+/// The parameters after the first semicolon, without quotes.
 fn parameters(header: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
     let mut found = Vec::new();
     let Some(start) = header.iter().position(|b| *b == b';') else { return found };
     let mut rest = &header[start + 1..];
     while let Some(equals) = rest.iter().position(|b| *b == b'=') {
-        // A parameter without a value is none.
+        // A parameter without a value is ignored.
         let name = rest[..equals].rsplit(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         let after = rest[equals + 1..].trim_ascii_start();
         let (value, length) = match after.first() {
@@ -53,8 +53,8 @@ fn parameters(header: &[u8]) -> Vec<(&[u8], Vec<u8>)> {
     found
 }
 
-/// The text in quotes, and how many bytes it takes with them. A backslash before anything but a quote or another one
-/// stands for itself: browsers of old sent whole paths.
+/// The quoted text and its length in bytes with the quotes. A backslash before anything but a quote or a backslash is
+/// literal: old browsers sent whole paths.
 fn quoted(text: &[u8]) -> (Vec<u8>, usize) {
     let mut value = Vec::new();
     let mut at = 1;
@@ -74,7 +74,7 @@ fn quoted(text: &[u8]) -> (Vec<u8>, usize) {
     (value, text.len())
 }
 
-/// `UTF-8'en'na%C3%AFve` as text; none where it is not written so.
+/// Decodes `UTF-8'en'na%C3%AFve`; `None` if it is written otherwise.
 fn decoded(value: &[u8]) -> Option<String> {
     let mut fields = value.splitn(3, |b| *b == b'\'');
     let (charset, _language, encoded) = (fields.next()?, fields.next()?, fields.next()?);

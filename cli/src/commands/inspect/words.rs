@@ -1,4 +1,4 @@
-//! What a config does to an image and to the model's outputs, in words.
+//! Describes in words how a config processes images and the model's outputs.
 
 use common::package::config::{
     ChannelOrder, Fit, LabelRule, Normalization, OutputActivation, Postprocessing, Preprocessing,
@@ -7,7 +7,7 @@ use common::package::config::{
 use common::package::{ModelConfig, ModelFormat};
 use serde_json::Value;
 
-/// A config in one line.
+/// Returns a config in one line.
 pub(in crate::commands) fn summary(config: &ModelConfig) -> String {
     let (labels, rule) = (config.postprocessing.classes().len(), config.postprocessing.rule.name());
     let [height, width, channels] = config.preprocessing.input_shape;
@@ -15,7 +15,7 @@ pub(in crate::commands) fn summary(config: &ModelConfig) -> String {
     format!("{kind} to {height}×{width}×{channels}, {rule} over {labels} labels")
 }
 
-/// What becomes of an image before the model sees it, step by step.
+/// Describes the preprocessing, step by step.
 pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
     let [height, width, channels] = how.input_shape;
     let grey = channels == 1;
@@ -26,13 +26,13 @@ pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
                 "scaled down to fit {height}×{width} where it is larger, with OpenCV's INTER_AREA, keeping its \
                  proportions"
             ),
-            format!("put in the centre of a black canvas of {height}×{width}"),
-            format!("levels from 0 to 255 divided by {normalization_factor}"),
+            format!("centred on a black canvas of {height}×{width}"),
+            format!("pixel values 0 to 255 divided by {normalization_factor}"),
         ],
         PreprocessingKind::NoPrepro => vec![
             decoded(ChannelOrder::Bgr, grey, true),
-            format!("refused unless it is {height}×{width}"),
-            "levels from 0 to 255 as they are".to_owned(),
+            format!("refused if it is not {height}×{width}"),
+            "pixel values 0 to 255 as they are".to_owned(),
         ],
         PreprocessingKind::Resize(resize) => [
             Some(decoded(resize.channel_order, grey, resize.exif_orientation)),
@@ -48,13 +48,14 @@ pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
     }
 }
 
-fn decoded(order: ChannelOrder, grey: bool, turned: bool) -> String {
+fn decoded(order: ChannelOrder, grey: bool, is_rotated: bool) -> String {
     let channels = match (grey, order) {
         (true, _) => "grey",
         (false, ChannelOrder::Bgr) => "BGR",
         (false, ChannelOrder::Rgb) => "RGB",
     };
-    let tag = if turned { "turned as its EXIF tag says" } else { "not turned, whatever its EXIF tag says" };
+    let tag =
+        if is_rotated { "rotated as its EXIF tag says" } else { "not rotated, whatever its EXIF tag says" };
     format!("decoded as {channels}, {tag}")
 }
 
@@ -66,10 +67,10 @@ fn fitted(resize: &Resize, height: usize, width: usize) -> String {
             "scaled to fit {height}×{width} with {by}, keeping its proportions, the rest filled with {fill}"
         ),
         Fit::CropThenResize => format!(
-            "cut to the proportions of {height}×{width} about its centre, then scaled to that with {by}"
+            "cropped to the proportions of {height}×{width} about its centre, then scaled to that with {by}"
         ),
         Fit::ResizeThenCrop { shorter_side } => format!(
-            "scaled until its shorter side is {shorter_side} with {by}, then cut to {height}×{width} about its \
+            "scaled until its shorter side is {shorter_side} with {by}, then cropped to {height}×{width} about its \
              centre"
         ),
     }
@@ -97,12 +98,12 @@ fn normalized(numbers: &Normalization, channels: usize) -> String {
         steps.push(format!("divided by {}", per_channel(&numbers.std[..channels])));
     }
     if steps.is_empty() {
-        return "levels from 0 to 255 as they are".to_owned();
+        return "pixel values 0 to 255 as they are".to_owned();
     }
-    format!("levels from 0 to 255 {}", steps.join(", then "))
+    format!("pixel values 0 to 255 {}", steps.join(", then "))
 }
 
-/// One number where all channels have the same.
+/// Returns one number if all channels have the same.
 fn per_channel(numbers: &[f32]) -> String {
     match numbers {
         [first, rest @ ..] if rest.iter().all(|number| number == first) => first.to_string(),
@@ -110,30 +111,32 @@ fn per_channel(numbers: &[f32]) -> String {
     }
 }
 
-/// What becomes of the model's outputs.
+/// Describes the postprocessing.
 pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
     let activation = match how.activation {
         OutputActivation::None => None,
-        OutputActivation::Softmax => Some("the outputs are logits: softmax makes scores of them".to_owned()),
+        OutputActivation::Softmax => {
+            Some("the outputs are logits: softmax turns them into scores".to_owned())
+        }
         OutputActivation::Sigmoid => {
-            Some("the outputs are logits: a sigmoid makes a score of each".to_owned())
+            Some("the outputs are logits: a sigmoid turns each into a score".to_owned())
         }
     };
     let labels = how.classes.len();
     let rule = match &how.rule {
-        LabelRule::Argmax => format!("the answer is the label with the largest of {labels} scores"),
+        LabelRule::Argmax => format!("the result is the label with the largest of {labels} scores"),
         LabelRule::TopK { k } => {
-            format!("the answer is the label with the largest of {labels} scores, and the best {k}")
+            format!("the result is the label with the largest of {labels} scores, and the best {k}")
         }
         LabelRule::MultiLabel { thresholds } => format!(
-            "the answer is every label whose score is at least {}, and the best of {labels}",
+            "the result is every label whose score is at least {}, and the best of {labels}",
             match thresholds.as_slice() {
                 [first, rest @ ..] if rest.iter().all(|other| other == first) => first.to_string(),
                 _ => "its own threshold".to_owned(),
             }
         ),
         LabelRule::Binary { threshold } => format!(
-            "the answer is `{}` where the one score is at least {threshold}, else `{}`",
+            "the result is `{}` where the one score is at least {threshold}, else `{}`",
             how.classes.get(1).map_or("", String::as_str),
             how.classes.first().map_or("", String::as_str),
         ),
@@ -142,7 +145,7 @@ pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
     output.into_iter().chain(activation).chain([rule]).collect()
 }
 
-/// How many there are, and the first of them.
+/// Returns the number of labels, and the first of them.
 pub(super) fn some_of(labels: &[Value]) -> String {
     const SHOWN: usize = 12;
     let first: Vec<_> = labels.iter().filter_map(Value::as_str).take(SHOWN).collect();
@@ -150,7 +153,7 @@ pub(super) fn some_of(labels: &[Value]) -> String {
     format!("{}: {}{more}", labels.len(), first.join(", "))
 }
 
-/// How the model is written, and by which program.
+/// Returns the model's format, and the program that wrote it.
 pub(super) fn format(format: ModelFormat, written_by: Option<&str>) -> String {
     let format = match format {
         ModelFormat::Hdf5 => "HDF5",
@@ -182,19 +185,19 @@ mod tests {
             "normalize_and_pad",
             &json!({"input_shape": [224, 200, 3], "normalization_factor": 255}),
             &[
-                "decoded as BGR, turned as its EXIF tag says",
+                "decoded as BGR, rotated as its EXIF tag says",
                 "scaled down to fit 224×200 where it is larger, with OpenCV's INTER_AREA, keeping its proportions",
-                "put in the centre of a black canvas of 224×200",
-                "levels from 0 to 255 divided by 255",
+                "centred on a black canvas of 224×200",
+                "pixel values 0 to 255 divided by 255",
             ],
         );
         check(
             "stretch",
             &json!({"input_shape": [8, 9, 1], "resampling": "tensorflow_bilinear_antialias"}),
             &[
-                "decoded as grey, not turned, whatever its EXIF tag says",
+                "decoded as grey, not rotated, whatever its EXIF tag says",
                 "stretched to 8×9 with TensorFlow's bilinear, antialias, whatever its proportions",
-                "levels from 0 to 255 as they are",
+                "pixel values 0 to 255 as they are",
             ],
         );
         check(
@@ -202,9 +205,9 @@ mod tests {
             &json!({"input_shape": [224, 224, 3], "resampling": "pillow_bilinear", "resize_shorter_side": 256,
                 "normalization_factor": 255, "mean": [0.5, 0.25, 0.125], "std": 0.5}),
             &[
-                "decoded as RGB, not turned, whatever its EXIF tag says",
-                "scaled until its shorter side is 256 with Pillow's bilinear, then cut to 224×224 about its centre",
-                "levels from 0 to 255 divided by 255, then less [0.5, 0.25, 0.125] by channel, then divided by 0.5",
+                "decoded as RGB, not rotated, whatever its EXIF tag says",
+                "scaled until its shorter side is 256 with Pillow's bilinear, then cropped to 224×224 about its centre",
+                "pixel values 0 to 255 divided by 255, then less [0.5, 0.25, 0.125] by channel, then divided by 0.5",
             ],
         );
     }
@@ -218,12 +221,12 @@ mod tests {
         };
         assert_eq!(
             told(OutputActivation::Softmax, LabelRule::Argmax),
-            "the outputs are logits: softmax makes scores of them; \
-             the answer is the label with the largest of 2 scores"
+            "the outputs are logits: softmax turns them into scores; \
+             the result is the label with the largest of 2 scores"
         );
         assert_eq!(
             told(OutputActivation::None, LabelRule::Binary { threshold: 0.25 }),
-            "the answer is `dog` where the one score is at least 0.25, else `cat`"
+            "the result is `dog` where the one score is at least 0.25, else `cat`"
         );
         assert!(
             told(OutputActivation::None, LabelRule::MultiLabel { thresholds: vec![0.1, 0.2] })

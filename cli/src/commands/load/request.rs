@@ -1,4 +1,4 @@
-//! One request of the load, from its schedule to its fate.
+//! One request of the load generator.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,36 +8,36 @@ use serde::Deserialize;
 use crate::client::{Answer, Client, ClientError, Method, StatusCode};
 use crate::images::{self, Numbered};
 
-/// How long a status call asks the server to wait for news.
+/// How long a status call waits for a change.
 const POLL: Duration = Duration::from_secs(10);
 
 /// What all requests share.
 #[derive(Debug)]
 pub struct Sender {
-    /// Where.
+    /// The server.
     pub client: Client,
-    /// The package that is asked by name.
+    /// The package that is requested by name.
     pub model: Option<String>,
-    /// After this an accepted request is lost.
+    /// After this an accepted request counts as lost.
     pub limit: Duration,
-    /// The newest generation that any answer came from.
+    /// The newest generation of any answer so far.
     pub newest_generation: AtomicU64,
 }
 
-/// What became of a request.
+/// A finished request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Its fate.
+    /// How it ended.
     pub fate: Fate,
-    /// The server's id for it.
+    /// The server's id of the prediction.
     pub prediction: Option<String>,
-    /// Results beyond one for each image.
+    /// Number of results beyond one per image.
     pub repeated_results: usize,
-    /// Since its scheduled moment.
+    /// From its scheduled time to its end.
     pub latency: Duration,
 }
 
-/// The fates of a request.
+/// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// A result for every image, from the right model.
@@ -46,20 +46,20 @@ pub enum Fate {
     WrongModel,
     /// Not accepted.
     Refused,
-    /// An error, in words.
+    /// An error.
     Failed(String),
-    /// No answer, in words.
+    /// No answer.
     Lost(String),
 }
 
 #[derive(Debug, Deserialize)]
 struct Response {
     model: String,
-    results: Vec<Outcome>,
+    results: Vec<ImageResult>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Outcome {
+struct ImageResult {
     image_id: usize,
     label: Option<String>,
 }
@@ -102,7 +102,7 @@ impl Sender {
             let wait = left.min(POLL).as_secs().max(1).to_string();
             match self.client.follow(Method::GET, &location).query("wait", &wait).send().await {
                 Ok(next) => answer = next,
-                // It was accepted: a server that is away for a moment must still know it afterwards.
+                // It was accepted: a server that is out of reach for a moment must still know it afterwards.
                 Err(ClientError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(200)).await,
                 Err(ClientError::Refused(problem)) if problem.status == 404 => {
                     return Err(Fate::Lost(format!("accepted, then: {problem}")));
@@ -116,14 +116,14 @@ impl Sender {
         Ok(answer)
     }
 
-    /// Whether an answer is right: a result for each image, of a model that may have answered.
+    /// Checks an answer: it needs a result for each image, from a model that may answer.
     fn judge(&self, answer: &Answer, images: &[Numbered], known: u64, repeated: &mut usize) -> Fate {
         let response: Response = match answer.response() {
             Ok(response) => response,
             Err(error) => return Fate::Failed(error.to_string()),
         };
         let has_label = |number: usize| {
-            response.results.iter().any(|outcome| outcome.image_id == number && outcome.label.is_some())
+            response.results.iter().any(|result| result.image_id == number && result.label.is_some())
         };
         *repeated = response.results.len().saturating_sub(images.len());
         if !images.iter().all(|image| has_label(image.number)) {
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(judge(&sender, 2, &[7, 8], 0).0, Fate::Answered);
         assert_eq!(sender.newest_generation.load(Ordering::SeqCst), 2);
         assert_eq!(judge(&sender, 1, &[7, 8], 2).0, Fate::WrongModel);
-        // It was sent before the newer one had answered: accepted under the older, rightly.
+        // It was sent before the newer generation had answered: the older one is right.
         assert_eq!(judge(&sender, 1, &[7, 8], 1).0, Fate::Answered);
     }
 

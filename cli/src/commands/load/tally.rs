@@ -1,4 +1,4 @@
-//! Counts fates and latencies.
+//! Counts how requests ended, and their latencies.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::request::{Ended, Fate};
 
-/// What came back so far.
+/// The counts so far.
 #[derive(Debug, Default)]
 pub struct Tally {
     sent: usize,
@@ -23,7 +23,7 @@ pub struct Tally {
     errors: BTreeMap<String, usize>,
 }
 
-/// The account.
+/// The report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     sent: usize,
@@ -35,7 +35,7 @@ pub struct Report {
     wrong_model: usize,
     answered_per_second: f64,
     latency_seconds: Latency,
-    /// Each error's words and how often they came.
+    /// The error messages and their counts.
     errors: BTreeMap<String, usize>,
 }
 
@@ -74,7 +74,7 @@ impl Tally {
         }
     }
 
-    /// The account after this long.
+    /// Returns the report after this time.
     #[must_use]
     pub fn report(mut self, elapsed: Duration) -> Report {
         self.latencies.sort_unstable();
@@ -101,7 +101,7 @@ impl Tally {
     }
 }
 
-/// The smallest value that at least this share of all does not exceed; `sorted` ascends.
+/// Returns the smallest value that at least this share of all does not exceed; `sorted` ascends.
 fn nearest_rank(sorted: &[Duration], share: f64) -> Duration {
     #[expect(
         clippy::cast_possible_truncation,
@@ -114,7 +114,7 @@ fn nearest_rank(sorted: &[Duration], share: f64) -> Duration {
 }
 
 impl Report {
-    /// Whether something was answered and nothing went wrong.
+    /// Returns whether requests were answered and none failed.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.answered > 0 && self.failed + self.lost + self.duplicated + self.wrong_model == 0

@@ -1,32 +1,32 @@
-//! One request until its end: full queues are waited for, `202`s are followed.
+//! One request until its end: waits while the queue is full, and polls after a `202`.
 
 use std::time::{Duration, Instant};
 
-use super::Outcome;
+use super::ImageResult;
 use crate::client::{Answer, Client, ClientError, Method, Problem, StatusCode};
 
-/// How long a status call asks the server to wait for news.
+/// How long a status call waits for a change.
 const POLL: Duration = Duration::from_secs(20);
 
-/// What is asked of every image.
+/// The parameters of all requests.
 #[derive(Debug)]
 pub struct Question {
-    /// Where.
+    /// The server.
     pub client: Client,
     /// A package other than the active one.
     pub model: Option<String>,
-    /// How many labels for each image.
+    /// Number of labels per image.
     pub top_k: Option<u32>,
-    /// When to give up.
+    /// Timeout of a request.
     pub limit: Duration,
 }
 
 impl Question {
-    /// Sends a body and waits for the outcomes of its images.
+    /// Sends a body and waits for the results of its images.
     ///
     /// # Errors
     /// The server refused the request, ended it without results, or did neither in time.
-    pub async fn ask(&self, body: &str) -> Result<Vec<Outcome>, ClientError> {
+    pub async fn ask(&self, body: &str) -> Result<Vec<ImageResult>, ClientError> {
         let until = Instant::now() + self.limit;
         let mut answer = self.submit(body, until).await?;
         while answer.status == StatusCode::ACCEPTED {
@@ -38,10 +38,10 @@ impl Question {
             let wait = left.min(POLL).as_secs().max(1).to_string();
             answer = self.client.follow(Method::GET, &location).query("wait", &wait).send().await?;
         }
-        outcomes(&answer)
+        results(&answer)
     }
 
-    /// Sends until it is accepted: a queue that is full now may have room when the server says so.
+    /// Retries until the request is accepted: a full queue may have room when the server's `Retry-After` is over.
     async fn submit(&self, body: &str, until: Instant) -> Result<Answer, ClientError> {
         loop {
             let mut call =
@@ -66,8 +66,8 @@ impl Question {
     }
 }
 
-fn outcomes(answer: &Answer) -> Result<Vec<Outcome>, ClientError> {
-    // Where every image was bad, `results` may stand beside `detail` instead of under `response`.
+fn results(answer: &Answer) -> Result<Vec<ImageResult>, ClientError> {
+    // If all images failed, `results` may be beside `detail` instead of under `response`.
     let inner = &answer.body["response"]["results"];
     let list = if inner.is_array() { inner } else { &answer.body["results"] };
     serde_json::from_value(list.clone())

@@ -1,4 +1,4 @@
-//! No two modules of a crate need each other: each can be read, and moved, without the other.
+//! No two modules of a crate depend on each other: each can be read, and moved, without the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,11 +6,11 @@ use std::fs;
 use super::source::Source;
 use super::{root, sources};
 
-/// The crates whose top modules are looked at. Inside the importer and the TensorFlow engine, a layer's type, its reading and its
-/// shape still need each other.
+/// The crates whose top-level modules are checked. In the importer and the TensorFlow engine, a layer's type, parser
+/// and shape still depend on each other.
 const CRATES: [&str; 6] = ["common", "engine/interface", "engine/images", "api", "worker", "cli"];
 
-/// Which top modules of a crate mention which.
+/// Returns which top-level modules of a crate mention which.
 type Mentions = BTreeMap<String, BTreeSet<String>>;
 
 fn mentions(crate_folder: &str) -> Mentions {
@@ -31,7 +31,7 @@ fn mentions(crate_folder: &str) -> Mentions {
         if !modules.contains(&from) || file.ends_with("/tests.rs") {
             continue;
         }
-        // From a top module's own file `super` is the crate, from a file below it `super::super`.
+        // In a top-level module's own file `super` is the crate, in a file below it `super::super`.
         let outside = ["crate::".to_owned(), "super::".repeat(depth + 1)];
         let source = Source::read(text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let named = source.paths.iter().filter_map(|path| {
@@ -44,7 +44,7 @@ fn mentions(crate_folder: &str) -> Mentions {
     found
 }
 
-/// A way from a module back to itself.
+/// Returns a path from a module back to itself.
 fn circle(mentions: &Mentions) -> Option<Vec<String>> {
     fn walk(mentions: &Mentions, way: &mut Vec<String>, done: &mut BTreeSet<String>) -> Option<Vec<String>> {
         let last = way.last()?.clone();

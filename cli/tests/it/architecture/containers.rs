@@ -1,4 +1,4 @@
-//! What the Dockerfiles need from the folder that they are built from.
+//! The files that the Dockerfiles copy exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use super::root;
 
 const DOCKERFILES: [&str; 2] = ["Dockerfile.api", "Dockerfile.worker"];
 
-/// What a Dockerfile copies from the folder, and not from another stage.
+/// Returns what a Dockerfile copies from the build context, and not from another stage.
 fn copied(dockerfile: &str) -> BTreeSet<String> {
     let instructions = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
     let from_the_folder = instructions.filter(|line| !line.contains("--from="));
@@ -15,7 +15,7 @@ fn copied(dockerfile: &str) -> BTreeSet<String> {
         .flat_map(|line| {
             let mut words: Vec<&str> =
                 line.split_whitespace().filter(|word| !word.starts_with("--")).collect();
-            // The last one is where it goes.
+            // The last one is the destination.
             words.pop();
             words.into_iter().map(str::to_owned).collect::<Vec<_>>()
         })

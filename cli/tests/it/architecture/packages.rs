@@ -1,4 +1,4 @@
-//! Who depends on whom, as cargo sees it.
+//! The dependencies between crates, as Cargo sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::root;
 
-/// Packages and what each links with, build scripts and tests left out.
+/// Packages and their dependencies, without build scripts and tests.
 struct Packages {
     links: BTreeMap<String, BTreeSet<String>>,
-    /// The workspace's own, by folder.
+    /// The workspace's own packages, by folder.
     ours: BTreeMap<String, String>,
 }
 
@@ -37,7 +37,7 @@ impl Packages {
         for node in list(&metadata["resolve"]["nodes"]) {
             let from = edges.entry(names[&text(&node["id"])].clone()).or_default();
             for dependency in list(&node["deps"]) {
-                // `kind` is null for what is linked, `dev` and `build` for the others.
+                // `kind` is null for normal dependencies, `dev` and `build` for the others.
                 if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()) {
                     from.insert(names[&text(&dependency["pkg"])].clone());
                 }
@@ -51,7 +51,7 @@ impl Packages {
         Self { links: edges, ours: ours.collect() }
     }
 
-    /// Everything that `package` links with, directly or not.
+    /// Returns all direct and indirect dependencies of `package`.
     fn below(&self, package: &str) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         let mut open = vec![package];
@@ -70,7 +70,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Outside libraries that are at home in some of our crates, by folder: no other names them as a dependency.
+/// External crates and the only folders that may depend on them.
 const HOMES: [(&str, &[&str]); 14] = [
     ("lapin", &["common"]),
     ("redis", &["common"]),
@@ -115,7 +115,7 @@ fn the_api_links_with_no_models_or_images_and_keras_with_no_tensorflow() {
     }
 }
 
-/// The map in ARCHITECTURE.md says of each crate which of the others it links with; Cargo says the same.
+/// The map in ARCHITECTURE.md lists the dependencies between crates as Cargo has them.
 #[test]
 fn the_map_of_crates_is_what_cargo_says() {
     let packages = Packages::of_this_workspace();

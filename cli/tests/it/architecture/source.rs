@@ -1,16 +1,16 @@
-//! What a source mentions, tests left out.
+//! What a source mentions, without its tests.
 
 use syn::visit::{self, Visit};
 use syn::{Attribute, ExprAsync, ExprAwait, ItemFn, ItemMod, ItemUse, Meta, Path, Signature, UseTree};
 
-/// Everything that rules are about.
+/// Everything that the rules check.
 #[derive(Default)]
 pub(super) struct Source {
     /// Paths of uses and expressions, segments joined by `::`.
     pub(super) paths: Vec<String>,
-    /// `async` and `await`, as often as they stand there.
+    /// Occurrences of `async` and `await`.
     pub(super) waits: Vec<&'static str>,
-    /// Attributes by which clap reads the environment.
+    /// Attributes with which clap reads the environment.
     pub(super) env_attributes: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! A broker that takes nothing for a long time: what the API costs meanwhile. Ten minutes each with `STORM=long`.
+//! A broker that accepts nothing for a long time, and the cost for the API meanwhile. Ten minutes each with
+//! `STORM=long`.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +14,14 @@ use super::ways::Ways;
 /// Most connections of an API process to RabbitMQ.
 const CONNECTIONS: usize = 4;
 
-/// How much an API process may grow while it refuses.
+/// How much memory an API process may gain while it refuses.
 const GROWTH: u64 = 24 << 20;
 
 fn duration() -> Duration {
     Duration::from_secs(if is_long() { 600 } else { 20 })
 }
 
-/// A fleet that works, with an API process behind proxies.
+/// A working fleet, with an API process behind proxies.
 async fn working() -> (Fleet, Ways, Api, testing::Process, Client) {
     let mut fleet = Fleet::new();
     let ways = fleet.ways();
@@ -42,7 +43,7 @@ async fn works_again(client: &Client) {
     .await;
 }
 
-/// What ten requests a second are told for a while.
+/// The answers to ten requests per second for a while.
 struct Refusals {
     count: usize,
     slowest: Duration,
@@ -75,7 +76,7 @@ async fn refusals(client: &Client, way: &Proxy, until: Instant) -> Refusals {
 async fn an_alarm_of_the_broker_costs_neither_memory_nor_connections_nor_time() {
     let (fleet, ways, api, _worker, client) = working().await;
     tokio::task::block_in_place(|| fleet.rabbitmq.control().raise_memory_alarm());
-    // The first to publish learns it.
+    // The first publish detects it.
     eventually("the alarm is known", async || {
         let answer = client.predict(&images(), &[]).await.unwrap();
         (answer.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())

@@ -1,4 +1,4 @@
-//! A client as the contract describes one: it retries with its idempotency key and polls what is `202`.
+//! A client that follows the contract: it retries with its idempotency key and polls after a `202`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use super::programs::{KEY, PATIENCE, eventually, repository};
 pub(super) struct Image {
     /// Its file's bytes, in base64.
     pub(super) base64: String,
-    /// The digit that both models see in it.
+    /// The digit that both models recognize.
     pub(super) digit: String,
 }
 
-/// The demo's images, by file name, with the digit that the file name tells.
+/// The demo's images, by file name, with the digit in the name.
 pub(super) fn images() -> Vec<Image> {
     let folder = repository().join("demo/images");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -61,14 +61,13 @@ impl Answer {
         self.header("x-model-generation").parse().unwrap()
     }
 
-    /// Whether this is what becomes of a job that the servers have lost: nobody did it until its deadline, or
-    /// nobody knows it.
+    /// Returns whether this is the end of a job that the servers have lost: its deadline passed, or it is unknown.
     pub(super) fn is_lost(&self) -> bool {
         [StatusCode::GATEWAY_TIMEOUT, StatusCode::NOT_FOUND].contains(&self.status)
     }
 
-    /// Why this is not the right answer for `images`, if it is not: every label has to be the image's
-    /// digit as the one model says it that the answer names.
+    /// Returns why this is not the right answer for `images`: every label must be the image's digit as the model says
+    /// it that the answer names.
     pub(super) fn fault(&self, images: &[Image]) -> Option<String> {
         let response = &self.body["response"];
         let model = response["model"].as_str().unwrap_or("?");
@@ -84,7 +83,7 @@ impl Answer {
     }
 }
 
-/// Talks to any of several API processes.
+/// Calls any of several API processes.
 #[derive(Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -97,7 +96,7 @@ impl Client {
         Self { http, urls: urls.into_iter().collect() }
     }
 
-    /// One call to the API process number `via`.
+    /// Calls the API process number `via`.
     pub(super) async fn call(
         &self,
         via: usize,
@@ -126,7 +125,7 @@ impl Client {
         self.call(0, (Method::GET, path), &[], None).await
     }
 
-    /// One prediction, without any retry.
+    /// Requests a prediction, without retries.
     pub(super) async fn predict(
         &self,
         images: &[Image],
@@ -135,9 +134,9 @@ impl Client {
         self.call(0, (Method::POST, "/classifier/predictions"), headers, Some(&body(images))).await
     }
 
-    /// A prediction by whatever it takes: retries at another process while there is no answer or one
-    /// that invites a retry, with the same idempotency key; polls until it is finished. `Err` tells what
-    /// the service did that it must not do.
+    /// Requests a prediction with all means: retries through another process while there is no answer or one that
+    /// allows a retry, with the same idempotency key, and polls until it is finished. `Err` says which rule the service
+    /// broke.
     pub(super) async fn insist(&self, via: usize, images: &[Image], wait: &str) -> Result<Answer, String> {
         self.insist_unless(via, images, wait, || false).await
     }
@@ -179,7 +178,7 @@ impl Client {
         Ok(accepted)
     }
 
-    /// One look at a prediction; `None` where the process is away or out of reach of its servers.
+    /// Polls a prediction once; `None` if the process or its servers are out of reach.
     pub(super) async fn poll(&self, via: usize, id: &str, wait: &str) -> Option<Answer> {
         let path = format!("/classifier/predictions/{id}?wait={wait}");
         let answer = self.call(via, (Method::GET, &path), &[], None).await;
@@ -192,7 +191,7 @@ impl Client {
         }
     }
 
-    /// The metrics of the process.
+    /// Returns the metrics of the process.
     pub(super) async fn metrics(&self) -> String {
         let response = self.http.get(format!("{}/metrics", self.urls[0])).send().await.unwrap();
         response.text().await.unwrap()
@@ -204,7 +203,7 @@ impl Client {
         self.call(via, (Method::PUT, &path), &[], None).await
     }
 
-    /// The fleet, as `GET prediction-service` tells it.
+    /// Returns the fleet's state from `GET prediction-service`.
     pub(super) async fn fleet(&self) -> Option<Value> {
         let answer = self.get("/classifier/prediction-service").await.ok()?;
         (answer.status == StatusCode::OK).then(|| answer.body["response"].clone())
@@ -222,7 +221,7 @@ impl Client {
     }
 }
 
-/// Whether a status tells the client to come again.
+/// Returns whether a status allows a retry.
 fn invites_retry(status: StatusCode) -> bool {
     [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT].contains(&status)
 }

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use super::client::{Client, images};
 use super::programs::{Fleet, Settings, Start, eventually};
 
-/// Much shorter than the clocks are off.
+/// Much shorter than the clock offsets.
 const DEADLINE: Settings<'static> = &[("API_JOB_DEADLINE", "30")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

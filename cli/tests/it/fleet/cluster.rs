@@ -1,4 +1,4 @@
-//! Three RabbitMQ nodes, of which the one dies that leads the queue.
+//! A cluster of three RabbitMQ nodes, of which the queue's leader crashes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ async fn predictions_go_on_without_the_node_that_leads_the_queue() {
         url.rsplit_once(':').unwrap().1.split('/').next().unwrap().parse::<u16>().unwrap()
     };
     let other = port(1);
-    // The queue is led where it was declared, on the first node; programs talk to the second.
+    // The queue's leader is where it was declared, on the first node; programs connect to the second.
     let ways = fleet.ways();
     ways.rabbitmq.lead_to(port(0));
     let start = Start { ways: Some(&ways), ..Start::default() };

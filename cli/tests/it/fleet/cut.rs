@@ -1,4 +1,4 @@
-//! Packets that vanish without a word between one program and its servers.
+//! Packets between a program and its servers are dropped silently.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::client::{Client, images};
 use super::load::{Excuse, Load};
 use super::programs::{Fleet, Settings, Start, eventually};
 
-/// Much longer than a worker may sit on what it cannot answer, and much shorter than the cut.
+/// Much longer than a worker may hold parts that it cannot answer, and much shorter than the cut.
 const DEADLINE: Settings<'static> =
     &[("API_JOB_DEADLINE", "20"), ("API_MAX_WAIT", "60"), ("FLEET_CALL_TIMEOUT", "5")];
 
@@ -34,7 +34,7 @@ async fn a_worker_that_is_cut_from_redis_leaves_its_jobs_to_an_idle_one() {
     load.end(&fleet).await;
 }
 
-/// A job that the other process finds half accepted is taken over after half a minute.
+/// A half accepted job is taken over by the other process after half a minute.
 const SETTINGS: Settings<'static> = &[("API_JOB_DEADLINE", "90"), ("FLEET_CALL_TIMEOUT", "5")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! What an operator deletes under a running fleet. The jobs that were queued are lost by that hand; the fleet is not.
+//! An operator deletes things under a running fleet. The queued jobs are lost; the fleet recovers.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use super::client::Client;
 use super::load::{Excuse, Load};
 use super::programs::{Fleet, Settings};
 
-/// Clients learn soon of the jobs that were deleted.
+/// Clients soon learn that their jobs were deleted.
 const SETTINGS: Settings<'static> =
     &[("API_JOB_DEADLINE", "15"), ("API_MAX_WAIT", "60"), ("FLEET_CALL_TIMEOUT", "5")];
 
-/// The fleet works again within this time and the deadline of what was deleted.
+/// The fleet works again within this time and the deadline of the deleted jobs.
 const HEALED: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,7 +34,7 @@ async fn a_fleet_whose_queues_are_deleted_makes_them_again() {
         assert!(began.elapsed() < HEALED, "{:?}\n{}", began.elapsed(), fleet.logs());
     }
     load.end(&fleet).await;
-    // Each of the workers consumes again, one whose subscription delivers nothing once it has noticed that.
+    // Each worker consumes again; one whose subscription delivers nothing does so once it has noticed that.
     let began = Instant::now();
     loop {
         let consumers = tokio::task::block_in_place(|| {

@@ -1,4 +1,4 @@
-//! Clients that ask without a pause while something else happens.
+//! Clients that send requests without a pause while something else happens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,19 +9,19 @@ use tokio::task::JoinHandle;
 use super::client::{Client, Image, images};
 use super::programs::{Fleet, eventually};
 
-/// Some clients, each of which asks again as soon as it is answered.
+/// Some clients, each of which sends the next request when it is answered.
 pub(super) struct Load {
     over: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     asking: Vec<JoinHandle<Vec<String>>>,
 }
 
-/// What a client may be told besides the right answer, and asks again then.
+/// The errors that a client tolerates, and then retries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Excuse {
-    /// Nothing.
+    /// None.
     None,
-    /// That its job was lost by what an operator did: it passed its deadline, or nobody knows it.
+    /// Its job was lost by an operator: it passed its deadline, or is unknown.
     Lost,
 }
 
@@ -35,7 +35,7 @@ impl Load {
         Self { over, answered, asking }
     }
 
-    /// How many were answered so far.
+    /// Returns how many were answered so far.
     pub(super) fn answered(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
     }
@@ -46,7 +46,7 @@ impl Load {
         eventually("more requests are answered", async || (self.answered() >= wanted).then_some(())).await;
     }
 
-    /// Waits until each client has its last answer. How many there were.
+    /// Waits until each client has its last answer, and returns the number of answers.
     pub(super) async fn end(self, fleet: &Fleet) -> usize {
         self.over.store(true, Ordering::SeqCst);
         let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! An image that kills every worker that tries it.
+//! An image that crashes every worker that tries it.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 use super::client::{Client, Image, images};
 use super::programs::{Fleet, eventually};
 
-/// A white square as a BMP file: what the fragile worker dies of.
+/// A white square as a BMP file: it crashes the fragile worker.
 fn white_square() -> Image {
     let side = 64_u32;
     let pixels = side * side * 3;
@@ -54,7 +54,7 @@ async fn an_image_that_kills_its_worker_three_times_is_put_aside_and_can_be_repl
             answer
         }
     });
-    // A supervisor such as the restart policy of a container.
+    // A supervisor, like the restart policy of a container.
     let mut deaths = 0;
     while !answered.load(Ordering::SeqCst) {
         if worker.has_ended() {

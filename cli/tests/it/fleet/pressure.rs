@@ -1,4 +1,4 @@
-//! More work than the fleet can take.
+//! More work than the fleet can do.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ async fn a_full_queue_refuses_with_the_time_it_takes_to_drain_and_loses_nothing(
     let drained = began.elapsed().as_secs_f64();
     assert!(promised / drained < 2.5 && drained / promised < 2.5, "promised {promised} s, took {drained} s");
 
-    // At full speed again: as quick as an idle service.
+    // At full speed again: as fast as an idle service.
     let began = Instant::now();
     let answer = client.predict(batch, &[]).await.unwrap();
     assert_eq!(answer.fault(batch), None);

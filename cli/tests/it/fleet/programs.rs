@@ -1,38 +1,38 @@
-//! Starting the programs of a fleet, and what can be done to them.
+//! Starts and controls the programs of a fleet.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testing::{Lair, Process, RabbitMqServer, RedisServer, free_port};
+use testing::{Process, RabbitMqServer, RedisServer, TestFolder, free_port};
 
 use super::ways::Ways;
 
-/// The key that all calls carry.
+/// The key of all calls.
 pub(super) const KEY: &str = "fleet-test-key";
 
-/// Longest time for anything that is waited for.
+/// Timeout of every wait.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Settings of a program, as variables of its environment.
+/// A program's settings, as environment variables.
 pub(super) type Settings<'a> = &'a [(&'a str, &'a str)];
 
-/// Which release a program is of.
+/// The release of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Release {
-    /// The one before this, built by `tools/release_before.sh`.
+    /// The previous release, built by `tools/release_before.sh`.
     Before,
-    /// This one.
+    /// This release.
     Now,
 }
 
 /// How a program is started.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Start<'a> {
-    /// Its release; by default as `FLEET_RELEASES` says.
+    /// Its release; by default according to `FLEET_RELEASES`.
     pub(super) release: Option<Release>,
-    /// The proxies before its servers, if it has any.
+    /// The proxies before its servers, if any.
     pub(super) ways: Option<&'a Ways>,
     /// How far its clock is ahead.
     pub(super) clock_minutes: Option<f64>,
@@ -51,19 +51,19 @@ impl<'a, const COUNT: usize> From<&'a [(&'a str, &'a str); COUNT]> for Start<'a>
     }
 }
 
-/// The servers, the models folder, and where the programs leave their logs.
+/// The servers, the models folder, and the folder of the programs' logs.
 pub(super) struct Fleet {
     pub(super) rabbitmq: RabbitMqServer,
     pub(super) redis: RedisServer,
-    lair: Lair,
+    test_folder: TestFolder,
     started: usize,
 }
 
 impl Fleet {
-    /// Servers of its own and the packages `blue` and `green`; no programs yet.
+    /// Creates own servers and the packages `blue` and `green`, without programs.
     pub(super) fn new() -> Self {
         let (rabbitmq, redis) = (RabbitMqServer::start(), RedisServer::start());
-        let fleet = Self { rabbitmq, redis, lair: Lair::new(), started: 0 };
+        let fleet = Self { rabbitmq, redis, test_folder: TestFolder::new(), started: 0 };
         for colour in ["blue", "green"] {
             fleet.add_package(colour, &repository().join("models/digits"));
         }
@@ -71,10 +71,10 @@ impl Fleet {
     }
 
     pub(super) fn models(&self) -> PathBuf {
-        self.lair.folder().join("models")
+        self.test_folder.path().join("models")
     }
 
-    /// A copy of a demo package whose labels begin with its name.
+    /// Copies a demo package with labels that begin with its name.
     pub(super) fn add_package(&self, name: &str, from: &Path) {
         let folder = self.models().join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -112,7 +112,7 @@ impl Fleet {
         self.start(Program::Worker, &[], start.into())
     }
 
-    /// Starts the worker whose engine dies of certain images (`worker/examples/fragile_worker.rs`).
+    /// Starts the worker whose engine crashes on certain images (`worker/examples/fragile_worker.rs`).
     pub(super) fn fragile_worker<'a>(&mut self, start: impl Into<Start<'a>>) -> Process {
         self.start(Program::FragileWorker, &[], start.into())
     }
@@ -145,27 +145,27 @@ impl Fleet {
                 command
                     .env("LD_PRELOAD", faketime())
                     .env("FAKETIME", format!("{minutes:+}m"))
-                    // Waits go by a clock that nobody sets.
+                    // Waits use a clock that is not changed.
                     .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
             }
         };
         match program {
-            Program::ContainedWorker => self.lair.start("unshare", |command| {
+            Program::ContainedWorker => self.test_folder.start("unshare", |command| {
                 command.args(["--pid", "--fork", "--kill-child"]).arg(path);
                 set_up(command);
             }),
             Program::Api | Program::Worker | Program::FragileWorker => {
-                self.lair.start(path.to_str().unwrap(), set_up)
+                self.test_folder.start(path.to_str().unwrap(), set_up)
             }
         }
     }
 
-    /// All that the programs of a name logged.
+    /// Returns the logs of the programs of this name.
     pub(super) fn log(&self, program: &str) -> String {
-        fs::read_to_string(self.lair.folder().join(program).with_extension("out")).unwrap_or_default()
+        fs::read_to_string(self.test_folder.path().join(program).with_extension("out")).unwrap_or_default()
     }
 
-    /// The last lines of what the programs logged, for a test that failed.
+    /// Returns the last lines of the programs' logs, for a test that failed.
     pub(super) fn logs(&self) -> String {
         ["classifier-api", "classifier-worker"]
             .map(|name| {
@@ -206,13 +206,13 @@ impl Program {
     }
 }
 
-/// Whether programs of two releases run in a fleet.
+/// Returns whether a fleet runs programs of two releases.
 pub(super) fn releases_are_mixed() -> bool {
     std::env::var("FLEET_RELEASES").is_ok_and(|releases| releases == "mixed")
 }
 
-/// The release of a fleet's program number `number`, by `FLEET_RELEASES`: `before` shows what the release
-/// before does in a test, `mixed` takes it for every second program.
+/// Returns the release of the program with this number, according to `FLEET_RELEASES`: `before` runs the previous
+/// release in a test, `mixed` for every second program.
 fn release_of(number: usize) -> Release {
     match std::env::var("FLEET_RELEASES").as_deref() {
         Ok("before") => Release::Before,
@@ -234,7 +234,7 @@ impl Api {
     }
 }
 
-/// Calls `attempt` until it gives a value.
+/// Calls `attempt` until it returns a value.
 pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut attempt: impl FnMut() -> F,
@@ -249,19 +249,19 @@ pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// The library that shows a program another time; the command around it would take the signals.
+/// The library that shows a program another time; its wrapper command would take the signals.
 fn faketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
     let mut libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
     libraries.find(|library| library.is_file()).expect("tests need libfaketime: apt-get install faketime")
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(super) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Where cargo puts the programs of the profile that this test was built with.
+/// Returns the folder of the programs that were built with this test's profile.
 fn programs() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_classifier")).parent().unwrap().to_owned()
 }

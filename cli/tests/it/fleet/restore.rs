@@ -28,7 +28,7 @@ async fn a_store_that_comes_back_with_an_older_state_pins_no_older_model() {
     let _workers = [fleet.worker(&[]), fleet.worker(&[])];
     client.workers_are_ready(2).await;
 
-    // With what was saved, the next swap has the number of the one that was lost; and so has the next after nothing.
+    // With the restored data, the next swap gets the number of the lost one; and so does the next one without data.
     swap(&client, 2, 0, "blue").await;
     let saved = fleet.redis.save();
     swap(&client, 2, 0, "green").await;

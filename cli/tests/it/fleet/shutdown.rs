@@ -63,7 +63,7 @@ async fn an_api_process_that_is_asked_to_leave_answers_what_is_open() {
             })
         })
         .collect();
-    // Every request is in: its job is queued or being worked on.
+    // All requests were received: each job is queued or in progress.
     eventually("all requests are in", async || {
         let metrics = client.metrics().await;
         let open = metrics.lines().find(|line| line.starts_with("classifier_api_jobs_total{"))?;

@@ -1,4 +1,4 @@
-//! Programs that start before their servers, and that are told to stop at awkward moments.
+//! Programs that start before their servers, and that are stopped at unusual moments.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use testing::{Process, Traffic, free_port};
 use super::client::{Client, images};
 use super::programs::{Api, Fleet, Start, eventually};
 
-/// A program that is told to stop while it has nothing in hand ends within this time, on a busy machine too.
+/// An idle program ends within this time after it is stopped, also on a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
 async fn status_of(client: &Client, path: &str) -> StatusCode {
@@ -80,7 +80,7 @@ async fn a_worker_that_is_told_to_stop_while_it_opens_tensorflow_leaves_at_once(
     }
 }
 
-/// Whether processes can be put into a namespace here; many containers do not allow it.
+/// Returns whether processes can be put into a namespace here; many containers do not allow it.
 fn can_contain() -> bool {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "true"]).stderr(Stdio::null());
@@ -113,7 +113,7 @@ async fn an_api_process_that_leaves_is_open_until_its_load_balancer_has_noticed(
     .await;
     let mut answered = 0;
     while began.elapsed() < DELAY - Duration::from_secs(1) {
-        // Each over a connection of its own.
+        // Each over its own connection.
         let client = Client::new([format!("http://127.0.0.1:{port}")]);
         assert_eq!(client.predict(&images(), &[]).await.unwrap().fault(&images()), None);
         assert_eq!(status_of(&client, "/health/live").await, StatusCode::OK);

@@ -1,7 +1,7 @@
-//! The storm: everything that can fail does, while clients ask and the model changes.
+//! The storm: all kinds of faults, while clients send requests and the model changes.
 //!
-//! `STORM=long` takes minutes, `STORM_SEED` chooses another course, and `FLEET_RELEASES=mixed` lets programs of the
-//! release before do half of the work, which then suffer what that release bears.
+//! `STORM=long` takes minutes, `STORM_SEED` chooses another order, and with `FLEET_RELEASES=mixed` programs of the
+//! previous release do half of the work, and get only the faults that it tolerates.
 
 mod aftermath;
 mod blows;
@@ -21,7 +21,7 @@ use blows::{Blow, Destruction};
 use clients::{CLIENTS, Tally, ask};
 use dice::Dice;
 
-/// How much of everything.
+/// The amounts.
 struct Storm {
     jobs: usize,
     blows: &'static [(Blow, usize)],
@@ -66,7 +66,7 @@ const LONG: Storm = Storm {
     ],
 };
 
-/// Whether the long forms of the tests are wanted.
+/// Returns whether the long forms of the tests are wanted.
 pub(super) fn is_long() -> bool {
     match std::env::var("STORM").as_deref() {
         Ok("long") => true,
@@ -75,7 +75,7 @@ pub(super) fn is_long() -> bool {
     }
 }
 
-/// Which course the storm takes.
+/// Returns the seed of the storm.
 fn seed() -> u64 {
     match std::env::var("STORM_SEED").as_deref() {
         Ok("") | Err(_) => 1,
@@ -83,7 +83,7 @@ fn seed() -> u64 {
     }
 }
 
-/// Says something past libtest's capture: it is shown also where all goes well.
+/// Prints past libtest's capture: it is shown also if the test passes.
 pub(super) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -98,7 +98,7 @@ async fn no_job_is_lost_or_answered_wrongly_in_a_storm() {
     client.workers_are_ready(blows::WORKERS).await;
     let answer = client.swap(0, "blue").await.unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    // With a model: from a store that never had one, requests are refused as they should be.
+    // With a model: a store that never had one rightly refuses requests.
     destruction.save();
 
     let blows: Vec<Blow> = storm

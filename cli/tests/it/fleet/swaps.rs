@@ -1,4 +1,4 @@
-//! Swaps over a fleet whose workers fail, come late or freeze, and whose coordinator dies.
+//! Swaps of a fleet whose workers fail, are late or freeze, and whose coordinator crashes.
 
 use std::fs;
 
@@ -73,7 +73,7 @@ async fn workers_that_come_late_or_slept_through_a_swap_serve_the_new_model() {
     let generation = swapped(&client, "green").await;
     let _late = fleet.worker(&[]);
     client.workers_are_ready(2).await;
-    // Now only the late one and the sleeper are left to answer; then only the sleeper.
+    // Now only the late and the frozen worker have not reported; then only the frozen one.
     first.kill();
     sleeper.thaw();
     for _ in 0..20 {
@@ -85,7 +85,7 @@ async fn workers_that_come_late_or_slept_through_a_swap_serve_the_new_model() {
     assert!(workers.iter().all(|worker| worker["generation"] == generation), "{workers:?}");
 }
 
-/// The fleet as seen through the second API process, while the first is the coordinator.
+/// The fleet seen through the second API process, while the first one is the coordinator.
 async fn rollout_is(client: &Client, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
     eventually(what, async || client.fleet().await.filter(&condition)).await
 }
@@ -94,7 +94,7 @@ fn phase(fleet: &Value) -> &str {
     fleet["rollout"]["phase"].as_str().unwrap_or("none")
 }
 
-/// Two API processes, a quick worker and a slow one, with `blue` active.
+/// Two API processes, a fast worker and a slow one, with `blue` active.
 async fn fleet_of_two_apis() -> (Fleet, Api, Api, Vec<testing::Process>, Client) {
     let mut fleet = Fleet::new();
     let (coordinator, other) = (fleet.api(&[]), fleet.api(&[]));
@@ -130,7 +130,7 @@ async fn a_rollout_whose_coordinator_dies_after_the_commit_is_completed() {
         let client = Client::new([coordinator.url()]);
         async move { client.swap(0, "green").await }
     });
-    // The quick worker freezes once it is prepared: the commit happens, but it cannot say that it knows.
+    // The fast worker freezes once it is prepared: the commit happens, but the worker cannot report that it follows.
     rollout_is(&client, "the quick worker is prepared", |fleet| {
         let workers = fleet["rollout"]["workers"].as_array();
         workers.is_some_and(|workers| workers.iter().any(|worker| worker["state"] == "prepared"))

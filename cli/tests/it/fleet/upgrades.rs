@@ -1,4 +1,4 @@
-//! Rolling upgrades from the release before, and back, while clients ask and the model changes.
+//! Rolling upgrades from the previous release, and back, while clients send requests and the model changes.
 
 use reqwest::StatusCode;
 use testing::Process;
@@ -21,7 +21,7 @@ struct Upgraded {
 }
 
 impl Upgraded {
-    /// All of it of the release before, with `blue` active and clients asking.
+    /// All programs are of the previous release, with `blue` active and clients running.
     async fn start() -> Self {
         let mut fleet = Fleet::new();
         let apis: Vec<_> = (0..APIS).map(|_| fleet.api(of(Release::Before))).collect();
@@ -34,7 +34,7 @@ impl Upgraded {
         Self { fleet, apis, workers, client, load }
     }
 
-    /// Each API process leaves and is started again on its port.
+    /// Each API process stops and is started again on its port.
     async fn apis(&mut self, release: Release) {
         for number in 0..APIS {
             tokio::task::block_in_place(|| {
@@ -47,7 +47,7 @@ impl Upgraded {
         }
     }
 
-    /// Each worker is replaced by one that is ready before it leaves.
+    /// Each worker is replaced by one that is ready before it stops.
     async fn workers(&mut self, release: Release) {
         for number in 0..WORKERS {
             let new = self.fleet.worker(of(release));
@@ -60,7 +60,7 @@ impl Upgraded {
         }
     }
 
-    /// A swap through each kind of API process that there is answers 200 at the first attempt.
+    /// A swap through API processes of each release answers 200 at the first attempt.
     async fn swap(&self, via: usize, model: &str) {
         let answer = self.client.swap(via, model).await.unwrap();
         assert_eq!(answer.status, StatusCode::OK, "{} {}", answer.body, self.fleet.logs());

@@ -1,4 +1,4 @@
-//! What lies between one program and its servers.
+//! The proxies between a program and its servers.
 
 use testing::{Proxy, Traffic};
 
@@ -20,7 +20,7 @@ impl Ways {
         (rabbitmq, format!("redis://127.0.0.1:{}/0", self.redis.port()))
     }
 
-    /// From now on this happens to packets on both.
+    /// Sets the fault of both.
     pub(super) fn set(&self, traffic: Traffic) {
         self.rabbitmq.set(traffic);
         self.redis.set(traffic);

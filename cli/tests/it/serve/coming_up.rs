@@ -1,4 +1,4 @@
-//! How `classifier serve` comes up and goes down: it listens from the start, and says what it can do.
+//! The start and the end of `classifier serve`: it listens from the start, and reports its state.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::server::{Call, KEY, Server, command, demo_images, prediction_body, repository};
 
-/// A server that was just started, at an address that is known before it says it.
+/// A server that was just started, on an address that is known before it prints it.
 struct Starting {
     process: Child,
     url: String,

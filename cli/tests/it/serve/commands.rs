@@ -1,4 +1,4 @@
-//! The other commands against a real server: what they print, and how they end.
+//! The other commands against a real server: their output and exit codes.
 
 use std::fs;
 use std::process::Output;
@@ -65,7 +65,7 @@ async fn a_folder_of_images_becomes_a_row_each() {
     check(&table, 0, &["04_is_4.png"]);
     assert!(!stdout(&table).contains('\u{1b}'), "there are colours, and this is no terminal");
 
-    // Batches of 5 make three requests; their rows come in the order of the files.
+    // Batches of 5 make three requests; their rows are in the order of the files.
     let words =
         ["predict", "demo/images", "--json", "--batch", "5", "--top-k", "3", "--model", "digits_small"];
     let output = run(&server, &words).await;
@@ -99,7 +99,7 @@ async fn every_way_to_fail_has_its_exit_code() {
     check(&run(&server, &["predict"]).await, 2, &["IMAGES"]);
     check(&run(&server, &["predict", "cli/src"]).await, 2, &["no image"]);
     check(&run(&server, &["models", "--url", "https://127.0.0.1"]).await, 2, &["expected one such as"]);
-    // Port 1 belongs to a service that nobody runs.
+    // No service uses port 1.
     check(&run(&server, &["models", "--url", "http://127.0.0.1:1"]).await, 3, &["out of reach"]);
     let with_key = |key: Option<&str>| {
         let mut command = server::command(&["models", "--url", &server.url]);
@@ -116,7 +116,7 @@ async fn every_way_to_fail_has_its_exit_code() {
 #[tokio::test]
 async fn a_package_is_inspected_as_keras_would_summarize_it() {
     let output = server::command(&["inspect", "digits"]).output().unwrap();
-    // Numbers and shapes are those of Keras's own `model.summary()`.
+    // Numbers and shapes are those of Keras's `model.summary()`.
     let rows = [
         "image (InputLayer)",
         "(None, 32, 32, 3)",
@@ -130,9 +130,9 @@ async fn a_package_is_inspected_as_keras_would_summarize_it() {
         "Trainable params: 20,890",
         "Non-trainable params: 160",
         "HDF5, written by Keras ",
-        "decoded as BGR, turned as its EXIF tag says",
-        "levels from 0 to 255 divided by 255",
-        "the answer is the label with the largest of 10 scores",
+        "decoded as BGR, rotated as its EXIF tag says",
+        "pixel values 0 to 255 divided by 255",
+        "the result is the label with the largest of 10 scores",
         "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
         "can be served",
     ];

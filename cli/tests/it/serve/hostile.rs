@@ -1,4 +1,4 @@
-//! Images that are none, or worse: each is its own entry's error and nobody else's.
+//! Invalid and malicious images: each only causes an error of its own entry.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::server::{Call, Image, Server, demo_images, prediction_body};
 
-/// Images that cannot be classified, with what they are.
+/// Images that cannot be classified, with a description.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     let sound = demo_images().remove(0).bytes;
-    // A GIF whose head promises four billion pixels.
+    // A GIF whose header declares four billion pixels.
     let bomb = [
         b"GIF89a".as_slice(),
         &[0xff, 0xff, 0xff, 0xff, 0x80, 0, 0],

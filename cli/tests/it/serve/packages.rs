@@ -1,4 +1,4 @@
-//! Packages that cannot be served: each is refused with its reason, and the old model goes on answering.
+//! Invalid packages: each is refused with its reason, and the old model still answers.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::server::{Call, Server, demo_images, prediction_body, repository, right_labels};
 
-/// A models folder with the demo's package, and copies of it under other names that each `spoil` changes.
+/// A models folder with the demo's package, and copies of it that are each changed by `spoil`.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -27,7 +27,7 @@ impl Folder {
         to
     }
 
-    /// Gives a copy the examples of the demo's package.
+    /// Copies the examples of the demo's package.
     fn copy_examples(&self, name: &str) {
         let to = self.0.path().join(name).join("examples");
         fs::create_dir(&to).unwrap();
@@ -49,7 +49,7 @@ impl Folder {
     }
 }
 
-/// Takes the bias of the layer `refine` out of a Keras file; its name stays in the list of weights.
+/// Removes the bias of the layer `refine` from a Keras file; its name stays in the list of weights.
 fn remove_weight(model: &Path) {
     let script = "import sys, h5py\n\
         with h5py.File(sys.argv[1], 'r+') as file:\n\

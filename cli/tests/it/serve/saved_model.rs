@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::server::{Call, Server, command, demo_images, repository, right_labels};
 
-/// Puts the demo's package beside itself as Keras exports it to a folder, with the same config and examples.
+/// Adds the demo's package as Keras exports it to a folder, with the same config and examples.
 fn export(models: &Path) {
     let from = repository().join("models/digits");
     for name in ["digits", "exported"] {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The server's key.
 pub(crate) const KEY: &str = "serve-test-key";
 
-/// Longest time for anything that is waited for.
+/// Timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The root of the repository.
@@ -33,10 +33,10 @@ pub(crate) fn command(words: &[&str]) -> Command {
     command
 }
 
-/// A server of its own, which ends with its value.
+/// A server of its own, which ends when it is dropped.
 pub(crate) struct Server {
     process: Child,
-    /// Where it listens.
+    /// Returns its port.
     pub(crate) url: String,
     http: reqwest::Client,
 }
@@ -74,7 +74,7 @@ impl Server {
         self.send(call).await.unwrap()
     }
 
-    /// Makes a call, which may go on beside others, and may fail.
+    /// Makes a call, which may run beside others, and may fail.
     pub(crate) fn send(&self, call: Call) -> impl Future<Output = reqwest::Result<Answer>> + use<> {
         let mut request = self.http.request(call.method, format!("{}{}", self.url, call.path));
         if let Some(key) = call.key {
@@ -98,7 +98,7 @@ impl Server {
         self.call(Call::post("/classifier/predictions").body(&prediction_body(images))).await
     }
 
-    /// Waits until the fleet's state is so.
+    /// Waits until the fleet has this state.
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !is_so(&self.call(Call::get("/classifier/prediction-service")).await.body["response"]) {
@@ -140,7 +140,7 @@ impl Drop for Server {
     }
 }
 
-/// A call in the making.
+/// A call that is not sent yet.
 pub(crate) struct Call {
     method: reqwest::Method,
     path: String,
@@ -176,7 +176,7 @@ impl Call {
     }
 }
 
-/// What came back.
+/// An answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: HashMap<String, String>,
@@ -213,7 +213,7 @@ pub(crate) fn prediction_body(images: &[Image]) -> Value {
     json!({"images": images.iter().enumerate().map(entry).collect::<Vec<_>>()})
 }
 
-/// How many labels of an answer about the demo's images are those that the file names tell.
+/// Returns how many labels of an answer about the demo's images are the digits in the file names.
 pub(crate) fn right_labels(answer: &Answer) -> usize {
     let results = answer.body["response"]["results"].as_array().unwrap();
     let expected =

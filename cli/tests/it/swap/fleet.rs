@@ -1,5 +1,4 @@
-//! A fleet in one process: real control, real coordinators, the in-memory adapters, and a double for
-//! TensorFlow.
+//! A fleet in one process: real control, real coordinators, the in-memory adapters, and a fake of TensorFlow.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +40,7 @@ pub(super) const CONTROL: ControlTiming = ControlTiming {
     load_limit: Duration::from_secs(10),
 };
 
-/// Stands in for TensorFlow.
+/// A fake of TensorFlow.
 #[derive(Default)]
 pub(super) struct Double {
     loads: Mutex<Vec<String>>,
@@ -88,7 +87,7 @@ impl EngineLoader for Double {
     }
 }
 
-/// One worker and the ways to make its life hard.
+/// A worker and ways to disturb it.
 pub(super) struct Worker {
     pub(super) control: Arc<Control>,
     pub(super) models: Arc<Models>,
@@ -101,7 +100,7 @@ impl Worker {
         self.control.id()
     }
 
-    /// Names of the packages it loaded, in order, again and again if so.
+    /// Returns the names of the packages that it loaded, in order, with repetitions.
     pub(super) fn loads(&self) -> Vec<String> {
         self.double.loads.lock().unwrap().clone()
     }
@@ -110,7 +109,7 @@ impl Worker {
         *self.double.mood.lock().unwrap() = mood;
     }
 
-    /// Loads hang until what this returns is dropped.
+    /// Loads hang until the returned value is dropped.
     pub(super) fn hold_loads(&self) -> mpsc::Sender<()> {
         let (release, held) = mpsc::channel();
         self.mood(Mood::Held(Arc::new(Mutex::new(held))));
@@ -118,7 +117,7 @@ impl Worker {
     }
 }
 
-/// The servers and the models folder, which all share.
+/// The shared servers and models folder.
 pub(super) struct Fleet {
     folder: tempfile::TempDir,
     pub(super) broker: Arc<InProcessBroker>,
@@ -149,7 +148,7 @@ impl Fleet {
         self.folder.path()
     }
 
-    /// A coordinator over its own line to the store.
+    /// Returns a coordinator with its own line to the store.
     pub(super) fn coordinator(&self, timing: RolloutTiming) -> (Arc<Coordinator>, Arc<Line>) {
         let line = Line::new(&self.store);
         (Coordinator::new(Arc::clone(&self.broker) as _, Arc::clone(&line) as _, timing), line)
@@ -170,7 +169,7 @@ impl Fleet {
         Worker { control: Control::start(parts, CONTROL), models, line, double }
     }
 
-    /// Workers that are ready.
+    /// Returns the ready workers.
     pub(super) async fn workers<const N: usize>(&self, names: [&str; N]) -> [Worker; N] {
         let workers = names.map(|name| self.worker(name));
         for worker in &workers {
@@ -204,7 +203,7 @@ impl Fleet {
         self.store.workers().await.unwrap().into_iter().find(|report| report.id == *id)
     }
 
-    /// Waits until the fleet looks so; fails after a while, telling what it was.
+    /// Waits until the fleet has this state; fails after a while with the last state.
     pub(super) async fn until(&self, what: &str, is_so: impl Fn(&FleetState, &[WorkerReport]) -> bool) {
         let limit = Instant::now() + Duration::from_secs(20);
         loop {
@@ -218,12 +217,12 @@ impl Fleet {
     }
 }
 
-/// Until when an order of a test stands.
+/// The deadline of a test's orders.
 pub(super) fn soon() -> Timestamp {
     Timestamp::now().after(Duration::from_secs(20))
 }
 
-/// Whether this worker reports this state.
+/// Returns whether this worker reports this state.
 pub(super) fn is(workers: &[WorkerReport], id: &WorkerId, state: WorkerState) -> bool {
     workers.iter().any(|report| report.id == *id && report.state == state)
 }

@@ -1,4 +1,4 @@
-//! One process' line to the store, which can be cut.
+//! A process's connection to the store, which can be cut.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use common::store::in_memory::InMemoryStore;
 use common::store::{Acceptance, Replacement, Revised, Store, StoreError, Stored, Wanted, Watch};
 use tokio::sync::watch;
 
-/// How the line is.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Up,

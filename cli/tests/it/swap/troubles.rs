@@ -1,4 +1,4 @@
-//! The swap while processes die, freeze, come late and lose the store.
+//! Swaps while processes crash, freeze, are late and lose the store.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::line::State;
 
 const SHORT_LEASE: RolloutTiming = RolloutTiming { lease: Duration::from_millis(300), ..TIMING };
 
-/// What a coordinator that dies at once leaves behind.
+/// The state that a coordinator leaves that crashes at once.
 async fn begin_and_die(fleet: &Fleet, target: &Target) -> Uuid {
     let (id, was) = (Uuid::new_v4(), fleet.store.fleet().await.unwrap());
     let next = rollout::begin(&was.value, target.clone(), id, Timestamp::now(), SHORT_LEASE).unwrap();
@@ -40,7 +40,7 @@ async fn a_coordinator_that_dies_before_the_commit_leaves_the_old_model() {
     assert_eq!((state.rollout.unwrap().phase, state.active.unwrap().version), (lost, old.version));
     fleet.until("its target is dropped", |_, reports| reports[0].loaded.len() == 1).await;
     assert!(worker.models.holds(&fleet.active().await));
-    // Nothing is left in the way of the next.
+    // Nothing blocks the next rollout.
     assert_eq!(fleet.swap(&new).await.phase, Phase::Done);
 }
 
@@ -64,7 +64,7 @@ async fn a_coordinator_that_dies_after_the_commit_leaves_the_new_model() {
     let [worker] = fleet.workers(["a"]).await;
     fleet.swap(&old).await;
     let id = begin_and_die(&fleet, &new).await;
-    // Its last breath is the commit.
+    // Its last action is the commit.
     loop {
         let (was, reports) = (fleet.store.fleet().await.unwrap(), fleet.store.workers().await.unwrap());
         if let Decision::Replace(next) =
@@ -165,7 +165,7 @@ async fn a_worker_without_the_store_takes_no_jobs_until_it_is_back() {
     let fleet = Fleet::new();
     let [worker] = fleet.workers(["a"]).await;
     worker.line.set(State::Down);
-    // What was seen last is good for a moment, then no more.
+    // The last state that was read is valid for a moment only.
     let shuts = async {
         while timeout(CONTROL.heartbeat, worker.control.current()).await.is_ok() {
             tokio::task::yield_now().await;
@@ -192,12 +192,12 @@ async fn a_late_worker_that_cannot_load_the_active_model_says_why_and_keeps_tryi
             })
         })
         .await;
-    // It does not stand in the way of another model, which makes it ready.
+    // It does not block another model, which makes it ready.
     let other = fleet.package("other", "2");
     assert_eq!(fleet.swap(&other).await.phase, Phase::Done);
     late.control.current().await.unwrap();
 
-    // Nor does it have to be started again when the file is back.
+    // Nor does it need a restart when the file is back.
     let second = fleet.worker("second");
     second.control.current().await.unwrap();
     fleet.package("m", "1");

@@ -1,17 +1,17 @@
-//! Parts that wait, of all clients: whose is the next.
+//! The waiting parts of all clients, and which is next.
 
 use std::collections::BTreeMap;
 
 use crate::ids::ClientName;
 use crate::messages::Part;
 
-/// A part that waits.
-pub(super) struct Waiting {
+/// A waiting part.
+pub(super) struct QueuedPart {
     pub(super) part: Part,
     pub(super) attempt: u32,
 }
 
-/// Of all clients, each in a line of its own.
+/// A line of parts per client.
 #[derive(Default)]
 pub(super) struct Lines {
     clients: BTreeMap<Option<ClientName>, Line>,
@@ -19,34 +19,34 @@ pub(super) struct Lines {
 
 #[derive(Default)]
 struct Line {
-    /// By place, the first one next.
-    waiting: BTreeMap<u64, Waiting>,
+    /// By position; the first is next.
+    waiting: BTreeMap<u64, QueuedPart>,
     /// Parts that were taken and have not ended.
     in_hand: u64,
 }
 
 impl Lines {
-    /// Parts that wait.
+    /// Returns the number of waiting parts.
     pub(super) fn len(&self) -> usize {
         self.clients.values().map(|line| line.waiting.len()).sum()
     }
 
-    /// Puts a part in line.
-    pub(super) fn push(&mut self, place: u64, waiting: Waiting) {
-        self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(place, waiting);
+    /// Appends a part to its client's line.
+    pub(super) fn push(&mut self, position: u64, waiting: QueuedPart) {
+        self.clients.entry(waiting.part.client.clone()).or_default().waiting.insert(position, waiting);
     }
 
-    /// Takes the first part of the client that has the fewest in hand, of several the one that came first: one client
-    /// with many parts keeps no other waiting for more than those in hand.
-    pub(super) fn take(&mut self) -> Option<(u64, Waiting)> {
+    /// Takes the first part of the client with the fewest parts in hand; of several clients the one whose part came
+    /// first. So a client with many parts delays others only by its parts in hand.
+    pub(super) fn take(&mut self) -> Option<(u64, QueuedPart)> {
         let lines = self.clients.values_mut();
         let ranked = lines.filter_map(|line| Some((line.in_hand, *line.waiting.first_key_value()?.0, line)));
-        let (_, _, line) = ranked.min_by_key(|(in_hand, place, _)| (*in_hand, *place))?;
+        let (_, _, line) = ranked.min_by_key(|(in_hand, position, _)| (*in_hand, *position))?;
         line.in_hand += 1;
         line.waiting.pop_first()
     }
 
-    /// A part that was taken has ended, or comes back.
+    /// Notes that a taken part has ended or comes back.
     pub(super) fn let_go(&mut self, client: Option<&ClientName>) {
         let client = client.cloned();
         if let Some(line) = self.clients.get_mut(&client) {
@@ -64,16 +64,16 @@ mod tests {
     use crate::ids::JobId;
     use crate::messages::sample_part;
 
-    fn line_up(lines: &mut Lines, client: Option<&str>, places: std::ops::Range<u64>) {
+    fn line_up(lines: &mut Lines, client: Option<&str>, positions: std::ops::Range<u64>) {
         let client = client.map(|name| ClientName::parse(name).unwrap());
-        for place in places {
+        for position in positions {
             let part = Part { client: client.clone(), ..sample_part(JobId::random(), 0) };
-            lines.push(place, Waiting { part, attempt: 1 });
+            lines.push(position, QueuedPart { part, attempt: 1 });
         }
     }
 
     fn taken(lines: &mut Lines, most: usize) -> Vec<u64> {
-        std::iter::from_fn(|| lines.take()).map(|(place, _)| place).take(most).collect()
+        std::iter::from_fn(|| lines.take()).map(|(position, _)| position).take(most).collect()
     }
 
     #[test]

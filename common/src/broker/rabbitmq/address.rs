@@ -1,20 +1,19 @@
-//! Where RabbitMQ is, and which addresses can never work.
+//! Parses RabbitMQ's address and refuses addresses that can never work.
 
 use std::str::FromStr as _;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 
-/// Seconds of silence after which either side takes the other for dead; RabbitMQ's own 60 would leave
-/// the parts of a frozen worker lying for two minutes.
+/// Heartbeat timeout in seconds. With RabbitMQ's own 60 the parts of a frozen worker would be stuck for two minutes.
 const HEARTBEAT: u16 = 10;
 
-/// What an address looks like.
+/// The form of an address.
 const EXPECTED: &str = "expected `amqp://user:password@host:port/vhost`";
 
-/// Reads the address of a RabbitMQ.
+/// Parses the address of RabbitMQ.
 ///
 /// # Errors
-/// Why it can never work, without the password that it may hold.
+/// Why it can never work, without the password.
 pub(super) fn parse(url: &str) -> Result<AMQPUri, String> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(format!("the address has no scheme, {EXPECTED}"));
@@ -22,7 +21,7 @@ pub(super) fn parse(url: &str) -> Result<AMQPUri, String> {
     match scheme.to_ascii_lowercase().as_str() {
         "amqp" => {}
         "amqps" => {
-            // lapin without its TLS features speaks plain AMQP here, user and password in clear.
+            // lapin without its TLS features would send user and password in plain text here.
             return Err(
                 "`amqps` is not supported yet: this release does not speak TLS, expected `amqp`".to_owned()
             );
@@ -46,14 +45,14 @@ pub(super) fn parse(url: &str) -> Result<AMQPUri, String> {
         return Err(format!("the scheme `{scheme}` is not plain AMQP, {EXPECTED}"));
     }
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        // The parser takes an IPv6 address for no host at all, and `localhost` in its place.
+        // The parser reads an IPv6 address as a missing host, and uses `localhost` instead.
         address.clone_into(&mut uri.authority.host);
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT);
     Ok(uri)
 }
 
-/// A host, in brackets where it is an IPv6 address, and the port behind it.
+/// Splits off the host, in brackets if it is an IPv6 address, and the port.
 fn split_port(hosts: &str) -> Result<(&str, Option<&str>), String> {
     if hosts.starts_with('[') {
         let end = hosts.find(']').ok_or_else(|| format!("`{hosts}` has no `]`, {EXPECTED}"))?;

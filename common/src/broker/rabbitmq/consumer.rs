@@ -1,4 +1,4 @@
-//! Takes parts from their queue.
+//! Consumes parts from their queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::in_hand::InHand;
 use super::link::Link;
 use super::newer::NewerPart;
@@ -23,36 +23,36 @@ use crate::broker::newer::{NewerParts, pauses};
 use crate::broker::{Acknowledge, BrokerError, Consumer, Delivery};
 use crate::patience::Backoff;
 
-/// A subscription that delivers nothing for this long is replaced: see [`RabbitMqConsumer::renew`].
+/// A subscription without deliveries is replaced after this time: see [`RabbitMqConsumer::renew`].
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Header in which quorum queues count how often a message came back.
+/// Header in which quorum queues count redeliveries.
 pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// What a consumer needs beside its channel.
+/// What a consumer needs besides its channel.
 #[derive(Clone)]
 pub(super) struct Surroundings {
     pub(super) publisher: Arc<Publisher>,
     pub(super) topology: Arc<Topology>,
     pub(super) newer: Arc<NewerParts>,
-    /// Longest time for any one call.
+    /// Timeout of every call.
     pub(super) limit: Duration,
 }
 
-/// One worker's subscription to the queue of parts, on a channel of its own.
+/// A worker's subscription to the queue of parts, on a channel of its own.
 pub(super) struct RabbitMqConsumer {
     link: Arc<Link>,
     prefetch: u16,
     channel: Channel,
     stream: Stream,
     around: Surroundings,
-    /// For parts of a newer release.
+    /// Pauses for parts of a newer release.
     pauses: Backoff,
-    /// Shared with every part that was handed out and is not settled.
+    /// Shared with every part that was returned and is not settled.
     held: Arc<()>,
 }
 
-/// A part that was handed out, which its consumer counts until it is settled.
+/// A returned part, counted by its consumer until it is settled.
 struct Counted {
     hand: Box<InHand>,
     _held: Arc<()>,
@@ -69,21 +69,21 @@ impl Acknowledge for Counted {
     }
 }
 
-/// lapin's stream must not be asked again once it has ended: it would never answer.
+/// lapin's stream must not be polled after its end: it would never answer.
 enum Stream {
     Open(lapin::Consumer),
-    /// By us.
+    /// Stopped by this process.
     Stopped,
-    /// By the server, for this reason.
-    Ended(Fault),
+    /// Ended by the server, for this reason.
+    Ended(RabbitMqFault),
 }
 
-/// Subscribes with at most `prefetch` unacknowledged parts at a time.
+/// Subscribes with at most `prefetch` unacknowledged parts.
 pub(super) async fn start_consumer(
     link: Arc<Link>,
     prefetch: u16,
     around: Surroundings,
-) -> Result<RabbitMqConsumer, Fault> {
+) -> Result<RabbitMqConsumer, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await?;
     let (queue, options) = (around.topology.parts.as_str().into(), BasicConsumeOptions::default());
@@ -100,9 +100,9 @@ pub(super) async fn start_consumer(
 }
 
 impl RabbitMqConsumer {
-    /// The next message; waits without a limit: a queue may be empty for days, and heartbeats end the wait
-    /// where the server is gone. `None` when stopped.
-    async fn receive(&mut self) -> Result<Option<Received>, Fault> {
+    /// Returns the next message, and waits without limit: a queue may be empty for days, and heartbeats end the wait if
+    /// the server is gone. `None` when stopped.
+    async fn receive(&mut self) -> Result<Option<Received>, RabbitMqFault> {
         let fault = loop {
             match &mut self.stream {
                 Stream::Stopped => return Ok(None),
@@ -112,7 +112,7 @@ impl RabbitMqConsumer {
                     Ok(Some(Err(error))) => break error.into(),
                     Ok(None) => {
                         let said = "RabbitMQ ended the subscription to the queue of parts";
-                        break Fault::new(FaultKind::Ended, said);
+                        break RabbitMqFault::new(FaultKind::Ended, said);
                     }
                     Err(_) => {
                         if let Err(fault) = self.renew().await {
@@ -126,23 +126,23 @@ impl RabbitMqConsumer {
         Err(fault)
     }
 
-    /// Replaces a subscription that has been quiet while nothing of it is in hand. Where a queue is deleted and
-    /// made again at once, RabbitMQ may resume the subscription by itself on the new queue: it is counted there,
-    /// parts are given to it, and none arrives (seen with 3.10). Nobody but the one who waits can tell.
-    async fn renew(&mut self) -> Result<(), Fault> {
+    /// Replaces an idle subscription without unsettled parts. If a queue is deleted and recreated at once, RabbitMQ may
+    /// resume the subscription on the new queue by itself: it counts the consumer there and gives it parts, but none
+    /// arrives (seen with 3.10). Only the waiting consumer can detect it.
+    async fn renew(&mut self) -> Result<(), RabbitMqFault> {
         if Arc::strong_count(&self.held) > 1 {
             return Ok(());
         }
         let starting = start_consumer(Arc::clone(&self.link), self.prefetch, self.around.clone());
         let mut fresh =
-            timeout(self.around.limit, starting).await.unwrap_or_else(|_| Err(Fault::silent()))?;
-        // The one that is dropped leaves, and what went to it comes back with the end of its channel.
+            timeout(self.around.limit, starting).await.unwrap_or_else(|_| Err(RabbitMqFault::silent()))?;
+        // The old subscription is dropped, and its parts come back when its channel ends.
         std::mem::swap(&mut self.channel, &mut fresh.channel);
         std::mem::swap(&mut self.stream, &mut fresh.stream);
         Ok(())
     }
 
-    /// Puts what is no part before an operator, instead of failing on it again and again.
+    /// Makes an unreadable message a dead letter, instead of failing on it again and again.
     async fn put_aside(
         &self,
         received: &Received,
@@ -150,7 +150,7 @@ impl RabbitMqConsumer {
         reason: &str,
     ) -> Result<(), BrokerError> {
         let id = message_id(received);
-        tracing::error!(message = id, reason, "a message was put among the dead letters");
+        tracing::error!(message = id, reason, "an unreadable message became a dead letter");
         let message = Message::dead(&self.around.topology.letters, received.data.clone(), &id, reason);
         match self.around.publisher.publish(message).await {
             Ok(()) => hand.ack().await,
@@ -158,8 +158,8 @@ impl RabbitMqConsumer {
                 tracing::error!(message = id, "a message was not kept: the dead letters are full");
                 hand.ack().await
             }
-            // Nothing can be published for now, as under an alarm. RabbitMQ can do it, with less to say, and
-            // the parts behind it go on.
+            // Publishing is impossible for now, as under an alarm. RabbitMQ dead-letters the message itself, with less
+            // detail, so that the parts behind it proceed.
             Err(_) => hand.reject().await,
         }
     }
@@ -205,10 +205,10 @@ impl Drop for RabbitMqConsumer {
         if let (Stream::Open(stream), Ok(runtime)) = (stream, Handle::try_current()) {
             let (channel, limit, held) = (self.channel.clone(), self.around.limit, Arc::clone(&self.held));
             runtime.spawn(async move {
-                // A failure means that the channel has ended, and all went back with it.
+                // A failure means that the channel has ended, and everything went back with it.
                 let _ = leave(&channel, stream, limit).await;
                 if Arc::strong_count(&held) == 1 {
-                    // With it ends what the server takes to be in its hands and never came.
+                    // This also returns what the server has sent and never arrived.
                     let _ = timeout(limit, channel.close(200, "OK".into())).await;
                 }
             });
@@ -216,18 +216,18 @@ impl Drop for RabbitMqConsumer {
     }
 }
 
-/// Ends a subscription and gives back what had arrived but was not handed out.
-async fn leave(channel: &Channel, mut stream: lapin::Consumer, limit: Duration) -> Result<(), Fault> {
+/// Ends a subscription and returns the messages that arrived but were not handed out.
+async fn leave(channel: &Channel, mut stream: lapin::Consumer, limit: Duration) -> Result<(), RabbitMqFault> {
     let leaving = async {
         channel.basic_cancel(stream.tag(), BasicCancelOptions::default()).await?;
-        // Ends with the subscription, by us or by the server before.
+        // Ends with the subscription, whichever side ended it.
         while let Some(Ok(received)) = stream.next().await {
-            // A failure means that the channel has ended, and all went back with it.
+            // A failure means that the channel has ended, and everything went back with it.
             let _ = InHand::new(&received, channel, limit).requeue().await;
         }
         Ok(())
     };
-    timeout(limit, leaving).await.unwrap_or_else(|_| Err(Fault::silent()))
+    timeout(limit, leaving).await.unwrap_or_else(|_| Err(RabbitMqFault::silent()))
 }
 
 fn attempt(received: &Received) -> u32 {

@@ -1,6 +1,6 @@
-//! Looks at the dead letters and takes them out.
+//! Lists dead letters and takes them out of their queues.
 //!
-//! A message that cannot be read as a part is listed with what is known of it, and can be taken out to let it go.
+//! An unreadable message is listed with what is known of it, and can be taken out to drop it.
 
 use std::time::Duration;
 
@@ -10,16 +10,20 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel};
 
 use super::consumer::{header, message_id};
-use super::faults::Fault;
+use super::faults::RabbitMqFault;
 use super::in_hand::InHand;
 use super::link::Link;
 use super::publisher::REASON;
 use super::wire;
-use crate::broker::{Acknowledge as _, DeadLetter, Exhumed};
+use crate::broker::{Acknowledge as _, DeadLetter, TakenDeadLetter};
 use crate::messages::{Part, PartId};
 
-/// The oldest dead letters, which stay.
-pub(super) async fn list(link: &Link, queues: [&str; 2], limit: usize) -> Result<Vec<DeadLetter>, Fault> {
+/// Lists the oldest dead letters, without removing them.
+pub(super) async fn list(
+    link: &Link,
+    queues: [&str; 2],
+    limit: usize,
+) -> Result<Vec<DeadLetter>, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     let mut letters = Vec::new();
     let mut last = None;
@@ -36,13 +40,13 @@ pub(super) async fn list(link: &Link, queues: [&str; 2], limit: usize) -> Result
     Ok(letters)
 }
 
-/// Takes out the dead letters of one part, or all.
-pub(super) async fn exhume(
+/// Takes the dead letters of one part, or all.
+pub(super) async fn take(
     link: &Link,
     queues: [&str; 2],
     which: Option<PartId>,
     limit: Duration,
-) -> Result<Vec<Exhumed>, Fault> {
+) -> Result<Vec<TakenDeadLetter>, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
     let mut taken = Vec::new();
     let mut others = Vec::new();
@@ -57,13 +61,13 @@ pub(super) async fn exhume(
         let part = wire::decode(&received.data).ok();
         let letter = describe(&received, part.as_ref());
         if which.is_none_or(|id| id == letter.id) {
-            taken.push(Exhumed { letter, part, acknowledge });
+            taken.push(TakenDeadLetter { letter, part, acknowledge });
         } else {
             others.push(acknowledge);
         }
     }
     for other in others {
-        // A failure means that the channel has ended, and all went back with it.
+        // A failure means that the channel has ended, and everything went back with it.
         let _ = other.requeue().await;
     }
     if taken.is_empty() {
@@ -72,13 +76,13 @@ pub(super) async fn exhume(
     Ok(taken)
 }
 
-async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, Fault> {
+async fn get(channel: &Channel, queue: &str) -> Result<Option<Received>, RabbitMqFault> {
     let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await?;
     Ok(got.map(|message| message.delivery))
 }
 
-/// Gives back this message and all before it, in their old order.
-async fn give_back(last: Option<Acker>) -> Result<(), Fault> {
+/// Returns this message and all before it, in their old order.
+async fn give_back(last: Option<Acker>) -> Result<(), RabbitMqFault> {
     let all = BasicNackOptions { multiple: true, requeue: true };
     match last {
         Some(acker) => {
@@ -90,7 +94,7 @@ async fn give_back(last: Option<Acker>) -> Result<(), Fault> {
 }
 
 /// Waits until RabbitMQ has everything back.
-async fn close(channel: &Channel) -> Result<(), Fault> {
+async fn close(channel: &Channel) -> Result<(), RabbitMqFault> {
     Ok(channel.close(200, "OK".into()).await?)
 }
 
@@ -109,7 +113,7 @@ fn describe(received: &Received, part: Option<&Part>) -> DeadLetter {
     }
 }
 
-/// What we said when we put it aside, or what RabbitMQ's backstop says.
+/// Returns the reason that a worker gave, or that of RabbitMQ's delivery limit.
 fn reason(received: &Received) -> String {
     let said = |name: &str| text(header(received)?, name);
     said(REASON)
@@ -129,7 +133,7 @@ fn text(table: &FieldTable, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Stands for a part whose id is not known.
+/// Stands for a part whose id is unknown.
 fn nobody() -> PartId {
     let job = "00000000-0000-0000-0000-000000000000".parse().expect("it is a UUID");
     PartId { job, index: 0 }

@@ -1,69 +1,68 @@
-//! The one table of what goes wrong with RabbitMQ and what is done about it.
+//! The table of RabbitMQ errors and what is done about each.
 
 use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::{Error, ErrorKind};
 
 use crate::broker::BrokerError;
 
-/// Something that went wrong, and what was said about it.
+/// An error and the server's message.
 #[derive(Debug, Clone)]
-pub(super) struct Fault {
+pub(super) struct RabbitMqFault {
     pub(super) kind: FaultKind,
     said: String,
 }
 
-/// Every kind of fault.
+/// The kinds of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum FaultKind {
-    /// No connection can be made, or the network ended it.
+    /// No connection is possible, or the network ended it.
     Unreachable,
-    /// Nothing was heard for too long, or no answer came in time.
+    /// No data for too long, or no answer in time.
     Silent,
-    /// The server ended the connection or the channel, as when it stops or a virtual host is deleted.
+    /// The server ended the connection or channel, for example because it stops or a virtual host is deleted.
     Ended,
-    /// The server has trouble of its own: a cluster without majority, a queue process that died, no
-    /// resources.
+    /// The server has a problem of its own: a cluster without majority, a dead queue process, no resources.
     Trouble,
-    /// A part was not taken although its queue has room: the queue has no leader for now, or this channel
-    /// still speaks to the last one.
+    /// A part was rejected although its queue has room: the queue has no leader for now, or this channel still uses the
+    /// previous one.
     NotTaken,
-    /// The queue or exchange does not exist, being deleted.
+    /// The queue or exchange was deleted.
     Missing,
-    /// The user or the password is wrong.
+    /// User or password is wrong.
     LoginRefused,
-    /// The virtual host does not exist, is not this user's, or is at a limit of its connections.
+    /// The virtual host does not exist, is not this user's, or is at its connection limit.
     HostRefused,
-    /// The user may not do this.
+    /// The user lacks a permission.
     PermissionRefused,
     /// A queue of this name has settings that this program cannot use.
     OtherSettings,
-    /// RabbitMQ is short of memory or disk and takes nothing.
+    /// RabbitMQ is short of memory or disk and accepts nothing.
     Alarm,
-    /// What was sent was not stored safely in time, although the server answers.
+    /// A message was not stored safely in time, although the server answers.
     NotStored,
-    /// The other side does not speak AMQP 0.9.1, or not as RabbitMQ does.
+    /// The server does not speak AMQP 0.9.1, or not as RabbitMQ does.
     NotRabbitMq,
-    /// The queue holds as many parts as it may.
+    /// The queue is at its limit.
     Full,
-    /// This program asked for something that it should not have.
+    /// A bug: this program sent an invalid request.
     Mistake,
 }
 
-/// What is done about a fault.
+/// What is done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Declare queues and exchanges anew and try again on the same connection.
+    /// Declare queues and exchanges again and retry on the same connection.
     RetryHere,
-    /// Try again on a new connection.
+    /// Retry on a new connection.
     Reconnect,
-    /// Say so at once: trying again now is of no use.
+    /// Fail at once: an immediate retry is useless.
     Refuse,
-    /// Say so at once and mend this program.
+    /// Fail at once: this program has a bug.
     Bug,
 }
 
 impl FaultKind {
-    /// What is done about it.
+    /// Returns what is done about it.
     pub(super) fn remedy(self) -> Remedy {
         match self {
             Self::Missing => Remedy::RetryHere,
@@ -83,7 +82,7 @@ impl FaultKind {
     }
 }
 
-impl Fault {
+impl RabbitMqFault {
     pub(super) fn new(kind: FaultKind, said: impl Into<String>) -> Self {
         Self { kind, said: said.into() }
     }
@@ -93,12 +92,12 @@ impl Fault {
         Self::new(FaultKind::Silent, "it did not answer in time")
     }
 
-    /// What is done about it.
+    /// Returns what is done about it.
     pub(super) fn remedy(&self) -> Remedy {
         self.kind.remedy()
     }
 
-    /// Returns whether another attempt may go better within the time of one call.
+    /// Returns whether a retry may succeed within the time of one call.
     pub(super) fn is_transient(&self) -> bool {
         match self.remedy() {
             Remedy::RetryHere | Remedy::Reconnect => true,
@@ -106,17 +105,17 @@ impl Fault {
         }
     }
 
-    /// What was said.
+    /// Returns the message.
     pub(super) fn said(&self) -> &str {
         &self.said
     }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all else tells of itself")]
-impl From<Error> for Fault {
+impl From<Error> for RabbitMqFault {
     fn from(error: Error) -> Self {
         let said = match error.kind() {
-            // What the server said, without what lapin calls it.
+            // The server's message, without lapin's prefix.
             ErrorKind::ProtocolError(protocol) => protocol.get_message().to_string(),
             _ => error.to_string(),
         };
@@ -124,8 +123,8 @@ impl From<Error> for Fault {
     }
 }
 
-impl From<Fault> for BrokerError {
-    fn from(fault: Fault) -> Self {
+impl From<RabbitMqFault> for BrokerError {
+    fn from(fault: RabbitMqFault) -> Self {
         if fault.kind == FaultKind::Full {
             return Self::Full;
         }
@@ -137,7 +136,7 @@ impl From<Fault> for BrokerError {
     }
 }
 
-/// The table for what lapin and the server say. lapin may add kinds: a new connection is the safe answer to them.
+/// The table of errors of lapin and the server. lapin may add kinds: a new connection is the safe answer to them.
 fn kind_of(error: &Error) -> FaultKind {
     match error.kind() {
         ErrorKind::IOError(_) | ErrorKind::RuntimeShutdownError(_) => FaultKind::Unreachable,
@@ -156,12 +155,12 @@ fn kind_of(error: &Error) -> FaultKind {
     }
 }
 
-/// The table for AMQP's reply codes, whose text says more where one code means several things.
+/// The table of AMQP's reply codes. Where one code means several things, its text decides.
 fn kind_said(error: &AMQPError) -> FaultKind {
     let text = error.get_message().as_str();
     match error.kind() {
         AMQPErrorKind::Soft(soft) => match soft {
-            // Of a connection that is being made, or of an operation on a channel.
+            // While connecting, or for an operation on a channel.
             AMQPSoftError::ACCESSREFUSED if text.contains("Login was refused") => FaultKind::LoginRefused,
             AMQPSoftError::ACCESSREFUSED => FaultKind::PermissionRefused,
             AMQPSoftError::NOTFOUND if is_down(text) => FaultKind::Trouble,
@@ -179,7 +178,7 @@ fn kind_said(error: &AMQPError) -> FaultKind {
             AMQPHardError::CONNECTIONFORCED => FaultKind::Ended,
             AMQPHardError::NOTALLOWED | AMQPHardError::INVALIDPATH => FaultKind::HostRefused,
             AMQPHardError::RESOURCEERROR | AMQPHardError::INTERNALERROR => FaultKind::Trouble,
-            // A channel that ends while it is used may look so to the server; a new connection is sound.
+            // A channel that ends during use may look so to the server; a new connection helps.
             AMQPHardError::CHANNELERROR | AMQPHardError::UNEXPECTEDFRAME => FaultKind::Ended,
             AMQPHardError::FRAMEERROR
             | AMQPHardError::SYNTAXERROR
@@ -189,7 +188,7 @@ fn kind_said(error: &AMQPError) -> FaultKind {
     }
 }
 
-/// RabbitMQ also says "not found" of a queue that is there and whose process or node is down.
+/// RabbitMQ also says "not found" for an existing queue whose process or node is down.
 fn is_down(text: &str) -> bool {
     ["down", "inaccessible", "stopped by supervisor", "unavailable"].iter().any(|word| text.contains(word))
 }
@@ -208,7 +207,7 @@ mod tests {
         ErrorKind::ProtocolError(AMQPError::new(AMQPErrorKind::Hard(error), text.into())).into()
     }
 
-    /// Texts as RabbitMQ 3.10 sends them.
+    /// Texts of RabbitMQ 3.10.
     #[test]
     fn every_error_has_its_remedy() {
         for (error, kind, remedy) in [
@@ -286,14 +285,14 @@ mod tests {
             (hard(AMQPHardError::INTERNALERROR, "INTERNAL_ERROR"), FaultKind::Trouble, Remedy::Reconnect),
             (hard(AMQPHardError::FRAMEERROR, "FRAME_ERROR"), FaultKind::Mistake, Remedy::Bug),
         ] {
-            let fault = Fault::from(error);
+            let fault = RabbitMqFault::from(error);
             assert_eq!((fault.kind, fault.remedy()), (kind, remedy), "{}", fault.said());
         }
     }
 
     #[test]
     fn callers_are_told_by_remedy() {
-        let told = |kind| BrokerError::from(Fault::new(kind, "why"));
+        let told = |kind| BrokerError::from(RabbitMqFault::new(kind, "why"));
         assert!(matches!(told(FaultKind::Full), BrokerError::Full));
         assert!(matches!(told(FaultKind::Missing), BrokerError::Unavailable(_)));
         assert!(matches!(told(FaultKind::NotTaken), BrokerError::Unavailable(_)));

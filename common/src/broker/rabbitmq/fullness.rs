@@ -1,4 +1,4 @@
-//! Whether a queue that did not take a part is full.
+//! Whether a queue that rejected a part is full.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use lapin::types::FieldTable;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::faults::Fault;
+use super::faults::RabbitMqFault;
 use super::link::Link;
 use super::topology::Topology;
 
-/// How long a look counts: many parts are refused together.
+/// How long a result is cached: many parts are rejected together.
 const COUNTS_FOR: Duration = Duration::from_millis(100);
 
-/// Longest time for a look. A queue without a leader may take long to say anything.
+/// Timeout of a check. A queue without a leader may take long to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Largest message that RabbitMQ takes, 4.x by default. It tells how many wait and not how many bytes those have.
+/// Largest message that RabbitMQ 4.x accepts by default. Queues report their number of messages, not their bytes.
 const LARGEST_MESSAGE: u64 = 16 << 20;
 
-/// Looks into the queue of parts, once for many.
+/// Checks the length of the queue of parts, once for many callers.
 pub(super) struct Fullness {
     topology: Arc<Topology>,
-    last: Mutex<Option<(Instant, Result<bool, Fault>)>>,
+    last: Mutex<Option<(Instant, Result<bool, RabbitMqFault>)>>,
 }
 
 impl Fullness {
@@ -37,16 +37,17 @@ impl Fullness {
         queue == self.topology.parts
     }
 
-    /// Returns whether a queue that took nothing is as full as it may be, or was so a moment ago. That of parts has a
-    /// bound, and that of dead letters one of bytes, which nobody tells: with anything in it, it is full.
-    pub(super) async fn is_full(&self, queue: &str, link: &Link) -> Result<bool, Fault> {
+    /// Returns whether a queue that rejected a message is full, or was a moment ago. The queue of parts has a limit on
+    /// parts. The queue of dead letters has a limit on bytes, whose use RabbitMQ does not report: with anything in it,
+    /// it counts as full.
+    pub(super) async fn is_full(&self, queue: &str, link: &Link) -> Result<bool, RabbitMqFault> {
         if queue == self.topology.letters {
             return Ok(waiting(link, queue).await? > 0);
         }
         if !self.is_about(queue) {
             return Ok(false);
         }
-        // Held while looking: one look serves everybody who waits.
+        // Held during the check: one check serves all callers.
         let mut last = self.last.lock().await;
         if let Some((looked, full)) = &*last
             && looked.elapsed() < COUNTS_FOR
@@ -62,19 +63,19 @@ impl Fullness {
     }
 }
 
-/// Looks how many messages wait in a queue, for at most [`LIMIT`].
-async fn waiting(link: &Link, queue: &str) -> Result<u64, Fault> {
+/// Returns the number of messages in a queue, within [`LIMIT`].
+async fn waiting(link: &Link, queue: &str) -> Result<u64, RabbitMqFault> {
     let look = async {
         let channel = link.connection.create_channel().await?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
         Ok(u64::from(queue.message_count()))
     };
-    timeout(LIMIT, look).await.unwrap_or_else(|_| Err(Fault::silent()))
+    timeout(LIMIT, look).await.unwrap_or_else(|_| Err(RabbitMqFault::silent()))
 }
 
-/// Returns whether so many parts are at least three quarters of the bound. Workers take some between the
-/// refusal and the look; a queue without a leader counts as empty.
+/// Returns whether so many parts are at least three quarters of the limit. Workers take some between the rejection and
+/// the check; a queue without a leader counts as empty.
 fn is_near(waiting: u64, bound: u64) -> bool {
     waiting.saturating_mul(4) >= bound.saturating_mul(3) && waiting > 0
 }

@@ -1,4 +1,4 @@
-//! Messages in somebody's hands, and how they are settled.
+//! Delivered messages, and how they are settled.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use lapin::{Acker, Channel};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::faults::Fault;
+use super::faults::RabbitMqFault;
 use crate::broker::{Acknowledge, BrokerError};
 
-/// A message in somebody's hands: dropped, it goes back.
+/// A delivered message. If it is dropped, it goes back to the queue.
 pub(super) struct InHand {
     acker: Option<Acker>,
-    /// The channel ends with its last handle, and every message on it goes back.
+    /// The channel ends with its last handle, and all its messages go back.
     channel: Channel,
     limit: Duration,
 }
 
 impl InHand {
-    /// Takes a message; settling it takes `limit` at the longest.
+    /// Wraps a message; settling it takes at most `limit`.
     pub(super) fn new(received: &Received, channel: &Channel, limit: Duration) -> Box<Self> {
         Box::new(Self { acker: Some(received.acker.clone()), channel: channel.clone(), limit })
     }
 
-    /// Lets RabbitMQ itself put it among the dead letters, as the queue is set up to.
+    /// Makes RabbitMQ dead-letter the message itself, as the queue is configured.
     pub(super) async fn reject(mut self: Box<Self>) -> Result<(), BrokerError> {
         match self.acker.take() {
             Some(acker) => settled(self.limit, acker.reject(BasicRejectOptions::default())).await,
@@ -74,8 +74,8 @@ async fn settled(
     limit: Duration,
     settling: impl Future<Output = lapin::Result<bool>>,
 ) -> Result<(), BrokerError> {
-    let outcome = timeout(limit, settling).await.map_err(|_| Fault::silent())?;
-    if outcome.map_err(Fault::from)? {
+    let outcome = timeout(limit, settling).await.map_err(|_| RabbitMqFault::silent())?;
+    if outcome.map_err(RabbitMqFault::from)? {
         Ok(())
     } else {
         Err(BrokerError::Unavailable("the connection ended before the acknowledgement".to_owned()))

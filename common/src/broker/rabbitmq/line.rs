@@ -1,7 +1,7 @@
-//! A connection that is made when it is needed, by one attempt and one back-off for everybody who waits.
+//! A connection on demand, with one attempt and one back-off for all callers.
 //!
-//! lapin can recover connections by itself, but what is in flight meanwhile may hang for many seconds.
-//! Here a broken connection fails everything on it at once, and the next call makes a new one.
+//! lapin can recover connections by itself, but calls in flight may hang for many seconds. Here a broken connection
+//! fails all its calls at once, and the next call makes a new one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::faults::{Fault, Remedy};
+use super::faults::{RabbitMqFault, Remedy};
 use super::link::{Link, Route};
 use crate::broker::BrokerError;
 use crate::patience::{Backoff, Outage, persist};
 
-/// Pause after the first failed attempt, and the longest after many. All processes of a fleet come back
-/// within the longest, once the server is there again.
+/// Pause after the first failed attempt, and the longest pause. All processes of a fleet reconnect within the longest
+/// one, once the server is back.
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// A connection that ends sooner than this after it was made counts as a failed attempt: a server that
-/// lets in and then throws out must not be asked without a pause.
+/// A connection that ends sooner than this counts as a failed attempt: a server that accepts and then closes
+/// connections must not be tried without a pause.
 const STEADY: Duration = Duration::from_secs(10);
 
 /// The connection for one purpose.
@@ -40,11 +40,11 @@ struct Inner {
     backoff: Backoff,
     outage: Outage,
     /// Why the last attempt failed, until one succeeds.
-    last: Option<Fault>,
+    last: Option<RabbitMqFault>,
 }
 
 enum State {
-    /// Not connected; the next who needs it begins an attempt.
+    /// Not connected; the next caller begins an attempt.
     Idle,
     Connecting,
     Up(Arc<Link>),
@@ -55,9 +55,9 @@ enum State {
 /// What a caller finds.
 enum Found {
     Up(Arc<Link>),
-    /// Look again at a change, or at this moment.
+    /// Check again after a change, or at this moment.
     Wait(Option<Instant>),
-    Refused(Fault),
+    Refused(RabbitMqFault),
 }
 
 impl Line {
@@ -71,29 +71,29 @@ impl Line {
         Self { shared: Arc::new(Shared { route, inner: Mutex::new(inner), changed: Notify::new() }) }
     }
 
-    /// Acts on the connection, again and again within `limit` while what failed may pass.
+    /// Uses the connection, and retries within `limit` while the error may be temporary.
     pub(super) async fn call<T, F>(
         &self,
         limit: Duration,
         act: impl Fn(Arc<Link>) -> F,
     ) -> Result<T, BrokerError>
     where
-        F: Future<Output = Result<T, Fault>>,
+        F: Future<Output = Result<T, RabbitMqFault>>,
     {
         let until = Instant::now() + limit;
-        persist(limit, || self.with_link(until, &act), Fault::is_transient)
+        persist(limit, || self.with_link(until, &act), RabbitMqFault::is_transient)
             .await
-            .map_err(|fault| fault.unwrap_or_else(Fault::silent).into())
+            .map_err(|fault| fault.unwrap_or_else(RabbitMqFault::silent).into())
     }
 
-    /// Acts on the connection once, and mends it if that is what failed.
+    /// Uses the connection once, and repairs it if it failed.
     pub(super) async fn with_link<T, F>(
         &self,
         until: Instant,
         act: impl FnOnce(Arc<Link>) -> F,
-    ) -> Result<T, Fault>
+    ) -> Result<T, RabbitMqFault>
     where
-        F: Future<Output = Result<T, Fault>>,
+        F: Future<Output = Result<T, RabbitMqFault>>,
     {
         let link = self.link(until).await?;
         let outcome = act(Arc::clone(&link)).await;
@@ -112,9 +112,8 @@ impl Line {
         outcome
     }
 
-    /// The connection, waiting for it until then at the longest. While the server refuses for certain the
-    /// answer comes at once.
-    pub(super) async fn link(&self, until: Instant) -> Result<Arc<Link>, Fault> {
+    /// Returns the connection, waiting for it until then. If the server will certainly refuse, this fails at once.
+    pub(super) async fn link(&self, until: Instant) -> Result<Arc<Link>, RabbitMqFault> {
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
@@ -131,12 +130,12 @@ impl Line {
             }
             if Instant::now() >= until {
                 let last = self.shared.inner().last.clone();
-                return Err(last.unwrap_or_else(Fault::silent));
+                return Err(last.unwrap_or_else(RabbitMqFault::silent));
             }
         }
     }
 
-    /// The connection as it is, without making one.
+    /// Returns the connection if there is one.
     pub(super) fn current(&self) -> Option<Arc<Link>> {
         match &self.shared.inner().state {
             State::Up(link) if link.is_up() => Some(Arc::clone(link)),
@@ -144,8 +143,8 @@ impl Line {
         }
     }
 
-    /// Lets a connection go, unless another took its place already or it is only blocked.
-    pub(super) fn give_up(&self, link: &Arc<Link>, fault: &Fault) {
+    /// Drops a connection, unless it was replaced already or is only blocked.
+    pub(super) fn give_up(&self, link: &Arc<Link>, fault: &RabbitMqFault) {
         let mut inner = self.shared.inner();
         let is_current = matches!(&inner.state, State::Up(now) if Arc::ptr_eq(now, link));
         if is_current && !(link.is_up() && link.alarm().is_some()) {
@@ -159,7 +158,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is; begins an attempt where one is due.
+    /// Returns the current state, and begins an attempt if one is due.
     fn look(self: &Arc<Self>) -> Found {
         let mut inner = self.inner();
         if let State::Up(link) = &inner.state {
@@ -183,8 +182,8 @@ impl Shared {
         }
     }
 
-    /// Makes an attempt in a task of its own: that a caller gives up must not end the attempt, or callers
-    /// in a hurry would never have a connection.
+    /// Attempts in a task of its own: a caller that gives up must not end the attempt, or callers with short timeouts
+    /// would never get a connection.
     fn begin(self: &Arc<Self>) {
         let attempt = Attempt(Arc::clone(self));
         tokio::spawn(async move {
@@ -193,7 +192,7 @@ impl Shared {
         });
     }
 
-    fn conclude(&self, outcome: Result<Link, Fault>) {
+    fn conclude(&self, outcome: Result<Link, RabbitMqFault>) {
         let mut inner = self.inner();
         let (purpose, now) = (self.route.purpose.name(), Instant::now());
         match outcome {
@@ -228,7 +227,7 @@ impl Shared {
 
 impl Inner {
     /// A connection has ended.
-    fn lost(&mut self, link: &Link, fault: Option<Fault>) {
+    fn lost(&mut self, link: &Link, fault: Option<RabbitMqFault>) {
         let now = Instant::now();
         if now.duration_since(link.made) > STEADY {
             self.backoff.reset();
@@ -240,7 +239,7 @@ impl Inner {
     }
 }
 
-/// An attempt under way. Whatever ends it, callers do not wait for it any more.
+/// A running attempt. When it ends for any reason, callers stop waiting for it.
 struct Attempt(Arc<Shared>);
 
 impl Drop for Attempt {

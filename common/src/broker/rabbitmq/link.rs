@@ -1,4 +1,4 @@
-//! One connection to RabbitMQ, and what is known of it.
+//! One connection to RabbitMQ, and its state.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -16,27 +16,27 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::topology::Topology;
 
-/// Longest time to connect and declare. Longer than a call may take: a server that has just come back
-/// chooses the leaders of its queues first, and callers who gave up meanwhile come again.
+/// Timeout to connect and declare. Longer than a call: a restarted server first elects the leaders of its queues, and
+/// callers that gave up meanwhile come again.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
-/// Longest time to say goodbye before the socket is closed.
+/// Timeout of a clean close before the socket is closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Bytes of messages that may wait in this process to be written to one connection. Some seconds' worth
-/// of a slow network; more would only fill the memory while the server hangs.
+/// Most bytes of messages that wait to be written to one connection. Enough for some seconds of a slow network; more
+/// would only fill the memory while the server hangs.
 pub(super) const ROOM: usize = 32 << 20;
 
-/// What a connection is for. RabbitMQ stops reading from connections that publish while it is short of
-/// memory or disk, and acknowledgements must still get through then.
+/// The purpose of a connection. RabbitMQ stops reading from publishing connections while it is short of memory or disk,
+/// and acknowledgements must still get through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Sends messages.
+    /// Publishes messages.
     Publishing,
-    /// Takes messages and looks at queues.
+    /// Consumes messages and inspects queues.
     Consuming,
 }
 
@@ -49,7 +49,7 @@ impl Purpose {
     }
 }
 
-/// Where a connection goes, and what it must find there.
+/// The address of a connection, and the queues that it needs.
 #[derive(Clone)]
 pub(super) struct Route {
     pub(super) uri: AMQPUri,
@@ -57,7 +57,7 @@ pub(super) struct Route {
     pub(super) topology: Arc<Topology>,
 }
 
-/// One connection with its everyday channel, which confirms what is published.
+/// One connection with its main channel, which confirms published messages.
 pub(super) struct Link {
     pub(super) connection: Connection,
     pub(super) channel: Channel,
@@ -66,18 +66,19 @@ pub(super) struct Link {
     pub(super) made: Instant,
     purpose: Purpose,
     topology: Arc<Topology>,
-    /// Why RabbitMQ takes nothing on this connection, while that is so.
+    /// Why RabbitMQ blocks this connection, while it does.
     blocked: watch::Receiver<Option<String>>,
     watcher: AbortHandle,
     socket: Socket,
 }
 
 impl Route {
-    /// Makes a connection, and declares what it must find.
-    pub(super) async fn connect(&self) -> Result<Link, Fault> {
+    /// Connects, and declares the queues.
+    pub(super) async fn connect(&self) -> Result<Link, RabbitMqFault> {
         let socket = Socket::default();
-        let link =
-            timeout(CONNECT_LIMIT, self.link(socket.clone())).await.unwrap_or_else(|_| Err(Fault::silent()));
+        let link = timeout(CONNECT_LIMIT, self.link(socket.clone()))
+            .await
+            .unwrap_or_else(|_| Err(RabbitMqFault::silent()));
         if link.is_err() {
             // lapin would keep its thread for as long as a silent server keeps the socket open.
             socket.close();
@@ -85,7 +86,7 @@ impl Route {
         link
     }
 
-    async fn link(&self, socket: Socket) -> Result<Link, Fault> {
+    async fn link(&self, socket: Socket) -> Result<Link, RabbitMqFault> {
         let name = format!("classifier {}", self.purpose.name());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connection = open(self.uri.clone(), properties, socket.clone()).await?;
@@ -112,26 +113,26 @@ impl Link {
         self.connection.status().connected() && self.channel.status().connected()
     }
 
-    /// Declares queues and exchanges anew, after one of them was deleted.
-    pub(super) async fn declare(&self) -> Result<(), Fault> {
+    /// Declares queues and exchanges again after one was deleted.
+    pub(super) async fn declare(&self) -> Result<(), RabbitMqFault> {
         self.topology.declare(&self.connection).await
     }
 
-    /// The alarm that is on, if any.
-    pub(super) fn alarm(&self) -> Option<Fault> {
+    /// Returns the current alarm.
+    pub(super) fn alarm(&self) -> Option<RabbitMqFault> {
         let reason = self.blocked.borrow().clone();
-        // The flag is up a moment before the reason has come through.
+        // The flag is set shortly before the reason arrives.
         let reason = reason.or_else(|| self.connection.status().blocked().then(String::new))?;
         Some(alarm(&reason))
     }
 
-    /// Waits until an alarm is on. The caller bounds the wait.
-    pub(super) async fn until_alarm(&self) -> Fault {
+    /// Waits until an alarm is raised. The caller bounds the wait.
+    pub(super) async fn until_alarm(&self) -> RabbitMqFault {
         let mut blocked = self.blocked.clone();
         let reason = blocked.wait_for(Option::is_some).await.map(|reason| reason.clone());
         match reason {
             Ok(reason) => alarm(&reason.unwrap_or_default()),
-            // The connection has ended, and whoever uses it is told so.
+            // Notes that the connection has ended and fails its calls.
             Err(_) => std::future::pending().await,
         }
     }
@@ -141,10 +142,10 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.watcher.abort();
         match self.purpose {
-            // Others may still hold channels of it, and what they have in hand; it ends with the last.
+            // Others may still hold channels and unsettled messages; it ends with the last one.
             Purpose::Consuming => {}
-            // lapin writes nothing while RabbitMQ takes nothing, not even its goodbye: such a connection
-            // would stay for ever, with its thread and its buffers.
+            // While RabbitMQ blocks the connection, lapin writes nothing, not even a close: such a connection would
+            // stay forever, with its thread and buffers.
             Purpose::Publishing => {
                 let socket = self.socket.clone();
                 let Ok(runtime) = Handle::try_current() else { return socket.close() };
@@ -157,13 +158,13 @@ impl Drop for Link {
     }
 }
 
-fn alarm(reason: &str) -> Fault {
+fn alarm(reason: &str) -> RabbitMqFault {
     let short = "RabbitMQ is short of memory or disk";
     let said = if reason.is_empty() { short.to_owned() } else { format!("{short}: {reason}") };
-    Fault::new(FaultKind::Alarm, said)
+    RabbitMqFault::new(FaultKind::Alarm, said)
 }
 
-/// Follows what the server says of its alarms.
+/// Follows the server's alarms.
 fn watch_alarms(connection: &Connection) -> (watch::Receiver<Option<String>>, AbortHandle) {
     let (sender, blocked) = watch::channel(None);
     let mut events = Box::pin(connection.events_listener());
@@ -172,11 +173,11 @@ fn watch_alarms(connection: &Connection) -> (watch::Receiver<Option<String>>, Ab
         while let Some(event) = events.next().await {
             match event {
                 Event::ConnectionBlocked(reason) => {
-                    tracing::warn!(reason, "RabbitMQ takes nothing for now");
+                    tracing::warn!(reason, "RabbitMQ accepts no messages for now");
                     sender.send_replace(Some(reason));
                 }
                 Event::ConnectionUnblocked => {
-                    tracing::info!("RabbitMQ takes messages again");
+                    tracing::info!("RabbitMQ accepts messages again");
                     sender.send_replace(None);
                 }
                 Event::Connected | Event::SendFlow(_) | Event::Error(_) | _ => {}
@@ -191,7 +192,7 @@ async fn open(uri: AMQPUri, properties: ConnectionProperties, socket: Socket) ->
     let runtime = lapin::runtime::default_runtime()?;
     let own = runtime.clone();
     let connect = async move |uri: AMQPUri, _| {
-        // Without a limit lapin's thread would wait as long as the system does, some minutes.
+        // Without a timeout lapin's thread would wait as long as the system does, some minutes.
         let stream = timeout(CONNECT_LIMIT, uri.connect_async(&own)).await.map_err(io::Error::from)??;
         if let AsyncTcpStream::Plain(plain) = &stream {
             socket.keep(plain.get_ref().as_fd().try_clone_to_owned()?.into());

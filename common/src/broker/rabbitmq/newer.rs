@@ -1,4 +1,4 @@
-//! Gives a part of a newer release back to its queue.
+//! Returns a part of a newer release to its queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::publisher::{Message, Publisher};
 use crate::broker::Acknowledge as _;
 use crate::broker::newer::Header;
 
-/// A newer part in hand, and the message that it goes back as.
+/// A delivered newer part, and the message that is published for it.
 pub(super) struct NewerPart {
     hand: Box<InHand>,
     header: Header,
@@ -23,16 +23,16 @@ impl NewerPart {
         Self { hand, header, message: Message::again(queue, received) }
     }
 
-    /// Gives it back after a pause, without holding up anybody; drops it when nobody wants it any more.
+    /// Gives it back after a pause, without blocking; drops it if it has expired.
     ///
-    /// It is published once more and the old one acknowledged: what is merely given back comes to the head
-    /// of a quorum queue, before everything else, and is counted against the queue's limit of deliveries.
+    /// It is published again and the old message acknowledged: a requeued message would come to the head of a quorum
+    /// queue, before everything else, and count against the queue's delivery limit.
     pub(super) fn give_back(self, publisher: Arc<Publisher>, pause: Duration) {
         tokio::spawn(async move {
             if !self.header.is_over() {
                 sleep(pause).await;
                 if publisher.publish(self.message).await.is_err() {
-                    // A full queue, say: dropped, it goes back to its old position.
+                    // For example a full queue: the part is dropped and goes back to its old position.
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! Whether RabbitMQ would take a part now and store it safely.
+//! Checks whether RabbitMQ would accept a part now and store it safely.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use lapin::types::FieldTable;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::line::Line;
 use super::link::Link;
 use super::publisher::{Message, Taken, send};
 use super::topology::Topology;
 use crate::broker::BrokerError;
 
-/// How long an answer counts. Many ask, and each answer costs a message on disk.
+/// How long a result is cached: many callers ask, and each check writes a message to disk.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
 
-/// Longest time for an answer, connecting included.
+/// Timeout of a check, including the connection.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
-/// Longest time for a channel, which only the server itself has to answer.
+/// Timeout of opening a channel, which only the server itself has to answer.
 const ANSWER_LIMIT: Duration = Duration::from_millis(400);
 
-/// Longest time until a few bytes are stored. A healthy cluster needs milliseconds.
+/// Timeout of storing a few bytes. A healthy cluster needs milliseconds.
 const STORE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What was answered, and when.
+/// The result, and when it was obtained.
 type Answer = (Instant, Result<(), BrokerError>);
 
-/// A connection on which nothing is stored is replaced, and not again for this long: without a majority
-/// another one does no better.
+/// A connection on which nothing is stored is replaced, but not again for this long: without a majority a new one does
+/// no better.
 const RENEW_AFTER: Duration = Duration::from_secs(10);
 
-/// Asks the server, once for everybody who wants to know.
+/// Checks the server, once for all callers.
 pub(super) struct Probe {
     line: Line,
     topology: Arc<Topology>,
@@ -46,7 +46,7 @@ impl Probe {
         Self { line, topology, last: Arc::default() }
     }
 
-    /// Returns whether a part that is published now would be taken.
+    /// Checks whether a part would be accepted now.
     pub(super) async fn ask(&self) -> Result<(), BrokerError> {
         if let Some(alarm) = self.line.current().and_then(|link| link.alarm()) {
             return Err(alarm.into());
@@ -54,23 +54,23 @@ impl Probe {
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if let Some((asked, answer)) = &*last
             && asked.elapsed() < COUNTS_FOR
-            // The yes of a connection that has ended since says nothing.
+            // A success does not count once its connection has ended.
             && (answer.is_err() || self.line.current().is_some())
         {
             return answer.clone();
         }
         let (line, topology) = (self.line.clone(), Arc::clone(&self.topology));
-        // A task of its own: the answer is for others too, also when this caller has left.
+        // A task of its own: the result serves other callers, also if this one has left.
         let asking = tokio::spawn(async move {
             let answer = line.call(LIMIT, |link| try_out(&line, link, &topology)).await;
             *last = Some((Instant::now(), answer.clone()));
             answer
         });
-        asking.await.unwrap_or_else(|_| Err(Fault::silent().into()))
+        asking.await.unwrap_or_else(|_| Err(RabbitMqFault::silent().into()))
     }
 
-    /// Waits until the server refuses for certain, and asks it only after `patience`: a part that is under
-    /// way for so long may be waiting for a majority that is not there. The caller bounds the wait.
+    /// Waits until the server will certainly refuse, and begins to check after `patience`: a part that is unconfirmed
+    /// for so long may wait for a majority that does not exist. The caller bounds the wait.
     pub(super) async fn until_refused(&self, patience: Duration) -> BrokerError {
         sleep(patience).await;
         loop {
@@ -84,9 +84,10 @@ impl Probe {
     }
 }
 
-async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<(), Fault> {
-    let channel =
-        timeout(ANSWER_LIMIT, link.connection.create_channel()).await.map_err(|_| Fault::silent())??;
+async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<(), RabbitMqFault> {
+    let channel = timeout(ANSWER_LIMIT, link.connection.create_channel())
+        .await
+        .map_err(|_| RabbitMqFault::silent())??;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let probe = Message::probe(&topology.probe);
     let storing = async {
@@ -101,7 +102,7 @@ async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<()
         Ok(Ok(Taken::No)) | Err(_) => {
             let fault = not_stored(&topology.probe);
             if link.made.elapsed() > RENEW_AFTER {
-                // A channel may wait for a leader that is no more, and would do so for ever.
+                // A channel may wait forever for a leader that does not exist any more.
                 line.give_up(&link, &fault);
             }
             Err(fault)
@@ -109,9 +110,9 @@ async fn try_out(line: &Line, link: Arc<Link>, topology: &Topology) -> Result<()
     }
 }
 
-/// The server answers, so that only its queues are at fault.
-fn not_stored(queue: &str) -> Fault {
-    Fault::new(
+/// The server answers, so only its queues have a problem.
+fn not_stored(queue: &str) -> RabbitMqFault {
+    RabbitMqFault::new(
         FaultKind::NotStored,
         format!(
             "RabbitMQ answers and stores nothing: its queue `{queue}` confirmed no message within {} s, as when a \

@@ -1,4 +1,4 @@
-//! Sends messages and waits until RabbitMQ has them safe.
+//! Publishes messages and waits until RabbitMQ has stored them safely.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use lapin::{BasicProperties, Confirmation, PublisherConfirm};
 use tokio::time::{Instant, timeout};
 
 use super::consumer::DELIVERY_COUNT;
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use super::fullness::Fullness;
 use super::line::Line;
 use super::link::{Link, ROOM};
@@ -21,28 +21,28 @@ use super::under_way::UnderWay;
 use crate::broker::BrokerError;
 use crate::ids::ClientName;
 
-/// Header that says why a part was put aside.
+/// Header with the reason of a dead letter.
 pub(super) const REASON: &str = "reason";
 
-/// AMQP's delivery mode for messages that go to disk.
+/// AMQP's delivery mode for persistent messages.
 const PERSISTENT: u8 = 2;
 
-/// How long a queue that took nothing counts as out of order while nobody tries it again.
+/// How long a queue that rejected a message counts as broken without a new try.
 const TROUBLE_LASTS: Duration = Duration::from_secs(5);
 
-/// One message and where it goes.
+/// One message and its destination.
 #[derive(Clone)]
 pub(super) struct Message {
     exchange: String,
     routing_key: String,
-    /// Whether it is a fault when no queue takes it.
+    /// Whether it is an error if no queue takes it.
     must_arrive: bool,
     payload: Bytes,
     properties: BasicProperties,
 }
 
 impl Message {
-    /// A part for the workers.
+    /// Creates a part for the workers.
     pub(super) fn part(queue: &str, payload: Vec<u8>, id: &str) -> Self {
         let properties = BasicProperties::default()
             .with_content_type("application/msgpack".into())
@@ -57,7 +57,7 @@ impl Message {
         }
     }
 
-    /// A part for the operator.
+    /// Creates a dead letter.
     pub(super) fn dead(queue: &str, payload: Vec<u8>, id: &str, reason: &str) -> Self {
         let mut message = Self::part(queue, payload, id);
         let mut headers = FieldTable::default();
@@ -66,12 +66,12 @@ impl Message {
         message
     }
 
-    /// A message once more, as it was.
+    /// Copies a message unchanged.
     pub(super) fn again(queue: &str, received: &Received) -> Self {
         let mut message = Self::part(queue, received.data.clone(), "");
         message.properties = received.properties.clone();
         if let Some(headers) = received.properties.headers() {
-            // RabbitMQ counts this one anew.
+            // RabbitMQ starts this header anew.
             let kept = headers.inner().iter().filter(|(name, _)| name.as_str() != DELIVERY_COUNT);
             let kept: BTreeMap<_, _> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
             message.properties = message.properties.with_headers(kept.into());
@@ -79,7 +79,7 @@ impl Message {
         message
     }
 
-    /// A hint for whoever listens.
+    /// Creates a hint for the listeners.
     pub(super) fn hint(exchange: &str, payload: Vec<u8>) -> Self {
         let properties = BasicProperties::default().with_content_type("application/json".into());
         Self {
@@ -91,7 +91,7 @@ impl Message {
         }
     }
 
-    /// A few bytes that are stored as parts are.
+    /// Creates a probe: a few bytes that are stored as parts are.
     pub(super) fn probe(queue: &str) -> Self {
         let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
         Self {
@@ -104,15 +104,14 @@ impl Message {
     }
 }
 
-/// The publishing connection. Any number of messages may be under way on it.
+/// The publishing connection. Any number of messages may be unconfirmed.
 pub(super) struct Publisher {
     line: Line,
     limit: Duration,
     fullness: Arc<Fullness>,
     under_way: UnderWay,
-    /// When the queue of parts last took nothing without being full, and what was said; forgotten when it
-    /// takes something.
-    not_taken: Mutex<Option<(Instant, Fault)>>,
+    /// When the queue of parts last rejected a part without being full, and the message; cleared when it accepts one.
+    not_taken: Mutex<Option<(Instant, RabbitMqFault)>>,
 }
 
 impl Publisher {
@@ -126,7 +125,7 @@ impl Publisher {
         }
     }
 
-    /// Sends a client's message once its earlier ones leave room for it: half of the time may go for that.
+    /// Publishes a client's message once its earlier ones leave room, for which it waits at most half of the time.
     pub(super) async fn publish_of(
         &self,
         client: Option<&ClientName>,
@@ -135,18 +134,18 @@ impl Publisher {
         let begun = Instant::now();
         let entering = self.under_way.enter(client, message.payload.len());
         let Ok(_counted) = timeout(self.limit / 2, entering).await else {
-            let said = "the client's parts before this one are still on their way";
+            let said = "earlier parts of this client are still unconfirmed";
             return Err(BrokerError::Unavailable(said.to_owned()));
         };
         self.publish_within(self.limit.saturating_sub(begun.elapsed()), message).await
     }
 
-    /// Sends a message until it is confirmed or the time is up.
+    /// Publishes a message until it is confirmed or the time is over.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
         self.publish_within(self.limit, message).await
     }
 
-    /// Where a connection broke before the confirm, the same message is sent again: better twice than not at all.
+    /// If the connection breaks before the confirm, the message is published again: better twice than never.
     async fn publish_within(&self, limit: Duration, message: Message) -> Result<(), BrokerError> {
         let message = &message;
         let outcome = self.line.call(limit, |link| async move { self.attempt(&link, message).await }).await;
@@ -157,28 +156,29 @@ impl Publisher {
         outcome
     }
 
-    /// A part was not confirmed in time. Where the connection stands it is the queue: its only member may be
-    /// down, which no other queue shows. A channel may also wait for a leader that is no more, and would do
-    /// so for ever: the next part goes another way.
+    /// A part was not confirmed in time. If the connection works, the queue is the cause: its only member may be down,
+    /// which no other queue shows. A channel may also wait forever for a leader that does not exist any more: the next
+    /// part uses another one.
     fn suspect(&self, queue: &str) {
         let Some(link) = self.line.current().filter(|link| link.made.elapsed() >= self.limit) else { return };
-        let fault = Fault::new(FaultKind::NotTaken, format!("the queue `{queue}` confirmed no part in time"));
+        let fault =
+            RabbitMqFault::new(FaultKind::NotTaken, format!("the queue `{queue}` confirmed no part in time"));
         self.remember(Some(&fault));
         self.line.give_up(&link, &fault);
     }
 
-    /// What was said when the queue of parts last took nothing without being full, if that is not long ago.
-    pub(super) fn trouble(&self) -> Option<Fault> {
+    /// Returns the server's message if the queue of parts rejected one recently without being full.
+    pub(super) fn trouble(&self) -> Option<RabbitMqFault> {
         let not_taken = self.not_taken.lock().unwrap_or_else(PoisonError::into_inner);
         not_taken.as_ref().filter(|(when, _)| when.elapsed() < TROUBLE_LASTS).map(|(_, fault)| fault.clone())
     }
 
-    fn remember(&self, fault: Option<&Fault>) {
+    fn remember(&self, fault: Option<&RabbitMqFault>) {
         let mut not_taken = self.not_taken.lock().unwrap_or_else(PoisonError::into_inner);
         *not_taken = fault.map(|fault| (Instant::now(), fault.clone()));
     }
 
-    async fn attempt(&self, link: &Arc<Link>, message: &Message) -> Result<(), Fault> {
+    async fn attempt(&self, link: &Arc<Link>, message: &Message) -> Result<(), RabbitMqFault> {
         match send(link, message).await? {
             Taken::Yes => {
                 if self.fullness.is_about(&message.routing_key) {
@@ -186,14 +186,14 @@ impl Publisher {
                 }
                 Ok(())
             }
-            // A queue says no when it is full, and also while it has no leader or this channel speaks to
-            // the last one: how much is in it tells.
+            // A queue rejects messages when it is full, and also while it has no leader or this channel uses the
+            // previous one: its length tells which.
             Taken::No if self.fullness.is_full(&message.routing_key, link).await? => {
-                Err(Fault::new(FaultKind::Full, "the queue is full"))
+                Err(RabbitMqFault::new(FaultKind::Full, "the queue is full"))
             }
             Taken::No => {
                 let said = format!("the queue `{}` takes nothing although it has room", message.routing_key);
-                let fault = Fault::new(FaultKind::NotTaken, said);
+                let fault = RabbitMqFault::new(FaultKind::NotTaken, said);
                 self.remember(Some(&fault));
                 Err(fault)
             }
@@ -201,17 +201,17 @@ impl Publisher {
     }
 }
 
-/// What the server says of a message that it has got.
+/// The server's answer to a message.
 pub(super) enum Taken {
     /// It is stored safely.
     Yes,
-    /// The queue did not take it.
+    /// The queue rejected it.
     No,
 }
 
-/// Sends a message and waits for what becomes of it. Ends at once when an alarm is on, or comes on
-/// meanwhile: then no answer comes until it is over. The caller bounds the wait otherwise.
-pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
+/// Publishes a message and waits for the answer. Fails at once if an alarm is raised before or meanwhile: then no
+/// answer comes until it is over. Otherwise the caller bounds the wait.
+pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, RabbitMqFault> {
     if let Some(alarm) = link.alarm() {
         return Err(alarm);
     }
@@ -222,28 +222,31 @@ pub(super) async fn send(link: &Arc<Link>, message: &Message) -> Result<Taken, F
     }
 }
 
-async fn deliver(link: &Arc<Link>, message: &Message) -> Result<Taken, Fault> {
+async fn deliver(link: &Arc<Link>, message: &Message) -> Result<Taken, RabbitMqFault> {
     let confirm = hand_over(Arc::clone(link), message.clone()).await?;
     match confirm.await? {
         Confirmation::Ack(None) => Ok(Taken::Yes),
-        Confirmation::Ack(Some(_)) => {
-            Err(Fault::new(FaultKind::Missing, format!("there is no queue `{}`", message.routing_key)))
-        }
+        Confirmation::Ack(Some(_)) => Err(RabbitMqFault::new(
+            FaultKind::Missing,
+            format!("there is no queue `{}`", message.routing_key),
+        )),
         Confirmation::Nack(_) => Ok(Taken::No),
-        Confirmation::NotRequested => Err(Fault::new(FaultKind::Ended, "the channel does not confirm")),
+        Confirmation::NotRequested => {
+            Err(RabbitMqFault::new(FaultKind::Ended, "the channel does not confirm"))
+        }
     }
 }
 
-/// Gives a message to lapin, as far as there is room for its bytes until they are written.
+/// Hands a message to lapin when there is room for its bytes until they are written.
 ///
-/// A task of its own: what lapin was given stays in its memory also when the caller has left, and has to
-/// count until it is written or the connection ends.
-async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm, Fault> {
+/// A task of its own: lapin keeps the message in memory also if the caller has left, so it must count until it is
+/// written or the connection ends.
+async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm, RabbitMqFault> {
     let bytes = u32::try_from(message.payload.len().clamp(1, ROOM)).unwrap_or(u32::MAX);
     let room = Arc::clone(&link.room).acquire_many_owned(bytes).await;
-    let Ok(room) = room else { return Err(Fault::silent()) };
+    let Ok(room) = room else { return Err(RabbitMqFault::silent()) };
     let written = tokio::spawn(async move {
-        // A queue that was deleted would swallow what is not mandatory, and confirm it.
+        // Without `mandatory`, a message for a deleted queue would be confirmed and lost.
         let options =
             BasicPublishOptions { mandatory: message.must_arrive, ..BasicPublishOptions::default() };
         let (exchange, key) = (message.exchange.into(), message.routing_key.into());
@@ -255,6 +258,6 @@ async fn hand_over(link: Arc<Link>, message: Message) -> Result<PublisherConfirm
     match written.await {
         Ok(confirm) => Ok(confirm?),
         // The runtime ends.
-        Err(_) => Err(Fault::silent()),
+        Err(_) => Err(RabbitMqFault::silent()),
     }
 }

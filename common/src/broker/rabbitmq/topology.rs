@@ -1,4 +1,4 @@
-//! Queues and exchanges, and why each option is as it is. All of it is valid on RabbitMQ 3.10 and 4.
+//! Queues and exchanges, with the reason for each option. All options are valid on RabbitMQ 3.10 and 4.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,39 +6,39 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ExchangeKind};
 
-use super::faults::{Fault, FaultKind};
+use super::faults::{FaultKind, RabbitMqFault};
 use crate::broker::{BrokerLimits, MAX_DEAD_LETTER_BYTES};
 
-/// Redeliveries after which RabbitMQ itself puts a part aside. Far above the three tries that a worker
-/// grants, which it counts itself, image by image: RabbitMQ also counts parts that were merely
-/// prefetched when a worker died or left, and those are innocent. It is the backstop for a part that
-/// kills workers before they can count. 4.x has 20 where nothing is said.
+/// Redeliveries after which RabbitMQ itself dead-letters a part. Far above the three tries of a worker, which the
+/// workers count per image: RabbitMQ also counts parts that were only prefetched when a worker died or left. It is the
+/// backstop for a part that kills workers before they can count. The default of 4.x is 20.
 const DELIVERY_LIMIT: i64 = 1_000;
 
-/// Looking at dead letters counts as a delivery. They must never be dropped for it, and "no limit" is
-/// written differently in 3.x and 4.x.
+/// Listing dead letters counts as a delivery. They must never be dropped for it, and "no limit" is written differently
+/// in 3.x and 4.x.
 const DEAD_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
-/// Hints that wait for a slow listener; the oldest go first, since the newest tells as much.
+/// Hints that wait for a slow listener. The oldest are dropped, since the newest says as much.
 const HINT_BACKLOG: i32 = 64;
 
 const MAX_LENGTH: &str = "x-max-length";
 const MAX_BYTES: &str = "x-max-length-bytes";
 const DELIVERIES: &str = "x-delivery-limit";
 
-/// Names, and the bounds of the queue.
+/// Names, and the limits of the queue.
 pub(super) struct Topology {
     pub(super) parts: String,
-    /// What RabbitMQ puts aside itself, and what the release before put aside, in a queue without a bound.
+    /// Dead letters of RabbitMQ itself and of the previous release, in a queue without a limit.
     pub(super) dead: String,
-    /// What we put aside. A queue of its own: the release before takes no other options of the first one than its own.
+    /// Dead letters of this release. In a queue of its own: the previous release accepts only its own options of the
+    /// first one.
     pub(super) letters: String,
     pub(super) control: String,
     pub(super) probe: String,
     wanted: BrokerLimits,
-    /// Parts that the queue takes as it is; another process may have made it with another bound.
+    /// Most parts of the existing queue; another process may have declared it with another limit.
     bound: AtomicU64,
-    /// Bytes that it takes as it is.
+    /// Most bytes of the existing queue.
     byte_bound: AtomicU64,
 }
 
@@ -57,8 +57,8 @@ impl Topology {
         }
     }
 
-    /// Declares everything; what exists stays as it is.
-    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), Fault> {
+    /// Declares everything; existing queues stay unchanged.
+    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), RabbitMqFault> {
         let channel = connection.create_channel().await?;
         let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         for exchange in [&self.control, &self.dead] {
@@ -75,17 +75,17 @@ impl Topology {
         Ok(())
     }
 
-    /// The queues of dead letters.
+    /// Returns the queues of dead letters.
     pub(super) fn both_dead(&self) -> [&str; 2] {
         [&self.dead, &self.letters]
     }
 
-    /// Parts that the queue takes, as far as is known.
+    /// Returns the most parts of the queue, as far as known.
     pub(super) fn bound(&self) -> u64 {
         self.bound.load(Ordering::Relaxed)
     }
 
-    /// Bytes of parts that the queue takes, as far as is known.
+    /// Returns the most bytes of the queue, as far as known.
     pub(super) fn byte_bound(&self) -> u64 {
         self.byte_bound.load(Ordering::Relaxed)
     }
@@ -103,7 +103,7 @@ impl Topology {
                 bound,
                 byte_bound,
                 wanted = ?self.wanted,
-                "the queue exists with other bounds, which stay in force"
+                "the queue exists with other limits, which stay in force"
             );
         }
     }
@@ -111,18 +111,18 @@ impl Topology {
     fn parts_queue(&self) -> QueueSettings {
         QueueSettings {
             fixed: table(&[
-                // Replicated, and on disk before it is confirmed (save that a server which is killed within
-                // a second of the queue's very first declaration may forget the queue; seen with 3.10).
+                // Replicated, and on disk before it is confirmed. Exception: a server that is killed within a second of
+                // the queue's first declaration may forget the queue (seen with 3.10).
                 ("x-queue-type", text("quorum")),
-                // Refuse the new; the default drops the oldest, which was promised to somebody.
+                // Reject new parts; the default drops the oldest, which was already accepted.
                 ("x-overflow", text("reject-publish")),
                 ("x-dead-letter-exchange", text(&self.dead)),
                 // The default may lose a part on its way to the dead letters.
                 ("x-dead-letter-strategy", text("at-least-once")),
             ]),
-            // Parts that are ready: RabbitMQ refuses once there are more than this, hence one less.
+            // Ready parts: RabbitMQ rejects once there are more than this, hence one less.
             max_length: Some(i64::from(self.wanted.max_parts) - 1),
-            // Ready ones as well, and refused once there are more: the last one that is taken may pass it.
+            // Ready bytes as well, rejected once there are more: the last accepted part may exceed it.
             max_bytes: self.wanted.max_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             delivery_limit: Some(DELIVERY_LIMIT),
         }
@@ -143,7 +143,7 @@ fn dead_queue() -> QueueSettings {
     }
 }
 
-/// Refuses what is put aside past its bound, so that the oldest stay.
+/// Rejects dead letters beyond its limit, so that the oldest stay.
 fn letters_queue() -> QueueSettings {
     QueueSettings {
         fixed: table(&[("x-queue-type", text("quorum")), ("x-overflow", text("reject-publish"))]),
@@ -153,8 +153,8 @@ fn letters_queue() -> QueueSettings {
     }
 }
 
-/// The queue that shows whether messages can be stored safely: of the same kind as that of the parts,
-/// and never longer than the last message.
+/// The queue that shows whether messages can be stored safely: of the same kind as that of the parts, with at most one
+/// message.
 fn probe_queue() -> QueueSettings {
     QueueSettings {
         fixed: table(&[("x-queue-type", text("quorum")), ("x-overflow", text("drop-head"))]),
@@ -167,9 +167,9 @@ fn probe_queue() -> QueueSettings {
 /// Options of a durable queue.
 #[derive(Clone)]
 struct QueueSettings {
-    /// What a queue must have to be of use.
+    /// Required settings of a queue.
     fixed: FieldTable,
-    /// What a queue that exists may have otherwise: an operator's choice, or another release's.
+    /// Settings in which an existing queue may differ: an operator's choice, or another release's.
     max_length: Option<i64>,
     max_bytes: Option<i64>,
     delivery_limit: Option<i64>,
@@ -188,7 +188,7 @@ impl QueueSettings {
         table
     }
 
-    /// Takes over what the existing queue has. Returns whether that may help.
+    /// Adopts the settings of the existing queue. Returns whether that may help.
     fn adopt(&mut self, difference: &Difference) -> bool {
         let setting = match difference.option.as_str() {
             MAX_LENGTH => &mut self.max_length,
@@ -200,24 +200,24 @@ impl QueueSettings {
     }
 }
 
-/// Declares a queue, or takes it as it is where only its limits differ. Returns the settings in force.
+/// Declares a queue, or adopts an existing one if only its limits differ. Returns the settings in force.
 async fn declare_queue(
     connection: &Connection,
     name: &str,
     mut settings: QueueSettings,
-) -> Result<QueueSettings, Fault> {
+) -> Result<QueueSettings, RabbitMqFault> {
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     loop {
         // A refusal ends the channel.
         let channel = connection.create_channel().await?;
         let fault = match channel.queue_declare(name.into(), durable, settings.table()).await {
             Ok(_) => return Ok(settings),
-            Err(error) => Fault::from(error),
+            Err(error) => RabbitMqFault::from(error),
         };
         if fault.kind != FaultKind::OtherSettings {
             return Err(fault);
         }
-        // Each round takes over one of three settings, so that this ends.
+        // Each round adopts one of three settings, so that this ends.
         match Difference::parse(fault.said()) {
             Some(difference) if settings.adopt(&difference) => {}
             Some(_) | None => return Err(fault),
@@ -225,16 +225,16 @@ async fn declare_queue(
     }
 }
 
-/// What RabbitMQ says of an option in which a queue differs from its declaration.
+/// RabbitMQ's message on an option in which a queue differs from its declaration.
 #[derive(Debug, PartialEq, Eq)]
 struct Difference {
     option: String,
-    /// The option of the queue as it is; `None` where it has none.
+    /// The option of the existing queue; `None` if it has none.
     current: Option<i64>,
 }
 
 impl Difference {
-    /// Reads "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '8' but current is '9'".
+    /// Parses "inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '8' but current is '9'".
     fn parse(said: &str) -> Option<Self> {
         let (_, rest) = said.split_once("inequivalent arg '")?;
         let (option, rest) = rest.split_once('\'')?;

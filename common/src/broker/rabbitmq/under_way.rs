@@ -1,7 +1,7 @@
-//! How much of each client is on its way to RabbitMQ.
+//! Limits the unconfirmed bytes of each client.
 //!
-//! All parts go one way, in order. A client that sends large images would fill it, and the small image of another
-//! would wait behind all of them. So a client's parts wait for each other here, before they take that way.
+//! All parts are published in order over one connection. A client with large images would fill it, and small images of
+//! other clients would wait behind them. So a client's parts wait for each other here, before they are published.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,18 +11,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::link::ROOM;
 use crate::ids::ClientName;
 
-/// Bytes of one client that may be under way: half of what a connection has room for.
+/// Most unconfirmed bytes of one client: half of a connection's limit.
 const SHARE: usize = ROOM / 2;
 
-/// What all clients have under way. There are as many as keys have names.
+/// The unconfirmed bytes of all clients. There are as many entries as keys have names.
 #[derive(Default)]
 pub(super) struct UnderWay {
     clients: Mutex<HashMap<Option<ClientName>, Arc<Semaphore>>>,
 }
 
 impl UnderWay {
-    /// Waits until the client may have this many bytes more under way; they count until what is returned is dropped.
-    /// A part that is larger than a client's whole share has it alone. The caller bounds the wait.
+    /// Waits until the client may have this many more bytes; they count until the returned value is dropped. A part
+    /// that is larger than a client's whole share is published alone. The caller bounds the wait.
     pub(super) async fn enter(&self, client: Option<&ClientName>, bytes: usize) -> OwnedSemaphorePermit {
         let share = {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);

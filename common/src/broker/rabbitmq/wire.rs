@@ -1,4 +1,4 @@
-//! Parts and hints as bytes: named MessagePack, which tolerates added fields.
+//! Serializes parts and hints as named MessagePack, which tolerates added fields.
 
 use crate::broker::newer::Header;
 use crate::broker::{BrokerError, Hint};
@@ -8,17 +8,17 @@ pub(super) fn encode(part: &Part) -> Result<Vec<u8>, BrokerError> {
     rmp_serde::to_vec_named(part).map_err(|e| BrokerError::Malformed(e.to_string()))
 }
 
-/// What a message holds.
+/// The content of a message.
 pub(super) enum Content {
-    /// A part that this release reads.
+    /// A part that this release can read.
     Part(Box<Part>),
     /// A part that a newer release wrote.
     Newer(Header),
-    /// No part at all, and why.
+    /// Not a part, with the reason.
     Foreign(String),
 }
 
-/// Reads a message.
+/// Parses a message.
 pub(super) fn read(bytes: &[u8]) -> Content {
     match rmp_serde::from_slice::<Part>(bytes) {
         Ok(part) => match Header::of_newer(&part) {
@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8]) -> Content {
     }
 }
 
-/// The part in a message, or why it cannot be read.
+/// Returns the part in a message, or why it is unreadable.
 pub(super) fn decode(bytes: &[u8]) -> Result<Part, String> {
     match read(bytes) {
         Content::Part(part) => Ok(*part),
@@ -47,7 +47,7 @@ pub(super) fn encode_hint(hint: &Hint) -> Result<Vec<u8>, BrokerError> {
     serde_json::to_vec(hint).map_err(|e| BrokerError::Malformed(e.to_string()))
 }
 
-/// The hint in a message; `None` for a kind that this version does not know.
+/// Returns the hint in a message; `None` for a kind that this version does not know.
 pub(super) fn decode_hint(bytes: &[u8]) -> Option<Hint> {
     serde_json::from_slice(bytes).ok()
 }

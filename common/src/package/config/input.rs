@@ -73,7 +73,7 @@ fn input_shape(section: &Map<String, Value>, problems: &mut Problems) -> Option<
     let sizes: Option<Vec<u64>> = value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
     let sizes = sizes.filter(|sizes| sizes.iter().all(|side| (1..=MAX_SIDE).contains(side)));
     let shape = match sizes.as_deref() {
-        // As Keras writes the input of a model for grey images without an axis of channels.
+        // Keras omits the axis of channels in models for grey images.
         Some(&[height, width]) => [height, width, 1],
         Some(&[channels @ (1 | 3), height, width]) if !matches!(width, 1 | 3) => {
             problems.add(format!(

@@ -10,37 +10,37 @@ use serde_json::{Map, Value};
 use super::super::inside::file_inside;
 use super::describe;
 
-/// Files of labels larger than this are refused, in bytes. As values in memory they may be a hundred times as large.
+/// Larger files of labels are refused, in bytes. Parsed values may take a hundred times as much memory.
 const MAX_BYTES: u64 = 2 << 20;
 
-/// Most remarks on labels, and most outputs in one.
+/// Most warnings about labels, and most outputs in one.
 const MAX_REMARKS: usize = 10;
 
-/// The file that the labels were read from. Its bytes are part of the package's version.
+/// The file of labels. Its bytes are part of the package's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassesFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// All of it, as read.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
-/// Where a config's files are looked for.
+/// The base of a config's file paths.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LabelFiles<'a>(Option<&'a Path>);
 
 impl<'a> LabelFiles<'a> {
-    /// In a package's folder.
+    /// A package's folder.
     pub(super) fn of_package(folder: &'a Path) -> Self {
         Self(Some(folder))
     }
 
-    /// Nowhere: a config without a package.
+    /// None: a config without a package.
     pub(super) fn none() -> Self {
         Self(None)
     }
 
-    /// Reads the labels in a file, named by its path from the package's folder.
+    /// Reads the labels from a file, given its path relative to the package's folder.
     ///
     /// # Errors
     /// The end of a sentence that begins with the key's name.
@@ -63,7 +63,7 @@ impl<'a> LabelFiles<'a> {
     }
 }
 
-/// The labels in a JSON list; numbers are taken as written.
+/// Parses labels from a JSON list; numbers are taken as written.
 pub(super) fn list(value: &Value) -> Option<Vec<String>> {
     let label = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -74,7 +74,7 @@ pub(super) fn list(value: &Value) -> Option<Vec<String>> {
     labels.filter(|labels| !labels.is_empty())
 }
 
-/// What is odd about labels: blank ones, and those that several outputs have.
+/// Warns about blank labels and labels of several outputs.
 pub(super) fn remarks(classes: &[String]) -> Vec<String> {
     let mut outputs: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (output, label) in classes.iter().enumerate() {
@@ -87,11 +87,11 @@ pub(super) fn remarks(classes: &[String]) -> Vec<String> {
     let doubled = outputs.into_iter().filter(|(_, outputs)| outputs.len() > 1).map(|(label, outputs)| {
         format!("the label `{label}` stands for outputs {} (counted from 0)", in_words(&outputs))
     });
-    // Of thousands the first few are enough.
+    // Of thousands only the first few are listed.
     blank.into_iter().chain(doubled).take(MAX_REMARKS).collect()
 }
 
-/// `1, 4 and 7`, the first few of many.
+/// Formats `1, 4 and 7`, the first few of many.
 fn in_words(outputs: &[usize]) -> String {
     let shown: Vec<String> = outputs.iter().take(MAX_REMARKS).map(ToString::to_string).collect();
     match (&shown[..], outputs.len() - shown.len()) {
@@ -101,7 +101,7 @@ fn in_words(outputs: &[usize]) -> String {
     }
 }
 
-/// A file is JSON if it is named so or can be nothing else; otherwise each line is a label.
+/// A file is JSON by its extension, or if it cannot be anything else; otherwise each line is a label.
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<String>, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("is larger than {MAX_BYTES} bytes"));
@@ -125,7 +125,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<String>, String> {
     }
 }
 
-/// Keras's `imagenet_class_index.json`, `{"0": ["n01440764", "tench"], …}`, or labels without their ids.
+/// Keras's `imagenet_class_index.json`, `{"0": ["n01440764", "tench"], …}`, or labels without ids.
 fn indexed(index: &Map<String, Value>) -> Result<Vec<String>, String> {
     if index.is_empty() {
         return Err("is an empty object, expected labels by their index".to_owned());
@@ -183,7 +183,7 @@ mod tests {
                 "{text}"
             );
         }
-        // A line may begin as JSON does.
+        // A label may begin like JSON.
         assert_eq!(parse(Path::new("l.txt"), b"[unknown]\n{other}").unwrap(), ["[unknown]", "{other}"]);
         assert_eq!(parse(Path::new("l.txt"), b"0\n1\n").unwrap(), ["0", "1"]);
     }

@@ -5,16 +5,16 @@ use serde_json::{Map, Value};
 use super::labels::{ClassesFile, LabelFiles};
 use super::{Problems, describe};
 
-/// From the model's output to labels.
+/// How the model's output becomes labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Postprocessing {
-    /// The labels, never none.
+    /// The labels, at least one.
     pub classes: Vec<String>,
-    /// Which of the model's outputs has the scores; a model with one need not be told.
+    /// Which of the model's outputs has the scores; optional for a model with one output.
     pub output_name: Option<String>,
-    /// What makes scores of the outputs.
+    /// How outputs become scores.
     pub activation: OutputActivation,
-    /// Which labels an image gets.
+    /// How scores become labels.
     pub rule: LabelRule,
 }
 
@@ -23,27 +23,27 @@ pub struct Postprocessing {
 pub enum LabelRule {
     /// `argmax`: label and score of the largest output.
     Argmax,
-    /// `top_k`: as `argmax`, and the best scores with it, also where a request does not ask for them.
+    /// `top_k`: as `argmax`, and the best scores, also if a request does not ask for them.
     TopK {
-        /// How many, from 1 to the number of labels.
+        /// Number of scores, from 1 to the number of labels.
         k: u32,
     },
     /// `multi_label`: as `argmax`, and every label whose score reaches its threshold.
     MultiLabel {
-        /// The score from which on a label is given, from 0 to 1, one for each.
+        /// The least score of each label, from 0 to 1.
         thresholds: Vec<f32>,
     },
-    /// `binary`: one output, the score of the second of two labels; the first has what is left of 1.
+    /// `binary`: one output, the score of the second of two labels; the first has the rest of 1.
     Binary {
-        /// The score from which on the second label is given, from 0 to 1.
+        /// The least score of the second label, from 0 to 1.
         threshold: f32,
     },
 }
 
-/// `output_config.activation`: what is still to be done to a model that ends in logits.
+/// `output_config.activation`: the last activation of a model that ends in logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputActivation {
-    /// Nothing: the outputs are scores.
+    /// None: the outputs are scores.
     None,
     /// `exp(x) / sum(exp(x))` over the outputs.
     Softmax,
@@ -68,11 +68,11 @@ enum Kind {
     Binary,
 }
 
-/// Where a threshold is not said.
+/// The default threshold.
 const HALF: f32 = 0.5;
 
 impl LabelRule {
-    /// Its name in a config.
+    /// Returns its name in a config.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -85,13 +85,13 @@ impl LabelRule {
 }
 
 impl Postprocessing {
-    /// The labels.
+    /// Returns the labels.
     #[must_use]
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// How many outputs the model has to have.
+    /// Returns the number of outputs that the model must have.
     #[must_use]
     pub fn outputs(&self) -> usize {
         match self.rule {
@@ -101,7 +101,7 @@ impl Postprocessing {
     }
 }
 
-/// Reads a config's part on the output, and the file of its labels where it names one. Faults are noted.
+/// Parses a config's output section, and its file of labels if there is one. Problems are collected.
 pub(super) fn parse(
     root: &Map<String, Value>,
     files: LabelFiles<'_>,
@@ -158,7 +158,7 @@ fn activation(section: &Map<String, Value>, problems: &mut Problems) -> Option<O
     problems.choice(section, "activation", &known)
 }
 
-/// The labels, from the config or from the file that it names.
+/// Returns the labels, from the config or its file of labels.
 fn classes(
     section: &Map<String, Value>,
     files: LabelFiles<'_>,

@@ -1,43 +1,43 @@
-//! Resizing as a named framework does it, and the numbers that become of the pixels.
+//! Resizing as a given framework does it, and normalization.
 
 use serde_json::{Map, Value};
 
 use super::Problems;
 use super::input::{FitKind, MAX_SIDE, normalization_factor};
 
-/// `stretch`, `letterbox` and `center_crop`: an image of any size becomes the model's input.
+/// `stretch`, `letterbox` and `center_crop`: fits an image of any size to the model's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resize {
-    /// What becomes of the proportions.
+    /// How proportions change.
     pub fit: Fit,
-    /// Whose arithmetic, and as whom files are read.
+    /// The framework that resamples, and whose decoding is used.
     pub resampling: Resampling,
-    /// The order of the channels that the model takes.
+    /// The channel order of the model's input.
     pub channel_order: ChannelOrder,
     /// Whether the file's orientation tag is applied.
     pub exif_orientation: bool,
-    /// Lets a JPEG be decoded at a half, a quarter or an eighth, as long as its sides stay this many times those that it
-    /// is scaled to: what Pillow's `Image.thumbnail` does, and what it calls this. At least 1.
+    /// Allows decoding a JPEG at a half, a quarter or an eighth of its size, as long as its sides stay this many times
+    /// the target's: Pillow's `Image.thumbnail` does it and calls it so. At least 1.
     pub reducing_gap: Option<f64>,
-    /// From levels to the model's numbers.
+    /// How pixel values become the model's input.
     pub normalization: Normalization,
 }
 
-/// What becomes of an image's proportions.
+/// How an image's proportions change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fit {
-    /// They change.
+    /// The image is stretched.
     Stretch,
-    /// They stay: the image is scaled to fit, as `tf.image.resize_with_pad` does, the rest of the canvas is
-    /// filled with a level, 0 to 255. The odd pixel goes to the bottom and the right.
+    /// The image is scaled to fit, as `tf.image.resize_with_pad` does, and the rest of the canvas is filled with a
+    /// pixel value, 0 to 255. An odd pixel goes to the bottom and the right.
     Letterbox {
-        /// Of every channel.
+        /// The value of every channel.
         fill: f32,
     },
-    /// They stay: the image is cut to the input's proportions about its centre, then scaled, as Keras's
-    /// `crop_to_aspect_ratio` does.
+    /// The image is cropped to the input's proportions about its centre, then scaled, as Keras's `crop_to_aspect_ratio`
+    /// does.
     CropThenResize,
-    /// They stay: the image is scaled until its shorter side has this size, then the centre is cut out, as
+    /// The image is scaled until its shorter side has this size, then its centre is cropped, as
     /// `torchvision.transforms.Resize` and `CenterCrop` do. Not smaller than the input.
     ResizeThenCrop {
         /// In pixels.
@@ -45,14 +45,14 @@ pub enum Fit {
     },
 }
 
-/// A framework's method of resampling.
+/// A framework's resampling method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resampling {
-    /// `tf.image.resize`, in 32-bit floats, which are not rounded to levels.
+    /// `tf.image.resize`, in float32, not rounded to integers.
     Tensorflow {
-        /// Which.
+        /// The method.
         method: TensorflowMethod,
-        /// Whether scaling down takes the mean of what is covered.
+        /// Whether scaling down averages all covered pixels.
         antialias: bool,
     },
     /// `PIL.Image.resize`.
@@ -68,7 +68,7 @@ pub enum TensorflowMethod {
     Nearest,
     Bilinear,
     Bicubic,
-    /// Without antialiasing only, since it is one.
+    /// Never with antialiasing, since it averages itself.
     Area,
 }
 
@@ -93,7 +93,7 @@ pub enum OpenCvInterpolation {
     Area,
 }
 
-/// Which channel comes first.
+/// The channel order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ChannelOrder {
@@ -101,23 +101,23 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// `(level / factor - mean) / std`, for each channel in the model's order.
+/// `(value / factor - mean) / std`, for each channel in the model's order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
-    /// What levels from 0 to 255 are divided by; not 0.
+    /// Divisor of the pixel values, 0 to 255; not 0.
     pub factor: f32,
-    /// Subtracted.
+    /// Subtracted after that.
     pub mean: [f32; 3],
-    /// What the rest is divided by; not 0.
+    /// Divisor after that; not 0.
     pub std: [f32; 3],
 }
 
 impl Normalization {
-    /// Levels as they are.
+    /// Pixel values unchanged.
     pub const NONE: Self = Self { factor: 1.0, mean: [0.0; 3], std: [1.0; 3] };
 }
 
-/// The resamplings' names in a config.
+/// The names of the resampling methods in a config.
 const RESAMPLINGS: [(&str, Resampling); 15] = {
     use Resampling::{OpenCv, Pillow, Tensorflow};
     use TensorflowMethod::{Area, Bicubic, Bilinear, Nearest};
@@ -141,14 +141,14 @@ const RESAMPLINGS: [(&str, Resampling); 15] = {
 };
 
 impl Resampling {
-    /// Its name in a config.
+    /// Returns its name in a config.
     #[must_use]
     pub fn name(self) -> &'static str {
         RESAMPLINGS.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 }
 
-/// Keras's `preprocess_input` modes: the order of channels and the numbers.
+/// Keras's `preprocess_input` modes: channel order and normalization.
 const MODES: [(&str, (ChannelOrder, Normalization)); 3] = [
     ("tf", (ChannelOrder::Rgb, Normalization { factor: 127.5, mean: [1.0; 3], std: [1.0; 3] })),
     (
@@ -164,7 +164,7 @@ const MODES: [(&str, (ChannelOrder, Normalization)); 3] = [
     ),
 ];
 
-/// Keys of every kind here.
+/// Keys that all kinds have.
 const COMMON: [&str; 9] = [
     "input_shape",
     "resampling",
@@ -177,7 +177,7 @@ const COMMON: [&str; 9] = [
     "std",
 ];
 
-/// The keys that a kind knows.
+/// The keys of a kind.
 pub(super) fn known_keys(kind: FitKind) -> Vec<&'static str> {
     let own = match kind {
         FitKind::Letterbox => Some("padding_value"),
@@ -187,7 +187,7 @@ pub(super) fn known_keys(kind: FitKind) -> Vec<&'static str> {
     COMMON.into_iter().chain(own).collect()
 }
 
-/// Reads the settings of one of the kinds. Faults are noted.
+/// Parses the settings of one of the kinds. Problems are collected.
 pub(super) fn parse(
     kind: FitKind,
     section: &Map<String, Value>,
@@ -238,7 +238,7 @@ pub(super) fn parse(
         fit: fit?,
         resampling,
         channel_order: own_order.or(ordered).unwrap_or(ChannelOrder::Rgb),
-        // Of the three, only OpenCV turns images as their tags say.
+        // Of the three frameworks, only OpenCV applies orientation tags.
         exif_orientation: exif.unwrap_or(matches!(resampling, Resampling::OpenCv(_))),
         reducing_gap,
         normalization,
@@ -255,11 +255,11 @@ fn fit(
         FitKind::Letterbox => match section.get("padding_value").map(Value::as_f64) {
             None => Some(Fit::Letterbox { fill: 0.0 }),
             #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
-            Some(Some(level)) if (0.0..=255.0).contains(&level) => {
-                Some(Fit::Letterbox { fill: level as f32 })
+            Some(Some(value)) if (0.0..=255.0).contains(&value) => {
+                Some(Fit::Letterbox { fill: value as f32 })
             }
             Some(_) => {
-                problems.add("`image_preproc_config.padding_value` is not a level from 0 to 255");
+                problems.add("`image_preproc_config.padding_value` is not a pixel value from 0 to 255");
                 None
             }
         },
@@ -287,7 +287,7 @@ fn fit(
     }
 }
 
-/// The order of channels that a mode demands, and the numbers.
+/// The channel order and normalization of a mode.
 fn numbers(
     section: &Map<String, Value>,
     input_shape: Option<[usize; 3]>,
@@ -321,7 +321,7 @@ fn numbers(
     Some((None, Normalization { factor, mean, std }))
 }
 
-/// One number for all channels, or one for each.
+/// One number for all channels, or one per channel.
 #[expect(clippy::option_option, reason = "the outer is a fault, the inner an absent key")]
 fn per_channel(
     section: &Map<String, Value>,

@@ -1,9 +1,9 @@
-//! A result in few bytes: outcomes that are the same, as those of bad images are, are kept once.
+//! A compact result: equal outcomes, such as those of invalid images, are stored once.
 
 use crate::ids::WorkerId;
 use crate::messages::{ImageOutcome, JobFailure, PartEnd, PartResult, StageTimes};
 
-/// A result as it is kept.
+/// A stored result.
 pub(super) struct Compact {
     end: End,
     worker: WorkerId,
@@ -13,68 +13,68 @@ pub(super) struct Compact {
 enum End {
     Done {
         outcomes: Box<[ImageOutcome]>,
-        /// Positions of images, and which of the outcomes is theirs.
-        places: Box<[(u32, u32)]>,
+        /// Positions of images, and the index of each one's outcome.
+        positions: Box<[(u32, u32)]>,
     },
     Failed(JobFailure, String),
 }
 
 impl Compact {
-    /// Of a result.
+    /// Compacts a result.
     pub(super) fn of(result: &PartResult) -> Self {
         let end = match &result.end {
             PartEnd::Done(list) => {
                 let mut outcomes: Vec<ImageOutcome> = Vec::new();
-                let mut places = Vec::with_capacity(list.len());
+                let mut positions = Vec::with_capacity(list.len());
                 for (position, outcome) in list {
                     let known = outcomes.iter().position(|other| is_same_error(other, outcome));
                     let index = known.unwrap_or_else(|| {
                         outcomes.push(outcome.clone());
                         outcomes.len() - 1
                     });
-                    places.push((*position, u32::try_from(index).unwrap_or(u32::MAX)));
+                    positions.push((*position, u32::try_from(index).unwrap_or(u32::MAX)));
                 }
-                End::Done { outcomes: outcomes.into(), places: places.into() }
+                End::Done { outcomes: outcomes.into(), positions: positions.into() }
             }
             PartEnd::Failed(failure, detail) => End::Failed(*failure, detail.clone()),
         };
         Self { end, worker: result.worker.clone(), times: result.times }
     }
 
-    /// The result.
+    /// Returns the result.
     pub(super) fn whole(&self) -> PartResult {
         let end = match &self.end {
-            End::Done { outcomes, places } => {
+            End::Done { outcomes, positions } => {
                 let of = |(position, index): &(u32, u32)| {
                     Some((*position, outcomes.get(*index as usize)?.clone()))
                 };
-                PartEnd::Done(places.iter().filter_map(of).collect())
+                PartEnd::Done(positions.iter().filter_map(of).collect())
             }
             End::Failed(failure, detail) => PartEnd::Failed(*failure, detail.clone()),
         };
         PartResult { end, worker: self.worker.clone(), times: self.times }
     }
 
-    /// About how much memory it takes.
+    /// Returns its approximate memory.
     pub(super) fn bytes(&self) -> usize {
         let of_end = match &self.end {
-            End::Done { outcomes, places } => {
-                size_of_val(&**places) + outcomes.iter().map(bytes_of).sum::<usize>()
+            End::Done { outcomes, positions } => {
+                size_of_val(&**positions) + outcomes.iter().map(bytes_of).sum::<usize>()
             }
             End::Failed(_, detail) => detail.len(),
         };
-        // With its place in a tree.
+        // With its node in a tree.
         2 * size_of::<Self>() + of_end
     }
 }
 
-/// Scores are never looked for again: they differ.
+/// Outcomes with scores are not compared: they always differ.
 fn is_same_error(one: &ImageOutcome, other: &ImageOutcome) -> bool {
     matches!(one, ImageOutcome::Rejected(_)) && one == other
 }
 
 fn bytes_of(outcome: &ImageOutcome) -> usize {
-    // A text of its own takes some bytes more than it has.
+    // An allocated text takes some bytes more than its length.
     const TEXT: usize = 16;
     let labels = |list: &[crate::messages::LabelScore]| {
         list.iter().map(|score| size_of_val(score) + TEXT + score.label.len()).sum::<usize>()

@@ -1,4 +1,4 @@
-//! Which Redis: the URL of the settings, checked for what can never work.
+//! Parses Redis's URL and refuses URLs that can never work.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::store::StoreError;
 const EXPECTED: &str = "`redis://user:password@host:port/database`, where `/ ? # @ %` in user and password are \
                         written `%2F %3F %23 %40 %25`";
 
-/// Why no Redis can ever be reached by these settings.
+/// Why these settings can never work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the Redis URL {0}")]
 pub struct UnusableUrl(String);
@@ -27,7 +27,7 @@ impl From<UnusableUrl> for StoreError {
     }
 }
 
-/// Reads a URL. What it says is obeyed or refused, never passed over.
+/// Parses a URL. Every part of it is applied or refused, never ignored.
 pub(super) fn parse(url: &str, call_timeout: Duration) -> Result<ConnectionInfo, UnusableUrl> {
     let unusable = |fault: &str| UnusableUrl(format!("{fault}, expected {EXPECTED}"));
     let (scheme, rest) = url.trim().split_once("://").ok_or_else(|| unusable("names no scheme"))?;
@@ -45,7 +45,7 @@ pub(super) fn parse(url: &str, call_timeout: Duration) -> Result<ConnectionInfo,
     if !is_socket {
         check_authority(rest, unusable)?;
     }
-    // The errors of the parser do not repeat what was parsed, which may hold a password.
+    // The parser's errors do not repeat the input, which may contain a password.
     let parsed = redis::parse_redis_url(url.trim()).ok_or_else(|| unusable("cannot be read"))?;
     if !is_socket && parsed.host_str().is_none_or(str::is_empty) {
         return Err(unusable("names no host"));
@@ -54,7 +54,7 @@ pub(super) fn parse(url: &str, call_timeout: Duration) -> Result<ConnectionInfo,
         return Err(unusable("names the port 0"));
     }
     if parsed.fragment().is_some() || (!is_socket && parsed.query().is_some()) {
-        return Err(unusable("has a part after `?` or `#`, which nobody would obey"));
+        return Err(unusable("has a part after `?` or `#`, which would be ignored"));
     }
     let info = parsed
         .into_connection_info()
@@ -67,14 +67,14 @@ pub(super) fn parse(url: &str, call_timeout: Duration) -> Result<ConnectionInfo,
     if info.redis_settings().db() < 0 {
         return Err(unusable("names a database below 0"));
     }
-    // Small commands must not wait for each other's acknowledgements; a peer that is gone must be noticed by the
-    // system as well, for a connection on which nobody waits.
+    // No delay for small commands, and TCP keepalive: the system must notice a dead peer also on a connection without
+    // waiting callers.
     let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(call_timeout);
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
     Ok(info.set_tcp_settings(tcp).set_redis_settings(settings))
 }
 
-/// Refuses several hosts, which the parser would take for one host of a strange name.
+/// Refuses several hosts, which the parser would read as one strange host name.
 fn check_authority(rest: &str, unusable: impl Fn(&str) -> UnusableUrl) -> Result<(), UnusableUrl> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
@@ -118,8 +118,8 @@ mod tests {
             ("redis://localhost/x", "database number"),
             ("redis://localhost/1/2", "database number"),
             ("redis://localhost/-1", "a database below 0"),
-            ("redis://localhost/0?ssl=true", "which nobody would obey"),
-            ("redis://localhost/0#insecure", "which nobody would obey"),
+            ("redis://localhost/0?ssl=true", "which would be ignored"),
+            ("redis://localhost/0#insecure", "which would be ignored"),
             ("redis://0.0.0.0/0", "wildcard"),
         ] {
             let text = refusal(url);

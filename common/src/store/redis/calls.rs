@@ -1,4 +1,4 @@
-//! Sends commands: again while Redis is away or is the wrong one, and never for longer than a call may take.
+//! Sends commands, and retries them within the call timeout while Redis is out of reach or not the right server.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, RedisError, ScriptInvocation};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::faults::{Fault, Remedy};
+use super::faults::{RedisFault, Remedy};
 use super::link::Link;
 use crate::messages::Timestamp;
 use crate::patience::Backoff;
 use crate::store::StoreError;
 
-/// How long one command may go without an answer before it is sent again over another connection: long beside a
-/// slow disk, short beside a call's limit. Every command may be repeated.
+/// Timeout of one attempt, after which the command is sent over another connection: long compared with a slow disk,
+/// short compared with a call. Every command may be repeated.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
-/// Silence that says nothing of a connection yet.
+/// Silence that does not mean a broken connection yet.
 const BRIEF: Duration = Duration::from_millis(500);
 
-/// Between two tries on the same server.
+/// Pause between two attempts on the same server.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// One kind of call, by its name in the logs' count of troubles, and its longest time.
+/// A kind of call: its name in the log, and its timeout.
 #[derive(Clone, Copy)]
 pub(super) struct Call {
     pub(super) name: &'static str,
@@ -31,7 +31,7 @@ pub(super) struct Call {
 }
 
 impl Link {
-    /// Sends a command, again and again while that may help.
+    /// Sends a command, and retries it while that may help.
     pub(super) async fn call<T, F>(
         &self,
         call: Call,
@@ -47,9 +47,11 @@ impl Link {
             let connection = match timeout_at(until, self.connection()).await {
                 Ok(connection) => connection?,
                 Err(_) => {
-                    // What the server said tells most, and why no connection is made more than how the last one broke.
-                    let said = last.take_if(|fault: &mut Fault| fault.is_answer);
-                    let fault = said.or_else(|| self.last_fault()).or(last).unwrap_or_else(Fault::silence);
+                    // The server's own error says most; why no connection is made says more than how the last one
+                    // broke.
+                    let said = last.take_if(|fault: &mut RedisFault| fault.is_answer);
+                    let fault =
+                        said.or_else(|| self.last_fault()).or(last).unwrap_or_else(RedisFault::silence);
                     return Err(StoreError::Unavailable(fault.text));
                 }
             };
@@ -60,14 +62,14 @@ impl Link {
                     self.troubles().over(call.name);
                     return Ok(value);
                 }
-                Ok(Err(error)) => Fault::of(&error),
-                Err(_) => Fault::silence(),
+                Ok(Err(error)) => RedisFault::of(&error),
+                Err(_) => RedisFault::silence(),
             };
             self.troubles().met(call.name, &fault);
             match fault.remedy {
                 Remedy::Refuse | Remedy::Bug => return Err(fault.into()),
                 Remedy::Reconnect => {
-                    if fault != Fault::silence() || sent.elapsed() >= BRIEF {
+                    if fault != RedisFault::silence() || sent.elapsed() >= BRIEF {
                         self.give_up(&connection, &fault);
                     }
                 }
@@ -92,7 +94,7 @@ impl Link {
         self.call(call, |mut connection| async move { script.invoke_async(&mut connection).await }).await
     }
 
-    /// Runs one command that stands after `TIME`, and learns the store's clock from that.
+    /// Runs one command after `TIME`, and learns the store's clock from that.
     pub(super) async fn timed<T: FromRedisValue>(
         &self,
         call: Call,

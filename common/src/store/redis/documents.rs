@@ -1,7 +1,7 @@
-//! What is stored, as bytes: jobs and results as MessagePack, what operators may want to read as JSON.
+//! The stored formats: jobs and results as MessagePack, what operators may want to read as JSON.
 //!
-//! Each document says which version of its form it has. One that is newer than this release reads is refused by
-//! name, never guessed at and never replaced; a worker's report that cannot be read is left out.
+//! Each document has a version. A newer one than this release reads is refused by name, and never guessed or replaced.
+//! An unreadable worker report is left out.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -13,14 +13,14 @@ use crate::fleet::{FleetState, WorkerReport};
 use crate::messages::{JobRecord, Progress, Timestamp};
 use crate::store::{StoreError, refuse_newer};
 
-/// Version of a job and its results. It stands in a field of its own, which releases before 0.2 pass over; whoever
-/// stores a result in a newer form raises it.
+/// Version of a job and its results. It is a separate field, which releases before 0.2 ignore; whoever stores a result
+/// in a newer format raises it.
 pub(super) const JOB_VERSION: u16 = 1;
 
-/// Version of a worker's report. It stands in the report from the release on that brings the next.
+/// Version of a worker's report. The release that introduces the next one adds it to the report.
 const REPORT_VERSION: u16 = 1;
 
-/// Reads a job from the fields of its hash.
+/// Parses a job from the fields of its hash.
 pub(super) fn job(fields: &HashMap<String, Vec<u8>>) -> Result<(JobRecord, Progress), StoreError> {
     let number = |name: &str| {
         let text = fields.get(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -48,17 +48,17 @@ pub(super) fn job(fields: &HashMap<String, Vec<u8>>) -> Result<(JobRecord, Progr
     Ok((record, progress))
 }
 
-/// Reads the fleet's state.
+/// Parses the fleet's state.
 pub(super) fn fleet(json: &[u8]) -> Result<FleetState, StoreError> {
     let what = "the fleet's state";
     let unreadable = |fault| malformed(what, &fault);
-    // The version first: a newer state need not look like anything known here.
+    // The version first: a newer state may have an unknown form.
     let Versioned { version } = serde_json::from_slice(json).map_err(unreadable)?;
     refuse_newer(what, version, FleetState::VERSION)?;
     serde_json::from_slice(json).map_err(unreadable)
 }
 
-/// Reads a worker's report, or says why it cannot be read.
+/// Parses a worker's report.
 pub(super) fn report(json: &[u8]) -> Result<WorkerReport, StoreError> {
     let what = "a worker's report";
     let unreadable = |fault| malformed(what, &fault);

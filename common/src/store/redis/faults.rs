@@ -1,4 +1,4 @@
-//! What every error of Redis means for the call that met it: the one table.
+//! The table of Redis errors and what is done about each.
 
 use redis::{ErrorKind, RedisError};
 
@@ -7,60 +7,60 @@ use crate::store::StoreError;
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Ask the same server again in a moment.
+    /// Retry on the same server after a pause.
     Retry,
-    /// This is the wrong server by now, or the connection is broken: make a new one, whose address is looked up
-    /// anew.
+    /// The server is not the right one any more, or the connection is broken: connect again, and resolve the address
+    /// again.
     Reconnect,
-    /// The server is certain to refuse until somebody mends it: say so at once.
+    /// The server will certainly refuse until an operator fixes it: fail at once.
     Refuse,
-    /// What was sent or what is stored is not what it should be.
+    /// A bug, or invalid stored data.
     Bug,
 }
 
-/// The codes with which servers begin their errors. One that is not here is a refusal, whose text says why.
+/// The error codes of servers. An unknown code is a refusal with its text.
 const CODES: [(&str, Remedy); 23] = [
-    // It reads its data after a start.
+    // It loads its data after a start.
     ("LOADING", Remedy::Retry),
-    // A script of somebody else runs for too long.
+    // Another script runs for too long.
     ("BUSY", Remedy::Retry),
-    // Keys are on their way from one node of a cluster to another.
+    // Keys are migrating between nodes of a cluster.
     ("TRYAGAIN", Remedy::Retry),
     // The scripts were flushed between loading one and running it.
     ("NOSCRIPT", Remedy::Retry),
-    // It was a master before a failover, or never was one.
+    // It is a replica: after a failover, or always.
     ("READONLY", Remedy::Reconnect),
-    // A replica that lost its master and is told not to answer from old data.
+    // A replica that lost its master and must not answer with old data.
     ("MASTERDOWN", Remedy::Reconnect),
-    // The node of a cluster is another one now.
+    // Another node of the cluster has the key.
     ("MOVED", Remedy::Reconnect),
     ("ASK", Remedy::Reconnect),
     ("REDIRECT", Remedy::Reconnect),
-    // A node that does not see most of its cluster.
+    // The node does not see most of its cluster.
     ("CLUSTERDOWN", Remedy::Reconnect),
-    // It became a replica while it was asked.
+    // It became a replica during the call.
     ("UNBLOCKED", Remedy::Reconnect),
-    // Memory is full, and Redis is told not to evict.
+    // Memory is full, and Redis must not evict.
     ("OOM", Remedy::Refuse),
     // It cannot save to its disk.
     ("MISCONF", Remedy::Refuse),
     // Too few replicas are connected.
     ("NOREPLICAS", Remedy::Refuse),
-    // The user may not.
+    // The user lacks a permission.
     ("NOPERM", Remedy::Refuse),
     ("NOAUTH", Remedy::Refuse),
     ("WRONGPASS", Remedy::Refuse),
-    // It runs without password and takes connections of its own host alone.
+    // It has no password and accepts only connections of its own host.
     ("DENIED", Remedy::Refuse),
     ("NOPROTO", Remedy::Refuse),
-    // A key of ours holds what somebody else put there.
+    // A key has a value of another type, which another program wrote.
     ("WRONGTYPE", Remedy::Bug),
     ("CROSSSLOT", Remedy::Bug),
     ("EXECABORT", Remedy::Bug),
     ("NOTBUSY", Remedy::Bug),
 ];
 
-/// Errors that have no code of their own (`ERR`), by a piece of their text.
+/// Errors without a code (`ERR`), by a part of their text.
 const TEXTS: [(&str, Remedy); 11] = [
     // The server closes such a connection.
     ("max number of clients", Remedy::Reconnect),
@@ -69,28 +69,28 @@ const TEXTS: [(&str, Remedy); 11] = [
     ("SELECT is not allowed", Remedy::Refuse),
     ("without any password configured", Remedy::Refuse),
     ("no password is set", Remedy::Refuse),
-    // Missing rights within a script, in the words of 7.0 and of 7.2.
+    // Missing permissions within a script, in the words of 7.0 and of 7.2.
     ("executing the script can't", Remedy::Refuse),
     ("ACL failure in script", Remedy::Refuse),
     ("unknown command", Remedy::Refuse),
-    // Whatever else happens within a script.
+    // Other errors within a script.
     ("user_script", Remedy::Bug),
     ("Error running script", Remedy::Bug),
 ];
 
-/// An error of Redis, understood.
+/// A classified error of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct RedisFault {
     pub(super) remedy: Remedy,
-    /// Whether the server said so itself; otherwise it was not heard.
+    /// Whether the server said so; otherwise there was no answer.
     pub(super) is_answer: bool,
-    /// For people.
+    /// The error message.
     pub(super) text: String,
 }
 
-impl Fault {
+impl RedisFault {
     pub(super) fn of(error: &RedisError) -> Self {
-        // A pipeline fails by its first failure; those after it follow from it.
+        // A pipeline fails with its first error; the later ones follow from it.
         if let Some((_, first)) = error.clone().into_server_errors().as_deref().and_then(<[_]>::first) {
             return Self::answered(first.code(), first.details().unwrap_or_default());
         }
@@ -98,7 +98,7 @@ impl Fault {
             ErrorKind::Io => Remedy::Reconnect,
             ErrorKind::AuthenticationFailed | ErrorKind::RESP3NotSupported => Remedy::Refuse,
             ErrorKind::Server(_) | ErrorKind::Extension => {
-                // The crate says it in the server's place.
+                // The crate wraps the server's error.
                 return Self::answered(error.code().unwrap_or_default(), &error.to_string());
             }
             ErrorKind::Parse
@@ -114,21 +114,21 @@ impl Fault {
         Self { remedy, is_answer: false, text: error.to_string() }
     }
 
-    /// Nothing was heard.
+    /// There was no answer.
     pub(super) fn silence() -> Self {
         Self { remedy: Remedy::Reconnect, is_answer: false, text: "it does not answer".to_owned() }
     }
 
     fn answered(code: &str, details: &str) -> Self {
-        // Which script it was says nothing to people and would make one fault many.
+        // The script's hash is removed: it is of no use to readers, and would make one error look like many.
         let details = details.split(" script: ").next().unwrap_or_default().trim();
         let text = if details.is_empty() { code.to_owned() } else { format!("{code} {details}") };
         Self { remedy: remedy(code, details), is_answer: true, text }
     }
 }
 
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
+impl From<RedisFault> for StoreError {
+    fn from(fault: RedisFault) -> Self {
         match fault.remedy {
             Remedy::Retry | Remedy::Reconnect => Self::Unavailable(fault.text),
             Remedy::Refuse => Self::Refused(fault.text),
@@ -152,10 +152,10 @@ fn remedy(code: &str, details: &str) -> Remedy {
 mod tests {
     use super::*;
 
-    /// As a server sends it, without the `-` in front.
-    fn fault(line: &str) -> Fault {
+    /// As a server sends it, without the leading `-`.
+    fn fault(line: &str) -> RedisFault {
         let (code, details) = line.split_once(' ').unwrap_or((line, ""));
-        Fault::answered(code, details)
+        RedisFault::answered(code, details)
     }
 
     /// Texts of Redis 6.0 to 7.4 and Valkey 8.
@@ -255,10 +255,10 @@ mod tests {
     #[test]
     fn what_was_not_heard_is_asked_anew_and_what_was_not_understood_is_a_bug() {
         let broken = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-        assert_eq!(Fault::of(&broken).remedy, Remedy::Reconnect);
+        assert_eq!(RedisFault::of(&broken).remedy, Remedy::Reconnect);
         let parse = RedisError::from((ErrorKind::Parse, "not a number"));
-        assert_eq!(Fault::of(&parse).remedy, Remedy::Bug);
-        assert!(!Fault::silence().is_answer);
+        assert_eq!(RedisFault::of(&parse).remedy, Remedy::Bug);
+        assert!(!RedisFault::silence().is_answer);
     }
 
     #[test]

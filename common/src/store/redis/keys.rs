@@ -2,17 +2,17 @@
 
 use crate::ids::JobId;
 
-/// The keys of one fleet. The prefix stands in braces, so that a Redis Cluster keeps them on one node, where
-/// scripts can reach them together.
+/// The keys of one fleet. The prefix is in braces, so that a Redis Cluster keeps them on one node, where scripts can
+/// use them together.
 pub(super) struct Keys {
     pub(super) jobs: String,
     pub(super) idempotency: String,
-    /// The channel on which ended jobs are told.
+    /// The channel on which ended jobs are published.
     pub(super) ends: String,
     pub(super) fleet: String,
     pub(super) workers: String,
     pub(super) worker_ends: String,
-    /// What is written to see whether anything can be.
+    /// The key that is written to check whether Redis accepts writes.
     pub(super) probe: String,
 }
 

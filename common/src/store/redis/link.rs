@@ -1,5 +1,5 @@
-//! The one connection that a store sends its commands over: made when somebody asks, replaced when it turns out to
-//! be broken or to lead to the wrong server, by one attempt at a time for all who wait.
+//! The connection for a store's commands: made on demand, replaced when it is broken or leads to the wrong server, with
+//! one attempt at a time for all callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,46 +11,46 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address::UnusableUrl;
-use super::faults::{Fault, Remedy};
+use super::faults::{RedisFault, Remedy};
 use super::troubles::Troubles;
 use crate::messages::Timestamp;
 use crate::patience::Backoff;
 use crate::store::StoreClock;
 
-/// Longest time for one attempt to connect and log in.
+/// Timeout of one attempt to connect and log in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The first rest after a failure; doubled by each that follows, up to one of the longest.
+/// The first pause after a failure; it doubles with each further failure, up to one of the longest.
 const FIRST_REST: Duration = Duration::from_millis(50);
 
 /// Short, so that a server that comes back is used soon.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// A login that was refused needs a person, and each attempt costs the server a line in its log.
+/// A refused login needs an operator, and each attempt adds a line to the server's log.
 const LONGEST_REST_REFUSED: Duration = Duration::from_secs(5);
 
-/// A connection that lasted this long was a good one: what breaks it is a new trouble.
+/// A connection that lasted this long was good: its end is a new outage.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// A connection, and how it is told from others.
+/// A connection, with a number.
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) commands: MultiplexedConnection,
     number: u64,
     opened_at: Instant,
-    /// As far as the failures right before it brought them.
+    /// As far as the failures just before it allow.
     rests: Rests,
 }
 
-/// What there is instead of a connection after a failure.
+/// The state after a failure.
 #[derive(Clone)]
 struct Rest {
     until: Instant,
     rests: Rests,
-    fault: Fault,
+    fault: RedisFault,
 }
 
-/// How long to rest after each of several failures in a row.
+/// The pause after several failures in a row.
 #[derive(Clone)]
 struct Rests {
     away: Backoff,
@@ -59,16 +59,16 @@ struct Rests {
 
 #[derive(Clone)]
 enum State {
-    /// Nobody has asked yet.
+    /// Not connected yet.
     Idle,
-    /// Nobody tries again before the rest is over.
+    /// No attempt before the pause is over.
     Resting(Rest),
-    /// One attempt is being made for all who wait; before it there was this, if anything.
+    /// One attempt runs for all callers; the field has the previous state, if any.
     Connecting(Option<Rest>),
     Open(Connection),
 }
 
-/// Makes connections and holds the one in use.
+/// Makes connections and holds the current one.
 #[derive(Clone)]
 pub(super) struct Link {
     shared: Arc<Shared>,
@@ -76,7 +76,7 @@ pub(super) struct Link {
 
 struct Shared {
     client: Client,
-    /// What lets a new connection in, and tells the clock.
+    /// Logs in on a new connection, and reads the clock.
     greeting: Pipeline,
     connect_limit: Duration,
     state: watch::Sender<State>,
@@ -87,7 +87,7 @@ struct Shared {
 
 impl Link {
     pub(super) fn new(info: &ConnectionInfo, call_timeout: Duration) -> Result<Self, UnusableUrl> {
-        // The crate's own login would replace the server's words by "authentication failed", whatever they are.
+        // The crate's own login would replace every error of the server by "authentication failed".
         let bare = RedisConnectionInfo::default().set_skip_set_lib_name();
         let client = Client::open(info.clone().set_redis_settings(bare)).map_err(UnusableUrl::from_client)?;
         let shared = Shared {
@@ -110,8 +110,8 @@ impl Link {
         &self.shared.troubles
     }
 
-    /// The connection in use, or a new one. Waits for as long as that takes; a refusal is told at once.
-    pub(super) async fn connection(&self) -> Result<Connection, Fault> {
+    /// Returns the current connection or a new one. Waits without a limit; a refusal fails at once.
+    pub(super) async fn connection(&self) -> Result<Connection, RedisFault> {
         if let State::Open(connection) = &*self.shared.state.borrow() {
             return Ok(connection.clone());
         }
@@ -136,8 +136,8 @@ impl Link {
         }
     }
 
-    /// Has the next who asks make a new connection, unless somebody has given this one up before.
-    pub(super) fn give_up(&self, connection: &Connection, fault: &Fault) {
+    /// Makes the next caller connect again, unless this connection was dropped already.
+    pub(super) fn give_up(&self, connection: &Connection, fault: &RedisFault) {
         let was_steady = connection.opened_at.elapsed() >= STEADY;
         let rests = if was_steady { Rests::default() } else { connection.rests.clone() };
         self.shared.state.send_if_modified(|state| {
@@ -149,8 +149,8 @@ impl Link {
         });
     }
 
-    /// Why there is no connection.
-    pub(super) fn last_fault(&self) -> Option<Fault> {
+    /// Returns why there is no connection.
+    pub(super) fn last_fault(&self) -> Option<RedisFault> {
         match &*self.shared.state.borrow() {
             State::Idle | State::Open(_) => None,
             State::Resting(rest) => Some(rest.fault.clone()),
@@ -158,7 +158,7 @@ impl Link {
         }
     }
 
-    /// Waits until the connection in use is not the one with this number, and returns its number.
+    /// Waits until the current connection is another than the one with this number, and returns its number.
     pub(super) async fn other_than(&self, number: Option<u64>) -> u64 {
         let mut state = self.shared.state.subscribe();
         loop {
@@ -172,7 +172,7 @@ impl Link {
         }
     }
 
-    /// Begins an attempt, unless somebody else has. It goes on when those who wait for it do not.
+    /// Begins an attempt, unless one is running. It continues if its callers give up.
     fn connect(&self) {
         let mut rest = None;
         let is_mine = self.shared.state.send_if_modified(|state| {
@@ -207,7 +207,7 @@ impl Link {
 }
 
 impl Shared {
-    async fn connect(&self) -> Result<MultiplexedConnection, Fault> {
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisFault> {
         let config = AsyncConnectionConfig::new()
             // The whole attempt is bounded below, and each command where it is sent.
             .set_connection_timeout(None)
@@ -220,14 +220,14 @@ impl Shared {
             Ok(commands)
         };
         match timeout(self.connect_limit, attempt).await {
-            Ok(outcome) => outcome.map_err(|error| Fault::of(&error)),
-            Err(_) => Err(Fault::silence()),
+            Ok(outcome) => outcome.map_err(|error| RedisFault::of(&error)),
+            Err(_) => Err(RedisFault::silence()),
         }
     }
 }
 
 impl Rest {
-    fn after(mut rests: Rests, fault: Fault) -> Self {
+    fn after(mut rests: Rests, fault: RedisFault) -> Self {
         let pauses = match fault.remedy {
             Remedy::Refuse => &mut rests.refused,
             Remedy::Retry | Remedy::Reconnect | Remedy::Bug => &mut rests.away,
@@ -247,7 +247,7 @@ impl Default for Rests {
 
 fn greeting(settings: &RedisConnectionInfo) -> Pipeline {
     let mut pipeline = redis::pipe();
-    // A user without a password may be one who needs none.
+    // A user without a password may not need one.
     match (settings.username(), settings.password()) {
         (Some(user), password) => {
             pipeline.cmd("AUTH").arg(user).arg(password.unwrap_or_default()).ignore();

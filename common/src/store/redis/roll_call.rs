@@ -1,5 +1,5 @@
-//! The workers' reports, without those that cannot be read: one worker of another release, or one stray entry, must
-//! not hide all the others.
+//! The workers' reports without unreadable ones: a worker of another release, or a stray entry, must not hide the
+//! others.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -8,14 +8,14 @@ use super::documents;
 use crate::fleet::WorkerReport;
 use crate::telemetry::shared_names::UNREADABLE_REPORTS_TOTAL;
 
-/// Whose reports cannot be read, as far as that was logged.
+/// Workers whose unreadable reports were logged.
 #[derive(Default)]
 pub(super) struct RollCall {
     unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl RollCall {
-    /// The reports by worker; of those that cannot be read each is counted, and logged when it is met first.
+    /// Returns the reports by worker. Unreadable ones are counted each time and logged once.
     pub(super) fn read(&self, reports: HashMap<String, Vec<u8>>) -> Vec<WorkerReport> {
         let mut unreadable = BTreeSet::new();
         let mut known = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,14 +28,14 @@ impl RollCall {
                     if !known.contains(&worker) {
                         tracing::warn!(
                             %worker, %error,
-                            "the worker is left out of the fleet's list, as by a newer release or by accident"
+                            "the worker is left out of the fleet's list: its report is from a newer release or invalid"
                         );
                     }
                     unreadable.insert(worker);
                 }
             }
         }
-        // Those that left are forgotten, so that this does not grow.
+        // Entries of workers that left are removed, so that this does not grow.
         *known = unreadable;
         readable.sort_by(|one, other| one.id.cmp(&other.id));
         readable

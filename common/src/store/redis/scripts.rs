@@ -1,11 +1,11 @@
-//! What has to happen at once, as scripts that Redis runs. Each is one round trip.
+//! The atomic changes, as scripts that Redis runs. Each is one round trip.
 //!
-//! Redis's own clock decides in them whether a job has ended, so that two hosts never disagree. Each may be run
-//! twice, since an answer can be lost: the second run changes nothing and gives the same answer.
+//! They use Redis's own clock to decide whether a job has ended, so that hosts never disagree. Each may run twice,
+//! since an answer can be lost: the second run changes nothing and returns the same answer.
 
 use redis::Script;
 
-/// All scripts; each says in its file what it takes and gives.
+/// The scripts. Each file describes its arguments and result.
 pub(super) struct Scripts {
     pub(super) can_write: Script,
     pub(super) put_job: Script,

@@ -1,16 +1,15 @@
-//! What is logged of the troubles of the store: never a line for each call.
+//! Logs problems of the store, without a line per call.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::faults::Fault;
+use super::faults::RedisFault;
 use crate::patience::{Outage, Over};
 
-/// What the store's calls met, of both kinds: that Redis was not reached, and that it answered with an error.
+/// Outages of the store's calls, of both kinds: Redis was not reached, and Redis answered with an error.
 ///
-/// Any answer ends the first. The second ends when the call that met it works: a store that is full still
-/// answers those who read.
+/// Any answer ends the first. The second ends when the call that failed works: a full store still answers reads.
 #[derive(Default)]
 pub(super) struct Troubles {
     reach: Mutex<Outage>,
@@ -20,13 +19,13 @@ pub(super) struct Troubles {
 #[derive(Default)]
 struct Answers {
     outage: Outage,
-    /// What met it last.
+    /// The call that failed last.
     call: Option<&'static str>,
 }
 
 impl Troubles {
-    /// A call met this fault.
-    pub(super) fn met(&self, call: &'static str, fault: &Fault) {
+    /// Notes that a call failed.
+    pub(super) fn met(&self, call: &'static str, fault: &RedisFault) {
         if fault.is_answer {
             let mut answers = lock(&self.answers);
             answers.call = Some(call);
@@ -37,11 +36,11 @@ impl Troubles {
     }
 
     /// Redis was not reached, or did not let this process in.
-    pub(super) fn not_reached(&self, fault: &Fault) {
+    pub(super) fn not_reached(&self, fault: &RedisFault) {
         log_failure(&mut lock(&self.reach), fault);
     }
 
-    /// A call worked.
+    /// Notes that a call worked.
     pub(super) fn over(&self, call: &'static str) {
         log_end(lock(&self.reach).over(Instant::now()));
         let mut answers = lock(&self.answers);
@@ -52,7 +51,7 @@ impl Troubles {
     }
 }
 
-fn log_failure(outage: &mut Outage, fault: &Fault) {
+fn log_failure(outage: &mut Outage, fault: &RedisFault) {
     if let Some(attempts) = outage.failed(&fault.text, Instant::now()) {
         tracing::warn!(reason = %fault.text, attempts, "Redis cannot be used");
     }
@@ -79,8 +78,11 @@ mod tests {
     #[test]
     fn a_full_store_that_answers_readers_is_one_trouble() {
         let troubles = Troubles::default();
-        let full =
-            Fault { remedy: super::super::faults::Remedy::Refuse, is_answer: true, text: "OOM".to_owned() };
+        let full = RedisFault {
+            remedy: super::super::faults::Remedy::Refuse,
+            is_answer: true,
+            text: "OOM".to_owned(),
+        };
         troubles.met("put_job", &full);
         troubles.over("fleet");
         assert_eq!(lock(&troubles.answers).call, Some("put_job"));

@@ -1,7 +1,7 @@
-//! Wakes those who watch jobs, by one subscription a process.
+//! Wakes waiters of jobs, with one subscription per process.
 //!
-//! Messages that are sent while the subscription is away are lost. Whoever waits therefore reads the
-//! job again whenever the subscription comes back, and now and then anyway.
+//! Messages are lost while the subscription is down. Waiters therefore read their job again when the subscription comes
+//! back, and at intervals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use redis::{Client, RedisError};
 use tokio::time::{Instant, timeout};
 
 use super::documents::unpack;
-use super::faults::{Fault, Remedy};
+use super::faults::{RedisFault, Remedy};
 use super::link::Link;
 use crate::ids::JobId;
 use crate::messages::PartResult;
 use crate::patience::Backoff;
 use crate::store::watch::Watched;
 
-/// Silence after which the subscription is asked whether it lives.
+/// Silence after which the subscription is pinged.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How long it may take to connect or to answer that.
+/// Timeout of connecting and of the ping.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// Between two attempts to subscribe while the connection for commands stands.
+/// Pause between two attempts to subscribe while the connection for commands works.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A subscription that lasted this long was a good one.
+/// A subscription that lasted this long was good.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Listens for ended jobs for ever.
+/// Listens for ended jobs forever.
 ///
-/// It connects only while the connection for commands stands, which makes every attempt at a server that is away
-/// or refuses, and anew when that was replaced: perhaps by one to another server.
+/// It connects only while the connection for commands works, which makes all attempts on an unreachable or refusing
+/// server. It connects again when that connection was replaced, which may lead to another server.
 pub(super) async fn listen(client: Client, channel: String, link: Link, watched: Arc<Watched>) {
     let mut pauses = Backoff::new(PAUSE, LONGEST_PAUSE);
     let mut told = String::new();
@@ -44,15 +44,15 @@ pub(super) async fn listen(client: Client, channel: String, link: Link, watched:
         tokio::select! {
             outcome = subscription(&client, &channel, &watched) => {
                 if let Err(error) = outcome {
-                    let fault = Fault::of(&error);
+                    let fault = RedisFault::of(&error);
                     if fault.remedy == Remedy::Refuse && told != fault.text {
                         tracing::warn!(
                             reason = %fault.text,
-                            "Redis does not tell of ended jobs, which are asked for once a second instead"
+                            "Redis sends no notifications of ended jobs, they are polled once a second instead"
                         );
                         told = fault.text;
                     } else {
-                        tracing::debug!("the subscription to ended jobs broke, and is made anew: {error}");
+                        tracing::debug!("the subscription to ended jobs broke, subscribing again: {error}");
                     }
                 }
             }
@@ -86,10 +86,10 @@ async fn subscription(client: &Client, channel: &str, watched: &Watched) -> Resu
     }
 }
 
-/// Which job has ended, and the result of its only part if that came with it.
+/// Parses the job that has ended, and the result of its only part if the message has it.
 fn end_of(message: &[u8]) -> Option<(JobId, Option<PartResult>)> {
     let (job, result) = message.split_at_checked(JobId::TEXT_LENGTH)?;
     let job = std::str::from_utf8(job).ok()?.parse().ok()?;
-    // Whoever waits reads what cannot be read here from the job itself.
+    // If the result is unreadable here, waiters read the job itself.
     Some((job, unpack(result).ok()))
 }

@@ -1,4 +1,4 @@
-//! What is promised by a cluster of three whose nodes die.
+//! The guarantees of a cluster of three whose nodes crash.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A cluster heals slowly where many tests run.
+/// A cluster recovers slowly where many tests run.
 const HEALS: Duration = Duration::from_secs(120);
 
 async fn heals(broker: &Arc<RabbitMqBroker>) {
@@ -39,7 +39,7 @@ async fn a_cluster_without_its_leader_or_its_majority_is_not_full_and_heals() {
     heals(&broker).await;
     block_in_place(|| cluster.settle(0, &first.prefix));
 
-    // A queue that is on the first node only, as one that is older than the cluster.
+    // A queue on the first node only, as one that is older than the cluster.
     let limits = BrokerLimits { call_timeout: Duration::from_secs(3), ..limits };
     let single = RabbitMqConfig { prefix: unique_prefix(), limits, ..first.clone() };
     drop(RabbitMqBroker::connect(single.clone()).await.unwrap());

@@ -1,4 +1,4 @@
-//! What is promised when an operator deletes what a running fleet uses.
+//! The guarantees when an operator deletes what a running fleet uses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ async fn operate(act: impl FnOnce(&RabbitMqControl) + Send + 'static) {
     tokio::task::spawn_blocking(move || act(&control)).await.unwrap();
 }
 
-/// The consumer says that it has ended, again and again, and stopping it takes no time.
+/// The consumer keeps reporting that it has ended, and stopping it takes no time.
 async fn has_ended(mut consumer: Box<dyn Consumer>) {
-    // What had arrived before comes first.
+    // Parts that had arrived before are returned first.
     while let Ok(next) = timeout(SOON, consumer.next()).await.expect("the consumer notices") {
         assert!(next.is_some(), "nobody stopped it");
     }
@@ -60,9 +60,9 @@ async fn a_queue_that_is_deleted_under_its_consumer_is_made_anew() {
     operate(move |control| control.delete_queue(&queue)).await;
 
     has_ended(idle).await;
-    // One that is stopped without having noticed.
+    // A consumer that is stopped before it has noticed.
     timeout(SOON, stopped.stop()).await.expect("it does not wait for a stream that has ended").unwrap();
-    // Its queue is gone, and with it what was to be acknowledged.
+    // Its queue is gone, with its unacknowledged parts.
     let _ = timeout(SOON, in_hand.acknowledge.ack()).await.expect("it is bounded");
     works(&broker).await;
     until_depth(&broker, |depth| depth.waiting == 0 && depth.consumers == 0).await;
@@ -96,9 +96,9 @@ async fn a_virtual_host_that_is_deleted_and_made_again_is_used_again() {
     works(&broker).await;
 }
 
-/// RabbitMQ writes down where a new queue is only a moment after it was declared. Killed before, it comes back with a
-/// queue that has no process, for ever (seen with 3.10). To delete it is an operator's decision: a program cannot tell
-/// it from a queue whose leader is slow to come.
+/// RabbitMQ writes the location of a new queue a moment after its declaration. If it is killed before, it comes back
+/// with a queue that never gets a process (seen with 3.10). Deleting it is an operator's decision: a program cannot
+/// tell it from a queue whose leader election is slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_lost_its_process_is_not_ready_until_an_operator_deletes_it() {
     let mut server = RabbitMqServer::start();
@@ -130,7 +130,7 @@ fn with_url(url: String) -> RabbitMqConfig {
     config
 }
 
-/// What a real server refuses for certain is said at once, with its reason.
+/// What a real server will certainly refuse fails at once, with its reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_server_refuses_for_certain_is_said_at_once() {
     let control = shared_rabbitmq().control();

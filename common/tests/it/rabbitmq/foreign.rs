@@ -1,4 +1,4 @@
-//! Messages and queues that this program did not make.
+//! Messages and queues of other programs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,9 +57,9 @@ async fn what_cannot_be_read_is_put_aside_and_the_work_goes_on() {
     assert!(letters[0].reason.starts_with("the message is not a part"), "{letters:?}");
     assert_eq!((letters[0].image_bytes, letters[0].model.as_str()), (14, "unreadable"));
     assert_eq!(letters[1].id, named);
-    // There is nothing to try again, but they can be let go: one by its id, then the rest.
+    // They cannot be replayed, but dropped: one by its id, then the rest.
     for which in [Some(named), None] {
-        let mut taken = broker.exhume(which).await.unwrap();
+        let mut taken = broker.take_dead_letters(which).await.unwrap();
         let taken = taken.pop().expect("it is taken out");
         assert!(taken.part.is_none() && !taken.letter.is_readable());
         taken.acknowledge.ack().await.unwrap();
@@ -87,8 +87,8 @@ async fn a_part_of_an_unknown_shape_goes_back_as_it_was() {
     let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().unwrap();
     let kept = got.properties.message_id().as_ref().map(ToString::to_string);
     assert_eq!((&got.data, kept), (&bytes, Some(id.to_string())));
-    // What is given back to the head is counted by the server. It came many times, and at most the last time is
-    // counted: it had arrived when the consumer stopped.
+    // The server counts what is requeued to the head. It came many times, and at most the last time is counted: it had
+    // arrived when the consumer stopped.
     let count = got.properties.headers().as_ref().and_then(|headers| headers.inner().get("x-delivery-count"));
     assert!(matches!(count, None | Some(AMQPValue::LongLongInt(0 | 1))), "{count:?}");
 }
@@ -106,7 +106,7 @@ async fn dead_letters_of_the_servers_own_can_be_read() {
     until_depth(&broker, |depth| depth.dead_letters == 1).await;
     let letters = broker.dead_letters(10).await.unwrap();
     assert_eq!((letters[0].id, letters[0].reason.as_str()), (one.id, "rejected"));
-    assert_eq!(broker.exhume(Some(one.id)).await.unwrap()[0].part, Some(one));
+    assert_eq!(broker.take_dead_letters(Some(one.id)).await.unwrap()[0].part, Some(one));
 }
 
 #[tokio::test]
@@ -140,14 +140,14 @@ async fn a_queue_is_full_at_its_bound_of_bytes() {
         part.images[0].bytes = vec![7; 30_000].into();
         part
     };
-    // Refused once there are more bytes than the bound.
+    // Rejected once there are more bytes than the limit.
     for index in 0..4 {
         broker.publish(large(index)).await.unwrap();
     }
     let refused = broker.publish(large(4)).await;
     assert!(matches!(refused, Err(BrokerError::Full)), "{refused:?}");
 
-    // A process without such a bound uses the queue as it is.
+    // A process without such a limit uses the queue as it is.
     let other = RabbitMqBroker::connect(config).await.unwrap();
     let refused = other.publish(large(5)).await;
     assert!(matches!(refused, Err(BrokerError::Full)), "{refused:?}");
@@ -158,7 +158,7 @@ async fn a_queue_is_full_at_its_bound_of_bytes() {
     other.publish(large(6)).await.unwrap();
 }
 
-/// The bound that counts is the queue's own, and a limit of deliveries may differ too.
+/// The queue's own limit applies, and its delivery limit may differ too.
 #[tokio::test]
 async fn a_queue_with_other_limits_is_full_at_its_own_bound() {
     let config = super::config(shared_rabbitmq().url());
@@ -194,7 +194,7 @@ async fn an_address_that_leads_nowhere_is_an_error_in_bounded_time() {
     }
 }
 
-/// A queue as other programs make them.
+/// Declares a queue as other programs do.
 pub(super) async fn declare_classic(queue: &str) {
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel().await.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is promised while RabbitMQ refuses: short of memory or disk, or the login is wrong.
+//! The guarantees while RabbitMQ refuses: short of memory or disk, or the login is wrong.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ async fn operate<T: Send + 'static>(
     tokio::task::spawn_blocking(move || act(&control)).await.unwrap()
 }
 
-/// 300 KB, as a photo.
+/// 300 KB, like a photograph.
 fn photo(index: u32) -> common::messages::Part {
     let mut part = part(JobId::random(), index);
     part.images[0].bytes = vec![7; 300_000].into();
@@ -55,7 +55,7 @@ async fn under_an_alarm_calls_fail_at_once_and_no_connection_is_added() {
     let in_hand = take(&mut consumer).await;
 
     operate(&control, RabbitMqControl::raise_memory_alarm).await;
-    // The server tells those who publish, and only then: these are under way when it does.
+    // The server notifies publishers, and only when they publish: these are unconfirmed at that moment.
     let begin = Instant::now();
     let mut under_way = JoinSet::new();
     for index in 0..20 {
@@ -81,13 +81,13 @@ async fn under_an_alarm_calls_fail_at_once_and_no_connection_is_added() {
         sleep(Duration::from_millis(10)).await;
     }
     took.sort();
-    // The machine may hold up a few of them, and no more.
+    // The machine may delay a few of them, and no more.
     assert!(took[180] < Duration::from_millis(100) && took[199] < CALL_TIMEOUT / 4, "{took:?}");
     let grown = memory().saturating_sub(before);
     assert!(grown < 20, "the memory grew by {grown} MiB");
     let connections = operate(&control, RabbitMqControl::connections).await;
     assert_eq!(connections.len(), 2, "{connections:?}");
-    // Work goes on: parts can be acknowledged.
+    // Work continues: parts can be acknowledged.
     in_hand.acknowledge.ack().await.unwrap();
 
     operate(&control, RabbitMqControl::end_memory_alarm).await;
@@ -98,7 +98,7 @@ async fn under_an_alarm_calls_fail_at_once_and_no_connection_is_added() {
     assert_eq!(connections.len(), 2, "{connections:?}");
 }
 
-/// A way to the shared server that counts who goes it.
+/// A proxy before the shared server that counts connections.
 async fn counted() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
@@ -165,7 +165,7 @@ async fn a_refused_login_is_tried_a_few_times_whoever_waits() {
     timeout(CALL_TIMEOUT, again).await.expect("it is let in");
 }
 
-/// While a server hangs, what callers give up must not pile up in this process.
+/// While a server hangs, calls that were given up must not accumulate in this process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_given_up_while_the_server_hangs_has_a_bound() {
     if !alone("rabbitmq::refused::what_is_given_up_while_the_server_hangs_has_a_bound") {

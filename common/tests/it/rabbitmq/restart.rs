@@ -1,4 +1,4 @@
-//! What is promised while RabbitMQ dies, stops, hangs and comes back.
+//! The guarantees while RabbitMQ crashes, stops, hangs and comes back.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use testing::{RabbitMqServer, unique_prefix};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A call's limit here, and what the machine may add to it.
+/// The timeout of a call here, with the delay of a busy machine.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(3);
 
@@ -26,7 +26,7 @@ fn config(server: &RabbitMqServer) -> RabbitMqConfig {
     RabbitMqConfig { url: server.url(), prefix: unique_prefix(), limits }
 }
 
-/// Publishes one part after the other; returns those that were confirmed once `stop` says so.
+/// Publishes one part after the other until `stop`; returns the confirmed ones.
 async fn publish_on(broker: Arc<RabbitMqBroker>, count: watch::Sender<u32>) -> HashSet<PartId> {
     let job = JobId::random();
     let mut confirmed = HashSet::new();
@@ -46,19 +46,19 @@ async fn publish_on(broker: Arc<RabbitMqBroker>, count: watch::Sender<u32>) -> H
         if count.send(confirmed_now).is_err() {
             break;
         }
-        // Leaves the machine some time for the server.
+        // Leaves the server some CPU time.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     confirmed
 }
 
-/// Takes and acknowledges parts for ever, with a new consumer whenever one fails.
+/// Takes and acknowledges parts forever, with a new consumer after each failure.
 async fn work_on(broker: Arc<RabbitMqBroker>, seen: Arc<Mutex<HashSet<PartId>>>) {
     loop {
         let Ok(mut consumer) = broker.consume(16).await else { continue };
         while let Ok(Some(delivery)) = consumer.next().await {
             seen.lock().unwrap().insert(delivery.part.id);
-            // A failure brings the part back, which is allowed.
+            // After a failure the part comes back, which is allowed.
             let _ = delivery.acknowledge.ack().await;
         }
     }
@@ -121,7 +121,7 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
         let begin = Instant::now();
         let calls = tokio::join!(
             async {
-                // An answer counts for a second.
+                // A result is cached for a second.
                 sleep(Duration::from_millis(1_100)).await;
                 broker.can_publish().await
             },
@@ -155,13 +155,13 @@ async fn calls_are_bounded_while_the_server_hangs_or_is_gone() {
         .expect("it answers again");
     let again = async {
         loop {
-            // Right after a restart its queue may have no leader yet.
+            // Just after a restart its queue may have no leader yet.
             if let Ok(consumer) = broker.consume(16).await {
                 break consumer;
             }
         }
     };
     let mut consumer = timeout(COMES_BACK, again).await.expect("parts are delivered again");
-    // Parts whose publication was given up may be there too.
+    // Parts whose publication was given up may be there as well.
     while take(&mut consumer).await.part != waiting {}
 }

@@ -1,4 +1,4 @@
-//! Clients that share the way to RabbitMQ.
+//! Clients that share the publishing connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::config;
 
-/// A part of one image of so many bytes.
+/// Returns a part of one image of so many bytes.
 fn of(client: &str, index: u32, bytes: usize) -> Part {
     let mut part = part(JobId::random(), index);
     part.client = ClientName::parse(client).ok();
@@ -33,7 +33,7 @@ async fn a_client_with_large_images_does_not_hold_up_the_small_ones_of_another()
         let broker = Arc::clone(&broker);
         large.spawn(async move { broker.publish(part).await });
     }
-    // All of them are on their way.
+    // All of them are unconfirmed.
     sleep(Duration::from_millis(200)).await;
     let asked = Instant::now();
     broker.publish(of("small", 0, 1_000)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Moments are those of the store's clock, whatever this host's clock says.
+//! All times are those of the store's clock, whatever this host's clock says.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn the_first_call_learns_the_clock() {
     assert!(offset.abs() < 5_000, "server and test share a clock: {offset}");
 }
 
-/// Answers as a Redis that holds nothing and whose clock is five minutes ahead of this host's.
+/// A fake Redis without data, whose clock is five minutes ahead of this host's.
 async fn serve(client: TcpStream) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
     let mut line = String::new();

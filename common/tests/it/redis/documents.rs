@@ -1,4 +1,4 @@
-//! Documents of other releases, and what is no document at all.
+//! Documents of other releases, and invalid ones.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ async fn a_newer_job_is_refused_by_name_and_garbage_is_not_understood() {
     assert!(matches!(bench.store.job(job.id).await, Err(StoreError::Malformed(_))));
 }
 
-/// Jobs of the release before have no version, and say only how many parts they have by now.
+/// Jobs of the previous release have no version, and only the current number of parts.
 #[tokio::test]
 async fn a_job_of_the_release_before_goes_on() {
     let bench = Bench::new().await;

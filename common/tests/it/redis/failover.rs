@@ -1,4 +1,4 @@
-//! A Redis that is the wrong one by now is left for the one that its address leads to.
+//! A Redis that is not the right one any more is replaced by the one that its address leads to.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use super::line::Line;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A probe's own limit, and what the machine may add to it.
+/// The timeout of a probe, with the delay of a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
 fn config(url: String) -> RedisConfig {
     RedisConfig { url, prefix: unique_prefix(), call_timeout: CALL_TIMEOUT }
 }
 
-/// The probe says soon why no job would be taken.
+/// The probe soon says why no job would be accepted.
 async fn wrong_server(store: &RedisStore, cause: &str) {
     let begin = Instant::now();
     let outcome = store.can_write().await;
@@ -51,7 +51,7 @@ async fn a_replica_takes_no_jobs_until_it_is_made_a_master() {
     assert_eq!(put.unwrap(), Acceptance::Accepted);
 }
 
-/// The old master goes on as a replica, and the connection to it stands: nobody has to cut it.
+/// The old master becomes a replica, and the connection to it stays open: nothing cuts it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failover_the_address_is_looked_up_anew() {
     let old = RedisServer::start();
@@ -71,7 +71,7 @@ async fn after_a_failover_the_address_is_looked_up_anew() {
     let begin = Instant::now();
     accepts(&store).await;
     assert!(begin.elapsed() < SOON, "it took {:?}", begin.elapsed());
-    // Who waits hears of an end at the new one, too: the subscription was made anew.
+    // Waiters also learn of an end on the new one: the subscription was renewed.
     sleep(Duration::from_secs(1)).await;
     let waiting = store.wait(store.watch(job.id), CALL_TIMEOUT);
     let answer = result(0, "dog");
@@ -91,8 +91,8 @@ async fn a_replica_without_master_is_the_wrong_server() {
     accepts(&store).await;
 }
 
-/// Starts a node of a cluster; returns it and the port at which other nodes speak to it. By default that is 10,000
-/// above its own, among the ports that the system gives to clients.
+/// Starts a node of a cluster; returns it and the port for other nodes. By default that is 10,000 above its own, among
+/// the system's ephemeral ports.
 fn start_cluster_node() -> (RedisServer, u16) {
     let bus_port = free_port();
     let options = ["--cluster-enabled", "yes", "--cluster-port", &bus_port.to_string()];
@@ -108,7 +108,7 @@ async fn a_cluster_without_its_slots_is_waited_for() {
     accepts(&store).await;
 }
 
-/// In a cluster a node says where the keys are now; the address has to lead there.
+/// In a cluster a node redirects to the node with the keys; the address must lead there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_keys_have_moved_is_left() {
     let ((old, _), (new, bus_port)) = (start_cluster_node(), start_cluster_node());
@@ -127,7 +127,7 @@ async fn a_node_whose_keys_have_moved_is_left() {
     accepts(&store).await;
 }
 
-/// Who asks whether jobs are taken has no time for a whole call.
+/// The check whether jobs are accepted is faster than a call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_or_is_gone_is_told_soon() {
     let mut server = RedisServer::start();
@@ -142,7 +142,7 @@ async fn a_server_that_hangs_or_is_gone_is_told_soon() {
     accepts(&store).await;
 }
 
-/// A connection on which nothing comes back is replaced within a call, however long it stays open.
+/// A connection without answers is replaced within a call, however long it stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_connection_is_replaced_within_a_call() {
     let server = RedisServer::start();
@@ -154,7 +154,7 @@ async fn a_silent_connection_is_replaced_within_a_call() {
     assert!(begin.elapsed() < CALL_TIMEOUT / 2, "it took {:?}", begin.elapsed());
 }
 
-/// An answer is lost with its connection: the call is sent again, and says what the first one did.
+/// An answer is lost with its connection: the call is repeated, and returns what the first one did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_answer_was_lost_is_repeated_and_counts_once() {
     let server = RedisServer::start();

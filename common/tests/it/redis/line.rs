@@ -1,4 +1,4 @@
-//! A line to a Redis that can lead elsewhere, lose an answer, or fall silent while it stays open.
+//! A connection to Redis that can be redirected, lose an answer, or become silent while it stays open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ pub(super) struct Line {
 #[derive(Default)]
 struct State {
     leads_to: AtomicU16,
-    /// Connections made before this many were are silent.
+    /// Connections with smaller numbers than this are silent.
     silent_below: AtomicU64,
     made: AtomicU64,
     loses_answer: AtomicBool,
@@ -37,12 +37,12 @@ impl Line {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    /// Connections made from now on lead to another server; those that stand stay.
+    /// New connections lead to another server; existing ones stay.
     pub(super) fn lead_to(&self, server: &RedisServer) {
         self.state.leads_to.store(server.port(), Ordering::SeqCst);
     }
 
-    /// Nothing comes through the connections that stand; they stay open.
+    /// Existing connections become silent; they stay open.
     pub(super) fn fall_silent(&self) {
         self.state.silent_below.store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }

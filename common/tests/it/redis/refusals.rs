@@ -1,4 +1,4 @@
-//! What Redis is certain to refuse is told at once, with its cause, and works again as soon as it is mended.
+//! What Redis will certainly refuse fails at once, with its cause, and works again as soon as it is fixed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use testing::{Durability, RedisServer, unique_prefix};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Far more than a refusal takes, far less than a call that is tried again.
+/// Far longer than a refusal takes, far shorter than a call with retries.
 const AT_ONCE: Duration = Duration::from_secs(3);
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -27,7 +27,7 @@ fn config_set(server: &RedisServer, name: &str, value: &str) {
     server.command(&["CONFIG", "SET", name, value]).unwrap();
 }
 
-/// Every call that may not write says why, and at once.
+/// Every call that may not write fails at once, with the reason.
 async fn refused(store: &RedisStore, cause: &str) {
     let begin = Instant::now();
     let (plain, keyed) = (record(1), keyed_record(1, "key", 1));
@@ -83,7 +83,7 @@ async fn too_few_replicas_are_a_refusal() {
 async fn a_disk_that_takes_nothing_is_a_refusal() {
     let server = RedisServer::start();
     let store = RedisStore::connect(config(server.url())).await.unwrap();
-    // A folder of that name is in the way of the file, for every user.
+    // A folder of that name blocks the file, for every user.
     let in_the_way = server.folder().join("dump.rdb");
     std::fs::create_dir(&in_the_way).unwrap();
     config_set(&server, "save", "3600 1");
@@ -140,7 +140,7 @@ async fn a_login_that_is_refused_is_told_in_the_servers_words() {
     accepts(&store).await;
 }
 
-/// Fifty callers ask all the time for five seconds: one login is tried now and then for all of them.
+/// Fifty callers call all the time for five seconds: one login is tried at intervals for all of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_logins_are_tried_by_one_for_all() {
     let server = RedisServer::start();
@@ -168,7 +168,7 @@ async fn refused_logins_are_tried_by_one_for_all() {
     accepts(&store).await;
 }
 
-/// While Redis reads its data after a start, a call waits for it and a probe says so.
+/// While Redis loads its data after a start, a call waits for it and a probe reports it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_loading_is_waited_for() {
     let mut server = RedisServer::start_with(Durability::EverySecond);
@@ -177,7 +177,7 @@ async fn a_server_that_is_loading_is_waited_for() {
     let store = RedisStore::connect(config(server.url())).await.unwrap();
     tokio::task::block_in_place(|| {
         server.stop();
-        // Microseconds for each key; others are served between a thousand of them.
+        // Microseconds per key; other commands are served after every thousand keys.
         server.restart_with_options(&["--key-load-delay", "1000"]);
     });
     let told = store.can_write().await;

@@ -1,4 +1,4 @@
-//! What is promised while Redis dies, stops, hangs and comes back.
+//! The guarantees while Redis crashes, stops, hangs and comes back.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use testing::samples::{record, result};
 use testing::{RedisServer, unique_prefix};
 use tokio::time::{Instant, timeout};
 
-/// A call's limit here, and what the machine may add to it.
+/// The timeout of a call here, with the delay of a busy machine.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_secs(3);
 

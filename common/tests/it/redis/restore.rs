@@ -1,5 +1,5 @@
-//! A Redis that comes back with older data, or with none: what somebody remembers of what was lost is never taken
-//! for what is there now.
+//! A Redis that comes back with older data, or with none: remembered data that was lost is never confused with the
+//! current data.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn replace(store: &RedisStore, revision: Revision, generation: u64) -> Rev
     store.replace_fleet(revision, &state(generation), None).await.unwrap().done().unwrap()
 }
 
-/// Who remembers `lost` must not be believed after the fleet was replaced again.
+/// A process that remembers `lost` must be refused after the fleet was replaced again.
 async fn is_not_believed(store: &RedisStore, lost: Revision) {
     let now = store.fleet().await.unwrap();
     let again = replace(store, now.revision, 7).await;
@@ -55,8 +55,8 @@ async fn a_revision_that_was_lost_is_never_given_again() {
     is_not_believed(&remembers, blue).await;
 }
 
-/// Two parts failed; one was reopened, which was lost. The result that is still on its way must not become the
-/// other's, which is reopened now.
+/// Two parts failed; one was reopened, which was lost. Its late result must not become that of the other part, which is
+/// reopened now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_result_of_a_lost_replay_is_not_taken_for_another_parts() {
     let mut server = RedisServer::start();
@@ -84,7 +84,7 @@ async fn a_late_result_of_a_lost_replay_is_not_taken_for_another_parts() {
     assert!(matches!(status, JobStatus::Done { .. }), "{status:?}");
 }
 
-/// A job that was lost is unknown, for those who wait for it too.
+/// A lost job is unknown, also for its waiters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_a_job_that_was_lost_is_told() {
     let mut server = RedisServer::start();

@@ -1,18 +1,18 @@
-//! BMP: with a palette, of 16, 24 or 32 bits a pixel, or with run lengths.
+//! BMP: with a palette, with 16, 24 or 32 bits per pixel, or run-length encoded.
 
 use image::ImageDecoder;
 use image::codecs::bmp::BmpDecoder;
 
-use super::{DecodedImage, Fault, File, Reader, channels, raster};
+use super::{DecodeError, DecodedImage, File, Reader, channels, raster};
 
 mod runs;
 
-/// Run lengths may leave pixels out, so that a few bytes could claim any number of them. A picture has more bytes
-/// than one for so many pixels, but for small ones.
+/// Run lengths may skip pixels, so a few bytes could declare any number of them. Real images have more than one byte
+/// for this many pixels, except small ones.
 const PIXELS_PER_BYTE: usize = 128;
 const SMALL: usize = 1 << 20;
 
-pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let header = Header::of(file.bytes);
     let mut decoder = BmpDecoder::new(file.source()).map_err(raster::fault)?;
     let (width, height) = decoder.dimensions();
@@ -22,13 +22,13 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
     let may_have = SMALL + PIXELS_PER_BYTE * file.bytes.len();
     if header.has_run_lengths() && width * height > may_have {
         let bytes = file.bytes.len();
-        return Err(Fault::Undecodable(format!(
+        return Err(DecodeError::Undecodable(format!(
             "corrupt data ({bytes} bytes claim to be {width}x{height} pixels, expected at most {may_have} in all)"
         )));
     }
     if file.wanted.reader == Reader::Tensorflow {
         header.check_for_tensorflow(file)?;
-        // It takes the indices of a palette for grey.
+        // It uses the palette's indices as grey.
         if header.depth == 8 {
             decoder.set_indexed_color(true);
             let (width, height, samples) = raster::samples(decoder, file)?;
@@ -48,27 +48,28 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
         return Err(reader.refuses("BMP with these masks of bits"));
     }
     if header.has_run_lengths() && !runs::are_whole(file.bytes, (width, height), header.compression) {
-        return Err(Fault::undecodable("unsupported variant (run lengths that leave pixels out)"));
+        return Err(DecodeError::undecodable("unsupported variant (run lengths that leave pixels out)"));
     }
     let mut image = raster::read(decoder, file)?;
     if let Some(kept) = header.bits_kept() {
         for pixel in image.pixels.chunks_exact_mut(3) {
-            for (level, mask) in pixel.iter_mut().zip(kept) {
-                *level = widened(*level & mask, mask, file.wanted.reader);
+            for (value, mask) in pixel.iter_mut().zip(kept) {
+                *value = widened(*value & mask, mask, file.wanted.reader);
             }
         }
     }
     Ok(image)
 }
 
-/// Five bits and six become eight by a shift in OpenCV. Pillow spreads them over 0 to 255, cut off; the decoder rounds.
-fn widened(level: u8, mask: u8, reader: Reader) -> u8 {
+/// OpenCV widens five and six bits to eight by a shift. Pillow scales them to 0 to 255, rounding down; the decoder
+/// rounds to nearest.
+fn widened(value: u8, mask: u8, reader: Reader) -> u8 {
     match reader {
-        Reader::OpenCv | Reader::Tensorflow => level,
+        Reader::OpenCv | Reader::Tensorflow => value,
         Reader::Pillow => {
             let most = u16::from(mask >> mask.trailing_zeros());
-            let level = u16::from(level >> mask.trailing_zeros());
-            u8::try_from(level * 255 / most).unwrap_or(u8::MAX)
+            let value = u16::from(value >> mask.trailing_zeros());
+            u8::try_from(value * 255 / most).unwrap_or(u8::MAX)
         }
     }
 }
@@ -86,16 +87,16 @@ const MASKS_OF_PILLOW: [[u32; 4]; 7] = [
     [0xff00_0000, 0xff00, 0xff, 0x00ff_0000],
 ];
 
-/// What the header says, 0 where it is too short.
+/// The header's fields, 0 where it is too short.
 struct Header {
-    /// Of itself.
+    /// Bytes of the header.
     bytes: u16,
-    /// Bits a pixel.
+    /// Bits per pixel.
     depth: u16,
     compression: u16,
-    /// For the channels red, green and blue, where the compression says that there are masks.
+    /// Masks of red, green and blue, if the compression uses masks.
     masks: [u32; 3],
-    /// For alpha, which only longer headers have.
+    /// Mask of alpha, which only longer headers have.
     alpha_mask: u32,
 }
 
@@ -115,7 +116,7 @@ impl Header {
         matches!(self.compression, 1 | 2)
     }
 
-    /// For 16 bits a pixel, which bits of blue, green and red are the file's own.
+    /// For 16 bits per pixel, the bits of blue, green and red that the file has.
     fn bits_kept(&self) -> Option<[u8; 3]> {
         let six_bits_of_green = self.compression == 3 && self.masks[1] == 0x07e0;
         (self.bytes >= 40 && self.depth == 16).then_some([
@@ -128,7 +129,7 @@ impl Header {
     fn has_masks_of_opencv(&self) -> bool {
         match (self.compression, self.depth, self.bytes) {
             (3, 16, bytes) => bytes == 40 && MASKS_OF_WORDS.contains(&self.masks),
-            // It does not look at those behind the usual header.
+            // It ignores masks after the usual header.
             (3, 32, 40) => self.masks == [0xff_0000, 0xff00, 0xff],
             (3, 32, _) => self.masks.iter().all(|mask| mask >> mask.trailing_zeros().min(31) == 0xff),
             _ => true,
@@ -144,7 +145,7 @@ impl Header {
         }
     }
 
-    fn check_for_tensorflow(&self, file: File<'_>) -> Result<(), Fault> {
+    fn check_for_tensorflow(&self, file: File<'_>) -> Result<(), DecodeError> {
         let refuses = |what: &str| Err(Reader::Tensorflow.refuses(what));
         let is_usual = self.compression == 0 || self.masks == [0xff_0000, 0xff00, 0xff];
         match self.depth {

@@ -1,6 +1,6 @@
 //! The tag directories that TIFF files and EXIF blocks share (TIFF 6.0, section 2).
 
-/// `SHORT`, the type of every tag that is looked for here.
+/// `SHORT`, the type of every tag that is read here.
 const SHORT: u16 = 3;
 /// Bytes of an entry: tag, type, count, value.
 const ENTRY: usize = 12;
@@ -20,7 +20,7 @@ enum Order {
 }
 
 impl<'a> Directory<'a> {
-    /// `None` for bytes that hold no such directory.
+    /// Returns `None` for bytes without such a directory.
     pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
         let order = match bytes.get(..4)? {
             b"II*\0" => Order::Little,
@@ -37,12 +37,12 @@ impl<'a> Directory<'a> {
         Some(Self { bytes, order, at: at + 2, entries })
     }
 
-    /// The first value of a tag of type `SHORT`.
+    /// Returns the first value of a tag of type `SHORT`.
     pub(super) fn short(&self, tag: u16) -> Option<u16> {
         self.order.short(self.bytes, self.position(tag)?)
     }
 
-    /// A copy of the whole file in which a tag of type `SHORT` has another value.
+    /// Returns a copy of the file in which a tag of type `SHORT` has another value.
     pub(super) fn with_short(&self, tag: u16, value: u16) -> Option<Vec<u8>> {
         let at = self.position(tag)?;
         let mut copy = self.bytes.to_vec();
@@ -54,7 +54,7 @@ impl<'a> Directory<'a> {
         Some(copy)
     }
 
-    /// Where a tag's value stands.
+    /// The position of a tag's value.
     fn position(&self, tag: u16) -> Option<usize> {
         let short = |at| self.order.short(self.bytes, at);
         (0..self.entries)

@@ -1,9 +1,9 @@
-//! The formats, told apart by their first bytes.
+//! Recognizes formats by their first bytes.
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, Turning, bmp, gif, jpeg, png, tiff, webp};
+use super::{DecodeError, DecodedImage, File, OrientationTag, bmp, gif, jpeg, png, tiff, webp};
 
-/// A format that is read.
+/// A supported format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Jpeg,
@@ -14,7 +14,7 @@ pub(super) enum Format {
     Tiff,
 }
 
-/// What files of the ISO base media format say that they are, which photographs of telephones are.
+/// The signature of the ISO base media format, which phones use for photographs.
 const BRANDS: [(&[u8; 4], &str); 11] = [
     (b"heic", "HEIC"),
     (b"heix", "HEIC"),
@@ -24,7 +24,7 @@ const BRANDS: [(&[u8; 4], &str); 11] = [
     (b"hevx", "HEIC"),
     (b"avif", "AVIF"),
     (b"avis", "AVIF"),
-    // What other codecs may hide behind is told by the brands that follow, most of all.
+    // The compatible brands tell which codec it is.
     (b"mif1", "HEIF"),
     (b"msf1", "HEIF"),
     (b"heif", "HEIF"),
@@ -32,8 +32,8 @@ const BRANDS: [(&[u8; 4], &str); 11] = [
 
 impl Format {
     /// # Errors
-    /// It is none of them; others that are often sent are named.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, Fault> {
+    /// None of the supported formats; others that are often sent are named.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
         let starts = |magic: &[u8]| bytes.starts_with(magic);
         if starts(b"\xff\xd8\xff") {
             Ok(Self::Jpeg)
@@ -48,14 +48,14 @@ impl Format {
         } else if starts(b"BM") {
             Ok(Self::Bmp)
         } else if let Some(name) = named_brand(bytes) {
-            Err(Fault::Undecodable(format!(
+            Err(DecodeError::Undecodable(format!(
                 "the image is {name}, which is not read, expected JPEG, PNG, BMP, GIF, WebP or TIFF: convert it to \
                  JPEG"
             )))
         } else {
             let fact =
                 if bytes.is_empty() { "the image is empty" } else { "the bytes are no known image format" };
-            Err(Fault::Undecodable(format!("{fact}, expected JPEG, PNG, BMP, GIF, WebP or TIFF")))
+            Err(DecodeError::Undecodable(format!("{fact}, expected JPEG, PNG, BMP, GIF, WebP or TIFF")))
         }
     }
 
@@ -70,7 +70,7 @@ impl Format {
         }
     }
 
-    pub(super) fn decode(self, file: File<'_>) -> Result<DecodedImage, Fault> {
+    pub(super) fn decode(self, file: File<'_>) -> Result<DecodedImage, DecodeError> {
         let (image, orientation) = match self {
             Self::Jpeg => jpeg::decode(file)?,
             Self::Png => png::decode(file)?,
@@ -79,16 +79,16 @@ impl Format {
             Self::WebP => webp::decode(file)?,
             Self::Tiff => tiff::decode(file)?,
         };
-        Ok(match (file.wanted.turning, self) {
-            // Which OpenCV and Pillow turn by themselves, whatever they are told.
-            (Turning::Upright, _) | (_, Self::Tiff) => orientation.apply(image),
-            (Turning::AsStored, _) => image,
+        Ok(match (file.wanted.orientation_tag, self) {
+            // OpenCV and Pillow always apply the tag of a TIFF.
+            (OrientationTag::Apply, _) | (_, Self::Tiff) => orientation.apply(image),
+            (OrientationTag::Ignore, _) => image,
         })
     }
 }
 
-/// The name of a format by the brands in a file's first box (ISO/IEC 14496-12, section 4.3): its own, then those that it
-/// is compatible with.
+/// Returns the name of a format by the brands in a file's first box (ISO/IEC 14496-12, section 4.3): its own, then the
+/// compatible ones.
 fn named_brand(bytes: &[u8]) -> Option<&'static str> {
     let size = u32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
     if bytes.get(4..8) != Some(b"ftyp") {
@@ -112,7 +112,7 @@ mod tests {
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
             (b"\0\0\0\x14ftypmif1\0\0\0\0mif1", "HEIF"),
         ] {
-            let Err(Fault::Undecodable(fact)) = Format::of(bytes) else { panic!("{name} is read") };
+            let Err(DecodeError::Undecodable(fact)) = Format::of(bytes) else { panic!("{name} is read") };
             assert!(fact.starts_with(&format!("the image is {name}, ")), "{fact}");
             assert!(
                 fact.ends_with("expected JPEG, PNG, BMP, GIF, WebP or TIFF: convert it to JPEG"),

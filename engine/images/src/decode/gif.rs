@@ -2,21 +2,21 @@
 
 use image::codecs::gif::GifDecoder;
 
-use super::{DecodedImage, Fault, File, Reader, channels, raster};
+use super::{DecodeError, DecodedImage, File, Reader, channels, raster};
 
-pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let reader = file.wanted.reader;
     let decoder = GifDecoder::new(file.source()).map_err(raster::fault)?;
     let frame = Frame::first(file.bytes);
     let (width, height, mut samples) = raster::samples(decoder, file)?;
-    let frame = frame.ok_or_else(|| Fault::undecodable("it is truncated"))?;
+    let frame = frame.ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
     if !frame.lies_in(width, height) {
-        return Err(reader.refuses("a frame that is larger than its canvas as others do"));
+        return Err(reader.refuses("a frame larger than its canvas as the other frameworks do"));
     }
     match reader {
         Reader::OpenCv => {
             if global_palette(file.bytes).is_some_and(|palette| color(palette, file.bytes[11]).is_none()) {
-                return Err(reader.refuses("GIF whose background is no colour of its palette"));
+                return Err(reader.refuses("GIF whose background is not in its palette"));
             }
             let background = background(file.bytes);
             for pixel in samples.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0) {
@@ -33,7 +33,7 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
             for pixel in samples.chunks_exact_mut(4).filter(|pixel| pixel[3] == 0) {
                 pixel.fill(0);
             }
-            // Its picture has the frame's size, but the frame lies where it lies on the canvas.
+            // Its image has the size of the frame; here the frame is placed on the canvas.
             let rows = samples.chunks_exact(width * 4).take(frame.height);
             samples = rows.flat_map(|row| &row[..frame.width * 4]).copied().collect();
             return Ok(DecodedImage {
@@ -46,8 +46,8 @@ pub(super) fn decode(file: File<'_>) -> Result<DecodedImage, Fault> {
     Ok(DecodedImage { height, width, pixels: channels::from_rgb::<4>(&samples) })
 }
 
-/// Red, green and blue of what lies under transparent pixels and round a first frame smaller than the
-/// canvas: the header's background index in the global palette, black where there is none.
+/// The red, green and blue of transparent pixels and of the canvas around a smaller first frame: the header's
+/// background index in the global palette, black without one.
 fn background(bytes: &[u8]) -> [u8; 3] {
     let index = bytes.get(11).copied().unwrap_or(0);
     global_palette(bytes).and_then(|palette| color(palette, index)).unwrap_or_default()
@@ -57,7 +57,7 @@ fn global_palette(bytes: &[u8]) -> Option<&[u8]> {
     palette(bytes, 13, *bytes.get(10)?)
 }
 
-/// The palette at a place, if the flags say that there is one.
+/// Returns the palette at a position, if the flags say that there is one.
 fn palette(bytes: &[u8], at: usize, flags: u8) -> Option<&[u8]> {
     if flags & 0x80 == 0 {
         return None;
@@ -69,18 +69,18 @@ fn color(palette: &[u8], index: u8) -> Option<[u8; 3]> {
     palette.chunks_exact(3).nth(usize::from(index))?.try_into().ok()
 }
 
-/// Where the first frame lies on the canvas, and its colour of nothing.
+/// The position of the first frame on the canvas, and its transparent colour.
 struct Frame {
     left: usize,
     top: usize,
     width: usize,
     height: usize,
-    /// Of the transparent index, of the first where there is none.
+    /// Of the transparent index, of the first one if there is none.
     empty: [u8; 3],
 }
 
 impl Frame {
-    /// Walks over the extensions before it (GIF89a, sections 20 and 23).
+    /// Skips the extensions before it (GIF89a, sections 20 and 23).
     fn first(bytes: &[u8]) -> Option<Self> {
         let global = global_palette(bytes);
         let mut at = 13 + global.map_or(0, <[u8]>::len);
@@ -115,7 +115,7 @@ impl Frame {
                     });
                 }
                 0x3b => return None,
-                // What stands between blocks.
+                // A block.
                 _ => at += 1,
             }
         }
@@ -125,7 +125,7 @@ impl Frame {
         self.left + self.width <= width && self.top + self.height <= height
     }
 
-    /// Gives what is transparent, and what is round the frame, its colour.
+    /// Sets the colour of transparent pixels and of the canvas around the frame.
     fn fill(&self, samples: &mut [u8], (width, height): (usize, usize)) {
         for (y, row) in samples.chunks_exact_mut(width * 4).take(height).enumerate() {
             for (x, pixel) in row.chunks_exact_mut(4).enumerate() {

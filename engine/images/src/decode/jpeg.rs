@@ -7,7 +7,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
 use super::orientation::Orientation;
-use super::{DecodeLimits, DecodedImage, Fault, File, Reader, Turning, Wanted, channels};
+use super::{DecodeError, DecodeLimits, DecodedImage, File, OrientationTag, Reader, Wanted, channels};
 
 mod libjpeg;
 mod reduced;
@@ -15,12 +15,12 @@ mod standard;
 
 use self::libjpeg::Accuracy;
 
-/// Rows or columns of an image that is decoded as libjpeg does, to the bit. The quicker decoder rounds colours that are
-/// stored at half the sides up by a quarter level, and interpolates them otherwise at the edges.
+/// Images with fewer rows or columns are decoded exactly as libjpeg does. The faster decoder rounds subsampled chroma
+/// up by a quarter, and interpolates it differently at the edges.
 const SMALL: usize = 192;
 
-/// The picture as it is stored, but for its size, and how it is to be turned.
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+/// Returns the image as it is stored, perhaps reduced, and its orientation.
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     let (limits, wanted) = (file.limits, file.wanted);
     let structure = Structure::of(file.bytes);
     if let Some((width, height)) = structure.size {
@@ -28,7 +28,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
         file.meter.scan(width as u64 * height as u64, structure.scans)?;
     }
     let (orientation, is_usual) = (structure.orientation(), structure.is_usual());
-    // Of other colours none is made smaller.
+    // Other colours are never reduced.
     let is_reduced = structure.components == 1 || (structure.components == 3 && !structure.is_named_rgb());
     let coded = standard::with_tables(structure.coded?, structure.has_codes);
     file.meter.goes_on()?;
@@ -42,15 +42,15 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
     let is_small = structure.size.is_some_and(|(width, height)| width.min(height) < SMALL);
     if is_small && (is_whole || !is_reduced) {
         match libjpeg::pixels(&coded, file, Accuracy::Accurate) {
-            // The other decoder also takes what is refused here.
-            Err(Fault::Undecodable(_)) => (),
+            // The other decoder also accepts what is refused here.
+            Err(DecodeError::Undecodable(_)) => (),
             outcome => return Ok((outcome?, orientation)),
         }
     }
     match pixels_of(&guarded(&coded), limits, Strictness::Strict, wanted) {
-        // Worth a second try: harmless bytes between two segments, and a lost restart marker, behind
-        // which decoders find their way again at the next.
-        Err(Fault::Undecodable(fact))
+        // Worth a second try: harmless bytes between two segments, or a lost restart marker, after which decoders
+        // resynchronize at the next.
+        Err(DecodeError::Undecodable(fact))
             if structure.restarts || fact.contains("Extra bytes between headers") =>
         {
             pixels_of(&coded, limits, Strictness::Lenient, wanted)
@@ -59,18 +59,18 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
     }
 }
 
-/// By what the sides of an image of this width and height may be divided.
+/// Returns by what the sides of an image of this width and height may be divided.
 fn divisor((width, height): (usize, usize), orientation: Orientation, wanted: &Wanted<'_>) -> usize {
-    match wanted.turning {
-        Turning::Upright if orientation.is_transposed() => (wanted.divisor)(width, height),
-        Turning::Upright | Turning::AsStored => (wanted.divisor)(height, width),
+    match wanted.orientation_tag {
+        OrientationTag::Apply if orientation.is_transposed() => (wanted.divisor)(width, height),
+        OrientationTag::Apply | OrientationTag::Ignore => (wanted.divisor)(height, width),
     }
 }
 
-/// The picture with bits before its end marker that no Huffman code begins with, 16 ones in a row.
+/// Returns the image's data with 16 one bits before its end marker, which begin no Huffman code.
 ///
-/// The decoder takes zeros where data is missing, and they decode to something. Sound data ends before
-/// the guard; one that stops early runs into it, which is an error.
+/// The decoder reads zeros where data is missing, and decodes them. Complete data ends before the guard; truncated data
+/// runs into it, which is an error.
 fn guarded(coded: &[u8]) -> Vec<u8> {
     const GUARD: [u8; 64] = {
         let mut bytes = [0xff; 64];
@@ -85,18 +85,19 @@ fn guarded(coded: &[u8]) -> Vec<u8> {
     [data, &GUARD, end_marker].concat()
 }
 
-/// Width and height of a file that is whole and within the limits, and how many scans it has, without decoding it.
-pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize, u64), Fault> {
+/// Returns width, height and the number of scans of a file that is complete and within the limits, without decoding it.
+pub(super) fn check(bytes: &[u8], limits: &DecodeLimits) -> Result<(usize, usize, u64), DecodeError> {
     let Structure { coded, scans, .. } = Structure::of(bytes);
     let coded = coded?;
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options(Strictness::Lenient));
     decoder.decode_headers().map_err(fault)?;
-    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let (width, height) =
+        decoder.dimensions().ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     limits.check(width, height)?;
     Ok((width, height, scans))
 }
 
-/// How the decoder takes damage. Lenient, it fills what is missing with grey and says nothing.
+/// How the decoder treats damage. If lenient, it fills missing data with grey without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strictness {
     Strict,
@@ -108,17 +109,19 @@ fn pixels_of(
     limits: &DecodeLimits,
     strictness: Strictness,
     wanted: &Wanted<'_>,
-) -> Result<(DecodedImage, Orientation), Fault> {
+) -> Result<(DecodedImage, Orientation), DecodeError> {
     let options = options(strictness);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(coded), options);
     decoder.decode_headers().map_err(fault)?;
-    let (width, height) = decoder.dimensions().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let (width, height) =
+        decoder.dimensions().ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     limits.check(width, height)?;
-    let stored = decoder.input_colorspace().ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let stored =
+        decoder.input_colorspace().ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     let coding = Coding::of(stored, coded)?;
     let orientation_by =
         |exif: Option<&Vec<u8>>| exif.map_or(Orientation::UPRIGHT, |exif| Orientation::from_exif(exif));
-    // Only sound data is decoded so: what the other decoder refuses is decoded in full, or is an error there.
+    // Only valid data is decoded so: what the other decoder refuses is decoded in full size, or is an error there.
     if strictness == Strictness::Strict && matches!(coding, Coding::Gray | Coding::YCbCr) {
         let orientation = orientation_by(decoder.exif());
         let divisor = divisor((width, height), orientation, wanted);
@@ -129,7 +132,7 @@ fn pixels_of(
             return Ok((image, orientation));
         }
     }
-    // The decoder's own ways from CMYK to RGB differ from OpenCV's, so all but YCbCr comes as stored.
+    // The decoder's conversions from CMYK to RGB differ from OpenCV's, so everything but YCbCr is taken as stored.
     let given = if coding == Coding::YCbCr { ColorSpace::BGR } else { stored };
     decoder.set_options(options.jpeg_set_out_colorspace(given));
     let mut samples = decoder.decode().map_err(fault)?;
@@ -148,7 +151,7 @@ fn pixels_of(
         }
     };
     if pixels.len() != width * height * 3 {
-        return Err(Fault::undecodable("corrupt data"));
+        return Err(DecodeError::undecodable("corrupt data"));
     }
     Ok((DecodedImage { height, width, pixels }, orientation))
 }
@@ -158,18 +161,18 @@ fn options(strictness: Strictness) -> DecoderOptions {
         .set_strict_mode(strictness == Strictness::Strict)
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
-        // Chosen while the headers are read, and kept: a later order for BGR would give RGB.
+        // Set while the headers are read, and kept: set later, BGR would give RGB.
         .jpeg_set_out_colorspace(ColorSpace::BGR)
 }
 
-fn fault(cause: DecodeErrors) -> Fault {
+fn fault(cause: DecodeErrors) -> DecodeError {
     if let DecodeErrors::Unsupported(scheme) = cause {
-        return Fault::Undecodable(format!("unsupported variant {scheme:?}"));
+        return DecodeError::Undecodable(format!("unsupported variant {scheme:?}"));
     }
-    Fault::Undecodable(format!("corrupt data ({cause:?})"))
+    DecodeError::Undecodable(format!("corrupt data ({cause:?})"))
 }
 
-/// How the components of a file make a colour.
+/// How the components of a file form a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gray,
@@ -184,21 +187,21 @@ impl Coding {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn of(stored: ColorSpace, coded: &[u8]) -> Result<Self, Fault> {
+    fn of(stored: ColorSpace, coded: &[u8]) -> Result<Self, DecodeError> {
         Ok(match stored {
             ColorSpace::Luma => Self::Gray,
             ColorSpace::YCbCr => Self::YCbCr,
             ColorSpace::RGB => Self::Rgb,
-            // Of four components any transform is that from YCCK, which the decoder believes only of number 2.
+            // With four components any transform means YCCK, but the decoder only accepts number 2.
             ColorSpace::CMYK if Colors::of(coded).adobe.is_some_and(|transform| transform != 0) => Self::Ycck,
             ColorSpace::CMYK => Self::Cmyk,
             ColorSpace::YCCK => Self::Ycck,
-            other => return Err(Fault::Undecodable(format!("unsupported colour space {other:?}"))),
+            other => return Err(DecodeError::Undecodable(format!("unsupported colour space {other:?}"))),
         })
     }
 }
 
-/// Inverted CMYK, as Adobe's programs write it, the way OpenCV or Pillow makes BGR of it.
+/// Converts inverted CMYK, as Adobe's programs write it, to BGR as OpenCV or Pillow does.
 fn from_cmyk(samples: &[u8], reader: Reader) -> Vec<u8> {
     let mut pixels = vec![0; samples.len() / 4 * 3];
     from_cmyk_into(samples, reader, &mut pixels);
@@ -213,37 +216,37 @@ fn from_cmyk_into(samples: &[u8], reader: Reader, pixels: &mut [u8]) {
         }
         let black = i32::from(from[3]);
         for (channel, ink) in [2, 1, 0].into_iter().zip(&from[..3]) {
-            let level = black - (((255 - i32::from(*ink)) * black) >> 8);
-            to[channel] = u8::try_from(level).unwrap_or(0);
+            let value = black - (((255 - i32::from(*ink)) * black) >> 8);
+            to[channel] = u8::try_from(value).unwrap_or(0);
         }
     }
 }
 
-/// Stored as what the inks leave of the light.
+/// Stored inverted.
 fn ycck_to_cmyk(pixel: &mut [u8]) {
     let [red, green, blue] = channels::rgb_of_ycbcr([pixel[0], pixel[1], pixel[2]]);
     pixel[..3].copy_from_slice(&[255 - red, 255 - green, 255 - blue]);
 }
 
-/// What the segments say, found without decoding any.
+/// The content of the segments, read without decoding.
 struct Structure<'a> {
-    /// Width and height of the frame, where a frame header was reached.
+    /// Width and height of the frame, if a frame header was found.
     size: Option<(usize, usize)>,
-    /// Whether restart markers are announced.
+    /// Whether restart markers are declared.
     restarts: bool,
-    /// Whether there are tables of Huffman codes.
+    /// Whether there are Huffman tables.
     has_codes: bool,
-    /// How often its pixels are gone over.
+    /// Number of scans.
     scans: u64,
-    /// How many components the frame has.
+    /// Number of components of the frame.
     components: u8,
-    /// Of the first three components: identifier, sampling factors.
+    /// Identifier and sampling factors of the first three components.
     sampling: [[u8; 2]; 3],
     colors: Colors,
     /// The EXIF block.
     exif: Option<&'a [u8]>,
-    /// The picture's bytes up to its end marker; what follows that is none of it.
-    coded: Result<&'a [u8], Fault>,
+    /// The image's bytes up to its end marker; what follows does not belong to it.
+    coded: Result<&'a [u8], DecodeError>,
 }
 
 impl<'a> Structure<'a> {
@@ -252,7 +255,7 @@ impl<'a> Structure<'a> {
         let (mut components, mut sampling, mut colors) = (0, [[0; 2]; 3], Colors::default());
         let end = walk(bytes, |Segment { marker, body, .. }| match marker {
             0xc4 => has_codes = true,
-            // Frame headers, without the tables (C4, C8, CC) that stand among them.
+            // Frame headers, without the tables (C4, C8, CC) among them.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 size = size.or(frame_size(body));
                 components = body.get(5).copied().unwrap_or(0);
@@ -269,7 +272,7 @@ impl<'a> Structure<'a> {
             _ => (),
         });
         let truncated =
-            || Fault::undecodable("it is truncated: the data ends before the end-of-image marker");
+            || DecodeError::undecodable("it is truncated: the data ends before the end-of-image marker");
         let coded = end.and_then(|end| bytes.get(..end)).ok_or_else(truncated);
         Self { size, restarts, has_codes, scans, components, sampling, colors, exif, coded }
     }
@@ -278,8 +281,8 @@ impl<'a> Structure<'a> {
         self.sampling.map(|[id, _]| id) == *b"RGB"
     }
 
-    /// Whether three components are what most files have: the quicker decoder takes others for other colours than
-    /// libjpeg, or refuses them.
+    /// Returns whether three components are in the usual form: the faster decoder reads others as different colours
+    /// than libjpeg, or refuses them.
     fn is_usual(&self) -> bool {
         let is_named_rgb = self.is_named_rgb();
         let has_usual_colors = match (self.colors.is_jfif, self.colors.adobe) {
@@ -296,11 +299,11 @@ impl<'a> Structure<'a> {
     }
 }
 
-/// What the application segments say of the colours.
+/// The colour information of the application segments.
 #[derive(Default)]
 struct Colors {
     is_jfif: bool,
-    /// Adobe's number of a transform.
+    /// The number of Adobe's transform.
     adobe: Option<u8>,
 }
 
@@ -320,25 +323,25 @@ impl Colors {
     }
 }
 
-/// What stands between two markers.
+/// A segment between two markers.
 struct Segment<'a> {
     marker: u8,
-    /// Without the length that stands before it.
+    /// Its body without the length before it.
     body: &'a [u8],
-    /// All that follows.
+    /// All bytes after it.
     behind: &'a [u8],
 }
 
-/// Walks from segment to segment, so that a thumbnail's end marker inside one is not taken for the picture's. The
-/// index behind the end marker; `None` when the bytes end first.
+/// Walks from segment to segment, so that a thumbnail's end marker inside a segment is not taken for the image's.
+/// Returns the index after the end marker; `None` if the bytes end first.
 fn walk<'a>(bytes: &'a [u8], mut told: impl FnMut(Segment<'a>)) -> Option<usize> {
     let mut at = 2;
     loop {
-        // Entropy-coded data, and what strays between segments, goes up to the next marker.
+        // Entropy-coded data, and stray bytes between segments, extend to the next marker.
         at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
         let marker = *bytes.get(at + 1)?;
         match marker {
-            // A fill byte: the marker may begin with the next.
+            // A fill byte: the marker may begin with the next byte.
             0xff => at += 1,
             // A stuffed byte, a restart or a reserved marker without a length.
             0x00..=0x01 | 0xd0..=0xd8 => at += 2,
@@ -354,7 +357,7 @@ fn walk<'a>(bytes: &'a [u8], mut told: impl FnMut(Segment<'a>)) -> Option<usize>
     }
 }
 
-/// Width and height, from a frame header's body.
+/// Returns width and height from a frame header's body.
 fn frame_size(body: &[u8]) -> Option<(usize, usize)> {
     let side = |at: usize| Some(usize::from(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?])));
     Some((side(3)?, side(1)?))

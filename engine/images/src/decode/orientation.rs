@@ -1,11 +1,11 @@
-//! How the rows and columns of a file lie in the picture (TIFF 6.0 and EXIF 2.3, tag 274).
+//! The orientation of the stored rows and columns (TIFF 6.0 and EXIF 2.3, tag 274).
 
 use super::DecodedImage;
 use super::directory::Directory;
 
 const ORIENTATION: u16 = 274;
 
-/// What has to be done with stored pixels: first exchange rows and columns, then mirror.
+/// What makes the stored pixels upright: first transpose, then mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Orientation {
     transposed: bool,
@@ -17,7 +17,7 @@ impl Orientation {
     /// As stored.
     pub(super) const UPRIGHT: Self = Self { transposed: false, mirrored: false, upside_down: false };
 
-    /// From the tag's value; what is not one of 1 to 8 counts as 1.
+    /// Reads the tag's value; any but 1 to 8 counts as 1.
     pub(super) fn from_tag(value: u16) -> Self {
         let (transposed, mirrored, upside_down) = match value {
             2 => (false, true, false),
@@ -32,18 +32,18 @@ impl Orientation {
         Self { transposed, mirrored, upside_down }
     }
 
-    /// From an EXIF block, which begins with `II` or `MM`. One that cannot be read says nothing.
+    /// Reads an EXIF block, which begins with `II` or `MM`. An invalid one counts as upright.
     pub(super) fn from_exif(exif: &[u8]) -> Self {
         let tag = Directory::first(exif).and_then(|directory| directory.short(ORIENTATION));
         tag.map_or(Self::UPRIGHT, Self::from_tag)
     }
 
-    /// Whether rows become columns.
+    /// Returns whether rows become columns.
     pub(super) fn is_transposed(self) -> bool {
         self.transposed
     }
 
-    /// The image as it is meant to be seen.
+    /// Returns the upright image.
     pub(super) fn apply(self, image: DecodedImage) -> DecodedImage {
         if self == Self::UPRIGHT {
             return image;

@@ -1,12 +1,12 @@
-//! PNG, of an animated one the picture that others show.
+//! PNG; of an animated one the default image.
 
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder};
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, Reader, channels, raster};
+use super::{DecodeError, DecodedImage, File, Reader, channels, raster};
 
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     let (width, height) = size(file.bytes)?;
     file.limits.check(width, height)?;
     file.meter.allow_pixels(width, height);
@@ -24,7 +24,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
         );
     }
     if reader == Reader::Pillow && file.wanted.is_gray && is_wide_gray(file) {
-        return Err(reader.refuses("16 bits of grey for a model of one channel: its levels stay 0 to 65535"));
+        return Err(reader.refuses("16 bits of grey for a model of one channel: its values stay 0 to 65535"));
     }
     let gamma = gamma(file.bytes).filter(|_| reader == Reader::Tensorflow && file.wanted.is_gray);
     if let Some(gamma) = gamma.filter(|_| color.has_color()) {
@@ -42,11 +42,11 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
     let channels = usize::from(color.channel_count());
     let samples: Vec<u16> =
         samples.chunks_exact(2).map(|sample| u16::from_ne_bytes([sample[0], sample[1]])).collect();
-    let levels = samples.chunks_exact(channels).map(to_bytes).collect::<Vec<_>>();
-    Ok((DecodedImage { height, width, pixels: channels::from_gray(levels.into_iter()) }, orientation))
+    let values = samples.chunks_exact(channels).map(to_bytes).collect::<Vec<_>>();
+    Ok((DecodedImage { height, width, pixels: channels::from_gray(values.into_iter()) }, orientation))
 }
 
-/// How a pixel of 16-bit samples becomes a level of grey, where it is not the upper half.
+/// How a pixel of 16-bit samples becomes a grey value, if not by its upper byte.
 fn way(file: File<'_>, color: ColorType) -> Option<fn(&[u16]) -> u8> {
     let is_color = matches!(color, ColorType::Rgb16 | ColorType::Rgba16);
     match file.wanted.reader {
@@ -63,12 +63,12 @@ fn gray(pixel: &[u16]) -> u8 {
     u8::try_from(weighted >> 8).unwrap_or(u8::MAX)
 }
 
-/// With a transparent level the decoder makes alpha of it.
+/// With a transparent grey value the decoder creates alpha.
 fn is_wide_gray(file: File<'_>) -> bool {
     file.bytes.get(24..26) == Some(&[16, 0])
 }
 
-/// The body of the first chunk of this name before the picture's data.
+/// Returns the body of the first chunk of this name before the image data.
 fn chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
     let mut at = 8_usize;
     loop {
@@ -84,7 +84,7 @@ fn chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
     }
 }
 
-/// The file's gamma where it says one that libpng heeds, which makes grey of light and not of levels then.
+/// Returns the file's gamma, if libpng applies it: grey is then computed from light and not from the stored values.
 fn gamma(bytes: &[u8]) -> Option<f64> {
     const OF_SRGB: u32 = 45_455;
     const NEARLY_ONE: std::ops::RangeInclusive<u32> = 95_000..=105_000;
@@ -95,24 +95,24 @@ fn gamma(bytes: &[u8]) -> Option<f64> {
     (told != 0 && !NEARLY_ONE.contains(&told)).then(|| f64::from(told))
 }
 
-/// libpng's `png_do_rgb_to_gray` with its tables of 8 bits: to light, weighted, and back. Grey stays.
+/// libpng's `png_do_rgb_to_gray` with its 8-bit tables: to light, weighted, and back. Grey pixels stay.
 fn gray_by_light(pixels: &mut [u8], gamma: f64) {
     let reciprocal = |gamma: f64| (1e10 / gamma + 0.5).floor();
     let to_light = powers(reciprocal(gamma));
     let from_light = powers(reciprocal(reciprocal(gamma)));
     for pixel in pixels.chunks_exact_mut(3).filter(|pixel| pixel[0] != pixel[1] || pixel[0] != pixel[2]) {
         let [blue, green, red] =
-            [pixel[0], pixel[1], pixel[2]].map(|level| u32::from(to_light[usize::from(level)]));
+            [pixel[0], pixel[1], pixel[2]].map(|value| u32::from(to_light[usize::from(value)]));
         let light = (9_797 * red + 19_234 * green + 3_737 * blue + (1 << 14)) >> 15;
         pixel.fill(from_light[light.min(255) as usize]);
     }
 }
 
-/// `png_gamma_8bit_correct` of all levels, by a hundred thousand times the exponent.
+/// `png_gamma_8bit_correct` of all values, by a hundred thousand times the exponent.
 fn powers(exponent: f64) -> [u8; 256] {
     let mut table = [0; 256];
-    for (level, power) in (0..=u8::MAX).zip(&mut table) {
-        let share = f64::from(level) / 255.0;
+    for (value, power) in (0..=u8::MAX).zip(&mut table) {
+        let share = f64::from(value) / 255.0;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -124,11 +124,11 @@ fn powers(exponent: f64) -> [u8; 256] {
     table
 }
 
-/// Width and height stand at a fixed place, so that the rest need not be read for them.
-fn size(bytes: &[u8]) -> Result<(usize, usize), Fault> {
+/// Width and height are at a fixed position, so that the rest need not be read for them.
+fn size(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
     let side = |at: usize| {
         let field: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
         usize::try_from(u32::from_be_bytes(field)).ok()
     };
-    side(16).zip(side(20)).ok_or_else(|| Fault::undecodable("it is truncated"))
+    side(16).zip(side(20)).ok_or_else(|| DecodeError::undecodable("it is truncated"))
 }

@@ -1,11 +1,11 @@
-//! What PNG, BMP, GIF and WebP have in common: a decoder that gives plain samples, perhaps with alpha.
+//! What PNG, BMP, GIF and WebP share: a decoder that returns plain samples, perhaps with alpha.
 
 use std::io::ErrorKind;
 
 use image::{ColorType, ImageDecoder, Limits};
 
 use super::orientation::Orientation;
-use super::{DecodedImage, Fault, File, channels, memory_for};
+use super::{DecodeError, DecodedImage, File, channels, memory_for};
 
 pub(super) fn memory_limits(width: usize, height: usize) -> Limits {
     let mut memory = Limits::no_limits();
@@ -13,7 +13,7 @@ pub(super) fn memory_limits(width: usize, height: usize) -> Limits {
     memory
 }
 
-/// What the file's EXIF block says.
+/// Returns the orientation of the file's EXIF block.
 pub(super) fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     match decoder.exif_metadata() {
         Ok(Some(exif)) => Orientation::from_exif(&exif),
@@ -21,8 +21,8 @@ pub(super) fn orientation_of(decoder: &mut impl ImageDecoder) -> Orientation {
     }
 }
 
-/// The pixels of a decoder that has read its header; alpha is dropped.
-pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<DecodedImage, Fault> {
+/// Returns the pixels of a decoder that has read its header; alpha is dropped.
+pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let color = decoder.color_type();
     let (width, height, samples) = samples(decoder, file)?;
     Ok(DecodedImage { height, width, pixels: bgr_of(color, samples)? })
@@ -32,7 +32,7 @@ pub(super) fn read(decoder: impl ImageDecoder, file: File<'_>) -> Result<Decoded
 pub(super) fn samples(
     mut decoder: impl ImageDecoder,
     file: File<'_>,
-) -> Result<(usize, usize, Vec<u8>), Fault> {
+) -> Result<(usize, usize, Vec<u8>), DecodeError> {
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     file.limits.check(width, height)?;
@@ -46,7 +46,7 @@ pub(super) fn samples(
     clippy::wildcard_enum_match_arm,
     reason = "the decoder's own set, which may grow: the rest is refused"
 )]
-fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, Fault> {
+fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, DecodeError> {
     Ok(match color {
         ColorType::L8 => channels::from_gray(samples.into_iter()),
         ColorType::La8 => channels::from_gray(samples.chunks_exact(2).map(|pixel| pixel[0])),
@@ -59,11 +59,11 @@ fn bgr_of(color: ColorType, mut samples: Vec<u8>) -> Result<Vec<u8>, Fault> {
         ColorType::La16 => channels::from_gray(high_bytes(&samples).chunks_exact(2).map(|pixel| pixel[0])),
         ColorType::Rgb16 => channels::from_rgb::<3>(&high_bytes(&samples)),
         ColorType::Rgba16 => channels::from_rgb::<4>(&high_bytes(&samples)),
-        other => return Err(Fault::Undecodable(format!("unsupported colour type {other:?}"))),
+        other => return Err(DecodeError::Undecodable(format!("unsupported colour type {other:?}"))),
     })
 }
 
-/// The upper halves of 16-bit samples: OpenCV has libpng drop the lower ones.
+/// The upper bytes of 16-bit samples: OpenCV makes libpng drop the lower ones.
 fn high_bytes(samples: &[u8]) -> Vec<u8> {
     samples
         .chunks_exact(2)
@@ -71,15 +71,15 @@ fn high_bytes(samples: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// A decoder's error as a fact about the file.
-pub(super) fn fault(cause: image::ImageError) -> Fault {
+/// Converts a decoder's error.
+pub(super) fn fault(cause: image::ImageError) -> DecodeError {
     if let image::ImageError::Unsupported(cause) = &cause {
-        return Fault::Undecodable(format!("unsupported variant ({cause})"));
+        return DecodeError::Undecodable(format!("unsupported variant ({cause})"));
     }
     if let image::ImageError::IoError(cause) = &cause
         && cause.kind() == ErrorKind::UnexpectedEof
     {
-        return Fault::undecodable("it is truncated");
+        return DecodeError::undecodable("it is truncated");
     }
-    Fault::Undecodable(format!("corrupt data ({cause})"))
+    DecodeError::Undecodable(format!("corrupt data ({cause})"))
 }

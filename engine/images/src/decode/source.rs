@@ -1,29 +1,28 @@
-//! What decoders read a file through: it counts what they read, and stops them.
+//! The reader through which decoders read a file: it counts what they read, and stops them.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 
-use super::Fault;
+use super::DecodeError;
 
-/// What is given at once, so that a decoder that unpacks a thousandfold is asked often enough whether it goes on.
+/// Most bytes of one read, so that a decoder with a high compression ratio calls `goes_on` often enough.
 const PIECE: usize = 16 << 10;
-/// A file of any size may be read so far.
+/// Bytes that may be read of any file.
 const SPARE: u64 = 64 << 10;
-/// A file may be read twice, but for more than this.
+/// Beyond that a file may be read about twice.
 const AGAIN: u64 = 8 << 20;
-/// Parts of an image that look alike may share their bytes: where they are of one colour, they have far fewer than
-/// pixels.
+/// Identical parts of an image may share their bytes: single-colour images have far fewer bytes than pixels.
 const PIXELS_A_BYTE: u64 = 16;
-/// Pixels that the scans of an image may go over in all: a hundred scans of 16 megapixels. Files have about ten.
+/// Most pixels in all scans of an image: a hundred scans of 16 megapixels. Files have about ten scans.
 const MAX_SCANNED: u64 = 1_600_000_000;
 
-/// How much of the work that one file may cost is left.
+/// Limits the work for one file.
 pub(super) struct Meter<'a> {
     goes_on: &'a dyn Fn() -> bool,
     bytes: Cell<u64>,
     limit: Cell<u64>,
     scanned: Cell<u64>,
-    /// Why the decoder was stopped. Its own error says only that it could not read on.
+    /// Why the decoder was stopped. Its own error only says that it could not read on.
     stopped: Cell<Option<Stop>>,
 }
 
@@ -34,22 +33,22 @@ enum Stop {
 }
 
 impl<'a> Meter<'a> {
-    /// For a file of so many bytes.
+    /// Creates it for a file of so many bytes.
     pub(super) fn new(bytes: usize, goes_on: &'a dyn Fn() -> bool) -> Self {
         let limit = SPARE + bytes as u64 + AGAIN.min(bytes as u64);
         let (bytes, limit) = (Cell::new(limit), Cell::new(limit));
         Self { goes_on, bytes, limit, scanned: Cell::new(MAX_SCANNED), stopped: Cell::new(None) }
     }
 
-    /// Lets more bytes be read, as the image's size is known.
+    /// Raises the limit of bytes, once the image's size is known.
     pub(super) fn allow_pixels(&self, width: usize, height: usize) {
         let more = (width as u64).saturating_mul(height as u64) / PIXELS_A_BYTE;
         self.bytes.set(self.bytes.get().saturating_add(more));
         self.limit.set(self.limit.get().saturating_add(more));
     }
 
-    /// Counts bytes that are read, or take as long as those.
-    pub(super) fn spend(&self, bytes: u64) -> Result<(), Fault> {
+    /// Counts bytes that are read, or other work of the same cost.
+    pub(super) fn spend(&self, bytes: u64) -> Result<(), DecodeError> {
         match self.bytes.get().checked_sub(bytes) {
             Some(left) => self.bytes.set(left),
             None => self.stopped.set(Some(Stop::ReadTooMuch)),
@@ -57,11 +56,11 @@ impl<'a> Meter<'a> {
         self.outcome()
     }
 
-    /// Counts pixels that scans go over.
-    pub(super) fn scan(&self, pixels: u64, scans: u64) -> Result<(), Fault> {
+    /// Counts pixels of scans.
+    pub(super) fn scan(&self, pixels: u64, scans: u64) -> Result<(), DecodeError> {
         let left = self.scanned.get().checked_sub(pixels.saturating_mul(scans));
         let left = left.ok_or_else(|| {
-            Fault::TooLarge(format!(
+            DecodeError::TooLarge(format!(
                 "the image's scans go over more pixels than the limit, {MAX_SCANNED} in all"
             ))
         })?;
@@ -69,22 +68,22 @@ impl<'a> Meter<'a> {
         Ok(())
     }
 
-    /// An error when nobody wants the image any more.
-    pub(super) fn goes_on(&self) -> Result<(), Fault> {
+    /// Fails if the image is not wanted any more.
+    pub(super) fn goes_on(&self) -> Result<(), DecodeError> {
         if !(self.goes_on)() {
             self.stopped.set(Some(Stop::Given));
         }
         self.outcome()
     }
 
-    /// Why the decoder was stopped, if it was.
-    pub(super) fn outcome(&self) -> Result<(), Fault> {
+    /// Returns why the decoder was stopped, if it was.
+    pub(super) fn outcome(&self) -> Result<(), DecodeError> {
         match self.stopped.get() {
             None => Ok(()),
-            Some(Stop::Given) => Err(Fault::Stopped),
+            Some(Stop::Given) => Err(DecodeError::Stopped),
             Some(Stop::ReadTooMuch) => {
                 let limit = self.limit.get();
-                Err(Fault::TooLarge(format!(
+                Err(DecodeError::TooLarge(format!(
                     "the image's parts have more bytes than the limit for a file of its size, {limit} in all"
                 )))
             }
@@ -127,7 +126,7 @@ impl BufRead for Source<'_> {
 
     fn consume(&mut self, bytes: usize) {
         self.cursor.consume(bytes);
-        // A limit that is passed stops the next call.
+        // An exceeded limit stops the next call.
         let _ = self.meter.spend(bytes as u64);
     }
 }
@@ -151,7 +150,7 @@ mod tests {
             source.seek(SeekFrom::Start(0)).unwrap();
             assert_eq!(io::copy(&mut source, &mut io::sink()).is_ok(), time < 2, "{time}");
         }
-        let Err(Fault::TooLarge(fact)) = meter.outcome() else { panic!("no limit was passed") };
+        let Err(DecodeError::TooLarge(fact)) = meter.outcome() else { panic!("no limit was passed") };
         assert!(fact.ends_with("265536 in all"), "{fact}");
     }
 
@@ -160,6 +159,6 @@ mod tests {
         let goes_on = || false;
         let meter = Meter::new(1, &goes_on);
         assert!(Source::new(b"x", &meter).read(&mut [0]).is_err());
-        assert!(matches!(meter.outcome(), Err(Fault::Stopped)));
+        assert!(matches!(meter.outcome(), Err(DecodeError::Stopped)));
     }
 }

@@ -1,4 +1,4 @@
-//! TIFF, first page, the way libtiff's RGBA interface reads it, which OpenCV uses, or Pillow.
+//! TIFF, first page, as libtiff's RGBA interface (which OpenCV uses) or Pillow reads it.
 
 use std::io::{ErrorKind, Read, Seek};
 
@@ -9,7 +9,7 @@ use tiff::{ColorType, TiffError};
 use super::directory::Directory;
 use super::orientation::Orientation;
 use super::source::Source;
-use super::{DecodedImage, Fault, File, Reader, channels, jpeg, memory_for};
+use super::{DecodeError, DecodedImage, File, Reader, channels, jpeg, memory_for};
 
 mod page;
 
@@ -18,22 +18,21 @@ use self::page::Page;
 const PHOTOMETRIC_INTERPRETATION: u16 = 262;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
-/// Values of the tag `ExtraSamples` for alpha that the colours are multiplied by, and for one that they are not yet.
+/// Values of the tag `ExtraSamples` for premultiplied and for straight alpha.
 const ASSOCIATED_ALPHA: u16 = 1;
 const UNASSOCIATED_ALPHA: u16 = 2;
-/// Value of the tag `Compression` for JPEG as TIFF's second technical note has it.
+/// Value of the tag `Compression` for JPEG according to TIFF's second technical note.
 const JPEG_COMPRESSION: u16 = 7;
-/// Strips and tiles that cost nothing but their bytes, one for each row of the largest image. Each of the others takes
-/// as long as this many bytes.
+/// Strips and tiles that are free, one for each row of the largest image. Each further one counts as this many bytes.
 const FREE_PIECES: u64 = 32_768;
 const BYTES_OF_A_PIECE: u64 = 256;
 
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     let reader = file.wanted.reader;
     if reader == Reader::Tensorflow {
         return Err(reader.refuses("TIFF: send it as PNG"));
     }
-    // The decoder refuses palettes, so it is shown their indices as levels of grey.
+    // The decoder refuses palettes, so it gets their indices as grey values.
     let directory = Directory::first(file.bytes)
         .filter(|directory| directory.short(PHOTOMETRIC_INTERPRETATION) == Some(PALETTE));
     let indices = directory.and_then(|d| d.with_short(PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO));
@@ -61,7 +60,7 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
             None => None,
         },
         alpha: match (reader, &page.extra[..]) {
-            // Pillow leaves the colours as they are.
+            // Pillow does not premultiply the colours.
             (Reader::OpenCv, [UNASSOCIATED_ALPHA]) => Alpha::Multiply,
             (Reader::Pillow, [ASSOCIATED_ALPHA]) => Alpha::Divide,
             _ => Alpha::Drop,
@@ -77,25 +76,24 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
         if reader == Reader::Pillow
             && planes.plane_stride.is_some_and(|stride| samples.len() * 2 > stride.get())
         {
-            // It takes halves of samples for samples.
+            // It reads halves of samples as samples.
             return Err(reader.refuses("TIFF of 16 bits in planes as others do"));
         }
         layout.bgr_of_words(&interleaved(samples, &planes, 2))?
     } else {
-        return Err(Fault::undecodable(
+        return Err(DecodeError::undecodable(
             "unsupported variant (samples are not unsigned integers of 1 to 16 bits)",
         ));
     };
     if pixels.len() != width * height * 3 {
-        return Err(Fault::undecodable("corrupt data"));
+        return Err(DecodeError::undecodable("corrupt data"));
     }
     Ok((DecodedImage { height, width, pixels }, Orientation::from_tag(orientation)))
 }
 
-/// Strips and tiles may all be the same bytes, more than there are pixels for, or as small as one pixel. Those
-/// compressed as JPEG are whole files of their own, but for the tables they share: each may claim any size, or stop
-/// early.
-fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Result<(), Fault> {
+/// Strips and tiles may all share the same bytes, be more than there are pixels, or be as small as one pixel.
+/// JPEG-compressed ones are whole files except for shared tables: each may declare any size, or be truncated.
+fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Result<(), DecodeError> {
     let (width, height) = decoder.dimensions().map_err(fault)?;
     let (columns, rows) = decoder.chunk_dimensions();
     let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).map_err(fault);
@@ -109,11 +107,11 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
     let count = offsets.len() as u64;
     file.meter.spend(count.saturating_sub(FREE_PIECES).saturating_mul(BYTES_OF_A_PIECE))?;
     let pixels = |columns: u32, rows: u32| u64::from(columns).saturating_mul(u64::from(rows));
-    // A strip is as wide as the image, and need not be as high as it says.
+    // A strip is as wide as the image, and may be lower than its header says.
     let given = count.saturating_mul(pixels(columns, rows.min(height)));
     let planes = 4;
     if given > planes * (4 * pixels(width, height) + (1 << 22)) {
-        return Err(Fault::TooLarge(format!(
+        return Err(DecodeError::TooLarge(format!(
             "the image's {count} parts are {columns}x{rows} pixels each, the limit is four times {width}x{height} in all"
         )));
     }
@@ -121,19 +119,19 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
         return Ok(());
     }
     let tables = decoder.find_tag_unsigned_vec::<u8>(Tag::JPEGTables).map_err(fault)?.unwrap_or_default();
-    // Without the tables' end marker and the piece's start marker they are one file.
+    // Without the end marker of the tables and the start marker of the piece they are one file.
     let tables = tables.get(..tables.len().saturating_sub(2)).unwrap_or_default();
     for (offset, size) in offsets.into_iter().zip(sizes) {
-        // Everything is read here as well as when it is decoded.
+        // All of it is read here and again when it is decoded.
         file.meter.spend(size.saturating_add(2 * tables.len() as u64))?;
         file.meter.goes_on()?;
         let range = usize::try_from(offset).ok().zip(usize::try_from(offset.saturating_add(size)).ok());
         let piece = range.and_then(|(start, end)| file.bytes.get(start..end));
-        let piece = piece.ok_or_else(|| Fault::undecodable("it is truncated"))?;
+        let piece = piece.ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
         let cut = if tables.is_empty() { 0 } else { piece.len().min(2) };
         let (wide, high, scans) = jpeg::check(&[tables, &piece[cut..]].concat(), file.limits)?;
         if wide > columns as usize || high > (rows as usize).next_multiple_of(16) {
-            return Err(Fault::Undecodable(format!(
+            return Err(DecodeError::Undecodable(format!(
                 "corrupt data (a part is {wide}x{high} pixels, expected {columns}x{rows})"
             )));
         }
@@ -142,17 +140,17 @@ fn check_pieces<R: Read + Seek>(decoder: &mut Decoder<R>, file: File<'_>) -> Res
     Ok(())
 }
 
-/// What becomes of alpha.
+/// How alpha is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Alpha {
     Drop,
     /// The colours are multiplied by it.
     Multiply,
-    /// They were, and are made what they were before.
+    /// The colours were multiplied by it; this is undone.
     Divide,
 }
 
-/// What the samples of a page mean.
+/// The meaning of a page's samples.
 struct Layout {
     width: usize,
     color: ColorType,
@@ -166,16 +164,16 @@ impl Layout {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, Fault> {
+    fn bgr_of_bytes(&self, samples: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Ok(match self.color {
             ColorType::Gray(bits @ 2..=7) if self.reader == Reader::OpenCv && self.palette.is_none() => {
                 return Err(self.reader.refuses(&format!("TIFF of {bits} bits of grey")));
             }
             ColorType::Gray(bits @ 1..=8) => {
-                let levels = self.unpacked(samples, bits);
+                let values = self.unpacked(samples, bits);
                 match &self.palette {
-                    Some(palette) => self.looked_up(palette, &levels, bits)?,
-                    None => channels::from_gray(levels.iter().map(|level| widened(*level, bits))),
+                    Some(palette) => self.looked_up(palette, &values, bits)?,
+                    None => channels::from_gray(values.iter().map(|value| widened(*value, bits))),
                 }
             }
             ColorType::Multiband { bit_depth: 8, num_samples: 2 } => {
@@ -198,19 +196,18 @@ impl Layout {
         clippy::wildcard_enum_match_arm,
         reason = "the decoder's own set, which may grow: the rest is refused"
     )]
-    fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, Fault> {
-        // libtiff rounds colours to the nearest level and cuts grey off. Pillow cuts colours off, and makes white of
-        // nearly all grey.
-        let level = |sample: &u16| match self.reader {
+    fn bgr_of_words(&self, samples: &[u16]) -> Result<Vec<u8>, DecodeError> {
+        // libtiff rounds colours and truncates grey. Pillow truncates colours, and makes nearly all grey white.
+        let value = |sample: &u16| match self.reader {
             Reader::Pillow => sample.to_be_bytes()[0],
             Reader::OpenCv | Reader::Tensorflow => nearest(*sample),
         };
-        let rounded = || samples.iter().map(level).collect::<Vec<_>>();
+        let rounded = || samples.iter().map(value).collect::<Vec<_>>();
         Ok(match self.color {
             ColorType::Gray(16) if self.reader == Reader::Pillow => {
-                channels::from_gray(samples.iter().map(|level| channels::clipped(*level)))
+                channels::from_gray(samples.iter().map(|value| channels::clipped(*value)))
             }
-            ColorType::Gray(16) => channels::from_gray(samples.iter().map(|level| level.to_be_bytes()[0])),
+            ColorType::Gray(16) => channels::from_gray(samples.iter().map(|value| value.to_be_bytes()[0])),
             ColorType::RGB(16) => channels::from_rgb::<3>(&rounded()),
             ColorType::RGBA(16) => self.bgr_of_rgba(&rounded()),
             other => return Err(unsupported(other)),
@@ -224,41 +221,41 @@ impl Layout {
             match self.alpha {
                 Alpha::Drop => return pixels,
                 Alpha::Multiply => {
-                    pixel.iter_mut().for_each(|level| *level = byte((u32::from(*level) * alpha + 127) / 255));
+                    pixel.iter_mut().for_each(|value| *value = byte((u32::from(*value) * alpha + 127) / 255));
                 }
                 Alpha::Divide if alpha == 0 => (),
                 Alpha::Divide => {
-                    pixel.iter_mut().for_each(|level| *level = byte(u32::from(*level) * 255 / alpha));
+                    pixel.iter_mut().for_each(|value| *value = byte(u32::from(*value) * 255 / alpha));
                 }
             }
         }
         pixels
     }
 
-    /// One level a byte; rows are padded to bytes.
+    /// Unpacks one value per byte; rows are padded to bytes.
     fn unpacked(&self, samples: &[u8], bits: u8) -> Vec<u8> {
         if bits == 8 {
             return samples.to_vec();
         }
         let bits = usize::from(bits);
-        let mut levels = Vec::with_capacity(samples.len() * 8 / bits);
+        let mut values = Vec::with_capacity(samples.len() * 8 / bits);
         for row in samples.chunks_exact((self.width * bits).div_ceil(8)) {
-            levels.extend((0..self.width).map(|x| {
+            values.extend((0..self.width).map(|x| {
                 (x * bits..(x + 1) * bits)
-                    .fold(0, |level, bit| level << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
+                    .fold(0, |value, bit| value << 1 | (row[bit / 8] >> (7 - bit % 8) & 1))
             }));
         }
-        levels
+        values
     }
 
-    /// The palette holds all reds, all greens, all blues, 16 bits each, of which the upper half counts.
-    fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, Fault> {
+    /// The palette has all reds, all greens, all blues, with 16 bits each, of which the upper byte counts.
+    fn looked_up(&self, palette: &[u16], indices: &[u8], bits: u8) -> Result<Vec<u8>, DecodeError> {
         let colors = 1_usize << bits;
-        // Some programs write 8 bits, which libtiff finds by looking at all of them.
-        let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|level| *level < 256);
+        // Some programs write 8 bits, which libtiff detects by looking at all of them.
+        let is_narrow = self.reader == Reader::OpenCv && palette.iter().all(|value| *value < 256);
         if palette.len() < 3 * colors {
             let fact = format!("the palette has {} entries, expected {}", palette.len(), 3 * colors);
-            return Err(Fault::Undecodable(fact));
+            return Err(DecodeError::Undecodable(fact));
         }
         let color = |index: &u8| {
             let byte = usize::from(is_narrow);
@@ -277,8 +274,8 @@ fn interleaved<T: Copy>(samples: Vec<T>, layout: &BufferLayoutPreference, sample
         return samples;
     }
     (0..stride)
-        .flat_map(|place| (0..planes).map(move |plane| (place, plane)))
-        .map(|(place, plane)| samples[plane * stride + place])
+        .flat_map(|index| (0..planes).map(move |plane| (index, plane)))
+        .map(|(index, plane)| samples[plane * stride + index])
         .collect()
 }
 
@@ -292,31 +289,31 @@ fn from_ycbcr(pixel: &[u8]) -> [u8; 3] {
     [blue, green, red]
 }
 
-/// The full range of `bits` bits over 0 to 255.
-fn widened(level: u8, bits: u8) -> u8 {
-    byte(u32::from(level) * 255 / ((1_u32 << bits) - 1))
+/// Scales the full range of `bits` bits to 0 to 255.
+fn widened(value: u8, bits: u8) -> u8 {
+    byte(u32::from(value) * 255 / ((1_u32 << bits) - 1))
 }
 
 fn nearest(sample: u16) -> u8 {
     byte((u32::from(sample) + 128) / 257)
 }
 
-fn byte(level: u32) -> u8 {
-    u8::try_from(level).unwrap_or(u8::MAX)
+fn byte(value: u32) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
 }
 
-fn unsupported(color: ColorType) -> Fault {
-    Fault::Undecodable(format!("unsupported variant ({color:?})"))
+fn unsupported(color: ColorType) -> DecodeError {
+    DecodeError::Undecodable(format!("unsupported variant ({color:?})"))
 }
 
-fn fault(cause: TiffError) -> Fault {
+fn fault(cause: TiffError) -> DecodeError {
     if let TiffError::UnsupportedError(cause) = &cause {
-        return Fault::Undecodable(format!("unsupported variant ({cause})"));
+        return DecodeError::Undecodable(format!("unsupported variant ({cause})"));
     }
     if let TiffError::IoError(cause) = &cause
         && cause.kind() == ErrorKind::UnexpectedEof
     {
-        return Fault::undecodable("it is truncated");
+        return DecodeError::undecodable("it is truncated");
     }
-    Fault::Undecodable(format!("corrupt data ({cause})"))
+    DecodeError::Undecodable(format!("corrupt data ({cause})"))
 }

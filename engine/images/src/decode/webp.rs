@@ -5,9 +5,9 @@ use image::codecs::webp::WebPDecoder;
 
 use super::orientation::Orientation;
 use super::source::Source;
-use super::{DecodeLimits, DecodedImage, Fault, File, Reader, raster};
+use super::{DecodeError, DecodeLimits, DecodedImage, File, Reader, raster};
 
-pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Fault> {
+pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), DecodeError> {
     check_frames(file.bytes, file.limits)?;
     let mut decoder = WebPDecoder::new(file.source()).map_err(raster::fault)?;
     if file.wanted.reader == Reader::Tensorflow {
@@ -20,28 +20,28 @@ pub(super) fn decode(file: File<'_>) -> Result<(DecodedImage, Orientation), Faul
             return refuses("WebP with alpha for a model of three channels");
         }
     }
-    // The decoder takes as much memory for the orientation's chunk as that claims to hold.
+    // The decoder allocates as much memory for the EXIF chunk as its header declares.
     let is_whole = is_whole(file.bytes);
     let orientation = if is_whole { raster::orientation_of(&mut decoder) } else { Orientation::UPRIGHT };
     if decoder.has_animation() {
         if !is_whole {
-            return Err(Fault::undecodable("it is truncated"));
+            return Err(DecodeError::undecodable("it is truncated"));
         }
         return Ok((first_frame(decoder, file)?, orientation));
     }
     Ok((raster::read(decoder, file)?, orientation))
 }
 
-/// As libwebp draws it: on a canvas of nothing, not blended with it.
-fn first_frame(animation: WebPDecoder<Source<'_>>, file: File<'_>) -> Result<DecodedImage, Fault> {
+/// As libwebp draws it: on an empty canvas, without blending.
+fn first_frame(animation: WebPDecoder<Source<'_>>, file: File<'_>) -> Result<DecodedImage, DecodeError> {
     let (width, height) = animation.dimensions();
     let (width, height) = (width as usize, height as usize);
-    let frame = Frame::first(file.bytes).ok_or_else(|| Fault::undecodable("it is truncated"))?;
+    let frame = Frame::first(file.bytes).ok_or_else(|| DecodeError::undecodable("it is truncated"))?;
     let still = frame.as_file();
     let decoder = WebPDecoder::new(Source::new(&still, file.meter)).map_err(raster::fault)?;
     let image = raster::read(decoder, file)?;
     if frame.left + image.width > width || frame.top + image.height > height {
-        return Err(Fault::undecodable("corrupt data (a frame that is larger than its canvas)"));
+        return Err(DecodeError::undecodable("corrupt data (a frame that is larger than its canvas)"));
     }
     file.limits.check(width, height)?;
     let mut pixels = vec![0; width * height * 3];
@@ -53,7 +53,7 @@ fn first_frame(animation: WebPDecoder<Source<'_>>, file: File<'_>) -> Result<Dec
     Ok(DecodedImage { height, width, pixels })
 }
 
-/// Where the first frame of an animation lies on the canvas, and its chunks.
+/// The position of the first frame of an animation on the canvas, and its chunks.
 struct Frame<'a> {
     left: usize,
     top: usize,
@@ -82,7 +82,7 @@ impl<'a> Frame<'a> {
         None
     }
 
-    /// A file of this picture alone.
+    /// Returns a file with this frame alone.
     fn as_file(&self) -> Vec<u8> {
         const ALPHA: u8 = 0x10;
         let flags = if self.chunks.starts_with(b"ALPH") { ALPHA } else { 0 };
@@ -92,21 +92,21 @@ impl<'a> Frame<'a> {
 }
 
 const CHUNK_HEADER: usize = 8;
-/// Of a frame of an animation, before its own chunks.
+/// The header of an animation's frame, before its own chunks.
 const FRAME_HEADER: usize = 16;
 
-/// The name of the chunk that begins there, and how many bytes it claims to hold behind its header.
+/// Returns the name of the chunk at this position, and the declared length of its body.
 fn chunk_at(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let header = bytes.get(at..)?.first_chunk::<CHUNK_HEADER>()?;
     Some((&header[..4], u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize))
 }
 
-/// Where the chunk after this one begins: bodies are padded to an even length.
+/// Returns where the next chunk begins: bodies are padded to an even length.
 fn behind(at: usize, size: usize) -> usize {
     at.saturating_add(CHUNK_HEADER).saturating_add(size).saturating_add(size % 2)
 }
 
-/// Whether every chunk of the file lies within it.
+/// Returns whether every chunk of the file is complete.
 fn is_whole(bytes: &[u8]) -> bool {
     let mut at = 12;
     while let Some((_, size)) = chunk_at(bytes, at) {
@@ -118,9 +118,9 @@ fn is_whole(bytes: &[u8]) -> bool {
     true
 }
 
-/// A lossy frame says its size itself, and the decoder takes memory for it before it finds that the
-/// canvas is smaller. A canvas of 2^32 pixels is corrupt to the decoder, not too large.
-fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), Fault> {
+/// A lossy frame declares its own size, and the decoder allocates memory for it before it finds that the canvas is
+/// smaller. A canvas of 2^32 pixels is corrupt to the decoder, not too large.
+fn check_frames(bytes: &[u8], limits: &DecodeLimits) -> Result<(), DecodeError> {
     let mut at = 12;
     while let Some((name, size)) = chunk_at(bytes, at) {
         let body = at + CHUNK_HEADER;

@@ -1,12 +1,12 @@
 //! Scaling down by area, equal to OpenCV's `resize(…, interpolation=INTER_AREA)` on 8-bit images.
 //!
-//! Every pixel is the mean of the source area that it covers. OpenCV computes that in whole numbers
-//! where both ratios are whole (`ResizeAreaFast`), and else in 32-bit floats, rows first, with the
-//! weights of `computeResizeAreaTab`; the order of the additions is kept, since it decides ties.
+//! Every pixel is the mean of the source area that it covers. OpenCV computes it in integers if both ratios are
+//! integers (`ResizeAreaFast`), and otherwise in float32, rows first, with the weights of `computeResizeAreaTab`. The
+//! order of the additions is kept, since it decides ties.
 
 use super::Source;
 
-/// A resize that has been laid out: from `source` to a size no larger in either axis.
+/// A prepared resize from `source` to a size that is not larger in either axis.
 pub(super) struct AreaResize<'a> {
     source: &'a Source,
     columns: Axis,
@@ -19,7 +19,7 @@ impl<'a> AreaResize<'a> {
         Self { source, columns: Axis::new(source.width, width), rows: Axis::new(source.height, height) }
     }
 
-    /// Hands on the result's rows from top to bottom, samples interleaved.
+    /// Passes the result's rows to `row` from top to bottom, samples interleaved.
     pub(super) fn for_each_row(&self, write: &mut impl FnMut(&[u8])) {
         match (self.source.channels, self.rows.whole_ratio.zip(self.columns.whole_ratio)) {
             (1, Some((down, across))) => self.whole::<1>(down, across, write),
@@ -45,7 +45,7 @@ impl<'a> AreaResize<'a> {
             }
             for (sample, sum) in samples.iter_mut().zip(sums.iter().flatten()) {
                 *sample = if (down, across) == (2, 2) {
-                    // Alone among the ratios, this one rounds halves up.
+                    // Only this ratio rounds halves up.
                     u8::try_from((sum + 2) >> 2).unwrap_or(u8::MAX)
                 } else {
                     nearest(*sum as f32 * scale)
@@ -61,16 +61,16 @@ impl<'a> AreaResize<'a> {
         let mut row_means = vec![0.0; width];
         let mut sums = vec![0.0; width];
         let mut samples = vec![0; width];
-        // A source row on the border of two results is the last of one and the first of the next.
+        // A source row on the border of two result rows is the last of one and the first of the next.
         let mut row_in_means = None;
         for span in &self.rows.spans {
-            for (place, weight) in self.rows.weights_of(span).iter().enumerate() {
-                let row = span.first + place;
+            for (index, weight) in self.rows.weights_of(span).iter().enumerate() {
+                let row = span.first + index;
                 if row_in_means.replace(row) != Some(row) {
                     let pixels = &self.source.samples[row * stride..(row + 1) * stride];
                     self.columns.mean_of::<CHANNELS>(pixels, &mut row_means);
                 }
-                if place == 0 {
+                if index == 0 {
                     sums.iter_mut().zip(&row_means).for_each(|(sum, mean)| *sum = weight * mean);
                 } else {
                     sums.iter_mut().zip(&row_means).for_each(|(sum, mean)| *sum += weight * mean);
@@ -82,15 +82,15 @@ impl<'a> AreaResize<'a> {
     }
 }
 
-/// Which source pixels each result pixel is made of, along one axis.
+/// The source pixels of each result pixel, along one axis.
 struct Axis {
-    /// How many source pixels make one, where that is a whole number.
+    /// The number of source pixels per result pixel, if that is an integer.
     whole_ratio: Option<usize>,
     spans: Vec<Span>,
     weights: Vec<f32>,
 }
 
-/// One result pixel: neighbouring source pixels from `first`, with their weights.
+/// One result pixel: adjacent source pixels from `first`, with their weights.
 struct Span {
     first: usize,
     weights: std::ops::Range<usize>,
@@ -98,25 +98,25 @@ struct Span {
 
 impl Axis {
     fn new(source: usize, result: usize) -> Self {
-        // Twice inverted, as OpenCV has it: the last bit of the ratio decides what counts as whole.
+        // Inverted twice, as in OpenCV: the last bit of the ratio decides what counts as an integer.
         let ratio = 1.0 / (result as f64 / source as f64);
         let whole = source / result;
         let whole_ratio = ((ratio - whole as f64).abs() < f64::EPSILON).then_some(whole);
         let mut axis = Self { whole_ratio, spans: Vec::with_capacity(result), weights: Vec::new() };
-        for place in 0..result {
-            axis.add(source, place as f64 * ratio, ratio);
+        for index in 0..result {
+            axis.add(source, index as f64 * ratio, ratio);
         }
         axis
     }
 
-    /// One result pixel that begins at `start` and is `ratio` source pixels wide.
+    /// Adds a result pixel that begins at `start` and is `ratio` source pixels wide.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "positions are not negative, and the weights are 32-bit in OpenCV too"
     )]
     fn add(&mut self, source: usize, start: f64, ratio: f64) {
-        /// A sliver of a pixel narrower than this has no part in the mean.
+        /// A narrower sliver of a pixel is left out of the mean.
         const SLIVER: f64 = 1e-3;
         let end = start + ratio;
         let cell = ratio.min(source as f64 - start);
@@ -141,7 +141,7 @@ impl Axis {
         &self.weights[span.weights.clone()]
     }
 
-    /// The weighted means along one source row.
+    /// Computes the weighted means along one source row.
     fn mean_of<const CHANNELS: usize>(&self, row: &[u8], means: &mut [f32]) {
         for (mean, span) in means.chunks_exact_mut(CHANNELS).zip(&self.spans) {
             let weights = self.weights_of(span);
@@ -155,7 +155,7 @@ impl Axis {
     }
 }
 
-/// The nearest level, halves to even: adding this number leaves the rounded level in the lowest bits.
+/// Rounds to the nearest integer, halves to even: adding this number leaves the rounded value in the lowest bits.
 fn nearest(value: f32) -> u8 {
     const SHIFT: f32 = 12_582_912.0;
     let rounded = (value.clamp(0.0, 255.0) + SHIFT).to_bits() & 0xff;

@@ -1,8 +1,7 @@
-//! Resampling along rows and columns, with each framework's weights and roundings.
+//! Resampling along rows and columns, with the weights and the rounding of each framework.
 //!
-//! All methods are separable: each result pixel is a weighted sum of neighbouring rows, each of them a
-//! weighted sum of neighbouring pixels. They differ in the weights (`weights`), in whether rows or columns
-//! are rounded in between, and in the arithmetic.
+//! All methods are separable: each result pixel is a weighted sum of adjacent rows, each of which is a weighted sum of
+//! adjacent pixels. They differ in the weights (`weights`), in rounding between the passes, and in the arithmetic.
 
 use std::collections::VecDeque;
 
@@ -16,14 +15,14 @@ mod between;
 mod weights;
 
 use self::between::{Blend, between};
-pub(super) use self::weights::Target;
+pub(super) use self::weights::TargetAxis;
 use self::weights::{Axis, Kernel};
 
-/// Resizes samples to `height` times `width`, and gives the parts of it that are wanted.
-pub(super) fn resample(source: &Samples, height: &Target, width: &Target, how: Resampling) -> Raster {
+/// Resizes samples to `height` times `width`, and returns the requested parts.
+pub(super) fn resample(source: &Samples, height: &TargetAxis, width: &TargetAxis, how: Resampling) -> Raster {
     let sized = |values: Vec<f32>| Raster { width: width.part.len(), channels: source.channels, values };
     let both =
-        |axis: &dyn Fn(usize, &Target) -> Axis| (axis(source.height, height), axis(source.width, width));
+        |axis: &dyn Fn(usize, &TargetAxis) -> Axis| (axis(source.height, height), axis(source.width, width));
     match how {
         Resampling::Tensorflow { method, antialias } => sized(match (method, antialias) {
             (TensorflowMethod::Nearest, _) => picked(source, both(&Axis::nearest_half_pixel)),
@@ -51,27 +50,27 @@ pub(super) fn resample(source: &Samples, height: &Target, width: &Target, how: R
                 PillowFilter::Bicubic => Kernel::Cubic,
                 PillowFilter::Lanczos => Kernel::Lanczos,
             };
-            sized(in_levels(source, &both(&|from, to| Axis::pillow(from, to, kernel))))
+            sized(pillow_passes(source, &both(&|from, to| Axis::pillow(from, to, kernel))))
         }
         Resampling::OpenCv(interpolation) => sized(match interpolation {
             OpenCvInterpolation::Nearest => picked(source, both(&Axis::nearest_corner)),
             OpenCvInterpolation::Linear => between(source, height, width, Blend::Centres),
-            OpenCvInterpolation::Cubic => summed(source, &both(&Axis::opencv_cubic), level),
+            OpenCvInterpolation::Cubic => summed(source, &both(&Axis::opencv_cubic), nearest_integer),
             OpenCvInterpolation::Area if height.size <= source.height && width.size <= source.width => {
                 by_area(source, height, width)
             }
-            // Where a side grows, OpenCV interpolates.
+            // If a side grows, OpenCV interpolates.
             OpenCvInterpolation::Area => between(source, height, width, Blend::Covered),
         }),
     }
 }
 
-/// The nearest of the 256 levels.
-fn level(value: f32) -> f32 {
+/// Rounds to the nearest of 0 to 255.
+fn nearest_integer(value: f32) -> f32 {
     value.round_ties_even().clamp(0.0, 255.0)
 }
 
-/// Each result pixel is one of the source's.
+/// Copies one source pixel to each result pixel.
 fn picked(source: &Samples, (rows, columns): (Axis, Axis)) -> Vec<f32> {
     let (channels, stride) = (source.channels, source.width * source.channels);
     let mut values = Vec::with_capacity(rows.len() * columns.len() * channels);
@@ -85,12 +84,12 @@ fn picked(source: &Samples, (rows, columns): (Axis, Axis)) -> Vec<f32> {
     values
 }
 
-/// Weighted sums in 32-bit floats, rounded at the end if at all.
+/// Weighted sums in float32, rounded at the end if at all.
 fn summed(source: &Samples, (rows, columns): &(Axis, Axis), round: impl Fn(f32) -> f32) -> Vec<f32> {
     let (channels, stride) = (source.channels, source.width * source.channels);
     let width = columns.len() * channels;
     let mut values = Vec::with_capacity(rows.len() * width);
-    // Rows that several result rows read, with their numbers.
+    // Rows that several result rows use, with their numbers.
     let mut held: VecDeque<(usize, Vec<f32>)> = VecDeque::new();
     let mut sums = vec![0.0; width];
     for (first, weights) in rows.spans() {
@@ -99,15 +98,15 @@ fn summed(source: &Samples, (rows, columns): &(Axis, Axis), round: impl Fn(f32) 
         }
         sums.fill(0.0);
         for (row, weight) in (first..).zip(weights) {
-            let place = match held.iter().position(|(number, _)| *number == row) {
-                Some(place) => place,
+            let index = match held.iter().position(|(number, _)| *number == row) {
+                Some(index) => index,
                 None => {
                     let samples = &source.values[row * stride..(row + 1) * stride];
                     held.push_back((row, along(samples, columns, channels)));
                     held.len() - 1
                 }
             };
-            for (sum, value) in sums.iter_mut().zip(&held[place].1) {
+            for (sum, value) in sums.iter_mut().zip(&held[index].1) {
                 *sum += weight * value;
             }
         }
@@ -131,28 +130,28 @@ fn along(samples: &[u8], columns: &Axis, channels: usize) -> Vec<f32> {
     row
 }
 
-/// Pillow's two passes over 8-bit images, each rounded to levels: along the rows first, but since Pillow 13 along
-/// the columns first where the image loses more than twice as many rows as columns.
-fn in_levels(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
+/// Pillow's two passes over 8-bit images, each rounded to integers: along the rows first, but since Pillow 13 along the
+/// columns first if the image loses more than twice as many rows as columns.
+fn pillow_passes(source: &Samples, (rows, columns): &(Axis, Axis)) -> Vec<f32> {
     let channels = source.channels;
     let lost_rows = source.height.saturating_sub(rows.whole_len());
     let lost_columns = source.width.saturating_sub(columns.whole_len());
-    let levels = if lost_rows > 2 * lost_columns {
-        let less = level_columns(&source.values, 0, rows, source.width * channels);
-        level_rows(&less, columns, source.width, channels)
+    let samples = if lost_rows > 2 * lost_columns {
+        let less = pillow_columns(&source.values, 0, rows, source.width * channels);
+        pillow_rows(&less, columns, source.width, channels)
     } else {
         let (needed, stride) = (rows.sources(), source.width * channels);
         let samples = &source.values[needed.start * stride..needed.end * stride];
-        let wide = level_rows(samples, columns, source.width, channels);
-        level_columns(&wide, needed.start, rows, columns.len() * channels)
+        let wide = pillow_rows(samples, columns, source.width, channels);
+        pillow_columns(&wide, needed.start, rows, columns.len() * channels)
     };
-    levels.into_iter().map(f32::from).collect()
+    samples.into_iter().map(f32::from).collect()
 }
 
-/// Bits behind the point in Pillow's whole numbers.
+/// Fractional bits of Pillow's fixed-point numbers.
 const FRACTION: u32 = 22;
 
-fn level_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> Vec<u8> {
+fn pillow_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> Vec<u8> {
     let spans = fixed_spans(columns);
     let mut result = Vec::with_capacity(samples.len() / width * columns.len());
     for row in samples.chunks_exact(width * channels) {
@@ -160,7 +159,7 @@ fn level_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> 
             for channel in 0..channels {
                 let column = row[first * channels + channel..].iter().step_by(channels).zip(weights);
                 let sum: i64 = column.map(|(sample, weight)| i64::from(*sample) * weight).sum();
-                result.push(fixed_level(sum));
+                result.push(rounded_fixed_point(sum));
             }
         }
     }
@@ -168,7 +167,7 @@ fn level_rows(samples: &[u8], columns: &Axis, width: usize, channels: usize) -> 
 }
 
 /// `samples` begin with the source's row `start`.
-fn level_columns(samples: &[u8], start: usize, rows: &Axis, stride: usize) -> Vec<u8> {
+fn pillow_columns(samples: &[u8], start: usize, rows: &Axis, stride: usize) -> Vec<u8> {
     let mut result = Vec::with_capacity(rows.len() * stride);
     let mut sums = vec![0_i64; stride];
     for (first, weights) in fixed_spans(rows) {
@@ -178,7 +177,7 @@ fn level_columns(samples: &[u8], start: usize, rows: &Axis, stride: usize) -> Ve
                 *sum += i64::from(*sample) * weight;
             }
         }
-        result.extend(sums.iter().map(|sum| fixed_level(*sum)));
+        result.extend(sums.iter().map(|sum| rounded_fixed_point(*sum)));
     }
     result
 }
@@ -188,8 +187,8 @@ fn fixed_spans(axis: &Axis) -> Vec<(usize, Vec<i64>)> {
     axis.exact_spans().map(|(first, weights)| (first, fixed(weights))).collect()
 }
 
-/// The nearest level, halves up.
-fn fixed_level(sum: i64) -> u8 {
+/// Rounds to the nearest integer, halves up.
+fn rounded_fixed_point(sum: i64) -> u8 {
     let rounded = (sum + (1 << (FRACTION - 1))) >> FRACTION;
     u8::try_from(rounded.clamp(0, 255)).unwrap_or(u8::MAX)
 }
@@ -199,7 +198,7 @@ fn fixed_point(weight: f64) -> i64 {
     (weight * f64::from(1 << FRACTION)).round() as i64
 }
 
-fn by_area(source: &Samples, height: &Target, width: &Target) -> Vec<f32> {
+fn by_area(source: &Samples, height: &TargetAxis, width: &TargetAxis) -> Vec<f32> {
     let Samples { channels, values, .. } = source;
     let source = Source {
         height: source.height,

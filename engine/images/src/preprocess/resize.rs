@@ -1,12 +1,11 @@
-//! `stretch`, `letterbox` and `center_crop`: any image becomes the model's input, as a named framework
-//! would have done it.
+//! `stretch`, `letterbox` and `center_crop`: turns any image into the model's input as a given framework does.
 
 use common::package::config::{ChannelOrder, Fit, Normalization, Resampling, Resize};
 
-use super::resample::{Target, resample};
+use super::resample::{TargetAxis, resample};
 use crate::decode::DecodedImage;
 
-/// Levels from 0 to 255, not always whole: `[rows, width, channels]`, row-major.
+/// Pixel values 0 to 255, not always integers: `[rows, width, channels]`, row-major.
 pub(super) struct Raster {
     pub(super) width: usize,
     pub(super) channels: usize,
@@ -21,7 +20,7 @@ pub(super) struct Samples {
     pub(super) values: Vec<u8>,
 }
 
-/// Of a whole image.
+/// The area of a whole image.
 #[derive(Clone, Copy)]
 pub(super) struct Sides {
     pub(super) height: usize,
@@ -37,7 +36,7 @@ struct Area {
     width: usize,
 }
 
-/// Writes the model's input for an image into `out`, every value of it.
+/// Writes all values of the model's input for an image into `out`.
 pub(super) fn fill(
     image: &DecodedImage,
     [height, width, channels]: [usize; 3],
@@ -45,11 +44,11 @@ pub(super) fn fill(
     out: &mut [f32],
 ) {
     let whole = Area { top: 0, left: 0, height: image.height, width: image.width };
-    let resampled = |area: Area, rows: &Target, columns: &Target| {
+    let resampled = |area: Area, rows: &TargetAxis, columns: &TargetAxis| {
         resample(&arranged(image, area, channels, how), rows, columns, how.resampling)
     };
     let sides = Sides { height: image.height, width: image.width };
-    let full = (Target::whole(height), Target::whole(width));
+    let full = (TargetAxis::whole(height), TargetAxis::whole(width));
     match how.fit {
         Fit::Stretch => place(&resampled(whole, &full.0, &full.1), out, (width, &how.normalization)),
         Fit::CropThenResize => {
@@ -68,18 +67,18 @@ pub(super) fn fill(
                     *value = normalized(fill, channel, &how.normalization);
                 }
             }
-            let raster = resampled(whole, &Target::whole(area.height), &Target::whole(area.width));
+            let raster = resampled(whole, &TargetAxis::whole(area.height), &TargetAxis::whole(area.width));
             let start = (area.top * width + area.left) * channels;
             place(&raster, &mut out[start..], (width, &how.normalization));
         }
     }
 }
 
-/// By what the sides of an image may be divided before it is scaled: 8, 4, 2, or 1 where it is not to be made smaller.
+/// Returns by what the sides of an image may be divided before it is scaled: 8, 4, 2, or 1 if it must not be reduced.
 #[expect(clippy::cast_precision_loss, reason = "sides are far below 2^52")]
 pub(super) fn divisor(image: Sides, [height, width, _]: [usize; 3], how: &Resize) -> usize {
     let Some(gap) = how.reducing_gap else { return 1 };
-    // What the whole image is scaled to.
+    // The size to which the whole image is scaled.
     let (rows, columns) = match how.fit {
         Fit::Stretch => (height as f64, width as f64),
         Fit::CropThenResize => {
@@ -100,7 +99,7 @@ pub(super) fn divisor(image: Sides, [height, width, _]: [usize; 3], how: &Resize
     [8, 4, 2].into_iter().find(|divisor| spare >= f64::from(*divisor)).map_or(1, |divisor: u8| divisor.into())
 }
 
-/// The part of an image with the channels that the model takes.
+/// Returns a part of an image with the model's number of channels.
 fn arranged(image: &DecodedImage, area: Area, channels: usize, how: &Resize) -> Samples {
     let mut values = Vec::with_capacity(area.height * area.width * channels);
     for row in image.pixels.chunks_exact(image.width * 3).skip(area.top).take(area.height) {
@@ -116,7 +115,7 @@ fn arranged(image: &DecodedImage, area: Area, channels: usize, how: &Resize) -> 
     Samples { height: area.height, width: area.width, channels, values }
 }
 
-/// One level of blue, green and red, as the framework's conversion has it.
+/// Converts one pixel of blue, green and red to grey, as the framework does.
 fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
     match resampling {
         // `Image.convert("L")`: ITU-R BT.601 with 16 fractional bits, rounded.
@@ -124,7 +123,7 @@ fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
             let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
             u8::try_from((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16).unwrap_or(u8::MAX)
         }
-        // `tf.io.decode_png(channels=1)`, which is libpng's: as OpenCV's, but cut off.
+        // `tf.io.decode_png(channels=1)`, which is libpng's: as OpenCV's, but truncated.
         Resampling::Tensorflow { .. } => {
             let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
             u8::try_from((9_797 * red + 19_234 * green + 3_737 * blue) >> 15).unwrap_or(u8::MAX)
@@ -133,15 +132,15 @@ fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
     }
 }
 
-/// `keras.utils.image_dataset_from_directory(crop_to_aspect_ratio=True)`: the largest centred box with the
-/// proportions of the input.
+/// `keras.utils.image_dataset_from_directory(crop_to_aspect_ratio=True)`: the largest centred box with the proportions
+/// of the input.
 fn cropped(image: Sides, height: usize, width: usize) -> Area {
     let tall = (image.width * height / width).clamp(1, image.height);
     let wide = (image.height * width / height).clamp(1, image.width);
     Area { top: (image.height - tall) / 2, left: (image.width - wide) / 2, height: tall, width: wide }
 }
 
-/// `torchvision.transforms.Resize(side)`: the shorter side gets it, the longer its share, cut off.
+/// `torchvision.transforms.Resize(side)`: the shorter side gets this size, the longer one is scaled and truncated.
 fn shortened(image: Sides, side: usize) -> (usize, usize) {
     if image.height <= image.width {
         (side, side * image.width / image.height)
@@ -150,16 +149,16 @@ fn shortened(image: Sides, side: usize) -> (usize, usize) {
     }
 }
 
-/// `torchvision.transforms.CenterCrop`: half of what is left over, halves rounded to even.
-fn centre(size: usize, part: usize) -> Target {
+/// `torchvision.transforms.CenterCrop`: half of the rest, halves rounded to even.
+fn centre(size: usize, part: usize) -> TargetAxis {
     let over = size - part;
     let half = over / 2;
     let start = half + usize::from(over % 2 == 1 && half % 2 == 1);
-    Target { size, part: start..start + part }
+    TargetAxis { size, part: start..start + part }
 }
 
-/// `tf.image.resize_with_pad`: both sides divided by the larger ratio, in 32-bit floats. What is before the image is
-/// half of what it leaves, and only then is anything cut off.
+/// `tf.image.resize_with_pad`: both sides are divided by the larger ratio, in float32. The offset is half of the
+/// remaining space, truncated last.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -183,16 +182,16 @@ fn place(raster: &Raster, out: &mut [f32], (stride, numbers): (usize, &Normaliza
     let channels = raster.channels;
     let rows = raster.values.chunks_exact(raster.width * channels);
     for (row, target) in rows.zip(out.chunks_mut(stride * channels)) {
-        for (pixel, place) in row.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
-            for (channel, (level, value)) in pixel.iter().zip(place).enumerate() {
-                *value = normalized(*level, channel, numbers);
+        for (pixel, out) in row.chunks_exact(channels).zip(target.chunks_exact_mut(channels)) {
+            for (channel, (sample, value)) in pixel.iter().zip(out).enumerate() {
+                *value = normalized(*sample, channel, numbers);
             }
         }
     }
 }
 
-fn normalized(level: f32, channel: usize, numbers: &Normalization) -> f32 {
-    (level / numbers.factor - numbers.mean[channel]) / numbers.std[channel]
+fn normalized(sample: f32, channel: usize, numbers: &Normalization) -> f32 {
+    (sample / numbers.factor - numbers.mean[channel]) / numbers.std[channel]
 }
 
 #[cfg(test)]
@@ -229,7 +228,7 @@ mod tests {
             assert_eq!(divisor(Fit::Stretch, Some(2.0), height, width), expected, "{height}x{width}");
         }
         assert_eq!(divisor(Fit::Stretch, Some(1.0), 800, 800), 8);
-        // The shorter side is what is scaled to the input, or to its own size.
+        // The shorter side is scaled to the input, or to its own size.
         assert_eq!(divisor(Fit::CropThenResize, Some(2.0), 1600, 4000), 8);
         assert_eq!(divisor(Fit::ResizeThenCrop { shorter_side: 200 }, Some(2.0), 1600, 4000), 4);
         // The longer one.

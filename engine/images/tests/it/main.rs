@@ -1,4 +1,4 @@
-//! Pixels against real OpenCV, Pillow and TensorFlow.
+//! Pixel values compared with real OpenCV, Pillow and TensorFlow.
 
 // Marked as tests so that helpers, too, may unwrap.
 #[cfg(test)]

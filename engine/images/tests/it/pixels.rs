@@ -1,4 +1,4 @@
-//! Pixels against OpenCV's: see `fixtures/pixels/make.py`.
+//! Pixel values compared with OpenCV's: see `fixtures/pixels/make.py`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ fn manifest() -> Manifest {
     serde_json::from_slice(&read("manifest.json")).unwrap()
 }
 
-/// Shape and element bytes of a version 1 `.npy` file in C order.
+/// Parses shape and elements of a version 1 `.npy` file in C order.
 fn npy(name: &str, element: &str) -> (Vec<usize>, Vec<u8>) {
     let bytes = read(name);
     let header_bytes = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -62,7 +62,7 @@ fn decoded(name: &str) -> Result<DecodedImage, String> {
     decode(&read(name), &DecodeLimits::default()).map_err(|error| format!("{}: {}", error.code, error.detail))
 }
 
-/// What is wrong with one decoded file.
+/// Returns what is wrong with one decoded file.
 fn fault_of(case: &DecodeCase) -> Option<String> {
     let image = match decoded(&case.file) {
         Ok(image) => image,
@@ -77,7 +77,7 @@ fn fault_of(case: &DecodeCase) -> Option<String> {
     let sum: u64 = image.pixels.iter().zip(&expected).map(|pair| u64::from(difference(pair))).sum();
     let mean = sum as f64 / expected.len() as f64;
     let bad = worst > case.levels || mean > case.mean;
-    bad.then(|| format!("is off by {worst} levels and {mean:.3} on average"))
+    bad.then(|| format!("is off by {worst} of 255 and {mean:.3} on average"))
 }
 
 #[test]

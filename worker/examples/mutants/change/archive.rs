@@ -1,4 +1,4 @@
-//! Changes inside a zip archive, whose checksums and lengths are right again afterwards.
+//! Changes inside a zip archive, with valid checksums and lengths.
 
 use std::io::{Cursor, Read as _, Write as _};
 
@@ -8,7 +8,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::random::Random;
 
-/// Changes what the entry `name` holds, and packs everything again.
+/// Changes the content of the entry `name`, and packs the archive again.
 pub(crate) fn change_entry(
     archive: &[u8],
     name: &str,

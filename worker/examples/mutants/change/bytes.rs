@@ -1,4 +1,4 @@
-//! Changes that know nothing of what the bytes mean.
+//! Changes without knowledge of the format.
 
 use crate::random::Random;
 
@@ -24,7 +24,7 @@ fn once(bytes: &mut Vec<u8>, random: &mut Random) {
             overwrite(bytes, at, &number.to_le_bytes()[..random.pick([1, 2, 4, 8])]);
         }
         4 => {
-            // Bytes from one place of the file at another.
+            // Copies bytes to another position of the file.
             let from = random.below(length - some + 1);
             bytes.copy_within(from..from + some, at);
         }
@@ -37,7 +37,7 @@ fn once(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// Puts a piece over what stands at `at`, as far as there is room.
+/// Overwrites the bytes at `at`, as far as the file extends.
 pub(crate) fn overwrite(bytes: &mut [u8], at: usize, piece: &[u8]) {
     for (byte, new) in bytes.iter_mut().skip(at).zip(piece) {
         *byte = *new;

@@ -1,27 +1,27 @@
-//! Changes to what holds an HDF5 file together, and to the model's JSON inside it.
+//! Changes to the structures of an HDF5 file, and to the model's JSON in it.
 
 use serde_json::{Deserializer, Value};
 
 use super::{bytes, json};
 use crate::random::Random;
 
-/// What superblock, groups' trees and heaps, and the newer kinds of headers and heaps begin with.
+/// The signatures of superblock, groups' trees and heaps, and newer headers and heaps.
 const SIGNATURES: [&[u8; 4]; 9] =
     [b"\x89HDF", b"TREE", b"HEAP", b"SNOD", b"GCOL", b"OHDR", b"OCHK", b"FRHP", b"BTHD"];
 
-/// How far behind its beginning a structure is changed, in bytes.
+/// How far from its start a structure is changed, in bytes.
 const REACH: usize = 96;
 
 /// Writes numbers over fields of one to three structures.
 pub(crate) fn change_structure(file: &mut [u8], random: &mut Random) {
-    let places = places(file);
-    if places.is_empty() {
+    let positions = positions(file);
+    if positions.is_empty() {
         return;
     }
     for _ in 0..=random.below(3) {
         let size = random.pick([1, 2, 4, 8]);
-        // Fields of these sizes are aligned, as a rule.
-        let at = places[random.below(places.len())] + random.below(REACH) / size * size;
+        // Fields of these sizes are usually aligned.
+        let at = positions[random.below(positions.len())] + random.below(REACH) / size * size;
         if random.one_in(3) {
             let nearby = random.pick([1_u8, 0xff, 8, 0xf8]);
             if let Some(byte) = file.get_mut(at) {
@@ -34,9 +34,9 @@ pub(crate) fn change_structure(file: &mut [u8], random: &mut Random) {
     }
 }
 
-/// Where structures begin.
-fn places(file: &[u8]) -> Vec<usize> {
-    let mut places = Vec::new();
+/// Returns the positions of structures.
+fn positions(file: &[u8]) -> Vec<usize> {
+    let mut positions = Vec::new();
     for (at, window) in file.windows(12).enumerate() {
         let signed = SIGNATURES.iter().any(|signature| window.starts_with(*signature));
         // An object header of the first version: version, reserved, number of messages, references to it.
@@ -46,13 +46,13 @@ fn places(file: &[u8]) -> Vec<usize> {
             && window[3] == 0
             && window[4..8] == [1, 0, 0, 0];
         if signed || is_header {
-            places.push(at);
+            positions.push(at);
         }
     }
-    places
+    positions
 }
 
-/// Changes a value of the model's JSON, or its text where the result would need more room than there is.
+/// Changes a value of the model's JSON, or its text if the result would not fit.
 pub(crate) fn change_text(file: &mut [u8], random: &mut Random) {
     let starts = [&b"{\"class_name\""[..], b"{\"module\"", b"{\"name\""];
     let begin = file.windows(16).position(|window| starts.iter().any(|start| window.starts_with(start)));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::bytes;
 use crate::random::Random;
 
-/// Deeper than any reader's patience.
+/// Deeper than any parser's limit.
 const DEEP: usize = 300;
 
 /// Changes the text, or values of it.
@@ -87,7 +87,7 @@ fn number(random: &mut Random) -> Value {
     }
 }
 
-/// How many values there are, the document and all in it.
+/// Counts the values, including the document and everything in it.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(list) => list.iter().map(count).sum(),
@@ -96,7 +96,7 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// The value before which `left` others stand.
+/// Returns the value with this number.
 fn nth<'a>(value: &'a Value, left: &mut usize) -> Option<&'a Value> {
     if *left == 0 {
         return Some(value);

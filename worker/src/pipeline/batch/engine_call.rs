@@ -1,4 +1,4 @@
-//! One batch through the engine, so that what is wrong with one image stays with that image.
+//! Runs one batch through the engine, so that an error of one image affects only that image.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::panics;
 use crate::served::ServedModel;
 use engine::{Batch, EngineError, Scores};
 
-/// Runs a batch and answers every ticket, unless nobody waits for any. When the model fails on several images together, each is
-/// tried once alone. `alone` is [`Batch::alone`].
+/// Runs a batch and answers every ticket, unless no caller waits for any. If the model fails on several images
+/// together, each is tried once alone. `alone` is [`Batch::alone`].
 pub(super) fn run(formed: Formed<Ticket>, alone: bool) {
     let Formed { pixels, tickets, .. } = formed;
     let Some(first) = tickets.iter().find(|ticket| is_awaited(ticket)) else { return };
@@ -45,20 +45,20 @@ pub(super) fn run(formed: Formed<Ticket>, alone: bool) {
     }
 }
 
-/// Whether anybody still wants to know: a worker that was torn down leaves images behind.
+/// Returns whether the caller still waits: a worker that is torn down leaves images behind.
 fn is_awaited(ticket: &Ticket) -> bool {
     !ticket.reply.is_closed()
 }
 
 fn reply(ticket: Ticket, answer: Result<Vec<f32>, EngineError>) {
-    let Ticket { reply, presence, .. } = ticket;
-    // First, so that whatever comes because of the answer does not meet this image.
-    drop(presence);
-    // An error says that nobody waits for this image any more.
+    let Ticket { reply, occupant, .. } = ticket;
+    // First, so that an image that follows the answer does not overlap with this one.
+    drop(occupant);
+    // An error means that the caller has gone.
     let _ = reply.send(answer);
 }
 
-/// Calls the model and checks that it answers for every image. A panic is an error like any other.
+/// Calls the model and checks the number of its scores. A panic is an error like any other.
 pub(super) fn call(model: &ServedModel, batch: &Batch) -> Result<Scores, EngineError> {
     model.meters.batch_images.record(count(batch.images));
     metrics::gauge!(names::ENGINE_BUSY).increment(1.0);

@@ -1,4 +1,4 @@
-//! Which images run together, and when: decides, without clock or thread.
+//! Decides which images run together and when, without clock or thread.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use common::ids::ModelVersion;
 use super::BatchLimits;
 use engine::{Calls, Pixels};
 
-/// How long images wait for others that are being decoded: those of one request come one shortly after the other, and
-/// as long as there are some, the cores have work.
+/// How long images wait for others that are being decoded. Images of one request follow each other closely, and as long
+/// as there are some, the cores are busy.
 const GATHERING: Duration = Duration::from_millis(2);
 
-/// Images that wait, in a lane for each model version, so that no batch mixes two.
+/// Waiting images, in a lane for each model version, so that no batch mixes two.
 pub(super) struct Lanes<T> {
     limits: BatchLimits,
     /// Threads that run batches, at least 1.
     threads: usize,
-    /// In order of their turn: a lane that got a batch through goes to the end.
+    /// In order of their turns: a lane whose batch ran goes to the end.
     lanes: VecDeque<Lane<T>>,
 }
 
@@ -25,61 +25,61 @@ struct Lane<T> {
     version: ModelVersion,
     calls: Calls,
     threads: usize,
-    /// Batches that run.
+    /// Running batches.
     running: usize,
-    /// Images at the front whose delay is over, or that make a full batch: they wait for threads alone.
+    /// Images at the front whose delay is over, or that fill a batch: they wait only for threads.
     released: usize,
     /// Oldest first.
-    waiting: VecDeque<Waiting<T>>,
+    waiting: VecDeque<WaitingImage<T>>,
 }
 
-struct Waiting<T> {
+struct WaitingImage<T> {
     since: Instant,
     pixels: Pixels,
     ticket: T,
 }
 
-/// An image that comes to wait.
+/// An image that begins to wait.
 pub(super) struct Arrival<'a, T> {
-    /// Of its model.
+    /// Its model's version.
     pub(super) version: &'a ModelVersion,
-    /// How its model wants to be called.
+    /// The calls of its model's engine.
     pub(super) calls: Calls,
-    /// Its preprocessed values, for every image of the version as many.
+    /// Its preprocessed values; all images of a version have the same number.
     pub(super) pixels: Pixels,
-    /// What it is known by.
+    /// Its ticket.
     pub(super) ticket: T,
 }
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next<T> {
-    /// Run this batch, and say when it is [finished](Lanes::finished).
+    /// Run this batch, and report when it is [finished](Lanes::finished).
     Run(Formed<T>),
-    /// Look again when something arrives or is finished, at the latest at this moment.
+    /// Check again when an image arrives or a batch is finished, at the latest at this moment.
     WaitUntil(Instant),
-    /// Look again when something arrives or is finished.
+    /// Check again when an image arrives or a batch is finished.
     Idle,
 }
 
-/// A batch that was formed: images of one version in the order in which they came.
+/// A batch: images of one version in the order of their arrival.
 #[derive(Debug, PartialEq)]
 pub(super) struct Formed<T> {
-    /// Of their model.
+    /// Their model's version.
     pub(super) version: ModelVersion,
     /// Their preprocessed values, one image after the other.
     pub(super) pixels: Pixels,
-    /// What they are known by.
+    /// Their tickets.
     pub(super) tickets: Vec<T>,
 }
 
 impl<T> Lanes<T> {
-    /// Nothing waits for so many threads.
+    /// Creates empty lanes for this many threads.
     pub(super) fn new(limits: BatchLimits, threads: usize) -> Self {
         Self { limits, threads: threads.max(1), lanes: VecDeque::new() }
     }
 
-    /// An image arrives.
+    /// Adds an image.
     pub(super) fn push(&mut self, arrival: Arrival<'_, T>, now: Instant) {
         let Arrival { version, calls, pixels, ticket } = arrival;
         let index = self.lanes.iter().position(|lane| lane.version == *version).unwrap_or_else(|| {
@@ -88,23 +88,23 @@ impl<T> Lanes<T> {
             self.lanes.push_back(Lane { version, calls, threads, running: 0, released: 0, waiting });
             self.lanes.len() - 1
         });
-        self.lanes[index].waiting.push_back(Waiting { since: now, pixels, ticket });
+        self.lanes[index].waiting.push_back(WaitingImage { since: now, pixels, ticket });
     }
 
-    /// Decides for a thread that is free; so many images are being decoded.
-    pub(super) fn next(&mut self, coming: usize, now: Instant) -> Next<T> {
+    /// Decides what a free thread does, while `undecoded` images are being decoded.
+    pub(super) fn next(&mut self, undecoded: usize, now: Instant) -> Next<T> {
         let limits = self.limits;
-        let due = |lane: &Lane<T>| lane.due(limits, coming);
+        let due = |lane: &Lane<T>| lane.due(limits, undecoded);
         let Some(index) = self.lanes.iter().position(|lane| due(lane).is_some_and(|due| due <= now)) else {
             return self.lanes.iter().filter_map(due).min().map_or(Next::Idle, Next::WaitUntil);
         };
         let Some(mut lane) = self.lanes.remove(index) else { return Next::Idle };
-        let formed = lane.form(limits, coming);
+        let formed = lane.form(limits, undecoded);
         self.lanes.push_back(lane);
         Next::Run(formed)
     }
 
-    /// A batch of this version was run.
+    /// Notes that a batch of this version has run.
     pub(super) fn finished(&mut self, version: &ModelVersion) {
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.version == *version) {
             lane.running = lane.running.saturating_sub(1);
@@ -112,25 +112,25 @@ impl<T> Lanes<T> {
         self.lanes.retain(|lane| lane.running > 0 || !lane.waiting.is_empty());
     }
 
-    /// Whether any image waits.
+    /// Returns whether any image waits.
     pub(super) fn is_waited_in(&self) -> bool {
         self.lanes.iter().any(|lane| !lane.waiting.is_empty())
     }
 }
 
 impl<T> Lane<T> {
-    /// When its next batch may run; none while nothing waits, or while as many run as may.
-    fn due(&self, limits: BatchLimits, coming: usize) -> Option<Instant> {
+    /// Returns when its next batch may run; `None` while no image waits, or while as many batches run as allowed.
+    fn due(&self, limits: BatchLimits, undecoded: usize) -> Option<Instant> {
         let oldest = self.waiting.front().filter(|_| self.running < self.calls.at_once)?;
         let (full, delay) = if limits.max_delay.is_zero() {
-            (self.waiting.len() >= self.share(self.waiting.len() + coming, limits), GATHERING)
+            (self.waiting.len() >= self.share(self.waiting.len() + undecoded, limits), GATHERING)
         } else {
             (self.waiting.len() >= limits.max_images || self.released > 0, limits.max_delay)
         };
         Some(if full { oldest.since } else { oldest.since + delay })
     }
 
-    /// How many of so many images a thread takes.
+    /// Returns how many of this many images a thread takes.
     fn share(&self, images: usize, limits: BatchLimits) -> usize {
         let share = match self.calls.images_a_thread {
             Some(most) => images.div_ceil(self.threads).min(most),
@@ -139,24 +139,24 @@ impl<T> Lane<T> {
         share.min(limits.max_images).max(1)
     }
 
-    /// Takes the oldest images out.
-    fn form(&mut self, limits: BatchLimits, coming: usize) -> Formed<T> {
+    /// Takes the oldest images.
+    fn form(&mut self, limits: BatchLimits, undecoded: usize) -> Formed<T> {
         if limits.max_delay.is_zero() {
             self.released = self.waiting.len();
         } else if self.released == 0 {
             self.released = self.waiting.len().min(limits.max_images);
         }
-        let coming = if limits.max_delay.is_zero() { coming } else { 0 };
-        let images = self.share(self.released + coming, limits).min(self.released);
+        let undecoded = if limits.max_delay.is_zero() { undecoded } else { 0 };
+        let images = self.share(self.released + undecoded, limits).min(self.released);
         self.released -= images;
         let mut formed = Formed {
             version: self.version.clone(),
-            pixels: Pixels::Values(Vec::new()),
+            pixels: Pixels::Float32(Vec::new()),
             tickets: Vec::with_capacity(images),
         };
-        for Waiting { pixels, ticket, .. } in self.waiting.drain(..images) {
+        for WaitingImage { pixels, ticket, .. } in self.waiting.drain(..images) {
             if formed.pixels.is_empty() {
-                // One image alone is not copied.
+                // A single image is not copied.
                 formed.pixels = pixels;
                 formed.pixels.reserve_exact(formed.pixels.len() * (images - 1));
             } else {
@@ -174,12 +174,12 @@ mod tests {
     use super::*;
 
     const LIMITS: BatchLimits = BatchLimits { max_images: 3, max_delay: Duration::from_millis(10) };
-    /// As a GPU wants it.
+    /// The calls of a GPU's engine.
     fn whole_batches() -> Calls {
         Calls { at_once: 2, images_a_thread: None, ..Calls::default() }
     }
 
-    /// As a processor wants it.
+    /// The calls of a CPU's engine.
     fn shares() -> Calls {
         Calls { images_a_thread: Some(4), ..Calls::default() }
     }
@@ -188,7 +188,7 @@ mod tests {
         ModelVersion::from_digest([number; 32])
     }
 
-    /// Pushes images numbered so, each of one value: its number.
+    /// Adds images with these numbers; the only value of each is its number.
     fn push(lanes: &mut Lanes<u8>, model: u8, numbers: std::ops::Range<u8>, now: Instant) {
         for number in numbers {
             let (pixels, ticket) = (vec![f32::from(number)].into(), number);

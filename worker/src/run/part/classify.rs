@@ -1,22 +1,20 @@
-//! The images of a part through the pipeline: all at once, or one by one with care.
+//! Classifies the images of a part: all at once, or one by one with care.
 //!
 //! # An image that kills its worker
 //!
-//! Native code decodes and computes here, and what comes from clients may crash it. A part whose worker
-//! died is delivered again, and must not kill one worker after the other; nor may parts be given up that
-//! only shared a worker with it, or whose worker was killed for other reasons.
+//! Native code decodes and computes here, and clients' images may crash it. A part whose worker died is delivered
+//! again, and must not kill one worker after the other. But no part may be given up that only shared a worker with it,
+//! or whose worker was killed for other reasons.
 //!
 //! - A part's first delivery takes the fast path and costs no extra call.
-//! - Every later one takes the careful path: alone in the process, so that nothing else can be to blame
-//!   and nothing else is at risk, and one image after the other. An image's try is counted before it and
-//!   taken back after it (see [`tries`](crate::run::tries)). What stays counted are tries whose worker died in
-//!   their midst.
-//! - An image with [`MAX_DEADLY_TRIES`] of those is not tried again. It becomes an error entry, and a
-//!   copy of the part with that image alone goes to the dead letters. So an image that kills its worker
-//!   does it three times, once on the fast path and twice on the careful one, and the others of its part
-//!   get their results.
-//! - Workers that die before they try an image, as while the model loads, are counted for the whole part,
-//!   which goes to the dead letters after some of them.
+//! - Every later delivery takes the careful path: alone in the process, so that no other part can be the cause or is at
+//!   risk, and one image after the other. An image's try is counted before it and taken back after it (see
+//!   [`tries`](crate::run::tries)). The remaining count is that of tries during which the worker died.
+//! - An image with [`MAX_DEADLY_TRIES`] of those is not tried again. Its result is an error, and a copy of the part
+//!   with that image alone becomes a dead letter. So a deadly image kills three workers, one on the fast path and two
+//!   on the careful one, and the other images of its part get their results.
+//! - Workers that die before they try an image, for example while the model loads, are counted for the whole part,
+//!   which becomes a dead letter after some of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,10 +31,10 @@ use crate::pipeline::{self, Answer, Closed, InFlight, Owner, Passed, Task, micro
 use crate::run::tries::What;
 use crate::served::ServedModel;
 
-/// Tries on the careful path that may end a worker before the image is given up.
+/// Deadly tries on the careful path before an image is given up.
 const MAX_DEADLY_TRIES: u32 = 2;
 
-/// Longest time that an image may be in the pipeline by its deadline, for moments that can be counted.
+/// Longest time that an image may be in the pipeline by its deadline, so that moments do not overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Outcomes so far, and when the last image was decoded.
@@ -46,11 +44,11 @@ struct Progress {
     outcomes: Vec<(u32, ImageOutcome)>,
 }
 
-/// What ends a part before its last image.
+/// Why a part ends before its last image.
 enum Cut {
     /// Its deadline passed.
     Expired,
-    /// The pipeline is gone: the worker is being torn down.
+    /// The pipeline is gone: the worker is torn down.
     Closed,
     /// The store is out of reach.
     Store(StoreError),
@@ -73,7 +71,7 @@ impl Handler {
     /// Alone in the process, one image after the other.
     pub(super) async fn carefully(&self, part: &Part, attempt: u32, model: &Arc<ServedModel>) -> Verdict {
         let _pass = self.gate.alone().await;
-        // The delivery before this one may still have come to its end while this one waited.
+        // The previous delivery may have been finished while this one waited.
         match self.wanted(part).await {
             Ok(Wanted::Yes) => {}
             Ok(Wanted::No) => return Verdict::Drop,
@@ -95,18 +93,18 @@ impl Handler {
                 Err(cut) => return cut.verdict(attempt),
             }
         }
-        // Put aside last, so that a worker that dies on the way leaves no copies behind.
+        // Dead letters come last, so that a worker that dies before leaves no copies behind.
         for image in given_up {
             let copy = Part { images: vec![image], ..part.clone() };
             let reason = format!("the image killed its worker {} times", MAX_DEADLY_TRIES + 1);
-            if let Err(error) = self.bury(copy, &reason).await {
+            if let Err(error) = self.dead_letter(copy, &reason).await {
                 return Verdict::retry(error, attempt);
             }
         }
         progress.verdict()
     }
 
-    /// Tries one image unless it ended its workers before; whether it was tried.
+    /// Tries one image, unless it killed its workers before. Returns whether it was tried.
     async fn try_alone(
         &self,
         part: &Part,
@@ -127,7 +125,7 @@ impl Handler {
 
     fn launch(&self, part: &Part, image: &EncodedImage, model: &Arc<ServedModel>) -> InFlight {
         let (bytes, model) = (image.bytes.clone(), Arc::clone(model));
-        // A moment of this host's monotonic clock, whatever its other clock shows.
+        // Returns a moment of this host's monotonic clock, independent of its wall clock.
         let left = part.deadline.since(self.tools.store.now()).min(LONGEST);
         let owner = Owner { client: part.client.clone(), job: part.id.job };
         self.tools.pipeline.submit(Task { owner, bytes, model, deadline: Moment::now() + left })
@@ -140,7 +138,7 @@ impl Progress {
         Self { started, decoded: started, outcomes: Vec::with_capacity(part.images.len()) }
     }
 
-    /// Takes in what came of an image.
+    /// Adds the result of an image.
     fn land(
         &mut self,
         position: u32,
@@ -159,8 +157,8 @@ impl Progress {
         Ok(())
     }
 
-    /// The result, with the times as the client lived through them: until the last image was decoded,
-    /// and from then until the last answer.
+    /// Returns the result with the times as the client experienced them: until the last image was decoded, and from
+    /// then until the last answer.
     fn verdict(self) -> Verdict {
         let times = StageTimes {
             queue: 0,
@@ -178,7 +176,7 @@ impl Cut {
                 JobFailure::DeadlineExceeded,
                 "the deadline of the prediction passed before its images were decoded",
             ),
-            Self::Closed => Verdict::retry("the worker is being torn down", attempt),
+            Self::Closed => Verdict::retry("the worker is shutting down", attempt),
             Self::Store(error) => Verdict::retry(error, attempt),
         }
     }

@@ -1,4 +1,4 @@
-//! How images are put together for the model.
+//! How images are batched.
 
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
@@ -8,7 +8,7 @@ use common::ids::{ModelName, ModelVersion};
 use common::package::{ModelConfig, ModelFile, ModelFormat, Package};
 use engine::{Batch, Device, Engine, EngineError, Scores};
 use tokio::sync::oneshot;
-use worker::pipeline::batch::{BatchLimits, Batcher, Presence, Ticket};
+use worker::pipeline::batch::{BatchLimits, Batcher, Occupant, Ticket};
 use worker::served::ServedModel;
 
 use super::bench::{Bench, named, package_config, png};
@@ -18,7 +18,7 @@ const LIMITS: BatchLimits = BatchLimits { max_images: 4, max_delay: Duration::ZE
 
 type Reply = oneshot::Receiver<Result<Vec<f32>, EngineError>>;
 
-/// A package of this version, computed by this engine.
+/// A package of this version, run by this engine.
 fn served(engine: Arc<dyn Engine>, version: u8) -> Arc<ServedModel> {
     let package = Package {
         name: ModelName::parse("double").unwrap(),
@@ -39,8 +39,8 @@ fn submit(batcher: &Batcher, engine: &Arc<Double>, model: u8, labels: std::ops::
     labels
         .map(|label| {
             let (reply, answer) = oneshot::channel();
-            let presence = batcher.announce();
-            let ticket = Ticket { model: Arc::clone(&model), reply, since: Instant::now(), presence };
+            let occupant = batcher.announce();
+            let ticket = Ticket { model: Arc::clone(&model), reply, since: Instant::now(), occupant };
             batcher.submit(values(label), ticket);
             answer
         })
@@ -78,7 +78,7 @@ async fn no_batch_mixes_versions_and_none_is_starved() {
     assert_eq!(engine.calls(), [vec![0], vec![1, 2], vec![9, 10], vec![3, 4], vec![5, 6], vec![7, 8]]);
 }
 
-/// Notes of each batch what thread it came on and whether it was alone.
+/// Records each batch's thread and whether it was alone.
 #[derive(Default)]
 struct Witness(Mutex<Vec<(ThreadId, bool)>>);
 
@@ -95,10 +95,10 @@ impl Engine for Witness {
 
 impl Witness {
     /// Waits for the scores of one image.
-    async fn sees(self: &Arc<Self>, batcher: &Batcher, presence: Presence) {
+    async fn sees(self: &Arc<Self>, batcher: &Batcher, occupant: Occupant) {
         let (reply, answer) = oneshot::channel();
         let model = served(Arc::clone(self) as Arc<dyn Engine>, 1);
-        let ticket = Ticket { model, reply, since: Instant::now(), presence };
+        let ticket = Ticket { model, reply, since: Instant::now(), occupant };
         batcher.submit(vec![0.0; 12], ticket);
         answer.await.unwrap().unwrap();
     }
@@ -121,7 +121,7 @@ async fn images_that_come_one_at_a_time_keep_to_one_thread() {
     let witness = Arc::new(Witness::default());
     let batcher = Batcher::start(LIMITS, 4).unwrap();
     for _ in 0..20 {
-        // Until the threads wait again.
+        // Until the threads are idle again.
         tokio::time::sleep(Duration::from_millis(20)).await;
         witness.sees(&batcher, batcher.announce()).await;
     }
@@ -134,8 +134,8 @@ async fn an_image_of_another_size_than_its_model_is_refused() {
     let (engine, _ears) = Double::new();
     let batcher = Batcher::start(LIMITS, 1).unwrap();
     let (reply, answer) = oneshot::channel();
-    let presence = batcher.announce();
-    let ticket = Ticket { model: served(engine.clone(), 1), reply, since: Instant::now(), presence };
+    let occupant = batcher.announce();
+    let ticket = Ticket { model: served(engine.clone(), 1), reply, since: Instant::now(), occupant };
     batcher.submit(vec![0.0; 11], ticket);
     let error = answer.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the image has 11 values, expected 12");

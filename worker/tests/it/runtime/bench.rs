@@ -27,10 +27,10 @@ use worker::run::{Parts, RunError, Worker};
 
 use super::engine::{CLASSES, Double, Kind, Loader, SHAPE};
 
-/// Long enough that only a hang reaches it.
+/// So long that only a hang reaches it.
 pub(crate) const FOREVER: Duration = Duration::from_secs(60);
 
-/// What workers work on.
+/// What workers share.
 pub(crate) struct Bench {
     pub(crate) broker: Arc<InProcessBroker>,
     pub(crate) store: Arc<InMemoryStore>,
@@ -39,7 +39,7 @@ pub(crate) struct Bench {
     _folder: tempfile::TempDir,
 }
 
-/// A worker at work.
+/// A running worker.
 pub(crate) struct Running {
     pub(crate) control: Arc<Control>,
     stop: CancellationToken,
@@ -84,7 +84,7 @@ impl Bench {
         Self::start(Parts { store, ..self.parts(engine) }, settings)
     }
 
-    /// What a worker is put together from.
+    /// Returns a worker's components.
     pub(crate) fn parts(&self, engine: &Arc<Double>) -> Parts {
         Parts {
             broker: Arc::clone(&self.broker) as _,
@@ -94,13 +94,13 @@ impl Bench {
         }
     }
 
-    /// Starts a worker of these.
+    /// Starts a worker of these components.
     pub(crate) fn start(parts: Parts, settings: &[&str]) -> Running {
         Self::run(Worker::start(&config(settings), parts).unwrap())
     }
 
-    /// Starts a worker that does everything on this thread, for tests in which the clock is paused: it would run
-    /// ahead while other threads work.
+    /// Starts a worker that does everything on this thread, for tests with a paused clock, which would run ahead while
+    /// other threads work.
     pub(crate) fn inline_worker(&self, store: Arc<dyn Store>, engine: &Arc<Double>) -> Running {
         let parts = Parts { store, ..self.parts(engine) };
         let pipeline = Pipeline::inline(DecodeLimits::default());
@@ -119,7 +119,7 @@ impl Bench {
         self.submit_for(&self.model, FOREVER, parts).await
     }
 
-    /// Accepts a job for this model that is given up after so long.
+    /// Accepts a job for this model with this deadline.
     pub(crate) async fn submit_for(
         &self,
         model: &PinnedModel,
@@ -129,7 +129,7 @@ impl Bench {
         self.submit_by(Timestamp::now(), model, deadline, parts).await
     }
 
-    /// The same with moments of a clock that shows `accepted_at`. The store in memory goes by this host's.
+    /// The same with times of a clock that shows `accepted_at`. The in-memory store uses this host's clock.
     pub(crate) async fn submit_by(
         &self,
         accepted_at: Timestamp,
@@ -198,33 +198,32 @@ impl Bench {
         }
     }
 
-    /// Nothing is left in the queue.
+    /// Asserts that the queue is empty.
     pub(crate) async fn assert_nothing_waits(&self) {
         assert_eq!(self.broker.depth().await.unwrap().waiting, 0);
     }
 }
 
 impl Running {
-    /// Tells it to stop and waits until it has left.
+    /// Stops it and waits until it has ended.
     pub(crate) async fn stop(self) -> Result<(), RunError> {
         self.stop.cancel();
         tokio::time::timeout(FOREVER, self.task).await.expect("it leaves").unwrap()
     }
 
-    /// Tells it to stop.
+    /// Stops it.
     pub(crate) fn tell_to_stop(&self) {
         self.stop.cancel();
     }
 
-    /// Ends it in the midst of whatever it does.
+    /// Kills it.
     pub(crate) async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.is_err_and(|error| error.is_cancelled()));
     }
 }
 
-/// A worker's settings, most of them by default.
-/// The config of the package.
+/// A worker's settings, most of them by default. The config of the package.
 pub(crate) fn package_config() -> String {
     let classes: Vec<String> = (0..CLASSES).map(|number| format!("\"label {number}\"")).collect();
     format!(
@@ -244,7 +243,7 @@ pub(crate) fn other_version(model: &PinnedModel) -> PinnedModel {
     PinnedModel { version: ModelVersion::from_digest([7; 32]), ..model.clone() }
 }
 
-/// An image that makes the model do this and say that label.
+/// Returns an image that makes the model do this and return that label.
 pub(crate) fn png(kind: Kind, label: u8) -> Bytes {
     let [height, width, _] = SHAPE.map(|side| u32::try_from(side).unwrap());
     let pixels = RgbImage::from_pixel(width, height, Rgb([kind as u8, 0, label]));
@@ -258,7 +257,7 @@ pub(crate) fn parts(labels: &[&[u8]]) -> Vec<Vec<Bytes>> {
     labels.iter().map(|part| part.iter().map(|label| png(Kind::Normal, *label)).collect()).collect()
 }
 
-/// How a label reads in a result.
+/// Formats a label as in a result.
 pub(crate) fn named(labels: impl IntoIterator<Item = u8>) -> Vec<String> {
     labels.into_iter().map(|label| format!("label {label}")).collect()
 }

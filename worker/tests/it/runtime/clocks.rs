@@ -1,4 +1,4 @@
-//! A worker whose clock is minutes away from the store's.
+//! A worker whose clock differs by minutes from the store's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn reports_tell_moments_of_the_stores_clock_and_how_far_off_the_workers_is
     worker.stop().await.unwrap();
 }
 
-// The clock is paused: the lease that the worker watches passes at once.
+// The clock is paused: the lease that the worker watches expires at once.
 #[tokio::test(start_paused = true)]
 async fn a_worker_whose_clock_is_behind_ends_a_rollout_that_nobody_leads() {
     let bench = Bench::new().await;

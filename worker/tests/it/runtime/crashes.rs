@@ -1,4 +1,4 @@
-//! Workers that die. A dead worker is one whose task is dropped in the midst of its work.
+//! Workers that crash: a worker's task is dropped during its work.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use worker::run::Parts;
 use super::bench::{Bench, named, parts, png};
 use super::engine::{Double, Ears, Kind};
 
-/// Runs one worker after the other until the job ends; how many died.
+/// Runs one worker after the other until the job ends; returns how many died.
 async fn outlive(bench: &Bench, engine: &Arc<Double>, ears: &mut Ears, job: JobId) -> usize {
     let mut deaths = 0;
     loop {
@@ -95,7 +95,7 @@ async fn two_such_images_in_one_part_cost_nobody_else_anything() {
 async fn workers_that_die_for_other_reasons_put_no_image_aside() {
     let bench = Bench::new().await;
     let (engine, mut ears) = Double::new();
-    // Each dies once alone: the first image outlives all those deaths.
+    // Each dies once alone: the first image survives all those deaths.
     let images: Vec<_> = (0..6).map(|label| png(Kind::KillsOnce, label)).collect();
     let job = bench.submit(&[images]).await;
     let deaths = outlive(&bench, &engine, &mut ears, job).await;
@@ -119,7 +119,7 @@ impl EngineLoader for DeadlyLoader {
 #[tokio::test]
 async fn a_part_whose_workers_die_before_they_try_an_image_is_put_aside_whole() {
     let bench = Bench::new().await;
-    // No model is active: the part's own is loaded for it alone.
+    // No model is active: the part's own is loaded only for it.
     let fleet = bench.store.fleet().await.unwrap();
     bench.store.replace_fleet(fleet.revision, &FleetState::default(), None).await.unwrap();
     let job = bench.submit(&parts(&[&[1, 2]])).await;

@@ -1,5 +1,4 @@
-//! A model whose behaviour is written in its images: the blue channel is the label, the red one says
-//! what happens.
+//! A fake model that its images control: the blue channel is the label, the red one says what happens.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier, Condvar, Mutex};
@@ -40,9 +39,9 @@ impl Kind {
 pub(crate) struct Double {
     /// Labels of each call, in order.
     pub(crate) calls: Mutex<Vec<Vec<u8>>>,
-    /// Told the labels of each call as it begins.
+    /// Receives the labels of each call as it begins.
     entered: mpsc::UnboundedSender<Vec<u8>>,
-    /// Told when a worker is to die.
+    /// Receives a message when a worker should be killed.
     kills: mpsc::UnboundedSender<()>,
     killed: Mutex<HashSet<Vec<u8>>>,
     held: Mutex<bool>,
@@ -50,11 +49,11 @@ pub(crate) struct Double {
     pairs: Barrier,
 }
 
-/// What a test hears of the model.
+/// What a test receives from the model.
 pub(crate) struct Ears {
     /// Labels of each call as it begins.
     pub(crate) entered: mpsc::UnboundedReceiver<Vec<u8>>,
-    /// The worker is to be killed now.
+    /// The worker should be killed now.
     pub(crate) kills: mpsc::UnboundedReceiver<()>,
 }
 
@@ -74,7 +73,7 @@ impl Double {
         (Arc::new(double), Ears { entered: hear_entered, kills: hear_kills })
     }
 
-    /// From now on calls begin and do not end.
+    /// Makes calls hang.
     pub(crate) fn hold(&self) {
         *self.held.lock().unwrap() = true;
     }
@@ -89,7 +88,7 @@ impl Double {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Stands for the death of the process: the test drops the worker, and this call ends in nothing.
+    /// Simulates the death of the process: the test drops the worker, and this call never returns.
     fn die(&self) -> Result<Scores, EngineError> {
         self.hold();
         self.kills.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! A store that fails as a test says, and whose clock is apart from this host's.
+//! A store with injected faults, and with a clock that differs from this host's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,26 +18,26 @@ use super::bench::Bench;
 pub(crate) enum Call {
     BeginPart,
     PutPart,
-    /// Of the image at this position, or of what else is counted.
+    /// Of the image at this position, or of another count.
     BeginTry(u32),
     /// The same, taken back.
     EndTry(u32),
     Fleet,
 }
 
-type Fault = Box<dyn Fn(Call) -> Result<(), StoreError> + Send + Sync>;
+type FaultInjector = Box<dyn Fn(Call) -> Result<(), StoreError> + Send + Sync>;
 
-/// Goes by a store in memory, and fails where it is told to.
+/// Wraps a store in memory, and fails where the test says.
 pub(crate) struct FaultyStore {
     store: Arc<InMemoryStore>,
-    fault: Fault,
+    fault: FaultInjector,
     calls: mpsc::UnboundedSender<Call>,
     /// How far its clock is ahead of this host's, in milliseconds.
     ahead: i64,
 }
 
 impl FaultyStore {
-    /// Also gives the calls as they come.
+    /// Also returns the calls as they come.
     pub(crate) fn new(
         bench: &Bench,
         fault: impl Fn(Call) -> Result<(), StoreError> + Send + Sync + 'static,
@@ -47,20 +47,20 @@ impl FaultyStore {
         (Arc::new(Self { store, fault: Box::new(fault), calls, ahead: 0 }), hear_calls)
     }
 
-    /// One that never fails, and whose clock is so many milliseconds ahead of this host's.
+    /// A store that never fails, and whose clock is this many milliseconds ahead of this host's.
     pub(crate) fn with_clock(bench: &Bench, ahead: i64) -> Arc<Self> {
         let store = Arc::clone(&bench.store);
         Arc::new(Self { store, fault: Box::new(|_| Ok(())), calls: mpsc::unbounded_channel().0, ahead })
     }
 
     fn pass(&self, call: Call) -> Result<(), StoreError> {
-        // An error says that the test does not listen.
+        // An error means that the test does not listen.
         let _ = self.calls.send(call);
         (self.fault)(call)
     }
 }
 
-/// What a store says that is out of reach.
+/// Returns the error of a store that is out of reach.
 pub(crate) fn away() -> Result<(), StoreError> {
     Err(StoreError::Unavailable("cut off".to_owned()))
 }

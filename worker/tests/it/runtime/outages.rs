@@ -1,4 +1,4 @@
-//! Workers cut off from the store or the broker, for a moment or for good.
+//! Workers that lose the store or the broker, for a moment or for good.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ async fn until_waiting(bench: &Bench, parts: u64) {
     }
 }
 
-/// Takes the only part out of the queue and drops it, as a worker does that has died, so many times.
+/// Takes the only part out of the queue and drops it, as a crashed worker does, so many times.
 async fn deliver(bench: &Bench, times: u32) {
     for _ in 0..times {
         let mut consumer = bench.broker.consume(1).await.unwrap();
@@ -29,7 +29,7 @@ async fn deliver(bench: &Bench, times: u32) {
     }
 }
 
-// The clock is paused in all of these: what the worker waits for passes at once.
+// The clock is paused in all of these: waits pass at once.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_cut_off_from_the_store_gives_its_parts_back_within_seconds() {
     for cut in [Call::BeginPart, Call::PutPart] {
@@ -85,7 +85,7 @@ async fn a_part_that_bounces_for_outages_is_never_given_up_for_it() {
     let bench = Bench::new().await;
     let outages = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&outages);
-    // Twenty calls fail, and what is counted of the part is not taken back meanwhile.
+    // Twenty calls fail, and meanwhile the part's count is not taken back.
     let (store, _calls) = FaultyStore::new(&bench, move |call| match call {
         Call::BeginPart | Call::EndTry(_) if counted.load(Ordering::Acquire) < 20 => {
             if call == Call::BeginPart {
@@ -108,7 +108,7 @@ async fn a_part_that_bounces_for_outages_is_never_given_up_for_it() {
 #[tokio::test(start_paused = true)]
 async fn a_try_that_the_store_did_not_take_back_is_no_death() {
     let bench = Bench::new().await;
-    // Three times the store is away from the image's try on until the part is begun again.
+    // Three times the store is out of reach from the image's try until the part is begun again.
     let (outages, is_away) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));
     let counted = Arc::clone(&outages);
     let (store, _calls) = FaultyStore::new(&bench, move |call| {

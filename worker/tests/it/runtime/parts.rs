@@ -1,4 +1,4 @@
-//! What becomes of parts.
+//! The results of parts.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn every_image_gets_the_label_of_its_own_pixels_in_request_order() {
 async fn one_bad_image_does_not_spoil_its_batch() {
     let bench = Bench::new().await;
     let (engine, _ears) = Double::new();
-    // Nothing runs before the four that can be decoded are together; then a core takes two at a time.
+    // Nothing runs before the four decodable images are together; then a core takes two at a time.
     let arguments = [
         "--decode-threads=1",
         "--inference-threads=1",

@@ -1,4 +1,4 @@
-//! What a worker says of itself: whether it takes jobs, and if not, why.
+//! A worker's readiness: whether it takes jobs, and if not, why.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::broker::in_process::InProcessBroker;
 use common::broker::{
-    Broker, BrokerError, Consumer, DeadLetter, Delivery, Exhumed, Hint, Listener, QueueDepth,
+    Broker, BrokerError, Consumer, DeadLetter, Delivery, Hint, Listener, QueueDepth, TakenDeadLetter,
 };
 use common::fleet::{FleetState, WorkerReport};
 use common::messages::{Part, PartId};
@@ -21,7 +21,7 @@ use super::bench::{Bench, FOREVER, Running, named, other_version, parts};
 use super::engine::Double;
 use super::faulty_store::{Call, FaultyStore, away};
 
-/// Shows the worker's pages.
+/// Serves the worker's pages.
 async fn pages(worker: Option<&Running>) -> (SocketAddr, Arc<Pages>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -33,7 +33,7 @@ async fn pages(worker: Option<&Running>) -> (SocketAddr, Arc<Pages>) {
     (address, pages)
 }
 
-/// Asks until the worker says that it takes no jobs for a reason with these words in it.
+/// Polls until the worker's reason for taking no jobs contains these words.
 async fn until_it_says(address: SocketAddr, words: &str) {
     let says = async {
         loop {
@@ -47,7 +47,7 @@ async fn until_it_says(address: SocketAddr, words: &str) {
     tokio::time::timeout(FOREVER, says).await.unwrap_or_else(|_| panic!("it never says `{words}`"));
 }
 
-/// Looks until the worker's report is so.
+/// Polls until the worker's report has this state.
 async fn until_it_reports(bench: &Bench, holds: impl Fn(&WorkerReport) -> bool) -> WorkerReport {
     let reports = async {
         loop {
@@ -84,7 +84,7 @@ async fn a_worker_without_the_active_model_says_why() {
     let (address, _pages) = pages(Some(&worker)).await;
     until_it_says(address, "the active model cannot be loaded: package `double` is version").await;
 
-    // The version that is there is told, so that it can be chosen.
+    // The version on disk is reported, so that it can be chosen.
     let report = until_it_reports(&bench, |report| report.found.is_some()).await;
     assert_eq!(report.found, Some(bench.model.version.clone()));
     assert!(report.problem.unwrap().contains("is version"));
@@ -169,16 +169,16 @@ impl Broker for FaultyBroker {
         self.broker.listen().await
     }
 
-    async fn bury(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
-        self.broker.bury(part, reason).await
+    async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
+        self.broker.dead_letter(part, reason).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.broker.dead_letters(limit).await
     }
 
-    async fn exhume(&self, which: Option<PartId>) -> Result<Vec<Exhumed>, BrokerError> {
-        self.broker.exhume(which).await
+    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+        self.broker.take_dead_letters(which).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Workers that are told to stop.
+//! Workers that are stopped.
 
 use worker::run::RunError;
 

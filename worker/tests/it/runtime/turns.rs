@@ -7,7 +7,7 @@ use image::{GrayImage, ImageFormat};
 use super::bench::{Bench, named, parts};
 use super::engine::Double;
 
-/// One colour in a few kilobytes.
+/// A single-colour image in a few kilobytes.
 fn large() -> Bytes {
     let mut file = std::io::Cursor::new(Vec::new());
     GrayImage::new(4_000, 4_000).write_to(&mut file, ImageFormat::Png).unwrap();
@@ -34,13 +34,13 @@ async fn a_small_image_waits_for_one_large_image_of_another_request_and_not_for_
     bench.assert_nothing_waits().await;
 }
 
-/// Its frame says more pixels than its first header: what was not counted is not decoded.
+/// Its frame declares more pixels than its first header: what was not counted is not decoded.
 #[tokio::test]
 async fn no_image_is_larger_than_its_header_said() {
     let bench = Bench::new().await;
     let (engine, _ears) = Double::new();
     let worker = bench.worker(&engine, &[]);
-    // A TIFF of 2,000 by 2,000 whose directory lies behind more entries than are looked at.
+    // A TIFF of 2,000 by 2,000 with more directory entries than are read before the size.
     let entry = |tag: u16, kind: u16, value: u32| {
         let mut entry = [tag.to_le_bytes(), kind.to_le_bytes()].concat();
         entry.extend([1_u32.to_le_bytes(), value.to_le_bytes()].concat());

@@ -1,4 +1,4 @@
-//! SavedModels that cannot be served, damaged ones, and ones that would do harm.
+//! Invalid, damaged and malicious SavedModels.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{load, package, problems_of};
 
-/// Asserts that a folder is refused with these problems, by what each contains.
+/// Asserts that a folder is refused with these problems, each given by a part of its text.
 fn check(name: &str, expected: &[&str]) {
     check_package(name, &package(name, "savedmodel", None, |_| ()).1, expected);
 }
@@ -76,7 +76,7 @@ fn variables_that_are_not_finite_are_named() {
     check("not_finite", &["have values that are not finite, expected numbers"]);
 }
 
-/// A sound folder, changed.
+/// A valid folder, changed.
 fn changed(change: impl FnOnce(&Path)) -> (TempDir, Package) {
     let made = package("keras3_export", "savedmodel", None, |_| ());
     change(&made.1.model.path);
@@ -139,7 +139,7 @@ fn model_of(graph: &[u8]) -> Vec<u8> {
     [vec![8, 1], field(2, &meta)].concat()
 }
 
-/// As TensorFlow reads it: of two names the last counts, and what is given in two pieces is one.
+/// As TensorFlow reads it: of two equal names the last counts, and a message in two pieces is merged.
 #[test]
 fn what_is_given_twice_does_not_hide_an_operation() {
     let write = [field(1, b"w"), field(2, b"WriteFile")].concat();
@@ -151,7 +151,7 @@ fn what_is_given_twice_does_not_hide_an_operation() {
     let named = |name: &[u8]| field(2, &field(10, &field(1, name)));
     let is_evil = field(1, &field(1, b"evil"));
     let plain = [calls(&[named(b"evil")]), field(2, &function(std::slice::from_ref(&is_evil)))];
-    // The attribute's value in two pieces, of which the last says nothing.
+    // The attribute's value in two pieces, of which the last is empty.
     let value =
         [calls(&[named(b"evil"), field(2, b"")]), field(2, &function(std::slice::from_ref(&is_evil)))];
     // The function's signature likewise, and its name twice.
@@ -183,12 +183,12 @@ fn what_is_given_twice_does_not_hide_an_operation() {
     check_package("twice", &package, &["(`WriteFile`) writes files"]);
 }
 
-/// How many bytes come before the content of a field.
+/// Returns how many bytes come before the content of a field.
 fn header(field: &[u8]) -> usize {
     1 + field[1..].iter().position(|byte| *byte < 0x80).unwrap() + 1
 }
 
-/// A function given to a function given to a function, and so on, in an attribute of the one operation.
+/// A function in a function in a function, and so on, in an attribute of the one operation.
 #[test]
 fn messages_within_messages_overflow_nothing() {
     // attr_value.func.attr["f"].func.attr["f"]…
@@ -219,8 +219,8 @@ fn no_change_of_a_folder_makes_the_worker_panic_or_hang() {
     for _ in 0..rounds {
         let mut changed = bytes.clone();
         for _ in 0..=random(4) {
-            let place = random(changed.len());
-            changed[place] = random(256) as u8;
+            let position = random(changed.len());
+            changed[position] = random(256) as u8;
         }
         fs::write(&path, changed).unwrap();
         refused += usize::from(load(&sound).is_err());

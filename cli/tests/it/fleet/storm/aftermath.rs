@@ -1,4 +1,4 @@
-//! What is left when the storm is over.
+//! Checks after the storm.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use crate::fleet::client::Client;
 use crate::fleet::programs::eventually;
 
 impl Destruction {
-    /// Everybody leaves in peace; the queue is empty and the store holds nothing that stays.
+    /// All programs stop; then the queue is empty and the store has nothing that never expires.
     pub(super) async fn nothing_is_left(&mut self, client: &Client) {
         for program in self.apis.iter().chain(&self.workers) {
             program.ways.set(Traffic::Pass);
         }
         client.workers_are_ready(WORKERS).await;
         let broker = operator::connect(self.fleet.rabbitmq.url()).await;
-        // A job that its client gave up, or that was sent twice, may still be on its way.
+        // A job that its client gave up, or that was sent twice, may still be in progress.
         eventually("the queue is empty", async || {
             let depth = broker.depth().await.ok()?;
             (depth.waiting == 0).then_some(())
@@ -34,7 +34,7 @@ impl Destruction {
         assert!(lasting.len() <= 2, "only the fleet's state and its index may stay: {lasting:?}");
     }
 
-    /// Names of the keys in Redis that have no time to live.
+    /// Returns the Redis keys that do not expire.
     fn keys_that_last(&self) -> BTreeSet<String> {
         let script = "local l = {} for _, k in ipairs(redis.call('KEYS', '*')) do \
                       if redis.call('TTL', k) == -1 then l[#l + 1] = k end end return l";

@@ -1,4 +1,4 @@
-//! What the storm does to the fleet, one blow after the other with short pauses.
+//! Injects faults into the fleet, one after the other with short pauses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::fleet::ways::Ways;
 const APIS: usize = 2;
 pub(super) const WORKERS: usize = 3;
 
-/// Clients give up a job long after the fleet should have healed.
+/// Clients give up a job long after the fleet should have recovered.
 const SETTINGS: Settings<'static> = &[("API_JOB_DEADLINE", "300"), ("API_MAX_WAIT", "60")];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,27 +27,27 @@ pub(super) enum Blow {
     Swap,
     KillRabbitMq,
     KillRedis,
-    /// The program leaves in peace, and another takes its place.
+    /// The program stops, and another replaces it.
     StopWorker,
     StopApi,
-    /// The server leaves in peace and comes back.
+    /// The server stops and comes back.
     StopRabbitMq,
     StopRedis,
-    /// Packets between one program and one server vanish for a while, in one direction or both.
+    /// Packets between a program and a server are dropped for a while, in one direction or both.
     Cut,
     /// One program loses its connections.
     Reset,
-    /// An operator deletes the queue with all that is in it.
+    /// An operator deletes the queue with its content.
     DeleteQueue,
     DeleteVirtualHost,
-    /// RabbitMQ has no memory for a while.
+    /// RabbitMQ has a memory alarm for a while.
     Alarm,
-    /// Redis comes back with what it held some time ago.
+    /// Redis comes back with data from some time ago.
     RestoreRedis,
 }
 
 impl Blow {
-    /// Whether the release before loses nothing by it.
+    /// Returns whether the previous release loses nothing by it.
     pub(super) fn was_borne_before(self) -> bool {
         match self {
             Self::KillWorker
@@ -67,15 +67,15 @@ impl Blow {
     }
 }
 
-/// A program and what lies between it and the servers.
+/// A program and the proxies before its servers.
 pub(super) struct Running {
     pub(super) process: Process,
     pub(super) ways: Arc<Ways>,
-    /// Where it listens; of an API process.
+    /// The port of an API process.
     port: u16,
 }
 
-/// The fleet, and the chance that destroys it.
+/// The fleet, and the random generator of the faults.
 pub(super) struct Destruction {
     pub(super) fleet: Fleet,
     pub(super) apis: Vec<Running>,
@@ -94,7 +94,7 @@ impl Destruction {
         Self { fleet, apis, workers, dice, saved, model: "blue" }
     }
 
-    /// Redis may come back with what it holds now.
+    /// Saves the data with which Redis may come back.
     pub(super) fn save(&mut self) {
         self.saved = self.fleet.redis.save();
     }
@@ -103,7 +103,7 @@ impl Destruction {
         self.apis.iter().map(|api| format!("http://127.0.0.1:{}", api.port)).collect()
     }
 
-    /// Deals all blows, in an order that chance takes.
+    /// Injects all faults, in a random order.
     pub(super) async fn run(&mut self, mut blows: Vec<Blow>, client: &Client, tally: &Tally) {
         while !blows.is_empty() {
             let pause = 200 + self.dice.below(800) as u64;
@@ -159,7 +159,7 @@ impl Destruction {
         }
     }
 
-    /// What an operator does that loses jobs, answers or swaps.
+    /// Actions of an operator that lose jobs, answers or swaps.
     fn lose(&mut self, tally: &Tally, what: impl FnOnce(&mut Fleet)) {
         tally.loss();
         block_in_place(|| what(&mut self.fleet));
@@ -177,7 +177,7 @@ impl Destruction {
         let length = Duration::from_millis(500 + self.dice.below(longest) as u64);
         let traffic = self.dice.choose(&[Traffic::Drop, Traffic::DropToServer, Traffic::DropFromServer]);
         let (ways, broker) = (self.any_program(), self.dice.below(2) == 0);
-        // It goes on during the next blows.
+        // It continues during the next faults.
         tokio::spawn(async move {
             let way = if broker { &ways.rabbitmq } else { &ways.redis };
             way.set(traffic);
@@ -199,7 +199,7 @@ impl Destruction {
         self.apis[chosen] = block_in_place(|| start_api(&mut self.fleet, port));
     }
 
-    /// Swaps to the other model, again for as long as deaths in between roll it back.
+    /// Swaps to the other model, and retries as long as crashes roll it back.
     async fn swap(&mut self, client: &Client, tally: &Tally) {
         let model = if self.model == "green" { "blue" } else { "green" };
         let via = self.dice.below(APIS);

@@ -1,4 +1,4 @@
-//! The clients of the storm, and what they hold against the service.
+//! The clients of the storm, and their checks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use crate::fleet::programs::eventually;
 
 pub(super) const CLIENTS: usize = 4;
 
-/// A job that an operator may have deleted is waited for this long, and then sent again.
+/// A job that an operator may have deleted is polled for this long, and then sent again.
 const GIVE_UP: Duration = Duration::from_secs(20);
 
 /// A swap that answered 200.
@@ -21,28 +21,28 @@ pub(super) struct Swapped {
     pub(super) model: &'static str,
 }
 
-/// What happened.
+/// Its state.
 #[derive(Default)]
 pub(super) struct Tally {
     jobs: AtomicUsize,
     images: AtomicUsize,
     polled: AtomicUsize,
     lost: AtomicUsize,
-    /// Requests sent from now on are answered by this swap's model or a later one.
+    /// Requests that are sent from now on must be answered by this swap's model or a later one.
     floor: Mutex<Option<Swapped>>,
     losses: Mutex<Losses>,
     silence: Mutex<Silence>,
 }
 
-/// Moments at which an operator deleted what had been promised.
+/// Times at which an operator deleted accepted work.
 #[derive(Default)]
 struct Losses {
-    /// Counts their beginnings and their ends.
+    /// Counts their beginnings and ends.
     count: usize,
     last: Option<Instant>,
 }
 
-/// The longest time without an answer to anybody.
+/// The longest time without an answer to any client.
 #[derive(Default)]
 struct Silence {
     last_answer: Option<Instant>,
@@ -50,7 +50,7 @@ struct Silence {
 }
 
 impl Tally {
-    /// An operator deletes jobs, answers or swaps, by what is done until the second call.
+    /// Notes that an operator deletes jobs, answers or swaps until the second call.
     pub(super) fn loss(&self) {
         let mut losses = self.losses.lock().unwrap();
         losses.count += 1;
@@ -61,7 +61,7 @@ impl Tally {
         *self.floor.lock().unwrap() = swap;
     }
 
-    /// For how long nobody has had an answer.
+    /// Returns for how long no client has had an answer.
     pub(super) fn silence(&self) -> Duration {
         let last_answer = self.silence.lock().unwrap().last_answer;
         last_answer.map_or(Duration::ZERO, |last| last.elapsed())
@@ -71,7 +71,7 @@ impl Tally {
         self.losses.lock().unwrap().count
     }
 
-    /// Whether a job that was sent after `losses` of them need not be waited for any more.
+    /// Returns whether a job that was sent after `losses` of them may be given up.
     fn is_given_up(&self, losses: usize) -> bool {
         let now = self.losses.lock().unwrap();
         now.count != losses && now.last.is_some_and(|last| last.elapsed() > GIVE_UP)
@@ -104,7 +104,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// One client: batches of 1 to 64 images, each finished before the next. Returns what went wrong.
+/// One client: batches of 1 to 64 images, each finished before the next. Returns the violations.
 pub(super) async fn ask(
     client: Client,
     mut dice: Dice,
@@ -122,33 +122,38 @@ pub(super) async fn ask(
         let answer = client.insist_unless(number + turn, &batch, wait, || tally.is_given_up(losses)).await;
         let fault = match answer {
             Ok(answer) => judge(&client, &answer, &batch, floor).await,
-            Err(fault) => Some(Fault::Promise(fault)),
+            Err(fault) => Some(Violation::Promise(fault)),
         };
         match fault {
             None => tally.answered(count, wait == "respond-async"),
-            // It lasts as long as the job may have been deleted; nothing makes an answer wrong.
-            Some(Fault::Promise(_)) if tally.losses() != losses => {
+            // This only excuses lost jobs; a wrong answer is never excused.
+            Some(Violation::Promise(_)) if tally.losses() != losses => {
                 tally.lost.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            Some(Fault::Promise(fault) | Fault::Wrong(fault)) => faults.push(fault),
+            Some(Violation::Promise(fault) | Violation::Wrong(fault)) => faults.push(fault),
         }
         turn += 1;
     }
     faults
 }
 
-enum Fault {
-    /// A promise was not kept, of which an operator can delete what it rests on.
+enum Violation {
+    /// A broken promise, which an operator's deletion may excuse.
     Promise(String),
-    /// An answer is wrong, whatever was deleted.
+    /// A wrong answer, which nothing excuses.
     Wrong(String),
 }
 
-/// What is wrong with an answer to a request that was sent when `floor` was the youngest finished swap.
-async fn judge(client: &Client, answer: &Answer, batch: &[Image], floor: Option<Swapped>) -> Option<Fault> {
+/// Checks an answer to a request that was sent when `floor` was the last finished swap.
+async fn judge(
+    client: &Client,
+    answer: &Answer,
+    batch: &[Image],
+    floor: Option<Swapped>,
+) -> Option<Violation> {
     if let Some(fault) = answer.fault(batch) {
-        let fault = if answer.is_lost() { Fault::Promise(fault) } else { Fault::Wrong(fault) };
+        let fault = if answer.is_lost() { Violation::Promise(fault) } else { Violation::Wrong(fault) };
         return Some(fault);
     }
     let (generation, model) = (answer.generation(), answer.body["response"]["model"].as_str().unwrap());
@@ -156,13 +161,13 @@ async fn judge(client: &Client, answer: &Answer, batch: &[Image], floor: Option<
         && (generation < floor.generation || generation == floor.generation && model != floor.model)
     {
         let Swapped { generation: swapped, model: to } = floor;
-        return Some(Fault::Promise(format!(
+        return Some(Violation::Promise(format!(
             "accepted after swap {swapped} to {to}, answered by {model} of generation {generation}"
         )));
     }
-    // Asked again, at whichever process, the job has the same answer.
+    // Later polls of any process must return the same answer.
     let id = answer.header("x-prediction-id");
     let again = eventually("the prediction can be read again", || client.poll(batch.len(), id, "0")).await;
     (again.body != answer.body)
-        .then(|| Fault::Promise(format!("{id} has two answers: {} and {}", answer.body, again.body)))
+        .then(|| Violation::Promise(format!("{id} has two answers: {} and {}", answer.body, again.body)))
 }

@@ -1,15 +1,15 @@
-//! Chance that a seed repeats.
+//! A seeded random generator.
 
-/// A small source of chance (xorshift64).
+/// A small random generator (xorshift64).
 pub(super) struct Dice(u64);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        // Seeds that differ in a bit go different ways at once, and none of them is 0.
+        // Similar seeds diverge at once, and none of them becomes 0.
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    /// A number below this.
+    /// Returns a number below this.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -17,7 +17,7 @@ impl Dice {
         usize::try_from((self.0 >> 16) % bound as u64).unwrap()
     }
 
-    /// One of these.
+    /// Returns one of these.
     pub(super) fn choose<T: Copy>(&mut self, among: &[T]) -> T {
         among[self.below(among.len())]
     }

@@ -1,4 +1,4 @@
-//! What an operator does about the one outage that no program heals: a queue that has lost its process.
+//! The operator's fix for the only outage without automatic recovery: a queue that has lost its process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use tokio::time::sleep;
 use super::clients::Tally;
 use super::tell;
 
-/// A fleet that has given no answer for this long is looked at.
+/// A fleet without answers for this long is examined.
 const SILENT: Duration = Duration::from_secs(25);
 
-/// Longest time for a healthy queue to take a subscription.
+/// Timeout for a healthy queue to accept a subscription.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The storm's own way to RabbitMQ, without what lies before the programs.
+/// The storm's own connection to RabbitMQ, without the programs' proxies.
 pub(super) async fn connect(url: String) -> Arc<RabbitMqBroker> {
     let limits = BrokerLimits { max_parts: 2000, max_bytes: None, call_timeout: CALL_TIMEOUT };
     let config = RabbitMqConfig { url, prefix: "classifier".to_owned(), limits };
     RabbitMqBroker::connect(config).await.unwrap()
 }
 
-/// Deletes a queue to which nobody can subscribe, not even this operator: see docs/outages.md. A fleet that is silent
-/// before a healthy queue is left as it is, and fails the storm. Runs until it is dropped.
+/// Deletes a queue that accepts no subscription, not even this operator's: see docs/outages.md. A fleet that is silent
+/// with a healthy queue is left as it is, and fails the storm. Runs until it is dropped.
 pub(super) async fn watch(url: String, control: RabbitMqControl, tally: Arc<Tally>) {
     let broker = connect(url).await;
     loop {
@@ -37,7 +37,7 @@ pub(super) async fn watch(url: String, control: RabbitMqControl, tally: Arc<Tall
         if broker.consume(1).await.is_ok() {
             continue;
         }
-        // A server that was only away gets a second look once it is there.
+        // A server that was only out of reach is examined again later.
         let operator = control.clone();
         spawn_blocking(move || operator.run(&["await_startup"])).await.unwrap();
         let Err(fault) = broker.consume(1).await else { continue };

@@ -1,9 +1,9 @@
-//! The run lengths of a BMP, counted without decoding them. What they leave out each decoder fills with something else.
+//! Counts the pixels of a run-length encoded BMP without decoding it. Decoders fill skipped pixels differently.
 
 /// Compression of 4 bits a pixel; that of 8 bits is 1.
 const OF_FOUR_BITS: u16 = 2;
 
-/// Whether they give every pixel, row by row.
+/// Returns whether the runs cover all pixels, row by row.
 pub(super) fn are_whole(bytes: &[u8], (width, height): (usize, usize), compression: u16) -> bool {
     let start = bytes.get(10..14).map_or(0, |at| u32::from_le_bytes([at[0], at[1], at[2], at[3]]));
     let mut runs = bytes.get(start as usize..).unwrap_or_default();
@@ -11,7 +11,7 @@ pub(super) fn are_whole(bytes: &[u8], (width, height): (usize, usize), compressi
     while let [count, second, behind @ ..] = runs {
         runs = behind;
         match (*count, usize::from(*second)) {
-            // The end of a row, and of the picture.
+            // The end of a row, and of the image.
             (0, end @ 0..=1) => {
                 if given == width {
                     (rows, given) = (rows + 1, 0);
@@ -22,7 +22,7 @@ pub(super) fn are_whole(bytes: &[u8], (width, height): (usize, usize), compressi
                     break;
                 }
             }
-            // On to another place.
+            // A jump to another position.
             (0, 2) => return false,
             (0, count) => {
                 let stored = if compression == OF_FOUR_BITS { count.div_ceil(2) } else { count };

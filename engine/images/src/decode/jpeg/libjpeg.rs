@@ -1,7 +1,6 @@
-//! JPEG as libjpeg-turbo decodes it, to the bit. With its quick transform that is what TensorFlow makes of a file unless
-//! it is told otherwise.
+//! Decodes JPEG exactly as libjpeg-turbo. With its fast transform this equals TensorFlow's default.
 
-use super::super::{DecodedImage, Fault, File, Reader, channels};
+use super::super::{DecodeError, DecodedImage, File, Reader, channels};
 use super::{Colors, Segment};
 
 mod frame;
@@ -15,10 +14,10 @@ use self::scan::Scan;
 pub(super) use self::transform::Accuracy;
 use self::upsample::{Plane, Upsampling};
 
-/// The picture as it is stored; grey is that of the file, not one made of its colours.
-pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result<DecodedImage, Fault> {
+/// Returns the image as stored; grey is the file's luma, not computed from colours.
+pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result<DecodedImage, DecodeError> {
     let goes_on = || file.meter.goes_on();
-    // Others make grey of the colours.
+    // Others compute grey from the colours.
     let is_gray = file.wanted.is_gray && file.wanted.reader == Reader::Tensorflow;
     let (mut tables, mut frame, mut colors) = (Tables::default(), None, Colors::default());
     let mut fault = Ok(());
@@ -53,10 +52,10 @@ pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result
         }
     });
     fault?;
-    let mut frame = frame.ok_or_else(|| Fault::undecodable("it has no frame header"))?;
+    let mut frame = frame.ok_or_else(|| DecodeError::undecodable("it has no frame header"))?;
     if frame.components.iter().any(|component| component.missing[..10].iter().any(|bits| *bits != Some(0))) {
-        // libjpeg would smooth what is missing.
-        return Err(Fault::undecodable("unsupported variant (scans are missing)"));
+        // libjpeg would smooth missing data.
+        return Err(DecodeError::undecodable("unsupported variant (scans are missing)"));
     }
     let coding = colors.coding(&frame)?;
     if is_gray && matches!(coding, Coding::Cmyk | Coding::Ycck) {
@@ -74,12 +73,12 @@ pub(super) fn pixels(coded: &[u8], file: File<'_>, accuracy: Accuracy) -> Result
     Ok(DecodedImage { height: frame.height, width: frame.width, pixels })
 }
 
-/// Transforms the coefficients, and gives their memory back.
+/// Transforms the coefficients, and frees their memory.
 fn planes(
     frame: &mut Frame,
     accuracy: Accuracy,
-    goes_on: &dyn Fn() -> Result<(), Fault>,
-) -> Result<Vec<Plane>, Fault> {
+    goes_on: &dyn Fn() -> Result<(), DecodeError>,
+) -> Result<Vec<Plane>, DecodeError> {
     let mut planes = Vec::new();
     for component in &mut frame.components {
         let quantization =
@@ -99,7 +98,7 @@ fn planes(
     Ok(planes)
 }
 
-/// How components make a colour.
+/// How components form a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gray,
@@ -111,7 +110,7 @@ enum Coding {
 
 impl Colors {
     /// As libjpeg's `default_decompress_parms` decides it.
-    fn coding(&self, frame: &Frame) -> Result<Coding, Fault> {
+    fn coding(&self, frame: &Frame) -> Result<Coding, DecodeError> {
         let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
         Ok(match (&ids[..], self.adobe) {
             ([_], _) => Coding::Gray,
@@ -125,12 +124,12 @@ impl Colors {
     }
 }
 
-/// Whose way from CMYK to colours.
+/// Whose conversion from CMYK is used.
 #[derive(Clone, Copy)]
 enum Inks {
-    /// Adobe's programs store what the inks leave of the light.
+    /// Adobe's programs store inverted values.
     Tensorflow { is_inverted: bool },
-    /// As if Adobe's programs had written it.
+    /// Always inverted, as if Adobe's programs had written it.
     Of(Reader),
 }
 
@@ -139,7 +138,7 @@ fn colored(
     frame: &Frame,
     planes: &[Plane],
     (coding, inks, is_gray): (Coding, Inks, bool),
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Vec<u8>, DecodeError> {
     let ways = frame.components.iter().map(|component| {
         let (rows, columns) = ((frame.most_rows, component.rows), (frame.most_columns, component.columns));
         Upsampling::of(rows, columns, component.width)
@@ -154,7 +153,7 @@ fn colored(
         }
         let out = out.chunks_exact_mut(3);
         match (&rows[..], coding) {
-            ([luma], _) => out.zip(luma).for_each(|(pixel, level)| pixel.fill(*level)),
+            ([luma], _) => out.zip(luma).for_each(|(pixel, value)| pixel.fill(*value)),
             ([first, second, third], _) => {
                 for (((pixel, a), b), c) in out.zip(first).zip(second).zip(third) {
                     let [red, green, blue] = match coding {
@@ -170,7 +169,7 @@ fn colored(
             ([first, second, third, black], _) => {
                 for ((((pixel, a), b), c), k) in out.zip(first).zip(second).zip(third).zip(black) {
                     let [a, b, c] = match coding {
-                        Coding::Ycck => channels::rgb_of_ycbcr([*a, *b, *c]).map(|level| 255 - level),
+                        Coding::Ycck => channels::rgb_of_ycbcr([*a, *b, *c]).map(|value| 255 - value),
                         Coding::Gray | Coding::Rgb | Coding::Cmyk | Coding::YCbCr => [*a, *b, *c],
                     };
                     inks.color([a, b, c, *k], pixel);
@@ -190,9 +189,9 @@ impl Inks {
             Self::Tensorflow { is_inverted } => is_inverted,
         };
         let [red, green, blue, white] =
-            stored.map(|level| u32::from(if is_inverted { level } else { 255 - level }));
-        for (place, left) in pixel.iter_mut().zip([blue, green, red]) {
-            *place = u8::try_from(left * white / 255).unwrap_or(u8::MAX);
+            stored.map(|value| u32::from(if is_inverted { value } else { 255 - value }));
+        for (value, left) in pixel.iter_mut().zip([blue, green, red]) {
+            *value = u8::try_from(left * white / 255).unwrap_or(u8::MAX);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! A JPEG at a fraction of its size: the inverse transform gives 4, 2 or 1 pixels a side in place of 8.
+//! Decodes a JPEG at a fraction of its size: the inverse transform gives 4, 2 or 1 pixels a side instead of 8.
 
 use jpeg_decoder::{Decoder, PixelFormat};
 
 use super::super::{DecodedImage, channels, memory_for};
 
-/// The picture at this size; nothing where the decoder cannot, or finds the file corrupt.
+/// Returns the image at this size; `None` if the decoder cannot reduce it, or finds the file corrupt.
 pub(super) fn pixels(coded: &[u8], width: usize, height: usize) -> Option<DecodedImage> {
     let mut decoder = Decoder::new(coded);
     decoder.read_info().ok()?;
     let wanted = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
-    // Its own choice is the smallest size that is not below this one.
+    // The decoder chooses the smallest size that is not below this one.
     if decoder.scale(wanted.0, wanted.1).ok()? != wanted {
         return None;
     }

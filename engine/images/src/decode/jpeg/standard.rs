@@ -1,9 +1,9 @@
-//! The Huffman tables that a JPEG without any was coded with, as frames of motion JPEG are: those that the standard
-//! recommends (T.81, annex K.3).
+//! The Huffman tables of JPEGs without any, such as motion JPEG frames: those that the standard recommends (T.81, annex
+//! K.3).
 
 use std::borrow::Cow;
 
-/// DC of brightness and of colour, AC of brightness and of colour: how many codes of each length, and their symbols.
+/// DC of luma and chroma, AC of luma and chroma: the number of codes of each length, and their symbols.
 const DC: [(u8, [u8; 16]); 2] = [
     (0x00, [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]),
     (0x01, [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]),
@@ -41,7 +41,7 @@ const CHROMA: [u8; 162] = [
     0xf9, 0xfa,
 ];
 
-/// The file, with the tables as its first segment where it has none.
+/// Returns the file, with the tables as its first segment if it has none.
 pub(super) fn with_tables(coded: &[u8], has_codes: bool) -> Cow<'_, [u8]> {
     if has_codes {
         return Cow::Borrowed(coded);

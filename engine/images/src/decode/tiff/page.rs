@@ -1,18 +1,18 @@
-//! What the tags of a page say, and which pages OpenCV or Pillow read otherwise than this decoder, or not at all.
+//! Reads the tags of a page, and refuses pages that OpenCV or Pillow read differently from this decoder, or not at all.
 
 use std::io::{Read, Seek};
 
 use tiff::decoder::Decoder;
 use tiff::tags::Tag;
 
-use super::super::{Fault, Reader, Wanted};
+use super::super::{DecodeError, Reader, Wanted};
 use super::{ASSOCIATED_ALPHA, JPEG_COMPRESSION, UNASSOCIATED_ALPHA, fault};
 
 const LOWEST_BIT_FIRST: u16 = 2;
 const IN_PLANES: u16 = 2;
 const WHITE_IS_ZERO: u16 = 0;
 const YCBCR: u16 = 6;
-/// Values of the tag `Compression`, of which alone the tag `Predictor` is heeded: LZW, deflate, its older number, Zstandard.
+/// Values of the tag `Compression` that use the tag `Predictor`: LZW, deflate, its older number, Zstandard.
 const PREDICTED: [u16; 4] = [5, 8, 32_946, 50_000];
 
 pub(super) struct Page {
@@ -27,14 +27,14 @@ pub(super) struct Page {
     has_tiles: bool,
     has_palette: bool,
     is_big_endian_bigtiff: bool,
-    /// What each sample beyond the colours is.
+    /// The kind of each extra sample.
     pub(super) extra: Vec<u16>,
 }
 
 impl Page {
-    pub(super) fn of<R: Read + Seek>(decoder: &mut Decoder<R>, bytes: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn of<R: Read + Seek>(decoder: &mut Decoder<R>, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut number = |tag, usual: u16| {
-            Ok::<u16, Fault>(decoder.find_tag_unsigned::<u16>(tag).map_err(fault)?.unwrap_or(usual))
+            Ok::<u16, DecodeError>(decoder.find_tag_unsigned::<u16>(tag).map_err(fault)?.unwrap_or(usual))
         };
         let (compression, photometric) =
             (number(Tag::Compression, 1)?, number(Tag::PhotometricInterpretation, 1)?);
@@ -42,7 +42,9 @@ impl Page {
         let orientation = number(Tag::Orientation, 1)?;
         let (predictor, planes) = (number(Tag::Predictor, 1)?, number(Tag::PlanarConfiguration, 1)?);
         let mut numbers = |tag| {
-            Ok::<_, Fault>(decoder.find_tag_unsigned_vec::<u16>(tag).map_err(fault)?.unwrap_or_default())
+            Ok::<_, DecodeError>(
+                decoder.find_tag_unsigned_vec::<u16>(tag).map_err(fault)?.unwrap_or_default(),
+            )
         };
         let (bits, extra) = (numbers(Tag::BitsPerSample)?, numbers(Tag::ExtraSamples)?);
         Ok(Self {
@@ -61,7 +63,7 @@ impl Page {
         })
     }
 
-    /// What it is that the reader does not read, or as nobody else does.
+    /// Returns what the framework does not read, or reads unlike all others.
     pub(super) fn unlike_others(&self, wanted: &Wanted<'_>) -> Option<&'static str> {
         let is_gray = self.samples == 1 && !self.has_palette;
         let cases = [
@@ -96,7 +98,7 @@ impl Page {
             Reader::Pillow => &[
                 (
                     is_gray && self.bits == 16 && wanted.is_gray,
-                    "16 bits of grey for a model of one channel: its levels stay 0 to 65535",
+                    "16 bits of grey for a model of one channel: its values stay 0 to 65535",
                 ),
                 (
                     is_gray && self.bits == 16 && self.photometric == WHITE_IS_ZERO,

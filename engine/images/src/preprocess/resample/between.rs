@@ -1,21 +1,21 @@
-//! `cv2.resize` of 8-bit images between the two nearest pixels of each axis: `INTER_LINEAR`, and `INTER_AREA` where a
-//! side grows. In whole numbers, whose last bits OpenCV cuts off.
+//! `cv2.resize` of 8-bit images between the two nearest pixels of each axis: `INTER_LINEAR`, and `INTER_AREA` if a side
+//! grows. In fixed-point numbers, whose last bits OpenCV truncates.
 //!
 //! Source: OpenCV's `resize.cpp`, `HResizeLinear` and `VResizeLinearVec_32s8u`.
 
 use super::super::resize::Samples;
-use super::Target;
+use super::TargetAxis;
 
-/// Which two pixels, and how they are blended.
+/// Which two pixels are used, and how they are blended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blend {
     /// By the distance of their centres.
     Centres,
-    /// Only where a result pixel covers two of the source.
+    /// Only where a result pixel covers two source pixels.
     Covered,
 }
 
-/// Two pixels of the source and their weights, in 1/2048.
+/// Two source pixels and their weights, in 1/2048.
 struct Pair {
     pixels: [usize; 2],
     weights: [i32; 2],
@@ -24,8 +24,8 @@ struct Pair {
 /// One, as a weight.
 const ONE: f32 = 2048.0;
 
-/// Resizes samples to `height` times `width`: levels of the parts that are wanted.
-pub(super) fn between(source: &Samples, height: &Target, width: &Target, blend: Blend) -> Vec<f32> {
+/// Resizes samples to `height` times `width`, and returns the requested parts.
+pub(super) fn between(source: &Samples, height: &TargetAxis, width: &TargetAxis, blend: Blend) -> Vec<f32> {
     let columns = width.part.clone().map(|index| column(index, source.width, width.size, blend));
     let columns: Vec<Pair> = columns.collect();
     let mut values = Vec::with_capacity(height.part.len() * width.part.len() * source.channels);
@@ -37,18 +37,18 @@ pub(super) fn between(source: &Samples, height: &Target, width: &Target, blend: 
         }
         above.become_row(pixels[0], source, &columns);
         below.become_row(pixels[1], source, &columns);
-        // 4 of the 22 bits behind the point go before the product and 16 after it, so that 16-bit lanes hold them.
+        // 4 of the 22 fractional bits are dropped before the product and 16 after it, so that 16-bit lanes hold them.
         let part = |sum: i32, weight: i32| (weight * (sum >> 4)) >> 16;
         let pairs = above.sums.iter().zip(&below.sums);
         values.extend(pairs.map(|(upper, lower)| {
-            let level = (part(*upper, weights[0]) + part(*lower, weights[1]) + 2) >> 2;
-            f32::from(u8::try_from(level).unwrap_or(u8::MAX))
+            let blended = (part(*upper, weights[0]) + part(*lower, weights[1]) + 2) >> 2;
+            f32::from(u8::try_from(blended).unwrap_or(u8::MAX))
         }));
     }
     values
 }
 
-/// A row of the source in the result's width, with 11 bits behind the point.
+/// A row of the source in the result's width, with 11 fractional bits.
 #[derive(Default)]
 struct Line {
     row: Option<usize>,
@@ -72,9 +72,9 @@ impl Line {
     }
 }
 
-/// Beyond the edge stands the pixel at the edge, alone.
+/// Beyond the edge the edge pixel counts, alone.
 fn column(index: usize, from: usize, to: usize, blend: Blend) -> Pair {
-    let (before, share) = place(index, from, to, blend);
+    let (before, share) = position(index, from, to, blend);
     let last = from as f64 - 1.0;
     if before < 0.0 || before >= last {
         let pixel = whole(before.clamp(0.0, last));
@@ -83,27 +83,27 @@ fn column(index: usize, from: usize, to: usize, blend: Blend) -> Pair {
     Pair { pixels: [whole(before), whole(before) + 1], weights: weights(share) }
 }
 
-/// Beyond the edge stands the row at the edge, twice: what is cut off is cut off twice.
+/// Beyond the edge the edge row counts twice, and is truncated twice.
 fn row(index: usize, from: usize, to: usize, blend: Blend) -> Pair {
-    let (before, share) = place(index, from, to, blend);
+    let (before, share) = position(index, from, to, blend);
     let last = from as f64 - 1.0;
     Pair { pixels: [before, before + 1.0].map(|row| whole(row.clamp(0.0, last))), weights: weights(share) }
 }
 
-/// The pixel before the place, perhaps -1, and how much of the one after is taken.
+/// The pixel before the position, perhaps -1, and the weight of the one after it.
 #[expect(clippy::cast_possible_truncation, reason = "as OpenCV does")]
-fn place(index: usize, from: usize, to: usize, blend: Blend) -> (f64, f32) {
+fn position(index: usize, from: usize, to: usize, blend: Blend) -> (f64, f32) {
     let inverse = to as f64 / from as f64;
     let scale = 1.0 / inverse;
     let index = index as f64;
     match blend {
         Blend::Centres => {
-            let place = ((index + 0.5) * scale - 0.5) as f32;
-            (f64::from(place.floor()), place - place.floor())
+            let position = ((index + 0.5) * scale - 0.5) as f32;
+            (f64::from(position.floor()), position - position.floor())
         }
         Blend::Covered => {
             let before = (index * scale).floor();
-            // In 32 bits, where what is all but whole is whole.
+            // In float32, where almost an integer is an integer.
             let share = ((index + 1.0) - (before + 1.0) * inverse) as f32;
             (before, if share <= 0.0 { 0.0 } else { share - share.floor() })
         }
@@ -115,7 +115,7 @@ fn weights(share: f32) -> [i32; 2] {
     [1.0 - share, share].map(|share| (share * ONE).round_ties_even() as i32)
 }
 
-/// A number that is not negative, its fraction cut off.
+/// Truncates a number that is not negative.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the callers see to it")]
 fn whole(number: f64) -> usize {
     number as usize

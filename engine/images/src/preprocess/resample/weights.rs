@@ -1,4 +1,4 @@
-//! Which source pixels make each result pixel along one axis, and with what weights.
+//! The source pixels and weights of each result pixel along one axis.
 //!
 //! Sources: TensorFlow's kernels `resize_bilinear_op.cc`, `resize_bicubic_op.cc`, `resize_area_op.cc` and
 //! `scale_and_translate_op.cc`; Pillow's `Resample.c` and `Geometry.c`; OpenCV's `resize.cpp`.
@@ -7,35 +7,35 @@ use std::ops::Range;
 
 /// One axis of a resampling.
 pub(super) struct Axis {
-    /// Result pixels of the whole axis, of which `spans` has those that are wanted.
+    /// Result pixels of the whole axis; `spans` has the requested ones.
     to: usize,
     spans: Vec<(usize, Range<usize>)>,
-    /// For sums in 32-bit floats.
+    /// For sums in float32.
     weights: Vec<f32>,
-    /// For sums in whole numbers, which are rounded from these.
+    /// For sums in fixed-point numbers, which are rounded from these.
     exact: Vec<f64>,
 }
 
-/// How many pixels an axis becomes, and which of them are wanted. The others cost nothing: an image of one
-/// pixel by 30,000 becomes millions wide before its centre is cut out.
+/// The size of an axis after resampling, and the part of it that is requested. The rest costs nothing: an image of one
+/// pixel by 30,000 becomes millions wide before its centre is cropped.
 #[derive(Debug, Clone)]
-pub(in crate::preprocess) struct Target {
+pub(in crate::preprocess) struct TargetAxis {
     pub(in crate::preprocess) size: usize,
     pub(in crate::preprocess) part: Range<usize>,
 }
 
-impl Target {
+impl TargetAxis {
     pub(in crate::preprocess) fn whole(size: usize) -> Self {
         Self { size, part: 0..size }
     }
 }
 
-/// A filter's shape: how much a pixel at a distance counts.
+/// A filter: the weight of a pixel by its distance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {
-    /// All the same within half a pixel.
+    /// Constant within half a pixel.
     Box,
-    /// Falls to 0 at one pixel.
+    /// Linear, 0 from one pixel on.
     Triangle,
     /// Of Keys 1981, with -1/2.
     Cubic,
@@ -85,16 +85,16 @@ fn cubic(x: f64, a: f64) -> f64 {
 }
 
 impl Axis {
-    fn new(to: &Target) -> Self {
+    fn new(to: &TargetAxis) -> Self {
         Self { to: to.size, spans: Vec::with_capacity(to.part.len()), weights: Vec::new(), exact: Vec::new() }
     }
 
-    /// Result pixels of the whole axis, wanted or not.
+    /// Returns the result pixels of the whole axis, requested or not.
     pub(super) fn whole_len(&self) -> usize {
         self.to
     }
 
-    /// The source pixels that the wanted result pixels are made of.
+    /// Returns the source pixels of the requested result pixels.
     pub(super) fn sources(&self) -> Range<usize> {
         let first = self.firsts().min().unwrap_or(0);
         let end = self.spans().map(|(first, weights)| first + weights.len()).max();
@@ -105,17 +105,17 @@ impl Axis {
         self.spans.len()
     }
 
-    /// The first source pixel of each result pixel.
+    /// Returns the first source pixel of each result pixel.
     pub(super) fn firsts(&self) -> impl Iterator<Item = usize> {
         self.spans.iter().map(|(first, _)| *first)
     }
 
-    /// The first source pixel of each result pixel, and the weights of it and those after it.
+    /// Returns the first source pixel of each result pixel, and the weights from there on.
     pub(super) fn spans(&self) -> impl Iterator<Item = (usize, &[f32])> {
         self.spans.iter().map(|(first, range)| (*first, &self.weights[range.clone()]))
     }
 
-    /// As [`Self::spans`], the weights in 64 bits.
+    /// As [`Self::spans`], with weights in float64.
     pub(super) fn exact_spans(&self) -> impl Iterator<Item = (usize, &[f64])> {
         self.spans.iter().map(|(first, range)| (*first, &self.exact[range.clone()]))
     }
@@ -128,48 +128,48 @@ impl Axis {
         self.spans.push((first, begin..self.weights.len()));
     }
 
-    fn pick(from: usize, to: &Target, place: impl Fn(f64) -> f64) -> Self {
+    fn pick(from: usize, to: &TargetAxis, position: impl Fn(f64) -> f64) -> Self {
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            axis.push(whole(place(index as f64)).min(from - 1), [1.0]);
+            axis.push(whole(position(index as f64)).min(from - 1), [1.0]);
         }
         axis
     }
 
-    /// The pixel under the centre, as `tf.image.resize` finds it: in 32-bit floats.
+    /// The pixel under the centre, as `tf.image.resize` finds it: in float32.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as TensorFlow does")]
-    pub(super) fn nearest_half_pixel(from: usize, to: &Target) -> Self {
+    pub(super) fn nearest_half_pixel(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f32 / to.size as f32;
         Self::pick(from, to, |index| f64::from((index as f32 + 0.5) * scale))
     }
 
-    /// The pixel under the centre, as Pillow finds it: by adding up steps in 64-bit floats.
-    pub(super) fn nearest_centre(from: usize, to: &Target) -> Self {
+    /// The pixel under the centre, as Pillow finds it: by adding steps in float64.
+    pub(super) fn nearest_centre(from: usize, to: &TargetAxis) -> Self {
         let step = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
-        let mut place = step * 0.5;
+        let mut position = step * 0.5;
         for index in 0..to.part.end {
             if to.part.contains(&index) {
-                axis.push(whole(place).min(from - 1), [1.0]);
+                axis.push(whole(position).min(from - 1), [1.0]);
             }
-            place += step;
+            position += step;
         }
         axis
     }
 
     /// The pixel under the corner, as OpenCV finds it.
-    pub(super) fn nearest_corner(from: usize, to: &Target) -> Self {
+    pub(super) fn nearest_corner(from: usize, to: &TargetAxis) -> Self {
         let step = 1.0 / (to.size as f64 / from as f64);
         Self::pick(from, to, |index| index * step)
     }
 
-    /// Between the two nearest centres; the pixels at the edge go on beyond it.
-    pub(super) fn linear(from: usize, to: &Target) -> Self {
+    /// Between the two nearest centres; edge pixels are repeated beyond the edge.
+    pub(super) fn linear(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let place = (index as f64 + 0.5) * scale - 0.5;
-            let (lower, share) = (place.floor(), place - place.floor());
+            let position = (index as f64 + 0.5) * scale - 0.5;
+            let (lower, share) = (position.floor(), position - position.floor());
             if lower < 0.0 {
                 axis.push(0, [1.0]);
             } else if whole(lower) + 1 >= from {
@@ -181,34 +181,34 @@ impl Axis {
         axis
     }
 
-    /// `tf.image.resize(method="bicubic")`: what lies outside counts nothing. Distances are rounded to
-    /// 1/1024, as TensorFlow's table has them.
-    pub(super) fn tensorflow_cubic(from: usize, to: &Target) -> Self {
+    /// `tf.image.resize(method="bicubic")`: pixels beyond the edge count nothing. Distances are rounded to 1/1024, as
+    /// in TensorFlow's table.
+    pub(super) fn tensorflow_cubic(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let place = (index as f64 + 0.5) * scale - 0.5;
-            let share = ((place - place.floor()) * 1024.0).round_ties_even() / 1024.0;
+            let position = (index as f64 + 0.5) * scale - 0.5;
+            let share = ((position - position.floor()) * 1024.0).round_ties_even() / 1024.0;
             let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.5));
-            axis.clipped(from, place.floor() - 1.0, &taps, Outside::Nothing);
+            axis.clipped(from, position.floor() - 1.0, &taps, Outside::Nothing);
         }
         axis
     }
 
-    /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: the pixels at the edge go on beyond it.
-    pub(super) fn opencv_cubic(from: usize, to: &Target) -> Self {
+    /// `cv2.resize(interpolation=cv2.INTER_CUBIC)`: edge pixels are repeated beyond the edge.
+    pub(super) fn opencv_cubic(from: usize, to: &TargetAxis) -> Self {
         let scale = 1.0 / (to.size as f64 / from as f64);
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let place = (index as f64 + 0.5) * scale - 0.5;
-            let share = place - place.floor();
+            let position = (index as f64 + 0.5) * scale - 0.5;
+            let share = position - position.floor();
             let taps = [1.0 + share, share, 1.0 - share, 2.0 - share].map(|x| cubic(x, -0.75));
-            axis.clipped(from, place.floor() - 1.0, &taps, Outside::Edge);
+            axis.clipped(from, position.floor() - 1.0, &taps, Outside::Edge);
         }
         axis
     }
 
-    /// Adds taps that begin at `first`, which may lie outside.
+    /// Adds taps that begin at `first`, which may be outside.
     fn clipped(&mut self, from: usize, first: f64, taps: &[f64], outside: Outside) {
         let last = from as f64 - 1.0;
         let inside = |offset: usize| (first + offset as f64).clamp(0.0, last);
@@ -216,8 +216,8 @@ impl Axis {
         let end = whole(inside(taps.len() - 1));
         let mut weights = vec![0.0; end - begin + 1];
         for (offset, tap) in taps.iter().enumerate() {
-            let place = first + offset as f64;
-            if outside == Outside::Edge || (0.0..=last).contains(&place) {
+            let position = first + offset as f64;
+            if outside == Outside::Edge || (0.0..=last).contains(&position) {
                 weights[whole(inside(offset)) - begin] += tap;
             }
         }
@@ -225,8 +225,8 @@ impl Axis {
         self.push(begin, weights.into_iter().map(|weight| weight / sum));
     }
 
-    /// `tf.image.resize(method="area")`: the mean of what a result pixel covers.
-    pub(super) fn tensorflow_area(from: usize, to: &Target) -> Self {
+    /// `tf.image.resize(method="area")`: the mean of the covered pixels.
+    pub(super) fn tensorflow_area(from: usize, to: &TargetAxis) -> Self {
         let scale = from as f64 / to.size as f64;
         let mut axis = Self::new(to);
         for index in to.part.clone() {
@@ -240,21 +240,26 @@ impl Axis {
     }
 
     /// `tf.image.resize(antialias=True)`.
-    pub(super) fn antialiased(from: usize, to: &Target, kernel: Kernel) -> Self {
+    pub(super) fn antialiased(from: usize, to: &TargetAxis, kernel: Kernel) -> Self {
         Self::filtered(from, to, kernel, |centre, support| {
             ((centre - support - 0.5).ceil(), (centre + support - 0.5).floor() + 1.0)
         })
     }
 
     /// `PIL.Image.resize`.
-    pub(super) fn pillow(from: usize, to: &Target, kernel: Kernel) -> Self {
+    pub(super) fn pillow(from: usize, to: &TargetAxis, kernel: Kernel) -> Self {
         Self::filtered(from, to, kernel, |centre, support| {
             ((centre - support + 0.5).floor(), (centre + support + 0.5).floor())
         })
     }
 
-    /// A filter, widened where the image shrinks. `range` gives the first pixel and the one after the last.
-    fn filtered(from: usize, to: &Target, kernel: Kernel, range: impl Fn(f64, f64) -> (f64, f64)) -> Self {
+    /// A filter, widened if the image shrinks. `range` returns the first pixel and the one after the last.
+    fn filtered(
+        from: usize,
+        to: &TargetAxis,
+        kernel: Kernel,
+        range: impl Fn(f64, f64) -> (f64, f64),
+    ) -> Self {
         let scale = from as f64 / to.size as f64;
         let widening = scale.max(1.0);
         let mut axis = Self::new(to);
@@ -272,14 +277,14 @@ impl Axis {
     }
 }
 
-/// What stands beyond the edge of an image.
+/// The pixels beyond the edge of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outside {
     Nothing,
     Edge,
 }
 
-/// A number that is not negative, its fraction cut off.
+/// Truncates a number that is not negative.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the callers see to it")]
 fn whole(number: f64) -> usize {
     number as usize

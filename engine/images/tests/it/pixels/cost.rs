@@ -1,4 +1,4 @@
-//! What one file may cost: processor time of the thread that decodes it.
+//! The cost of one file: CPU time of the thread that decodes it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use images::decode::{DecodeLimits, DecodedImage, Reader, STOPPED, Wanted, decode
 
 use super::read;
 
-/// Two seconds, or as much for each megabyte, and five in all: of a build that is optimised, which tests are not. The
-/// libraries that decode are, so that twice as much is slack enough.
+/// At least two seconds, more per megabyte, and at most five, for an optimised build, which tests are not. The decoding
+/// libraries are optimised, so twice the time is enough.
 fn limit(bytes: usize) -> Duration {
     Duration::from_secs_f64((2.0 * bytes as f64 / 1e6).clamp(2.0, 5.0) * 2.0)
 }
 
-/// Of this thread, so that whatever else runs does not count.
+/// Of this thread, so that nothing else counts.
 pub(super) fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     #[expect(unsafe_code, reason = "the standard library has no clock of a thread's processor time")]
@@ -48,7 +48,7 @@ fn entry(tag: u16, kind: u16, values: &[u32], extra_at: usize) -> (Vec<u8>, Vec<
     (head, packed)
 }
 
-/// A grey TIFF whose parts all have the same bytes.
+/// A grey TIFF whose parts all share the same bytes.
 fn tiff(
     compression: u32,
     (width, height): (u32, u32),
@@ -87,8 +87,8 @@ fn tiff(
 #[test]
 fn strips_that_are_all_the_same_bytes_cost_no_more_than_their_file() {
     let strips = 32_768;
-    // Nothing, again and again, and then a pixel: a PackBits header that says so; LZW's code of nine bits to begin anew;
-    // empty deflate blocks; a comment in a JPEG.
+    // Nothing, repeatedly, and then a pixel: a PackBits header without data; LZW's clear code of nine bits; empty
+    // deflate blocks; a comment in a JPEG.
     let lzw = {
         let mut bits: Vec<u8> = [1, 0, 0, 0, 0, 0, 0, 0, 0].repeat(100_000);
         bits.extend([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -119,7 +119,7 @@ fn parts_may_share_bytes_where_they_look_alike() {
     let file = tiff(1, (300, 200), &[9; 300], &[(278, 1)], 200);
     let image = timed("shared", &file, Reader::OpenCv).unwrap();
     assert_eq!((image.height, image.width), (200, 300));
-    assert!(image.pixels.iter().all(|level| *level == 9));
+    assert!(image.pixels.iter().all(|value| *value == 9));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_million_tiles_of_a_pixel_cost_no_more_than_their_file() {
     assert!(timed("tiles", &file, Reader::OpenCv).is_err());
 }
 
-/// Under run lengths, `end` and what follows it claim the rest of the picture.
+/// In the run lengths, `end` and what follows it declare the rest of the image.
 #[test]
 fn a_bmp_of_sixty_bytes_has_no_64_megapixels() {
     let mut file = read("files/bmp_rle8.bmp");
@@ -156,7 +156,7 @@ fn a_bmp_of_sixty_bytes_has_no_64_megapixels() {
     }
 }
 
-/// Each scan says with a few bytes that nothing of 64 megapixels changes.
+/// Each scan says in a few bytes that nothing of 64 megapixels changes.
 #[test]
 fn scans_that_change_nothing_are_counted() {
     let sound = read("files/jpeg_gray_progressive.jpg");

@@ -1,4 +1,4 @@
-//! Files that are damaged, cut short or lie about their size.
+//! Files that are damaged, truncated or have a wrong size in their header.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use images::preprocess::preprocess;
 use super::cost::processor_time;
 use super::{manifest, read};
 
-/// Far more than any fixture takes, far less than a hang.
+/// Far longer than any fixture takes, far shorter than a hang.
 const FAST: Duration = Duration::from_secs(5);
 
 fn decode_small(bytes: &[u8]) -> Result<DecodedImage, ImageError> {
@@ -57,7 +57,7 @@ fn no_mutant_panics_hangs_or_passes_the_limits() {
         let sound = read(&case.file);
         for round in 0..40 {
             let mut bytes = sound.clone();
-            // Headers are short and rule everything, so half of the flips go there.
+            // Headers are short and decide everything, so half of the flips are there.
             let reach = if round % 2 == 0 { bytes.len().min(96) } else { bytes.len() };
             for _ in 0..=random.below(4) {
                 bytes[random.below(reach)] ^= 1 << random.below(8);
@@ -84,7 +84,7 @@ fn a_file_cut_in_half_is_an_error() {
             decode_small(&bytes[..bytes.len() / 2]).is_ok()
         })
         .collect();
-    // Its first page is whole, and the first is all that is read.
+    // Its first page is complete, and only the first is read.
     assert_eq!(survivors, ["files/tiff_pages.tif"]);
 }
 
@@ -166,7 +166,7 @@ fn what_claims_to_be_enormous_is_refused_at_once() {
     }
 }
 
-/// Scaled as a whole, the sliver would have two thousand million pixels.
+/// Scaled as a whole, the sliver would have two billion pixels.
 #[test]
 fn of_a_sliver_only_what_is_cut_out_is_scaled() {
     let resamplings = [
@@ -194,8 +194,8 @@ fn of_a_sliver_only_what_is_cut_out_is_scaled() {
             let values = pixels.values();
             assert!(started.elapsed() < FAST, "{resampling} took {:?}", started.elapsed());
             assert_eq!(values.len(), 224 * 224 * 3);
-            for (value, level) in values.iter().zip([7.0_f32, 100.0, 200.0].iter().cycle()) {
-                assert!((value - level).abs() < 0.001, "{resampling}: {value}, expected {level}");
+            for (value, expected) in values.iter().zip([7.0_f32, 100.0, 200.0].iter().cycle()) {
+                assert!((value - expected).abs() < 0.001, "{resampling}: {value}, expected {expected}");
             }
         }
     }

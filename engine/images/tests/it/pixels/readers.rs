@@ -1,10 +1,10 @@
-//! What each framework makes of each file, or that it refuses it: see `fixtures/pixels/make.py`.
+//! How each framework decodes or refuses each file: see `fixtures/pixels/make.py`.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use common::messages::ImageError;
-use images::decode::{DecodeLimits, DecodedImage, Reader, Turning, Wanted, decode_as};
+use images::decode::{DecodeLimits, DecodedImage, OrientationTag, Reader, Wanted, decode_as};
 use serde::Deserialize;
 
 use super::{npy, read};
@@ -14,9 +14,9 @@ use testing::repository;
 struct ReadCase {
     file: String,
     reader: String,
-    /// Nothing where the framework refuses the file.
+    /// `None` if the framework refuses the file.
     expected: Option<String>,
-    /// Whether it is the service alone that refuses it.
+    /// Whether only the service refuses it.
     #[serde(default)]
     is_read_there: bool,
     levels: u8,
@@ -34,13 +34,13 @@ fn cases() -> Vec<ReadCase> {
 }
 
 fn read_by(reader: &str, bytes: &[u8]) -> Result<DecodedImage, ImageError> {
-    let (reader, turning) = match reader {
-        "opencv" => (Reader::OpenCv, Turning::Upright),
-        "opencv_as_stored" => (Reader::OpenCv, Turning::AsStored),
-        "pillow" => (Reader::Pillow, Turning::AsStored),
-        _ => (Reader::Tensorflow, Turning::AsStored),
+    let (reader, orientation_tag) = match reader {
+        "opencv" => (Reader::OpenCv, OrientationTag::Apply),
+        "opencv_as_stored" => (Reader::OpenCv, OrientationTag::Ignore),
+        "pillow" => (Reader::Pillow, OrientationTag::Ignore),
+        _ => (Reader::Tensorflow, OrientationTag::Ignore),
     };
-    decode_as(bytes, &DecodeLimits::default(), &Wanted { reader, turning, ..Wanted::default() })
+    decode_as(bytes, &DecodeLimits::default(), &Wanted { reader, orientation_tag, ..Wanted::default() })
 }
 
 fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
@@ -48,10 +48,14 @@ fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
     if case.reader != "tensorflow_gray" {
         return read_by(&case.reader, &bytes);
     }
-    let wanted =
-        Wanted { reader: Reader::Tensorflow, turning: Turning::AsStored, is_gray: true, ..Wanted::default() };
+    let wanted = Wanted {
+        reader: Reader::Tensorflow,
+        orientation_tag: OrientationTag::Ignore,
+        is_gray: true,
+        ..Wanted::default()
+    };
     let mut image = decode_as(&bytes, &DecodeLimits::default(), &wanted)?;
-    // As preprocessing makes grey of colours; what is grey stays.
+    // As preprocessing converts colours to grey; grey stays.
     for pixel in image.pixels.chunks_exact_mut(3) {
         let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
         pixel.fill(u8::try_from((9_797 * red + 19_234 * green + 3_737 * blue) >> 15).unwrap());
@@ -59,10 +63,10 @@ fn read_case(case: &ReadCase) -> Result<DecodedImage, ImageError> {
     Ok(image)
 }
 
-/// The largest difference and the mean, or nothing where it is refused; or what is wrong.
+/// The largest difference and the mean, `None` if it is refused, or an error.
 fn differences(case: &ReadCase) -> Result<Option<(u8, f64)>, String> {
     let image = match (read_case(case), &case.expected) {
-        // Some refuse a file for what others would not: both is right, as long as it is said.
+        // Some readers refuse a file for another reason than others: both are right, as long as the reason is given.
         (Err(_), None) => return Ok(None),
         (Ok(_), None) => return Err("is read, expected an error".to_owned()),
         (Err(error), Some(_)) => return Err(format!("is refused: {}", error.detail)),
@@ -74,9 +78,9 @@ fn differences(case: &ReadCase) -> Result<Option<(u8, f64)>, String> {
     }
     let differences: Vec<u8> = image.pixels.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).collect();
     let worst = differences.iter().copied().max().unwrap();
-    let mean = differences.iter().map(|level| f64::from(*level)).sum::<f64>() / differences.len() as f64;
+    let mean = differences.iter().map(|value| f64::from(*value)).sum::<f64>() / differences.len() as f64;
     if worst > case.levels || mean > case.mean {
-        return Err(format!("is off by {worst} levels and {mean:.3} on average"));
+        return Err(format!("is off by {worst} of 255 and {mean:.3} on average"));
     }
     Ok(Some((worst, mean)))
 }
@@ -121,7 +125,7 @@ fn who_does_not_read_a_file_is_named() {
     }
 }
 
-/// One line for each kind of file, with the worst of its files by each reader.
+/// One line per kind of file, with the worst of its files for each reader.
 #[derive(Default)]
 struct Table(BTreeMap<String, [Cell; 4]>);
 
@@ -176,7 +180,7 @@ impl Table {
     }
 }
 
-/// A file's line in the table: its format, and what its name says of depths and colours.
+/// A file's row in the table: its format, and the depths and colours in its name.
 fn kind(file: &str) -> String {
     let name = file.trim_start_matches("files/").split('.').next().unwrap();
     let words: Vec<&str> = name.split('_').collect();
@@ -234,7 +238,7 @@ fn kind(file: &str) -> String {
         "group3",
         "bigtiff",
     ];
-    // Numbers of a JPEG are sides and sampling factors.
+    // Numbers in the name of a JPEG are sides and sampling factors.
     let tells = |word: &&str| colors.contains(word) || (format != "JPEG" && depths.contains(word));
     let told: Vec<&str> = words[1..].iter().copied().filter(tells).collect();
     if told.is_empty() { format!("{format}, {usual}") } else { format!("{format}, {}", told.join(" ")) }

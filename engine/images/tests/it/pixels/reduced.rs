@@ -1,10 +1,9 @@
-//! JPEGs that are made smaller while they are decoded. How near that comes to Pillow's `draft` is seen in
-//! `resizing.rs`.
+//! JPEGs that are reduced during decoding. `resizing.rs` compares them with Pillow's `draft`.
 
 use std::cell::Cell;
 
 use common::messages::ImageError;
-use images::decode::{DecodeLimits, DecodedImage, Turning, Wanted, decode, decode_as};
+use images::decode::{DecodeLimits, DecodedImage, OrientationTag, Wanted, decode, decode_as};
 
 use super::read;
 
@@ -12,7 +11,7 @@ fn by(bytes: &[u8], divisor: usize) -> Result<DecodedImage, ImageError> {
     decode_as(bytes, &DecodeLimits::default(), &Wanted { divisor: &|_, _| divisor, ..Wanted::default() })
 }
 
-/// How far the brightness of an image is from the means of what each of its pixels stands for, on average.
+/// Returns the mean difference between the brightness of an image's pixels and the means of the areas that they cover.
 fn difference(image: &DecodedImage, whole: &DecodedImage, divisor: usize) -> f64 {
     let brightness = |image: &DecodedImage, row: usize, column: usize| {
         let pixel = &image.pixels[(row * image.width + column) * 3..][..3];
@@ -29,7 +28,7 @@ fn difference(image: &DecodedImage, whole: &DecodedImage, divisor: usize) -> f64
     sum / pixels as f64
 }
 
-/// Colours have half the sides, or less, where the file has them so.
+/// Chroma has half the sides, or less, if the file is subsampled.
 #[test]
 fn a_jpeg_keeps_its_brightness_at_each_size() {
     for name in
@@ -42,7 +41,7 @@ fn a_jpeg_keeps_its_brightness_at_each_size() {
             let sides = [whole.height, whole.width].map(|side| side.div_ceil(divisor));
             assert_eq!([image.height, image.width], sides, "{name} by {divisor}");
             let apart = difference(&image, &whole, divisor);
-            assert!(apart < 2.5, "{name} by {divisor}: {apart} levels on average");
+            assert!(apart < 2.5, "{name} by {divisor}: {apart} of 255 on average");
         }
     }
 }
@@ -59,17 +58,21 @@ fn other_colours_and_formats_come_in_full() {
 #[test]
 fn the_sides_that_are_asked_about_are_those_of_the_turned_image() {
     let bytes = read("files/jpeg_exif_6.jpg");
-    for turning in [Turning::Upright, Turning::AsStored] {
+    for orientation_tag in [OrientationTag::Apply, OrientationTag::Ignore] {
         let asked = Cell::new((0, 0));
         let divisor = |height: usize, width: usize| {
             asked.set((height, width));
             2
         };
-        let wanted = Wanted { turning, divisor: &divisor, ..Wanted::default() };
+        let wanted = Wanted { orientation_tag, divisor: &divisor, ..Wanted::default() };
         let image = decode_as(&bytes, &DecodeLimits::default(), &wanted).unwrap();
         let (height, width) = asked.get();
         assert_ne!(height, width);
-        assert_eq!((image.height, image.width), (height.div_ceil(2), width.div_ceil(2)), "{turning:?}");
+        assert_eq!(
+            (image.height, image.width),
+            (height.div_ceil(2), width.div_ceil(2)),
+            "{orientation_tag:?}"
+        );
     }
 }
 
@@ -82,7 +85,7 @@ fn a_file_that_stops_early_is_an_error_at_each_size() {
             let error = by(&bytes[..bytes.len() * 7 / 10], divisor).unwrap_err();
             assert_eq!(error.detail, whole.detail, "{name} by {divisor}");
         }
-        // The picture stops, its end marker is there.
+        // The image data is truncated, its end marker exists.
         let stopped = [&bytes[..bytes.len() * 7 / 10], b"\xff\xd9"].concat();
         assert!(by(&stopped, 8).is_err(), "{name}");
     }

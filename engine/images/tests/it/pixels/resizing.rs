@@ -1,4 +1,4 @@
-//! Resizing against TensorFlow, Pillow, OpenCV and Keras themselves: see `tools/parity/make_pixels.py`.
+//! Resizing compared with TensorFlow, Pillow, OpenCV and Keras: see `tools/parity/make_pixels.py`.
 
 use std::fs;
 use std::path::Path;
@@ -15,15 +15,15 @@ use testing::repository;
 #[derive(Deserialize)]
 struct Case {
     what: String,
-    /// The line of the table that it belongs to.
+    /// Its row of the table.
     row: String,
     file: String,
     config: serde_json::Value,
-    /// Largest difference, in levels.
+    /// Largest difference, of 255.
     worst: Option<f64>,
-    /// Largest mean difference, in levels.
+    /// Largest mean difference, of 255.
     mean: Option<f64>,
-    /// How much of the model's input one level is.
+    /// The model's input for a difference of 1 of 255.
     level: f64,
     expected: String,
 }
@@ -42,10 +42,10 @@ fn images_become_what_the_frameworks_make_of_them() {
     let mut table = Table::default();
     for case in &cases {
         let (worst, mean) = differences(case, &folder);
-        // A rounding that falls the other way is one level; floats of a sum, a hundredth.
+        // A rounding in the other direction is 1 of 255; float32 sums differ by a hundredth of that.
         if case.worst.is_some_and(|bound| worst > bound + 0.01) || case.mean.is_some_and(|bound| mean > bound)
         {
-            faults.push(format!("{}: off by {worst:.3} levels, {mean:.3} on average", case.what));
+            faults.push(format!("{}: off by {worst:.3} of 255, {mean:.3} on average", case.what));
         }
         table.add(&case.row, case.file.ends_with(".jpg"), (worst, mean));
     }
@@ -54,7 +54,7 @@ fn images_become_what_the_frameworks_make_of_them() {
     table.check_the_documentation();
 }
 
-/// The largest difference and the mean, in levels.
+/// Returns the largest difference and the mean, of 255.
 fn differences(case: &Case, folder: &Path) -> (f64, f64) {
     let config = ModelConfig::parse(case.config.to_string().as_bytes())
         .unwrap_or_else(|problems| panic!("{}: {problems:?}", case.what));
@@ -74,7 +74,7 @@ fn differences(case: &Case, folder: &Path) -> (f64, f64) {
     (worst, differences.iter().sum::<f64>() / differences.len() as f64)
 }
 
-/// How far images of each row are off, worst of all, in the order in which rows first came.
+/// The largest differences of the images of each row, in the order in which rows first occur.
 #[derive(Default)]
 struct Table(Vec<(String, Row)>);
 
@@ -84,7 +84,7 @@ struct Row {
     lossy: Differences,
 }
 
-/// Of images of one kind.
+/// The images of one kind.
 #[derive(Default)]
 struct Differences {
     images: usize,
@@ -121,8 +121,8 @@ impl Table {
         head.map(str::to_owned).into_iter().chain(self.0.iter().map(line)).collect()
     }
 
-    /// The documentation's table has every row, and promises nothing that was not measured now: another processor may
-    /// round a sum otherwise, which shows in the second decimal.
+    /// The documentation's table has every row, and promises nothing better than measured now: another CPU may round a
+    /// sum differently, which shows in the second decimal.
     fn check_the_documentation(&self) {
         let text = fs::read_to_string(repository().join("docs/preprocessing.md")).unwrap();
         let figures = |line: &str| -> Vec<f64> {

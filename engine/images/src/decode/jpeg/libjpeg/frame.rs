@@ -1,16 +1,16 @@
-//! What the segments of a JPEG say of its frame, and the coefficients that its scans fill in.
+//! The frame of a JPEG as its segments describe it, and the coefficients of its scans.
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 use super::huffman::Table;
 
-/// The order in which coefficients are written: the place of each in the block (T.81, figure A.6).
+/// The order in which coefficients are written: the position of each in the block (T.81, figure A.6).
 pub(super) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// The tables in force, which segments between scans may replace.
+/// The current tables, which segments between scans may replace.
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) quantization: [Option<[u16; 64]>; 4],
@@ -21,8 +21,8 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// A DQT segment's body; the table in natural order.
-    pub(super) fn quantize(&mut self, mut body: &[u8]) -> Result<(), Fault> {
+    /// Reads a DQT segment's body; the table is in natural order.
+    pub(super) fn quantize(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         while let Some((first, rest)) = body.split_first() {
             let (size, slot) = (usize::from(first >> 4), usize::from(first & 15));
             let bytes = if size == 0 { 64 } else { 128 };
@@ -30,8 +30,8 @@ impl Tables {
                 return Err(corrupt("a quantization table"));
             };
             let mut table = [0; 64];
-            for (place, value) in ZIGZAG.iter().zip(values.chunks_exact(bytes / 64)) {
-                table[usize::from(*place)] = value.iter().fold(0, |sum, byte| sum << 8 | u16::from(*byte));
+            for (position, value) in ZIGZAG.iter().zip(values.chunks_exact(bytes / 64)) {
+                table[usize::from(*position)] = value.iter().fold(0, |sum, byte| sum << 8 | u16::from(*byte));
             }
             self.quantization[slot] = Some(table);
             body = &rest[bytes..];
@@ -39,8 +39,8 @@ impl Tables {
         Ok(())
     }
 
-    /// A DHT segment's body.
-    pub(super) fn code(&mut self, mut body: &[u8]) -> Result<(), Fault> {
+    /// Reads a DHT segment's body.
+    pub(super) fn code(&mut self, mut body: &[u8]) -> Result<(), DecodeError> {
         while let Some((first, rest)) = body.split_first() {
             let counts = rest.first_chunk::<16>().ok_or_else(|| corrupt("a Huffman table"))?;
             let symbols: usize = counts.iter().map(|count| usize::from(*count)).sum();
@@ -57,23 +57,23 @@ impl Tables {
     }
 }
 
-/// One of the frame's components.
+/// A component of the frame.
 pub(super) struct Component {
     pub(super) id: u8,
     /// Sampling factors.
     pub(super) columns: usize,
     pub(super) rows: usize,
-    /// Which quantization table; the table itself is that of its first scan.
+    /// Index of its quantization table; the table is that of its first scan.
     pub(super) slot: usize,
     pub(super) quantization: Option<[u16; 64]>,
-    /// Samples, without what fills the last blocks.
+    /// Samples, without the padding of the last blocks.
     pub(super) height: usize,
     pub(super) width: usize,
-    /// Blocks in a row, those that fill the last unit included.
+    /// Blocks per row, including those that fill the last unit.
     pub(super) stride: usize,
     /// In natural order, block after block.
     pub(super) coefficients: Vec<[i16; 64]>,
-    /// For each coefficient in the order of the file, how many of its lower bits are still to come.
+    /// For each coefficient in file order, how many of its lower bits are still missing.
     pub(super) missing: [Option<u8>; 64],
 }
 
@@ -89,10 +89,10 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// From a SOF segment's body.
-    pub(super) fn new(marker: u8, body: &[u8]) -> Result<Self, Fault> {
+    /// Reads a SOF segment's body.
+    pub(super) fn new(marker: u8, body: &[u8]) -> Result<Self, DecodeError> {
         if !matches!(marker, 0xc0..=0xc2) {
-            return Err(Fault::undecodable("unsupported variant (neither baseline nor progressive)"));
+            return Err(DecodeError::undecodable("unsupported variant (neither baseline nor progressive)"));
         }
         let header = body.first_chunk::<6>().ok_or_else(|| corrupt("the frame header"))?;
         let [precision, count] = [header[0], header[5]];
@@ -100,12 +100,12 @@ impl Frame {
         let (height, width) = (side(header[1], header[2]), side(header[3], header[4]));
         let listed = body.get(6..6 + 3 * usize::from(count)).ok_or_else(|| corrupt("the frame header"))?;
         if precision != 8 || !matches!(count, 1 | 3 | 4) {
-            return Err(Fault::Undecodable(format!(
+            return Err(DecodeError::Undecodable(format!(
                 "unsupported variant ({count} components of {precision} bits)"
             )));
         }
         if height == 0 || width == 0 {
-            return Err(Fault::undecodable("unsupported variant (the frame header names no size)"));
+            return Err(DecodeError::undecodable("unsupported variant (the frame header names no size)"));
         }
         let factors = |packed: u8| (usize::from(packed >> 4), usize::from(packed & 15));
         let all = || listed.chunks_exact(3).map(|entry| factors(entry[1]));
@@ -136,12 +136,12 @@ impl Frame {
         Ok(Self { height, width, is_progressive, components, most_columns, most_rows })
     }
 
-    /// Rows and columns of units, as scans of several components have them.
+    /// Rows and columns of units in scans of several components.
     pub(super) fn units(&self) -> (usize, usize) {
         (self.height.div_ceil(8 * self.most_rows), self.width.div_ceil(8 * self.most_columns))
     }
 }
 
-pub(super) fn corrupt(what: &str) -> Fault {
-    Fault::Undecodable(format!("corrupt data ({what})"))
+pub(super) fn corrupt(what: &str) -> DecodeError {
+    DecodeError::Undecodable(format!("corrupt data ({what})"))
 }

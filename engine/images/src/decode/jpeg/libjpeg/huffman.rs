@@ -1,35 +1,35 @@
-//! Bits of entropy-coded data, and the codes that they make (ITU-T T.81, annexes C and F).
+//! Reads bits and Huffman codes of entropy-coded data (ITU-T T.81, annexes C and F).
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 
-/// Codes of up to this many bits are looked up at once.
+/// Codes of up to this many bits are read by one table lookup.
 const SHORT: usize = 9;
 
 /// A Huffman table.
 pub(super) struct Table {
-    /// By the next bits: the symbol, and above it how long its code is; 0 for a longer code.
+    /// By the next bits: the symbol, with the length of its code in the upper bits; 0 for a longer code.
     short: [u16; 1 << SHORT],
-    /// By length: the code behind the last one of it, and what makes a code the index of its symbol.
+    /// By length: the first code that is too large for it, and the offset from a code to the index of its symbol.
     longer: [(i32, i32); 17],
     symbols: Vec<u8>,
 }
 
 impl Table {
-    /// From how many codes there are of each length, 1 to 16, and their symbols.
-    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
+    /// Builds it from the number of codes of each length, 1 to 16, and their symbols.
+    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
         let mut table = Self { short: [0; 1 << SHORT], longer: [(0, 0); 17], symbols: symbols.to_vec() };
         let (mut code, mut index) = (0_usize, 0_usize);
         for (length, count) in (1_usize..).zip(counts) {
             let count = usize::from(*count);
             if code + count > 1 << length || index + count > symbols.len() {
-                return Err(Fault::undecodable("corrupt data (a Huffman table with too many codes)"));
+                return Err(DecodeError::undecodable("corrupt data (a Huffman table with too many codes)"));
             }
             let signed = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
             table.longer[length] = (signed(code + count), signed(index) - signed(code));
             if let Some(spare) = SHORT.checked_sub(length) {
-                for (place, symbol) in symbols[index..index + count].iter().enumerate() {
+                for (offset, symbol) in symbols[index..index + count].iter().enumerate() {
                     let entry = u16::try_from(length << 8).unwrap_or(0) | u16::from(*symbol);
-                    table.short[(code + place) << spare..(code + place + 1) << spare].fill(entry);
+                    table.short[(code + offset) << spare..(code + offset + 1) << spare].fill(entry);
                 }
             }
             code = (code + count) << 1;
@@ -39,11 +39,11 @@ impl Table {
     }
 }
 
-/// A reader of one scan's data, up to the next marker.
+/// Reads one scan's data, up to the next marker.
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
-    /// What was read and not yet taken, from the highest bit on.
+    /// Bits that were read and not used, from the highest bit on.
     buffer: u64,
     count: u32,
 }
@@ -53,9 +53,9 @@ impl<'a> Bits<'a> {
         Self { data, at: 0, buffer: 0, count: 0 }
     }
 
-    /// The next symbol.
+    /// Returns the next symbol.
     #[inline]
-    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, Fault> {
+    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, DecodeError> {
         self.fill();
         let next = usize::try_from(self.buffer >> 48).unwrap_or(0);
         let [length, symbol] = table.short[next >> (16 - SHORT)].to_be_bytes();
@@ -70,15 +70,15 @@ impl<'a> Bits<'a> {
                 self.take(u32::try_from(length).unwrap_or(16))?;
                 let index = usize::try_from(code + offset).unwrap_or(usize::MAX);
                 let symbol = table.symbols.get(index).copied();
-                return symbol.ok_or_else(|| Fault::undecodable("corrupt data (no such Huffman code)"));
+                return symbol.ok_or_else(|| DecodeError::undecodable("corrupt data (no such Huffman code)"));
             }
         }
-        Err(Fault::undecodable("corrupt data (no such Huffman code)"))
+        Err(DecodeError::undecodable("corrupt data (no such Huffman code)"))
     }
 
-    /// A number of so many bits, 0 to 16.
+    /// Returns a number of so many bits, 0 to 16.
     #[inline]
-    pub(super) fn number(&mut self, bits: u32) -> Result<i32, Fault> {
+    pub(super) fn number(&mut self, bits: u32) -> Result<i32, DecodeError> {
         if bits == 0 {
             return Ok(0);
         }
@@ -88,16 +88,16 @@ impl<'a> Bits<'a> {
         Ok(number)
     }
 
-    /// A number with its sign, as coefficients are written: the lower half of all patterns is negative.
+    /// Returns a signed number as coefficients are coded: the lower half of all patterns is negative.
     #[inline]
-    pub(super) fn signed(&mut self, bits: u32) -> Result<i32, Fault> {
+    pub(super) fn signed(&mut self, bits: u32) -> Result<i32, DecodeError> {
         let number = self.number(bits)?;
         let is_negative = bits > 0 && number < 1 << (bits - 1);
         Ok(if is_negative { number - (1 << bits) + 1 } else { number })
     }
 
-    /// Goes on behind the restart marker of this number, 0 to 7.
-    pub(super) fn restart(&mut self, number: u8) -> Result<(), Fault> {
+    /// Continues after the restart marker of this number, 0 to 7.
+    pub(super) fn restart(&mut self, number: u8) -> Result<(), DecodeError> {
         (self.buffer, self.count) = (0, 0);
         loop {
             match (self.data.get(self.at), self.data.get(self.at + 1)) {
@@ -105,17 +105,17 @@ impl<'a> Bits<'a> {
                     self.at += 2;
                     return Ok(());
                 }
-                // Fill bytes, and what was left over before the marker.
+                // Fill bytes, and unused data before the marker.
                 (Some(0xff), Some(0x00 | 0xff)) | (Some(0..=0xfe), _) => self.at += 1,
-                _ => return Err(Fault::undecodable("corrupt data (a restart marker is missing)")),
+                _ => return Err(DecodeError::undecodable("corrupt data (a restart marker is missing)")),
             }
         }
     }
 
     #[inline]
-    fn take(&mut self, bits: u32) -> Result<(), Fault> {
+    fn take(&mut self, bits: u32) -> Result<(), DecodeError> {
         if bits > self.count {
-            return Err(Fault::undecodable("it is truncated: the data of a scan ends early"));
+            return Err(DecodeError::undecodable("it is truncated: the data of a scan ends early"));
         }
         self.buffer <<= bits;
         self.count -= bits;

@@ -1,23 +1,23 @@
-//! One scan's data becomes coefficients (T.81, annexes F and G).
+//! Decodes one scan's data into coefficients (T.81, annexes F and G).
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 use super::frame::{Component, Frame, Tables, ZIGZAG, corrupt};
 use super::huffman::{Bits, Table};
 
-/// What a scan brings.
+/// The parameters of a scan.
 pub(super) struct Scan {
-    /// Indices of components, each with its slots of DC and AC tables.
+    /// Indices of components, each with its DC and AC tables.
     parts: Vec<(usize, usize, usize)>,
     /// The first and the last coefficient.
     band: (usize, usize),
-    /// How many lower bits come later; how many came before, 0 in a first scan.
+    /// How many lower bits follow in later scans, and how many did in the previous one; 0 in a first scan.
     low: u8,
     high: u8,
 }
 
 impl Scan {
-    /// From a SOS segment's body.
-    pub(super) fn new(body: &[u8], frame: &Frame) -> Result<Self, Fault> {
+    /// Reads a SOS segment's body.
+    pub(super) fn new(body: &[u8], frame: &Frame) -> Result<Self, DecodeError> {
         let fault = || corrupt("a scan header");
         let count = usize::from(*body.first().ok_or_else(fault)?);
         let listed = body.get(1..1 + 2 * count).ok_or_else(fault)?;
@@ -45,21 +45,21 @@ impl Scan {
         Ok(Self { parts, band, low, high })
     }
 
-    /// Reads its data. `goes_on` is asked at each row.
+    /// Decodes its data. `goes_on` is called at each row.
     pub(super) fn read(
         &self,
         data: &[u8],
         frame: &mut Frame,
         tables: &Tables,
-        goes_on: &dyn Fn() -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
+        goes_on: &dyn Fn() -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         for (index, ..) in &self.parts {
             let component = &mut frame.components[*index];
             if component.quantization.is_none() {
                 component.quantization = tables.quantization.get(component.slot).copied().flatten();
             }
             for missing in &mut component.missing[self.band.0..=self.band.1] {
-                // What came before has to be what this scan adds to.
+                // Previous scans must match what this one refines.
                 let is_next = if self.high == 0 { missing.is_none() } else { *missing == Some(self.high) };
                 if !is_next {
                     return Err(corrupt("a scan out of order"));
@@ -99,15 +99,15 @@ impl Scan {
         frame: &mut Frame,
         tables: &Tables,
         state: &mut State<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         if let [part] = self.parts[..] {
             return self.block((row, column), &mut frame.components[part.0], (part, tables), state);
         }
         for part in &self.parts {
             let component = &mut frame.components[part.0];
             let (rows, columns) = (component.rows, component.columns);
-            for place in 0..rows * columns {
-                let at = (row * rows + place / columns, column * columns + place % columns);
+            for position in 0..rows * columns {
+                let at = (row * rows + position / columns, column * columns + position % columns);
                 self.block(at, component, (*part, tables), state)?;
             }
         }
@@ -120,7 +120,7 @@ impl Scan {
         component: &mut Component,
         (part, tables): ((usize, usize, usize), &Tables),
         state: &mut State<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         let block = &mut component.coefficients[row * component.stride + column];
         let missing = || corrupt("a Huffman table is missing");
         if self.band.0 == 0 {
@@ -146,17 +146,17 @@ impl Scan {
     }
 }
 
-/// Between two blocks of a scan.
+/// The state between two blocks of a scan.
 struct State<'a> {
     bits: Bits<'a>,
-    /// The last DC of each component.
+    /// The last DC value of each component.
     previous: [i32; 4],
-    /// How many blocks to come hold nothing new.
+    /// Number of following blocks without new data.
     empty: u32,
 }
 
 impl State<'_> {
-    /// A band of coefficients for the first time.
+    /// Decodes a band of coefficients for the first time.
     #[inline]
     fn first(
         &mut self,
@@ -164,7 +164,7 @@ impl State<'_> {
         table: &Table,
         (first, last): (usize, usize),
         shift: u8,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         if self.empty > 0 {
             self.empty -= 1;
             return Ok(());
@@ -181,9 +181,9 @@ impl State<'_> {
                 }
                 _ => {
                     at += zeros;
-                    let place = ZIGZAG.get(at).filter(|_| at <= last);
-                    let place = place.ok_or_else(|| corrupt("too many coefficients"))?;
-                    block[usize::from(*place)] = low(self.bits.signed(size)? << shift);
+                    let position = ZIGZAG.get(at).filter(|_| at <= last);
+                    let position = position.ok_or_else(|| corrupt("too many coefficients"))?;
+                    block[usize::from(*position)] = low(self.bits.signed(size)? << shift);
                     at += 1;
                 }
             }
@@ -191,14 +191,14 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Another bit of a band of coefficients.
+    /// Decodes another bit of a band of coefficients.
     fn refine(
         &mut self,
         block: &mut [i16; 64],
         table: &Table,
         (first, last): (usize, usize),
         bit: i16,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DecodeError> {
         let mut at = first;
         while self.empty == 0 && at <= last {
             let symbol = self.bits.symbol(table)?;
@@ -226,8 +226,8 @@ impl State<'_> {
             }
         }
         if self.empty > 0 {
-            for place in &ZIGZAG[at..=last] {
-                let coefficient = &mut block[usize::from(*place)];
+            for position in &ZIGZAG[at..=last] {
+                let coefficient = &mut block[usize::from(*position)];
                 if *coefficient != 0 {
                     self.correct(coefficient, bit)?;
                 }
@@ -237,16 +237,16 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Makes a coefficient larger by a bit, if the next bit says so and it has not this bit yet.
-    fn correct(&mut self, coefficient: &mut i16, bit: i16) -> Result<(), Fault> {
+    /// Adds a bit to a coefficient, if the next bit says so and it has not this bit yet.
+    fn correct(&mut self, coefficient: &mut i16, bit: i16) -> Result<(), DecodeError> {
         if self.bits.number(1)? == 1 && *coefficient & bit == 0 {
             *coefficient = coefficient.wrapping_add(if *coefficient < 0 { -bit } else { bit });
         }
         Ok(())
     }
 
-    /// How many blocks hold nothing new, this one included.
-    fn run(&mut self, bits: u8) -> Result<u32, Fault> {
+    /// Reads how many blocks have no new data, including this one.
+    fn run(&mut self, bits: u8) -> Result<u32, DecodeError> {
         let more = self.bits.number(u32::from(bits))?;
         Ok((1 << bits) + u32::try_from(more).unwrap_or(0))
     }

@@ -1,21 +1,21 @@
-//! The two inverse cosine transforms of libjpeg. The quick one is that of Arai, Agui and Nakajima in 16-bit integers,
-//! as `jidctfst.c` has it and its SIMD twins compute it: products lose their fractions, and sums wrap.
+//! The two inverse cosine transforms of libjpeg. The fast one is that of Arai, Agui and Nakajima in 16-bit integers, as
+//! `jidctfst.c` and its SIMD variants compute it: products are truncated, and sums wrap.
 
 mod accurate;
 
-/// How accurate the transform is.
+/// The accuracy of the transform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Accuracy {
     /// libjpeg's `JDCT_IFAST`.
     Quick,
-    /// Its `JDCT_ISLOW`, which it takes unless it is told otherwise.
+    /// Its `JDCT_ISLOW`, the default.
     Accurate,
 }
 
-/// What coefficients are multiplied by, in natural order.
+/// The factors of the coefficients, in natural order.
 pub(super) struct Factors(Accuracy, [i16; 64]);
 
-/// Cosines that the transform leaves to the factors: `cos(k·π/16)·√2` for k from 1 on, 14 fractional bits, rows by
+/// Cosines that the transform moves to the factors: `cos(k·π/16)·√2` for k from 1 on, with 14 fractional bits, rows by
 /// columns.
 const SCALES: [i32; 64] = [
     16384, 22725, 21407, 19266, 16384, 12873, 8867, 4520, //
@@ -28,7 +28,7 @@ const SCALES: [i32; 64] = [
     4520, 6270, 5906, 5315, 4520, 3552, 2446, 1247,
 ];
 
-/// From a quantization table in natural order. For the quick transform two fractional bits stay.
+/// Computes them from a quantization table in natural order. The fast transform keeps two fractional bits.
 pub(super) fn factors(accuracy: Accuracy, quantization: &[u16; 64]) -> Factors {
     let factors = std::array::from_fn(|at| match accuracy {
         Accuracy::Quick => low((i32::from(quantization[at]) * SCALES[at] + (1 << 11)) >> 12),
@@ -45,16 +45,16 @@ pub(super) fn block(
     stride: usize,
 ) {
     if *accuracy == Accuracy::Accurate {
-        let levels = accurate::levels(coefficients, factors);
-        for (row, levels) in plane.chunks_mut(stride).zip(levels.chunks_exact(8)) {
-            row[..8].copy_from_slice(levels);
+        let samples = accurate::samples(coefficients, factors);
+        for (row, samples) in plane.chunks_mut(stride).zip(samples.chunks_exact(8)) {
+            row[..8].copy_from_slice(samples);
         }
         return;
     }
     if coefficients[1..].iter().all(|coefficient| *coefficient == 0) {
-        let level = sample(coefficients[0].wrapping_mul(factors[0]));
+        let value = sample(coefficients[0].wrapping_mul(factors[0]));
         for row in plane.chunks_mut(stride).take(8) {
-            row[..8].fill(level);
+            row[..8].fill(value);
         }
         return;
     }
@@ -64,8 +64,8 @@ pub(super) fn block(
     columns(&mut values);
     let values = transposed(&values);
     for (row, values) in plane.chunks_mut(stride).zip(values.chunks_exact(8)) {
-        for (place, value) in row.iter_mut().zip(values) {
-            *place = sample(*value);
+        for (out, value) in row.iter_mut().zip(values) {
+            *out = sample(*value);
         }
     }
 }
@@ -74,23 +74,23 @@ fn transposed(values: &[i16; 64]) -> [i16; 64] {
     std::array::from_fn(|at| values[at % 8 * 8 + at / 8])
 }
 
-/// Five fractional bits are cut off, and the middle is at 128.
+/// Five fractional bits are truncated, and the middle is at 128.
 fn sample(value: i16) -> u8 {
     u8::try_from((value >> 5).clamp(-128, 127) + 128).unwrap_or(0)
 }
 
-/// The product with a number of 8 fractional bits, cut off.
+/// The product with a number of 8 fractional bits, truncated.
 fn product(value: i16, factor: i32) -> i16 {
     low((i32::from(value << 2) * (factor << 6)) >> 16)
 }
 
-/// The lower half, which is what a register of 16 bits keeps.
+/// The lower half, as in a 16-bit register.
 #[expect(clippy::cast_possible_truncation, reason = "the upper half is to be cut off")]
 fn low(value: i32) -> i16 {
     value as i16
 }
 
-/// Transforms each column where it stands.
+/// Transforms each column in place.
 fn columns(values: &mut [i16; 64]) {
     for at in 0..8 {
         let input = |row: usize| values[row * 8 + at];
@@ -108,7 +108,7 @@ fn columns(values: &mut [i16; 64]) {
         let (z11, z12) = (input(1).wrapping_add(input(7)), input(1).wrapping_sub(input(7)));
         let odd7 = z11.wrapping_add(z13);
         let z5 = product(z10.wrapping_add(z12), 473);
-        // -669 is more than a product takes: -413, and one less.
+        // -669 does not fit a product: it is -413 and one less.
         let odd12 = product(z10, -413).wrapping_sub(z10).wrapping_add(z5);
         let odd6 = odd12.wrapping_sub(odd7);
         let odd5 = product(z11.wrapping_sub(z13), 362).wrapping_sub(odd6);

@@ -1,16 +1,16 @@
-//! Rows of a component at the image's size, as libjpeg's `jdsample.c` makes them: interpolated where a component
-//! has half the columns or half the rows or both, repeated otherwise.
+//! Upsamples the rows of a component as libjpeg's `jdsample.c` does: interpolated if a component has half the columns
+//! or half the rows or both, repeated otherwise.
 
-use super::super::super::Fault;
+use super::super::super::DecodeError;
 
 /// A component's samples.
 pub(super) struct Plane {
     /// Rows of `stride` samples.
     pub(super) samples: Vec<u8>,
     pub(super) stride: usize,
-    /// Without what fills the last blocks.
+    /// Without the padding of the last blocks.
     pub(super) height: usize,
-    /// Without what fills the last blocks.
+    /// Without the padding of the last blocks.
     pub(super) width: usize,
 }
 
@@ -18,11 +18,11 @@ pub(super) struct Plane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upsampling {
     Copied,
-    /// Between columns, three quarters of the nearer and a quarter of the other.
+    /// Interpolates columns: three quarters of the nearer one and a quarter of the other.
     Columns,
-    /// Between rows alike.
+    /// Interpolates rows in the same way.
     Rows,
-    /// Between both.
+    /// Interpolates both.
     Both,
     Repeated {
         rows: usize,
@@ -31,14 +31,14 @@ pub(super) enum Upsampling {
 }
 
 impl Upsampling {
-    /// By how much the image has more rows and columns.
+    /// Repeats samples: the image has this many times the rows and columns.
     pub(super) fn of(
         (most_rows, rows): (usize, usize),
         (most_columns, columns): (usize, usize),
         plane_width: usize,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, DecodeError> {
         if !most_rows.is_multiple_of(rows) || !most_columns.is_multiple_of(columns) {
-            return Err(Fault::undecodable("unsupported variant (fractional sampling factors)"));
+            return Err(DecodeError::undecodable("unsupported variant (fractional sampling factors)"));
         }
         let is_wide = plane_width > 2;
         Ok(match (most_rows / rows, most_columns / columns) {
@@ -50,10 +50,10 @@ impl Upsampling {
         })
     }
 
-    /// Writes the image's row `y`; `sums` is room for a row.
+    /// Writes the image's row `y`; `sums` is scratch space for a row.
     pub(super) fn row(self, plane: &Plane, y: usize, sums: &mut Vec<u16>, out: &mut [u8]) {
         let input = |row: usize| &plane.samples[row * plane.stride..][..plane.width];
-        // The row that has its place at two of the image's, and the other one that is next to this place.
+        // The row of the component that covers this one, and the neighbouring row on the same side.
         let near = (y / 2).min(plane.height - 1);
         let next =
             if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(plane.height - 1) };
@@ -61,19 +61,19 @@ impl Upsampling {
             Self::Copied => out.copy_from_slice(&input(y)[..out.len()]),
             Self::Repeated { rows, columns } => {
                 let row = input((y / rows).min(plane.height - 1));
-                for (places, level) in out.chunks_mut(columns).zip(row) {
-                    places.fill(*level);
+                for (pixels, value) in out.chunks_mut(columns).zip(row) {
+                    pixels.fill(*value);
                 }
             }
             Self::Columns => {
                 sums.clear();
-                sums.extend(input(y).iter().map(|level| u16::from(*level)));
+                sums.extend(input(y).iter().map(|value| u16::from(*value)));
                 between(sums, out, (1, 2, 2));
             }
             Self::Rows => {
                 let bias = if y.is_multiple_of(2) { 1 } else { 2 };
-                for ((place, near), next) in out.iter_mut().zip(input(near)).zip(input(next)) {
-                    *place = byte((u16::from(*near) * 3 + u16::from(*next) + bias) >> 2);
+                for ((sample, near), next) in out.iter_mut().zip(input(near)).zip(input(next)) {
+                    *sample = byte((u16::from(*near) * 3 + u16::from(*next) + bias) >> 2);
                 }
             }
             Self::Both => {
@@ -86,21 +86,21 @@ impl Upsampling {
     }
 }
 
-/// Two of the image's columns for each sum. What is added before the quotient is cut off differs between the left one and
-/// the right one, so that errors cancel out.
+/// Each sum gives two columns of the image. The rounding bias differs between the left and the right one, so that
+/// errors cancel out.
 fn between(sums: &[u16], out: &mut [u8], (left, right, shift): (u16, u16, u32)) {
     let last = sums.len() - 1;
-    for (at, places) in out.chunks_mut(2).enumerate() {
+    for (at, pixels) in out.chunks_mut(2).enumerate() {
         let own = sums[at] * 3;
         let before = if at == 0 { sums[0] } else { sums[at - 1] };
         let after = if at == last { sums[last] } else { sums[at + 1] };
-        places[0] = byte((own + before + left) >> shift);
-        if let Some(place) = places.get_mut(1) {
-            *place = byte((own + after + right) >> shift);
+        pixels[0] = byte((own + before + left) >> shift);
+        if let Some(pixel) = pixels.get_mut(1) {
+            *pixel = byte((own + after + right) >> shift);
         }
     }
 }
 
-fn byte(level: u16) -> u8 {
-    u8::try_from(level).unwrap_or(u8::MAX)
+fn byte(value: u16) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
 }

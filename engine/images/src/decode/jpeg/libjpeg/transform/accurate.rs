@@ -1,8 +1,8 @@
 //! The inverse cosine transform of Loeffler, Ligtenberg and Moschytz in 32-bit integers with 13 fractional bits, rounded,
 //! as libjpeg's `jidctint.c` has it.
 
-/// Columns first, whose results keep two fractional bits.
-pub(super) fn levels(coefficients: &[i16; 64], quantization: &[i16; 64]) -> [u8; 64] {
+/// Columns first; their results keep two fractional bits.
+pub(super) fn samples(coefficients: &[i16; 64], quantization: &[i16; 64]) -> [u8; 64] {
     let mut values: [i32; 64] =
         std::array::from_fn(|at| i32::from(coefficients[at]) * i32::from(quantization[at]));
     for column in 0..8 {
@@ -15,11 +15,11 @@ pub(super) fn levels(coefficients: &[i16; 64], quantization: &[i16; 64]) -> [u8;
 }
 
 /// Transforms eight of the values; so many fractional bits are rounded off.
-fn pass(values: &mut [i32; 64], place: impl Fn(usize) -> usize, bits: u32) {
+fn pass(values: &mut [i32; 64], index: impl Fn(usize) -> usize, bits: u32) {
     // Corrupt coefficients may be too large: they wrap.
     let times = |value: i32, factor: i32| value.wrapping_mul(factor);
     let sum = |a: i32, b: i32| a.wrapping_add(b);
-    let [c0, c1, c2, c3, c4, c5, c6, c7] = std::array::from_fn(|at| values[place(at)]);
+    let [c0, c1, c2, c3, c4, c5, c6, c7] = std::array::from_fn(|at| values[index(at)]);
 
     let z1 = times(sum(c2, c6), 4_433);
     let (t2, t3) = (sum(z1, times(c6, -15_137)), sum(z1, times(c2, 6_270)));
@@ -38,7 +38,7 @@ fn pass(values: &mut [i32; 64], place: impl Fn(usize) -> usize, bits: u32) {
     ];
     let rounded = |value: i32| sum(value, 1 << (bits - 1)) >> bits;
     for (at, (even, odd)) in even.into_iter().zip(odd).enumerate() {
-        values[place(at)] = rounded(sum(even, odd));
-        values[place(7 - at)] = rounded(even.wrapping_sub(odd));
+        values[index(at)] = rounded(sum(even, odd));
+        values[index(7 - at)] = rounded(even.wrapping_sub(odd));
     }
 }

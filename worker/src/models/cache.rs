@@ -1,4 +1,4 @@
-//! What is in memory and why: the roles of loaded models, and which of them have to go.
+//! The models in memory: their roles, and which of them are evicted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use tokio::time::Instant;
 use super::Key;
 use crate::served::ServedModel;
 
-/// Loaded models and what the fleet wants, loaded or not.
+/// The loaded models, and which models the fleet wants, loaded or not.
 #[derive(Default)]
-pub(super) struct Shelf {
+pub(super) struct Cache {
     active: Option<Key>,
     prepared: Option<Key>,
     entries: HashMap<Key, Entry>,
-    /// Counts uses: a clock that never stands still.
+    /// Counts uses: a logical clock for [`Entry::last_use`].
     uses: u64,
 }
 
 struct Entry {
     model: Arc<ServedModel>,
     last_use: u64,
-    /// What keeps it here while the fleet does not want it.
+    /// Why it stays in memory while the fleet does not want it.
     kept: Kept,
 }
 
-/// What keeps a model that is neither active nor prepared.
+/// Why a model stays in memory that is neither active nor prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// Nothing.
+    /// It does not stay.
     No,
-    /// It was active; jobs accepted for it may come until then.
+    /// It was active. Jobs that were accepted for it may come until then.
     Until(Instant),
-    /// A job asked for it by name; it stays while there is room.
+    /// A job asked for it by name. It stays while there is room.
     Extra,
 }
 
-impl Shelf {
+impl Cache {
     pub(super) fn find(&mut self, key: &Key) -> Option<Arc<ServedModel>> {
         self.uses += 1;
         let entry = self.entries.get_mut(key)?;
@@ -49,7 +49,7 @@ impl Shelf {
         self.entries.contains_key(key)
     }
 
-    /// Sets what the fleet wants and returns what is dropped for it. What was active is kept `until`.
+    /// Sets the models that the fleet wants and returns the evicted ones. The formerly active model stays `until`.
     pub(super) fn want(
         &mut self,
         active: Option<Key>,
@@ -64,7 +64,7 @@ impl Shelf {
         }
         self.prepared = prepared;
         for key in [&self.active, &self.prepared].into_iter().flatten() {
-            // Once the fleet wanted it, it is no extra any more: it drains when its time is over.
+            // A model that the fleet wants stops being an extra: afterwards it drains.
             if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.kept == Kept::Extra) {
                 entry.kept = Kept::No;
             }
@@ -72,7 +72,7 @@ impl Shelf {
         self.retain(|entry| entry.kept != Kept::No)
     }
 
-    /// Puts a model that the fleet wants here; whether it does.
+    /// Inserts a model if the fleet wants it. Returns whether the fleet does.
     pub(super) fn put_wanted(&mut self, key: &Key, model: &Arc<ServedModel>) -> bool {
         let wanted = self.is_wanted(key);
         if wanted {
@@ -81,7 +81,7 @@ impl Shelf {
         wanted
     }
 
-    /// Puts a model here that a job asked for, and returns those that make room for it.
+    /// Inserts a model that a job asked for, and returns the least recently used extras beyond `max`.
     pub(super) fn put_extra(
         &mut self,
         key: Key,
@@ -104,7 +104,7 @@ impl Shelf {
         dropped.filter_map(|(_, key)| self.entries.remove(&key)).map(|entry| entry.model).collect()
     }
 
-    /// Takes out what has drained by `now`.
+    /// Removes and returns the models that have drained by `now`.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Arc<ServedModel>> {
         self.retain(|entry| match entry.kept {
             Kept::Until(moment) => now < moment,
@@ -136,7 +136,7 @@ impl Shelf {
         }
     }
 
-    /// Whether the fleet wants this model here, loaded or not.
+    /// Returns whether the fleet wants this model, loaded or not.
     pub(super) fn is_wanted(&self, key: &Key) -> bool {
         self.active.as_ref() == Some(key) || self.prepared.as_ref() == Some(key)
     }
@@ -146,7 +146,7 @@ impl Shelf {
         self.entries.entry(key).or_insert(Entry { model, last_use: self.uses, kept });
     }
 
-    /// Takes out what is neither wanted nor to be kept.
+    /// Removes and returns the models that are neither wanted nor kept.
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool) -> Vec<Arc<ServedModel>> {
         let gone: Vec<_> = self
             .entries

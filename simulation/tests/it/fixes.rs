@@ -1,15 +1,15 @@
-//! Faults that the product had are found again when their mends are taken out.
+//! Earlier bugs are found again when their fixes are removed.
 
-use simulation::options::{Mend, Options};
+use simulation::options::{Fix, Options};
 use simulation::plan::{Cut, Fault, Kind, Plan, Server, What, Who};
 use simulation::run;
 
-/// A seed among so many finds the fault.
+/// One of so many seeds finds the bug.
 const SEEDS: u64 = 40_000;
 
-/// Checks that a seed with such a fault of the world breaks this promise without the mend, and none with it.
-fn check(mend: Mend, promise: &str, may_show: impl Fn(&Plan, &Fault) -> bool) {
-    let without = Options { without: Some(mend) };
+/// Checks that a seed with such a fault breaks this promise without the fix, and none with it.
+fn check(fix: Fix, promise: &str, may_show: impl Fn(&Plan, &Fault) -> bool) {
+    let without = Options { without: Some(fix) };
     let shows = |plan: &Plan| {
         let broken = run::plan(plan, without, false).violations;
         broken.iter().any(|what| what.contains(promise))
@@ -17,41 +17,39 @@ fn check(mend: Mend, promise: &str, may_show: impl Fn(&Plan, &Fault) -> bool) {
     };
     let mut plans =
         (0..SEEDS).map(Plan::of).filter(|plan| plan.faults.iter().any(|fault| may_show(plan, fault)));
-    assert!(plans.any(|plan| shows(&plan)), "no seed finds what {mend:?} is for");
+    assert!(plans.any(|plan| shows(&plan)), "no seed finds what {fix:?} is for");
 }
 
 #[test]
 fn a_revision_that_is_given_twice_is_found() {
-    check(Mend::UniqueRevisions, "was accepted for model", |_, fault| {
-        matches!(fault.kind, Kind::Restored(_))
-    });
+    check(Fix::UniqueRevisions, "was accepted for model", |_, fault| matches!(fault.kind, Kind::Restored(_)));
 }
 
 #[test]
 fn a_wait_on_a_stream_that_has_ended_is_found() {
-    check(Mend::EndsAreTold, "not healed", |_, fault| {
+    check(Fix::EndsAreTold, "not healed", |_, fault| {
         matches!(fault.kind, Kind::QueueDeleted | Kind::StreamEnds(..))
     });
 }
 
 #[test]
 fn errors_that_are_lumped_together_are_found() {
-    check(Mend::ErrorsAreTold, "the queue was full", |_, fault| {
+    check(Fix::ErrorsAreTold, "the queue was full", |_, fault| {
         matches!(fault.kind, Kind::Nacks | Kind::Alarm)
     });
-    check(Mend::ErrorsAreTold, "not healed", |_, fault| matches!(fault.kind, Kind::Failover));
+    check(Fix::ErrorsAreTold, "not healed", |_, fault| matches!(fault.kind, Kind::Failover));
 }
 
 #[test]
 fn patience_until_the_deadline_is_found() {
-    check(Mend::ShortPatience, "the deadline passed", |_, fault| {
+    check(Fix::ShortPatience, "the deadline passed", |_, fault| {
         matches!(fault.kind, Kind::Link(Who::Worker(_), Server::Store, Cut::Both | Cut::Requests))
     });
 }
 
 #[test]
 fn an_order_that_outlives_who_gave_it_is_found() {
-    check(Mend::LastMoments, "began long after", |plan, fault| {
+    check(Fix::LastMoments, "began long after", |plan, fault| {
         let Kind::Late(Who::Api(late)) = fault.kind else { return false };
         plan.orders.iter().any(|order| {
             order.api == late && order.what != What::Replay && (fault.at..fault.over()).contains(&order.at)
