@@ -77,7 +77,7 @@ async fn without_a_worker_the_choice_is_recorded() {
     let server = Server::bare(&[]).await;
     let answer = Answer::of(server.put(&format!("{SERVICE}/pets"))).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
-    assert!(answer.json()["response"]["detail"].as_str().unwrap().contains("recorded"));
+    assert!(answer.json()["response"]["detail"].as_str().unwrap().contains("no worker is online"));
     assert_eq!(answer.header("location"), format!("{SERVICE}/rollouts/1"));
     let _worker = server.add_worker("w1").await;
     server.still_answers().await;
