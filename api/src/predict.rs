@@ -1,7 +1,7 @@
 //! Predictions: creating, reading and deleting them.
 //!
-//! `request` parses the request, `pin` chooses the model, `split` makes parts, `submit` stores and queues the job, and
-//! `answer` builds the answer.
+//! `request` parses the request. `classify` is the use case, without HTTP: `pin` chooses the model, `split` makes parts and
+//! `submit` stores and queues the job. `answer` builds the answer.
 
 pub(crate) mod answer;
 pub(crate) mod answer_size;
