@@ -122,7 +122,8 @@ pub struct Config {
 
     /// How long an answer is kept that was already sent to its client, in seconds (API_ANSWERED_RETENTION, default 60,
     /// at most API_JOB_RETENTION). Applies to answers without an idempotency key in which every image was classified.
-    /// Each takes at least 2 kB of the store's memory.
+    /// Each takes at least 2 kB of the store's memory. One of more than 1 MiB is kept shorter in proportion, for at least
+    /// 2 seconds.
     #[arg(long, env = "API_ANSWERED_RETENTION", default_value = "60", value_parser = parse_seconds)]
     pub answered_retention: Duration,
 

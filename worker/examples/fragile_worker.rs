@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
         load_delay: milliseconds("FRAGILE_LOAD_DELAY_MS")?,
         image_delay: milliseconds("FRAGILE_IMAGE_DELAY_MS")?,
     };
-    let sound = worker::engines::loader(&program.worker.tensorflow())?;
+    let sound = worker::engines::loader(&program.worker.tensorflow(program.log.log_format))?;
     telemetry::init(&program.log)?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let (broker, store) = connect(&program.fleet)?;

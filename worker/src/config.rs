@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use common::config::{FleetConfig, ModelsConfig, WrongSetting, parse_seconds};
 use common::ids::WorkerId;
-use common::telemetry::LogConfig;
+use common::telemetry::{LogConfig, LogFormat};
 
 use crate::models::ModelLimits;
 use crate::pipeline::PipelineLimits;
@@ -100,10 +100,11 @@ pub struct LibraryConfig {
     #[arg(long, env = "TENSORFLOW_DIR")]
     pub tensorflow_dir: Option<PathBuf>,
 
-    /// Which of TensorFlow's own messages are suppressed (TF_CPP_MIN_LOG_LEVEL, default 2, which leaves errors). 0
-    /// shows everything, for example why no GPU is found; 3 shows nothing.
-    #[arg(long, env = "TF_CPP_MIN_LOG_LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
-    pub tensorflow_log_level: u8,
+    /// Which of TensorFlow's own messages are suppressed (TF_CPP_MIN_LOG_LEVEL, default 2, which leaves errors, and 3
+    /// where LOG_FORMAT is `json`: they are plain text on standard error). 0 shows everything, for example why no GPU is
+    /// found; 3 shows nothing.
+    #[arg(long, env = "TF_CPP_MIN_LOG_LEVEL", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub tensorflow_log_level: Option<u8>,
 
     /// Whether a GPU computes float32 in TensorFloat-32 (NVIDIA_TF32_OVERRIDE, default 0). 1 is twice as fast, and
     /// scores may differ from Keras's by a hundredth of the largest.
@@ -136,10 +137,10 @@ impl LibraryConfig {
             folder: self.tensorflow_dir.clone(),
             python_environments: active_python_environments(),
             messages: match self.tensorflow_log_level {
-                0 => Messages::All,
-                1 => Messages::Warnings,
-                2 => Messages::Errors,
-                _ => Messages::Nothing,
+                Some(0) => Messages::All,
+                Some(1) => Messages::Warnings,
+                Some(2) | None => Messages::Errors,
+                Some(_) => Messages::Nothing,
             },
             tensor_float_32: self.tensor_float_32 != 0,
             winograd: match self.winograd {
@@ -181,14 +182,15 @@ impl Config {
         }
     }
 
-    /// Returns TensorFlow's settings.
+    /// Returns TensorFlow's settings, for a program with logs of this format.
     #[must_use]
-    pub fn tensorflow(&self) -> Settings {
-        Settings {
-            cores: self.inference_threads,
-            max_batch_size: self.max_batch_size,
-            ..self.library.settings()
-        }
+    pub fn tensorflow(&self, logs: LogFormat) -> Settings {
+        let settings = self.library.settings();
+        let messages = match (logs, self.library.tensorflow_log_level) {
+            (LogFormat::Json, None) => Messages::Nothing,
+            (LogFormat::Json, Some(_)) | (LogFormat::Text, _) => settings.messages,
+        };
+        Settings { cores: self.inference_threads, max_batch_size: self.max_batch_size, messages, ..settings }
     }
 
     /// Finds the TensorFlow library and writes its settings to the environment. Must be called before other threads
@@ -196,8 +198,8 @@ impl Config {
     ///
     /// # Errors
     /// There is no library.
-    pub fn library(&self) -> Result<Prepared, WrongSetting> {
-        prepare(&self.tensorflow())
+    pub fn library(&self, logs: LogFormat) -> Result<Prepared, WrongSetting> {
+        prepare(&self.tensorflow(logs))
             .map_err(|error| WrongSetting { variable: "TENSORFLOW_DIR", fault: error.to_string() })
     }
 
@@ -287,13 +289,25 @@ mod tests {
         assert_eq!((limits.inference_threads, limits.decode_threads), (3, 5));
         assert_eq!((limits.decode.max_pixels, limits.decode_bytes), (77, 99));
         assert_eq!(config.model_limits().drain_for, Duration::from_millis(1500));
-        let library = config.tensorflow();
+        let library = config.tensorflow(LogFormat::Text);
         assert_eq!((library.messages, library.tensor_float_32), (Messages::Nothing, true));
         assert_eq!(library.winograd, Winograd::Never);
         assert_eq!(library.cores.map(NonZeroUsize::get), Some(3));
         assert_eq!(config.prefetch(&calls), 128);
         assert_eq!(program(&["--prefetch=7"]).unwrap().worker.prefetch(&calls), 7);
         assert_eq!(program(&[]).unwrap().worker.pipeline_limits(&calls).batch.max_images, 64);
+    }
+
+    #[test]
+    fn json_logs_are_free_of_tensorflows_text_unless_a_setting_wants_it() {
+        for (words, logs, expected) in [
+            (&[][..], LogFormat::Text, Messages::Errors),
+            (&[], LogFormat::Json, Messages::Nothing),
+            (&["--tensorflow-log-level=2"], LogFormat::Json, Messages::Errors),
+        ] {
+            let found = program(words).unwrap().worker.tensorflow(logs).messages;
+            assert_eq!(found, expected, "{words:?} {logs:?}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn start(program: Program, stop: CancellationToken) -> anyhow::Result<u8> {
     telemetry::init(&program.log).context("the logs could not be set up")?;
     // The library reads its settings from the environment, which is written before other threads exist that might read
     // it.
-    let library = program.worker.library()?;
+    let library = program.worker.library(program.log.log_format)?;
     let catalog = program.models.catalog()?;
     let runtime = Runtime::new().context("the runtime could not be started")?;
     let ended = runtime.block_on(work(program, library, catalog, stop));

@@ -76,7 +76,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
     // The library reads its settings from the environment, which is written before other threads exist that might read
     // it.
-    let library = arguments.worker.library()?;
+    let library = arguments.worker.library(arguments.log.log_format)?;
     let catalog = arguments.models.catalog()?;
     let runtime = Runtime::new().context("the runtime could not be started")?;
     let ended = runtime.block_on(serve(arguments, library, catalog, stop));
