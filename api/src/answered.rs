@@ -59,9 +59,10 @@ fn retention(job: &Job, most: Duration) -> Option<Duration> {
     if job.record.idempotency.is_some() {
         return None;
     }
-    let bytes = outcomes.iter().map(bytes).try_fold(0_usize, |sum, bytes| Some(sum.saturating_add(bytes?)))?;
-    let shorter = (most.as_secs_f64() * LARGE as f64 / bytes.max(LARGE) as f64).max(SHORTEST.as_secs_f64());
-    Some(most.min(Duration::from_secs_f64(shorter)))
+    let bytes =
+        outcomes.iter().map(bytes).try_fold(0_usize, |sum, bytes| Some(sum.saturating_add(bytes?)))?;
+    let times_larger = u32::try_from(bytes.div_ceil(LARGE).max(1)).unwrap_or(u32::MAX);
+    Some(most.min((most / times_larger).max(SHORTEST)))
 }
 
 /// Bytes of an image's part of the answer, about; `None` for an image that was not classified.
@@ -116,7 +117,8 @@ mod tests {
     #[test]
     fn a_large_answer_is_kept_shorter_in_proportion() {
         let mebibyte = LARGE / 64;
-        for (scores, seconds) in [(0, 60), (mebibyte, 60), (2 * mebibyte, 30), (12 * mebibyte, 5), (64 * mebibyte, 2)]
+        for (scores, seconds) in
+            [(0, 60), (mebibyte, 60), (2 * mebibyte, 30), (12 * mebibyte, 5), (64 * mebibyte, 2)]
         {
             assert_eq!(retention(&job(scores), MOST), Some(Duration::from_secs(seconds)), "{scores} scores");
         }
