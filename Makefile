@@ -107,7 +107,7 @@ bench: release servers
 bench-before: release servers
 	@$(STEP) 'Python environment of the peers' tools/python_env.sh bench/requirements.txt .cache/bench/python
 	@$(STEP) 'release before (release)' tools/release_before.sh --release
-	@$(STEP) 'beside the release before' .cache/bench/python/bin/python bench/compare.py --apart \
+	@$(STEP) 'beside the release before' .cache/bench/python/bin/python bench/compare.py --apart --anew --rounds 6 \
 		--servers 'one process,one process before,fleet,fleet before' $(ARGUMENTS)
 
 # WHAT: see bench/README.md.

@@ -74,13 +74,12 @@ def measure(architecture, names, options, done):
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(servers.raw_limit(package))
         ways = best_ways(raw)
-        running = []
-        for name in names:
-            entered = servers.ours(name, package) if name in servers.OURS else servers.peer(name, package)
-            running.append(stack.enter_context(entered))
-            running[-1].freeze()
-            print(f"{architecture}: {name} is ready", file=sys.stderr, flush=True)
+        running = None
         for round_ in range(options.rounds):
+            if running is None or options.anew:
+                starts = stack.enter_context(contextlib.ExitStack())
+                running = start(names, package, starts)
+                print(f"{architecture}: {', '.join(names)} are ready", file=sys.stderr, flush=True)
             for cell in CELLS:
                 # Each round begins with another one.
                 for place in range(len(running) + 1):
@@ -94,6 +93,18 @@ def measure(architecture, names, options, done):
                         raw_turn(raw, ways[cell], options.seconds)
                     yield key | turn
             print(f"{architecture}: round {round_ + 1} of {options.rounds} done", file=sys.stderr, flush=True)
+            if options.anew:
+                starts.close()
+
+
+def start(names, package, stack):
+    """Starts the servers one after the other, each stopped by signal until its turn."""
+    running = []
+    for name in names:
+        entered = servers.ours(name, package) if name in servers.OURS else servers.peer(name, package)
+        running.append(stack.enter_context(entered))
+        running[-1].freeze()
+    return running
 
 
 def main():
@@ -103,6 +114,8 @@ def main():
                         .replace("FastAPI, ", "FastAPI/"), help="by name, with / for a comma inside")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
+    parser.add_argument("--anew", action="store_true",
+                        help="start the servers anew for each round: two starts of one program differ by some percent")
     parser.add_argument("--quick", action="store_true", help="one round of a second and a half")
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run was ended")
     parser.add_argument("--apart", action="store_true", help="print the tables, and leave bench/results.* as they are")

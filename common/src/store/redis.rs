@@ -49,6 +49,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// reserve.
 const TOLD_WITH_THE_END: usize = 4096;
 
+/// Bytes of a result that is sent over the connection for large values.
+const LARGE: usize = 1 << 16;
+
 /// Timeout of the check whether Redis accepts jobs: callers want a quick answer with the true cause.
 const PROBE_LIMIT: Duration = Duration::from_millis(1500);
 
@@ -75,6 +78,8 @@ pub struct RedisConfig {
 /// Jobs, results and the fleet's state in Redis.
 pub struct RedisStore {
     link: Link,
+    /// For calls with large values: a reply of 32 MiB would keep all others of its connection waiting.
+    bulk_link: Link,
     keys: Keys,
     call_timeout: Duration,
     scripts: Scripts,
@@ -104,6 +109,7 @@ impl RedisStore {
         let watched = Arc::<Watched>::default();
         let listening = wake::listen(client, keys.ends.clone(), link.clone(), Arc::clone(&watched));
         Ok(Arc::new(Self {
+            bulk_link: link.beside(),
             link,
             keys,
             call_timeout,
@@ -161,7 +167,7 @@ impl RedisStore {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.job(job));
         let (now, fields): (Timestamp, HashMap<String, Vec<u8>>) =
-            self.link.timed(self.call("job"), &pipeline).await?;
+            self.bulk_link.timed(self.call("job"), &pipeline).await?;
         if fields.is_empty() {
             return Ok(None);
         }
@@ -277,9 +283,11 @@ impl Store for RedisStore {
     async fn put_part(&self, part: PartId, result: &PartResult) -> Result<Stored, StoreError> {
         let mut script = self.scripts.put_part.key(self.keys.job(part.job));
         script.key(self.keys.tries(part.job));
-        script.arg(part.job.to_string()).arg(part.index).arg(pack(result)?);
+        let result = pack(result)?;
+        let link = if result.len() > LARGE { &self.bulk_link } else { &self.link };
+        script.arg(part.job.to_string()).arg(part.index).arg(result);
         script.arg(&self.keys.ends).arg(TOLD_WITH_THE_END);
-        let first: bool = self.run("put_part", &script).await?;
+        let first: bool = link.run(self.call("put_part"), &script).await?;
         Ok(if first { Stored::First } else { Stored::Ignored })
     }
 

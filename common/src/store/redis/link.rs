@@ -81,8 +81,8 @@ struct Shared {
     connect_limit: Duration,
     state: watch::Sender<State>,
     count: AtomicU64,
-    clock: StoreClock,
-    troubles: Troubles,
+    clock: Arc<StoreClock>,
+    troubles: Arc<Troubles>,
 }
 
 impl Link {
@@ -96,10 +96,25 @@ impl Link {
             connect_limit: CONNECT_LIMIT.min(call_timeout),
             state: watch::Sender::new(State::Idle),
             count: AtomicU64::new(0),
-            clock: StoreClock::default(),
-            troubles: Troubles::default(),
+            clock: Arc::default(),
+            troubles: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Creates a link with a connection of its own, to the same server.
+    pub(super) fn beside(&self) -> Self {
+        let Shared { client, greeting, connect_limit, clock, troubles, state: _, count: _ } = &*self.shared;
+        let shared = Shared {
+            client: client.clone(),
+            greeting: greeting.clone(),
+            connect_limit: *connect_limit,
+            state: watch::Sender::new(State::Idle),
+            count: AtomicU64::new(0),
+            clock: Arc::clone(clock),
+            troubles: Arc::clone(troubles),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(super) fn clock(&self) -> &StoreClock {
