@@ -13,57 +13,19 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use common::fleet::{Phase, Rollout, RolloutFailure};
 use common::ids::Generation;
-use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Admin;
 use crate::error::{ApiError, Code};
 use crate::extract::{Manner, NoQuery, QueryOf, Segment};
-use crate::openapi::Problem;
 use crate::paths::rollout_path;
 use crate::rollout::failure_detail;
 use crate::rollout::{Begun, Target};
 use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
-
-/// The fleet serves the new model.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"code": 200, "response": "Changed model to animals_classifier_v0"}))]
-pub(crate) struct SwapAnswer {
-    /// 200.
-    pub code: u16,
-    /// A sentence.
-    pub response: String,
-}
-
-/// The swap is not complete.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"code": 202, "response": {"model": "animals_classifier_v0", "generation": 7,
-    "status": "preparing", "detail": "the workers are loading the model",
-    "status_url": "/classifier/prediction-service/rollouts/7"}}))]
-pub(crate) struct SwapPendingAnswer {
-    /// 202.
-    pub code: u16,
-    /// Its progress.
-    pub response: SwapPending,
-}
-
-/// The progress of a swap.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SwapPending {
-    /// The new model.
-    pub model: String,
-    /// Names the rollout.
-    pub generation: u64,
-    /// `preparing`, `converging`, or `done` where the choice is stored and no worker is online.
-    pub status: &'static str,
-    /// A sentence.
-    pub detail: String,
-    /// Address for polling.
-    pub status_url: String,
-}
+use crate::wire::fleet::{SwapAnswer, SwapPending, SwapPendingAnswer};
+use crate::wire::problem::Problem;
 
 /// How long an order to change the model is valid. If it is not stored by then, it is never begun and its caller gets
 /// an error. As long as the default timeout of a call to the store.
@@ -141,8 +103,8 @@ async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, A
     app.coordinator.last_seen().forget();
     let rollout = found.ok_or_else(|| lost(begun.generation))?;
     let status_url = manner.prefix.before(&rollout_path(rollout.generation));
-    let pending = |status, detail: &str| {
-        let detail = detail.to_owned();
+    let pending = |status: &str, detail: &str| {
+        let (status, detail) = (status.to_owned(), detail.to_owned());
         let (model, generation) = (rollout.target.name.to_string(), rollout.generation.0);
         pending(SwapPending { model, generation, status, detail, status_url }, &waiting)
     };

@@ -3,14 +3,14 @@
 //! Reading order: [`config`] has the settings. `service` assembles the API, `server` accepts connections, and `router`
 //! lists the routes. `auth`, `observe`, `body`, `prefix`, `guard` and `error` apply to every request. `predict` handles
 //! predictions, with `shares` and `answered`. `fleet` handles swaps, which [`rollout`] runs. `wanted` and `last_seen`
-//! know the model, `disk` the packages. `models`, `ops` and `openapi` are the rest.
+//! know the model, `disk` the packages. [`wire`] has the bodies of requests and answers. `models`, `ops` and `openapi` are the
+//! rest.
 
 mod answered;
 mod app;
 mod auth;
 mod body;
 mod budget;
-mod checks;
 pub mod config;
 mod disk;
 mod error;
@@ -36,6 +36,7 @@ mod service;
 mod shares;
 mod waiting;
 mod wanted;
+pub mod wire;
 
 use std::sync::Arc;
 

@@ -5,53 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use common::package::{Listed, ModelFormat, Package, PackageError};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{NoQuery, QueryOf};
-use crate::openapi::Problem;
-
-/// All packages.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ModelsAnswer {
-    /// 200.
-    code: u16,
-    /// By name.
-    response: Vec<ModelListing>,
-}
-
-/// A package and its problems.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"name": "animals_classifier_v0", "active": true, "version": "9f86d0…",
-    "format": "hdf5", "input_shape": [224, 224, 3], "preprocessing": "normalize_and_pad",
-    "postprocessing": "argmax", "classes": ["cat", "dog", "bird"], "creation_time": "2022-04-26 10:45:30",
-    "comments": null, "problems": []}))]
-struct ModelListing {
-    /// Name of the package's folder.
-    name: String,
-    /// Whether it is the active model. Other bytes under the same name are not.
-    active: bool,
-    /// Digest of its bytes; null where it cannot be served.
-    version: Option<String>,
-    /// `hdf5`, `keras` or `savedmodel`.
-    format: Option<&'static str>,
-    /// Height, width and channels.
-    input_shape: Option<[usize; 3]>,
-    /// How images are fitted to that shape.
-    preprocessing: Option<&'static str>,
-    /// How labels are derived from the model's outputs.
-    postprocessing: Option<&'static str>,
-    /// Labels, in the order of the model's outputs.
-    classes: Option<Vec<String>>,
-    /// Creation time, as its author wrote it.
-    creation_time: Option<String>,
-    /// Comments, as its author wrote them.
-    comments: Option<String>,
-    /// Its problems; empty if there are none.
-    problems: Vec<String>,
-}
+use crate::wire::models::{ModelListing, ModelsAnswer};
+use crate::wire::problem::Problem;
 
 /// Lists all packages in the models folder, and folders that are not valid packages.
 #[utoipa::path(get, path = "/classifier/models", operation_id = "list_models", tag = "fleet",
@@ -81,18 +40,19 @@ pub(crate) async fn list(
 
 fn sound(active: bool, package: Package) -> ModelListing {
     let config = package.config;
+    let format = match package.model.format {
+        ModelFormat::Hdf5 => "hdf5",
+        ModelFormat::KerasArchive => "keras",
+        ModelFormat::SavedModel => "savedmodel",
+    };
     ModelListing {
         name: package.name.to_string(),
         active,
         version: Some(package.version.to_string()),
-        format: Some(match package.model.format {
-            ModelFormat::Hdf5 => "hdf5",
-            ModelFormat::KerasArchive => "keras",
-            ModelFormat::SavedModel => "savedmodel",
-        }),
+        format: Some(format.to_owned()),
         input_shape: Some(config.preprocessing.input_shape),
-        preprocessing: Some(config.preprocessing.kind.name()),
-        postprocessing: Some(config.postprocessing.rule.name()),
+        preprocessing: Some(config.preprocessing.kind.name().to_owned()),
+        postprocessing: Some(config.postprocessing.rule.name().to_owned()),
         classes: Some(config.postprocessing.classes().to_vec()),
         creation_time: config.creation_time,
         comments: config.comments,

@@ -17,36 +17,9 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::checks::ChecksView;
 use crate::error::code::Code;
 use crate::prefix::Prefix;
-
-/// An error (RFC 9457).
-#[derive(ToSchema)]
-#[schema(example = json!({"type": "/redoc#error-no_active_model", "title": "No model is active", "status": 422,
-    "code": "no_active_model", "detail": "no model is active, choose one with `PUT /classifier/prediction-service/{model_name}`"}))]
-#[expect(dead_code, reason = "describes what `ApiError` writes")]
-pub(crate) struct Problem {
-    /// Where the error is documented.
-    #[schema(rename = "type")]
-    kind: String,
-    /// The error in a few words; the same for every occurrence.
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// The error for programs; never changes its meaning.
-    code: String,
-    /// A sentence that names the object, the fact and the expectation.
-    detail: String,
-    /// All problems of an invalid package.
-    problems: Option<Vec<String>>,
-    /// The results of a request in which no image could be classified.
-    results: Option<Vec<Value>>,
-    /// The rollout that was rolled back.
-    generation: Option<u64>,
-    /// The failed readiness checks.
-    checks: Option<ChecksView>,
-}
+use crate::wire::problem::Problem;
 
 const DESCRIPTION: &str = "Keras image classifiers behind a REST API.\n\nSend images to \
 `POST /classifier/predictions` and get a label and a score for each. One call, \

@@ -11,29 +11,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use common::fleet::{WorkerReport, WorkerState};
 use common::telemetry::api_names;
-use serde::Serialize;
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::wire::health::LiveAnswer;
 
 /// Timeout for broker and store in health checks and metrics. Orchestrators wait a few seconds at most.
 pub(crate) const CHECK_TIME: Duration = Duration::from_secs(2);
-
-/// The process is alive.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"status": "alive"}))]
-pub(crate) struct LiveAnswer {
-    /// `alive`.
-    status: &'static str,
-}
 
 /// Returns whether this process is alive. Does not check broker, store and workers: a restart of the API would not fix
 /// them.
 #[utoipa::path(get, path = "/health/live", operation_id = "read_liveness", tag = "operations", security(()),
     responses((status = 200, description = "It is", body = LiveAnswer)))]
 pub(crate) async fn live() -> Json<LiveAnswer> {
-    Json(LiveAnswer { status: "alive" })
+    Json(LiveAnswer { status: "alive".to_owned() })
 }
 
 /// Returns metrics as Prometheus text.

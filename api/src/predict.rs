@@ -24,9 +24,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
-use self::answer::{PendingAnswer, PredictionAnswer, nothing_classified, results, still_there};
+use self::answer::{nothing_classified, results, still_there};
 use self::classify::{Classified, Failed, Order, Untried, classify, own, wait_for};
 use self::pin::Asked;
 use self::request::{BodyKind, RequestLimits};
@@ -36,34 +36,12 @@ use crate::error::{ApiError, Code, unknown_prediction};
 use crate::extract::{Manner, NoQuery, QueryOf, Segment, model_name};
 use crate::keys::Caller;
 use crate::observe::Trace;
-use crate::openapi::Problem;
 use crate::waiting::{PREFERENCE_APPLIED, Preference, Waiting};
+use crate::wire::predictions::{PendingAnswer, PredictionAnswer, PredictionRequest};
+use crate::wire::problem::Problem;
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 256;
-
-/// A batch of images.
-#[derive(ToSchema)]
-#[schema(example = json!({"images": [{"image_id": 0, "img_base64":
-    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAI0lEQVR42i3GsQEAAAwBMJf4/0tVZAokBrSBG7g53SdLfo13xo0a1zwGlrgAAAAASUVORK5CYII="}]}))]
-#[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
-pub(crate) struct PredictionRequest {
-    /// The images; at least one.
-    #[schema(min_items = 1)]
-    images: Vec<PredictionImage>,
-}
-
-/// One image of a batch.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which `json` reads by hand")]
-pub(crate) struct PredictionImage {
-    /// Any number; the result has the same. Repeated ids are allowed.
-    image_id: i64,
-    /// An image file (JPEG, PNG, WebP, GIF, BMP or TIFF) in standard base64. Whitespace and a
-    /// `data:image/…;base64,` prefix are accepted.
-    #[schema(content_encoding = "base64", content_media_type = "image/*")]
-    img_base64: String,
-}
 
 /// Query parameters of a prediction.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use api::wire::problem::Problem;
 use reqwest::Url;
 pub use reqwest::header::HeaderMap;
 use reqwest::header::{HeaderName, RETRY_AFTER};
 pub use reqwest::{Method, StatusCode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ pub enum ClientError {
     },
     /// The server refused the request.
     #[error("{0}")]
-    Refused(Problem),
+    Refused(Refusal),
     /// Another service answered.
     #[error("{url} answered {status} without this service's body: is the address right?")]
     NotThisService {
@@ -58,29 +58,21 @@ pub enum ClientError {
     },
 }
 
-/// The body of an error (RFC 9457).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct Problem {
-    /// HTTP status.
-    #[serde(default)]
-    pub status: u16,
-    /// Stable and snake_case.
-    #[serde(default)]
-    pub code: String,
-    /// A sentence.
-    pub detail: String,
-    /// All problems of a package.
-    #[serde(default)]
-    pub problems: Vec<String>,
+/// A refused request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Refusal {
+    /// Why, with the status of the answer.
+    pub problem: Box<Problem>,
     /// Seconds after which a retry makes sense.
-    #[serde(skip)]
     pub retry_after: Option<u64>,
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.detail)?;
-        self.problems.iter().filter(|p| !self.detail.contains(*p)).try_for_each(|p| write!(f, "\n  - {p}"))
+        let Problem { detail, problems, .. } = &*self.problem;
+        write!(f, "{detail}")?;
+        let mut untold = problems.iter().flatten().filter(|problem| !detail.contains(*problem));
+        untold.try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }
 
@@ -241,12 +233,11 @@ fn read(status: StatusCode, headers: HeaderMap, bytes: &[u8]) -> Result<Result<A
     }
     let mut problem: Problem = serde_json::from_value(body).map_err(|_| ())?;
     problem.status = status.as_u16();
-    problem.retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Err(if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-        ClientError::WrongKey { detail: problem.detail }
-    } else {
-        ClientError::Refused(problem)
-    }))
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return Ok(Err(ClientError::WrongKey { detail: problem.detail }));
+    }
+    let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Err(ClientError::Refused(Refusal { problem: Box::new(problem), retry_after })))
 }
 
 /// The innermost cause is the system's error; reqwest's wrappers repeat the address.
@@ -295,12 +286,12 @@ mod tests {
         assert!(read(404, "{}").is_err());
         assert!(read(422, r#"{"detail": "x", "results": []}"#).unwrap().is_ok());
         assert!(read(204, "").unwrap().is_ok());
-        let Ok(Err(ClientError::Refused(problem))) =
+        let Ok(Err(ClientError::Refused(refusal))) =
             read(422, r#"{"detail": "no", "code": "package_invalid", "problems": ["a", "b"]}"#)
         else {
             panic!("not refused")
         };
-        assert_eq!(problem.to_string(), "no\n  - a\n  - b");
-        assert_eq!(problem.status, 422);
+        assert_eq!(refusal.to_string(), "no\n  - a\n  - b");
+        assert_eq!(refusal.problem.status, 422);
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use api::wire::predictions::{PredictionImage, PredictionRequest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
 
 use crate::usage::UsageError;
 
@@ -72,11 +72,12 @@ pub struct Numbered {
 /// The body of `POST /classifier/predictions`.
 #[must_use]
 pub fn body(images: &[Numbered]) -> String {
-    let images: Vec<_> = images
-        .iter()
-        .map(|image| json!({"image_id": image.number, "img_base64": STANDARD.encode(&image.bytes)}))
-        .collect();
-    json!({ "images": images }).to_string()
+    let encoded = |image: &Numbered| PredictionImage {
+        image_id: i64::try_from(image.number).unwrap_or(i64::MAX),
+        img_base64: STANDARD.encode(&image.bytes),
+    };
+    let request = PredictionRequest { images: images.iter().map(encoded).collect() };
+    serde_json::to_string(&request).expect("numbers and texts can be written as JSON")
 }
 
 /// Limits of one request.

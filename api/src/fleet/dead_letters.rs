@@ -7,54 +7,24 @@ use axum::Json;
 use axum::extract::State;
 use common::broker::{BrokerError, DeadLetter, TakenDeadLetter};
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::time::timeout;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::auth::Admin;
 use crate::error::{ApiError, Code};
 use crate::extract::{NoQuery, QueryOf};
 use crate::keys::Caller;
-use crate::openapi::Problem;
 use crate::queue_delay::until_there_is_room;
+use crate::wire::dead_letters::{DeadLetterCount, DeadLetterCountAnswer, DeadLetterView, DeadLettersAnswer};
+use crate::wire::problem::Problem;
 
 /// Timeout for returning all dead letters together.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Most dead letters in one answer.
 const MAX_LISTED: usize = 1000;
-
-/// The dead letters.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DeadLettersAnswer {
-    /// 200.
-    code: u16,
-    /// Oldest first.
-    response: Vec<DeadLetterView>,
-}
-
-/// A dead letter: a part of a prediction that was given up.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0", "prediction_id":
-    "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d", "positions": [3], "image_bytes": 48211,
-    "model": "animals_classifier_v0@9f86d0…", "reason": "a worker died of it 3 times", "client": "mobile"}))]
-struct DeadLetterView {
-    /// Its id: the prediction and the number of the part.
-    id: String,
-    /// The prediction it belongs to.
-    prediction_id: String,
-    /// Positions of its images in the request, from 0.
-    positions: Vec<u32>,
-    /// Bytes of its images.
-    image_bytes: u64,
-    /// The model it was for.
-    model: String,
-    /// Why it was given up.
-    reason: String,
-    /// The client whose prediction it is; null for a client without a name.
-    client: Option<String>,
-}
 
 /// Which dead letters.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -64,28 +34,6 @@ pub(crate) struct WhichQuery {
     /// One of them, as listed; without it all.
     #[param(example = "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d/0")]
     id: Option<String>,
-}
-
-/// The result for dead letters.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DeadLetterCountAnswer {
-    /// 200.
-    code: u16,
-    /// The counts.
-    response: DeadLetterCount,
-}
-
-/// What was done with how many dead letters.
-#[derive(Debug, Default, Serialize, ToSchema)]
-struct DeadLetterCount {
-    /// Queued again.
-    replayed: usize,
-    /// Dropped.
-    dropped: usize,
-    /// Kept, because their prediction is forgotten and its answer could not be fetched.
-    forgotten: usize,
-    /// Kept, because they are unreadable; they can be dropped.
-    unreadable: usize,
 }
 
 /// Lists the dead letters: parts that kept failing. With an admin key configured, only admins may list them and see

@@ -8,155 +8,19 @@ use common::broker::QueueDepth;
 use common::fleet::{LoadedModel, ModelRole, Phase, PreparationState, Rollout, WorkerReport};
 use common::ids::Generation;
 use common::messages::{PinnedModel, Timestamp};
-use serde::Serialize;
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
 use super::unknown_rollout;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{NoQuery, QueryOf, Segment};
-use crate::openapi::Problem;
 use crate::ops::CHECK_TIME;
 use crate::rollout::failure_detail;
-
-/// The state of the fleet.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FleetAnswer {
-    /// 200.
-    code: u16,
-    /// The state.
-    response: FleetView,
-}
-
-/// The model, the workers and the queue.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"model": "animals_classifier_v0", "version": "9f86d0…", "generation": 3,
-    "previous": null, "rollout": null, "queue": {"waiting": 0, "dead_letters": 0},
-    "workers": [{"id": "host-1a2b3c4d", "host": "host", "state": "ready", "device": "cpu", "generation": 3,
-        "problem": null, "clock_offset_seconds": 0.012,
-        "loaded": [{"model": "animals_classifier_v0", "version": "9f86d0…", "role": "active"}],
-        "images_per_second": 120.5, "images_total": 9000, "uptime_seconds": 75.0, "last_seen_seconds": 0.4}]}))]
-struct FleetView {
-    /// Name of the active model; null before the first swap.
-    model: Option<String>,
-    /// Digest of the active package.
-    version: Option<String>,
-    /// Generation of the active model.
-    generation: Option<u64>,
-    /// The model that a rollback would activate.
-    previous: Option<ModelView>,
-    /// The running rollout.
-    rollout: Option<RolloutView>,
-    /// The queue; null if the broker is out of reach.
-    queue: Option<QueueView>,
-    /// Workers that reported recently.
-    workers: Vec<WorkerView>,
-}
-
-/// A model version.
-#[derive(Debug, Serialize, ToSchema)]
-struct ModelView {
-    /// Name of the package.
-    model: String,
-    /// Digest of its bytes.
-    version: String,
-    /// The generation in which it became active.
-    generation: u64,
-}
-
-/// The length of the queue.
-#[derive(Debug, Serialize, ToSchema)]
-struct QueueView {
-    /// Parts of jobs that wait for a worker.
-    waiting: u64,
-    /// Dead letters.
-    dead_letters: u64,
-}
-
-/// One worker.
-#[derive(Debug, Serialize, ToSchema)]
-struct WorkerView {
-    /// Its id, for its lifetime.
-    id: String,
-    /// Its host.
-    host: String,
-    /// `starting`, `ready` or `stopping`.
-    state: &'static str,
-    /// The device that it computes on.
-    device: String,
-    /// The generation that it serves.
-    generation: Option<u64>,
-    /// Why it is not ready.
-    problem: Option<String>,
-    /// How far its clock is ahead of the store's, in seconds; null before it is known. Deadlines use the store's clock.
-    clock_offset_seconds: Option<f64>,
-    /// Models in its memory.
-    loaded: Vec<LoadedView>,
-    /// Images per second over the last ten seconds.
-    images_per_second: f64,
-    /// Images since its start.
-    images_total: u64,
-    /// Uptime, in seconds.
-    uptime_seconds: f64,
-    /// Age of this report, in seconds.
-    last_seen_seconds: f64,
-}
-
-/// A model in a worker's memory.
-#[derive(Debug, Serialize, ToSchema)]
-struct LoadedView {
-    /// Name of the package.
-    model: String,
-    /// Digest of its bytes.
-    version: String,
-    /// `active`, `prepared` or `draining`.
-    role: &'static str,
-}
-
-/// The state of a rollout.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RolloutAnswer {
-    /// 200.
-    code: u16,
-    /// The state.
-    response: RolloutView,
-}
-
-/// One rollout.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"generation": 4, "model": "animals_classifier_v1", "version": "60303a…",
-    "phase": "preparing", "failure": null, "age_seconds": 1.2, "ended": false,
-    "workers": [{"id": "host-1a2b3c4d", "state": "loading", "detail": null}]}))]
-struct RolloutView {
-    /// The rollout's generation, which the model has once it is active.
-    generation: u64,
-    /// The new model.
-    model: String,
-    /// Digest of its package.
-    version: String,
-    /// `preparing`, `converging`, `done` or `rolled_back`.
-    phase: &'static str,
-    /// Why it was rolled back.
-    failure: Option<String>,
-    /// Seconds since it began.
-    age_seconds: f64,
-    /// Whether it has ended.
-    ended: bool,
-    /// The workers that are online now.
-    workers: Vec<RolloutWorkerView>,
-}
-
-/// A worker's progress in a rollout.
-#[derive(Debug, Serialize, ToSchema)]
-struct RolloutWorkerView {
-    /// The worker's id.
-    id: String,
-    /// `waiting`, `loading`, `prepared`, `unservable`, `failed`, or `following` once it serves the new model.
-    state: &'static str,
-    /// What failed, or what it waits for.
-    detail: Option<String>,
-}
+use crate::wire::fleet::{
+    FleetAnswer, FleetView, LoadedView, ModelView, QueueView, RolloutAnswer, RolloutView, RolloutWorkerView,
+    WorkerView,
+};
+use crate::wire::problem::Problem;
 
 /// Returns the state of the fleet: active model, workers, running rollout.
 #[utoipa::path(get, path = "/classifier/prediction-service", operation_id = "read_fleet", tag = "fleet",
@@ -225,7 +89,7 @@ fn worker_view(worker: &WorkerReport, now: Timestamp) -> WorkerView {
     WorkerView {
         id: worker.id.to_string(),
         host: worker.host.clone(),
-        state: worker.state.name(),
+        state: worker.state.name().to_owned(),
         device: worker.device.clone(),
         generation: worker.generation.map(|generation| generation.0),
         problem: worker.problem.clone(),
@@ -253,7 +117,7 @@ fn loaded_view(loaded: &LoadedModel) -> LoadedView {
         ModelRole::Draining => "draining",
         ModelRole::Unknown => "unknown",
     };
-    LoadedView { model: loaded.name.to_string(), version: loaded.version.to_string(), role }
+    LoadedView { model: loaded.name.to_string(), version: loaded.version.to_string(), role: role.to_owned() }
 }
 
 fn rollout_view(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> RolloutView {
@@ -268,7 +132,7 @@ fn rollout_view(rollout: &Rollout, workers: &[WorkerReport], now: Timestamp) -> 
         generation: rollout.generation.0,
         model: rollout.target.name.to_string(),
         version: rollout.target.version.to_string(),
-        phase,
+        phase: phase.to_owned(),
         failure,
         age_seconds: now.since(rollout.started_at).as_secs_f64(),
         ended: rollout.is_ended(),
@@ -290,5 +154,5 @@ fn rollout_worker_view(rollout: &Rollout, worker: &WorkerReport) -> RolloutWorke
             Some(PreparationState::Failed { reason }) => ("failed", Some(reason.clone())),
         }
     };
-    RolloutWorkerView { id: worker.id.to_string(), state, detail }
+    RolloutWorkerView { id: worker.id.to_string(), state: state.to_owned(), detail }
 }

@@ -6,31 +6,21 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use common::fleet::{FleetState, PreparationState, WorkerReport, WorkerState};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use utoipa::IntoParams;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
-use utoipa::{IntoParams, ToSchema};
 
 use super::CHECK_TIME;
 use crate::WorkersAt;
 use crate::app::App;
-use crate::checks::ChecksView;
 use crate::error::{ApiError, Code, without_credentials};
 use crate::extract::QueryOf;
-use crate::openapi::Problem;
 use crate::wanted::{Wanted, wanted};
-
-/// A prediction would be accepted and answered now.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"status": "ready", "checks": {"broker": "ok", "store": "ok", "model": "ok", "workers": "ok"}}))]
-pub(crate) struct ReadyAnswer {
-    /// `ready`.
-    status: &'static str,
-    /// Each check.
-    checks: ChecksView,
-}
+use crate::wire::health::{ChecksView, ReadyAnswer};
+use crate::wire::problem::Problem;
 
 /// How strict the check is.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -90,7 +80,7 @@ pub(crate) async fn ready(
     }
     let checks = checks.view();
     if wrong.is_empty() {
-        return Ok(Json(ReadyAnswer { status: "ready", checks }));
+        return Ok(Json(ReadyAnswer { status: "ready".to_owned(), checks }));
     }
     Err(ApiError::new(Code::NotReady, wrong.join("; ")).with("checks", json!(checks)))
 }

@@ -9,9 +9,7 @@ use common::messages::{
     ImageError, ImageOutcome, Job, JobFailure, JobRecord, JobStatus, LabelScore, StageTimes,
 };
 use common::offload::offload;
-use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use super::answer_size;
 use crate::app::App;
@@ -20,6 +18,9 @@ use crate::error::{ApiError, Code};
 use crate::prefix::Prefix;
 use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
+use crate::wire::predictions::{
+    ImageProblem, ImageResult, Pending, PendingAnswer, PredictionAnswer, Predictions, Score,
+};
 
 /// The header with the job's id.
 pub(crate) const PREDICTION_ID: HeaderName = HeaderName::from_static("x-prediction-id");
@@ -29,92 +30,6 @@ const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const MODEL_GENERATION: HeaderName = HeaderName::from_static("x-model-generation");
 /// The header with the times of the stages.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
-/// Predictions for every image of a request.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"code": 200, "response": {"model": "animals_classifier_v0",
-    "results": [{"image_id": 0, "max_score": 0.98, "label": "dog"}]}}))]
-pub(crate) struct PredictionAnswer {
-    /// 200.
-    pub code: u16,
-    /// The predictions.
-    pub response: Predictions,
-}
-
-/// Predictions of one model.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Predictions {
-    /// Name of the package that answered.
-    pub model: String,
-    /// One entry for each image, in the order of the request.
-    pub results: Vec<ImageResult>,
-}
-
-/// The prediction for one image, or its error.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ImageResult {
-    /// The id that came with the image.
-    pub image_id: i64,
-    /// The name of its file, if the part of the form has one.
-    #[serde(rename = "filename", skip_serializing_if = "Option::is_none")]
-    pub file_name: Option<String>,
-    /// The largest score.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_score: Option<f32>,
-    /// The label with that score.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// The labels whose scores reach their thresholds, best first, possibly none; only from packages of type
-    /// `multi_label`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<Vec<Score>>,
-    /// The best labels, best first; only with `top_k`, or from packages of type `top_k`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scores: Option<Vec<Score>>,
-    /// Why this image could not be classified; then there is neither score nor label.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ImageProblem>,
-}
-
-/// A label and its score.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Score {
-    /// An output class of the package.
-    pub label: String,
-    /// The model's output for the class.
-    pub score: f32,
-}
-
-/// Why one image could not be classified.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ImageProblem {
-    /// For programs; never changes its meaning.
-    pub code: String,
-    /// For people.
-    pub detail: String,
-}
-
-/// A prediction that is not finished.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"code": 202, "response": {"prediction_id": "5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d",
-    "status": "queued", "status_url": "/classifier/predictions/5f0c1b9e-7d0c-4a53-9f8e-0d6a3f1c2b4d"}}))]
-pub(crate) struct PendingAnswer {
-    /// 202.
-    pub code: u16,
-    /// Its progress.
-    pub response: Pending,
-}
-
-/// The progress of a prediction.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Pending {
-    /// The prediction's id.
-    pub prediction_id: String,
-    /// `queued` or `processing`.
-    pub status: &'static str,
-    /// Address for polling.
-    pub status_url: String,
-}
 
 /// Returns the path of a prediction.
 pub(crate) fn path_of(job: JobId) -> String {
@@ -143,10 +58,10 @@ pub(crate) async fn answer(app: &App, job: Job, waiting: &Waiting, prefix: &Pref
     response
 }
 
-fn pending(record: &JobRecord, status: &'static str, waiting: &Waiting, prefix: &Prefix) -> Response {
+fn pending(record: &JobRecord, status: &str, waiting: &Waiting, prefix: &Prefix) -> Response {
     // The middleware adds the prefix to the header.
     let url = path_of(record.id);
-    let (prediction_id, status_url) = (record.id.to_string(), prefix.before(&url));
+    let (prediction_id, status, status_url) = (record.id.to_string(), status.to_owned(), prefix.before(&url));
     let body = PendingAnswer { code: 202, response: Pending { prediction_id, status, status_url } };
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();
@@ -210,7 +125,7 @@ pub(crate) fn results(
 }
 
 pub(super) fn result_of(image_id: i64, outcome: ImageOutcome) -> ImageResult {
-    let list = |scores: Vec<LabelScore>| scores.into_iter().map(Score::from).collect();
+    let list = |scores: Vec<LabelScore>| scores.into_iter().map(score).collect();
     match outcome {
         ImageOutcome::Classified { best, scores, labels } => ImageResult {
             image_id,
@@ -232,10 +147,8 @@ fn rejected(image_id: i64, error: ImageError) -> ImageResult {
     ImageResult { image_id, file_name: None, max_score: None, label: None, labels: None, scores: None, error }
 }
 
-impl From<LabelScore> for Score {
-    fn from(score: LabelScore) -> Self {
-        Self { label: score.label, score: score.score }
-    }
+fn score(LabelScore { label, score }: LabelScore) -> Score {
+    Score { label, score }
 }
 
 /// Creates the error of a request in which no image could be classified: 413 if all are too large, else 422.

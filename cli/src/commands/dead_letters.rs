@@ -1,7 +1,7 @@
 //! `classifier dead-letters`: images that no worker could classify.
 
+use api::wire::dead_letters::{DeadLetterCount, DeadLetterView};
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 
 use crate::client::{Answer, Client, Method};
 use crate::config::{KeyKind, ServerConfig};
@@ -48,16 +48,6 @@ enum Action {
     },
 }
 
-/// A row of the list.
-#[derive(Debug, Deserialize)]
-struct DeadLetter {
-    id: String,
-    positions: Vec<u32>,
-    image_bytes: u64,
-    model: String,
-    reason: String,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -71,7 +61,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
             if json {
                 output::json(&answer.body["response"])?;
             } else {
-                show(&answer.response::<Vec<DeadLetter>>()?)?;
+                show(&answer.response::<Vec<DeadLetterView>>()?)?;
             }
         }
         Action::Replay { id } => {
@@ -94,18 +84,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// How many dead letters were replayed, dropped or kept.
-#[derive(Debug, Deserialize)]
-struct Count {
-    replayed: usize,
-    dropped: usize,
-    forgotten: usize,
-    #[serde(default)]
-    unreadable: usize,
-}
-
 fn tell(answer: &Answer) -> anyhow::Result<()> {
-    let count: Count = answer.response()?;
+    let count: DeadLetterCount = answer.response()?;
     let mut text = format!("{} replayed, {} dropped", count.replayed, count.dropped);
     if count.forgotten > 0 {
         text.push_str(&format!(
@@ -120,7 +100,7 @@ fn tell(answer: &Answer) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(letters: &[DeadLetter]) -> anyhow::Result<()> {
+fn show(letters: &[DeadLetterView]) -> anyhow::Result<()> {
     if letters.is_empty() {
         output::note("there are no dead letters");
         return Ok(());

@@ -1,8 +1,8 @@
 //! `classifier models`: the packages in the models folder.
 
+use api::wire::models::ModelListing;
 use clap::Args;
 use comfy_table::Color;
-use serde::Deserialize;
 
 use crate::client::{Client, Method};
 use crate::config::{KeyKind, ServerConfig};
@@ -19,17 +19,6 @@ pub struct Arguments {
     server: ServerConfig,
 }
 
-/// A row of the list.
-#[derive(Debug, Deserialize)]
-struct Listing {
-    name: String,
-    active: bool,
-    version: Option<String>,
-    input_shape: Option<Vec<usize>>,
-    classes: Option<Vec<String>>,
-    problems: Vec<String>,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -41,11 +30,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         output::json(&answer.body["response"])?;
         return Ok(Exit::Done);
     }
-    let listings: Vec<Listing> = answer.response()?;
+    let listings: Vec<ModelListing> = answer.response()?;
     let mut table = output::table(&["model", "version", "input", "classes", "state"]);
     for listing in listings {
-        let shape = listing.input_shape.unwrap_or_default();
-        let sizes: Vec<_> = shape.iter().map(ToString::to_string).collect();
+        let shape = listing.input_shape.map(|sizes| sizes.map(|size| size.to_string()).join("×"));
         let state = match (listing.active, listing.problems.as_slice()) {
             (true, _) => output::cell("active").fg(Color::Green),
             (false, []) => output::cell(""),
@@ -56,7 +44,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         table.add_row([
             output::cell(listing.name),
             output::cell(version),
-            output::cell(sizes.join("×")),
+            output::cell(shape.unwrap_or_default()),
             output::cell(classes),
             state,
         ]);

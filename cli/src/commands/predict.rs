@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::wire::predictions::{ImageProblem, ImageResult, Score};
 use clap::Args;
 use comfy_table::Color;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::client::{Client, ClientError, Problem};
+use crate::client::{Client, ClientError, Refusal};
 use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
 use crate::images::{self, Numbered, RequestLimits};
@@ -64,38 +65,13 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_score: Option<f64>,
+    max_score: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<Score>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scores: Vec<Score>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ImageError>,
-}
-
-/// One entry of `results`.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ImageResult {
-    /// As in the request.
-    pub image_id: usize,
-    max_score: Option<f64>,
-    label: Option<String>,
-    labels: Option<Vec<Score>>,
-    #[serde(default)]
-    scores: Vec<Score>,
-    error: Option<ImageError>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Score {
-    label: String,
-    score: f64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ImageError {
-    code: String,
-    detail: String,
+    error: Option<ImageProblem>,
 }
 
 /// Runs the command.
@@ -164,16 +140,17 @@ fn fill(
     let missing = match answer {
         Ok(results) => {
             for result in results {
-                let Some(row) = rows.get_mut(result.image_id) else { continue };
+                let number = usize::try_from(result.image_id).ok();
+                let Some(row) = number.and_then(|number| rows.get_mut(number)) else { continue };
                 row.label = result.label;
                 row.max_score = result.max_score;
                 row.labels = result.labels;
-                row.scores = result.scores;
+                row.scores = result.scores.unwrap_or_default();
                 row.error = result.error;
             }
             image_error("no_result", "the server's answer has no result for this image")
         }
-        Err(ClientError::Refused(Problem { code, detail, .. })) => image_error(&code, &detail),
+        Err(ClientError::Refused(Refusal { problem, .. })) => image_error(&problem.code, &problem.detail),
         Err(error) => return Err(error),
     };
     for number in numbers {
@@ -184,8 +161,8 @@ fn fill(
     Ok(())
 }
 
-fn image_error(code: &str, detail: &str) -> ImageError {
-    ImageError { code: code.to_owned(), detail: detail.to_owned() }
+fn image_error(code: &str, detail: &str) -> ImageProblem {
+    ImageProblem { code: code.to_owned(), detail: detail.to_owned() }
 }
 
 fn show(rows: &[Row]) -> anyhow::Result<()> {
@@ -226,6 +203,8 @@ fn listed(scores: &[Score]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use api::wire::problem::Problem;
+
     use super::*;
 
     fn rows(count: usize) -> Vec<Row> {
@@ -250,7 +229,8 @@ mod tests {
     fn a_refused_request_is_its_images_error_and_a_lost_server_ends_the_command() {
         let mut rows = rows(2);
         let problem = Problem { code: "no_active_model".to_owned(), ..Problem::default() };
-        fill(&mut rows, (vec![1], Err(ClientError::Refused(problem)))).unwrap();
+        let refusal = Refusal { problem: Box::new(problem), retry_after: None };
+        fill(&mut rows, (vec![1], Err(ClientError::Refused(refusal)))).unwrap();
         assert!(rows[0].error.is_none());
         assert_eq!(rows[1].error.as_ref().unwrap().code, "no_active_model");
         let lost = ClientError::Unreachable { url: String::new(), reason: String::new() };

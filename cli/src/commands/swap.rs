@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::wire::fleet::{FleetView, RolloutWorkerView, SwapPending};
 use clap::Args;
 use common::ids::ModelName;
 use indicatif::{MultiProgress, ProgressBar};
 
-use super::workers::{Fleet, RolloutWorker};
+use super::workers::progress;
 use crate::client::{Answer, Call, Client, ClientError, Method, StatusCode};
 use crate::config::{KeyKind, ServerConfig};
 use crate::exit::Exit;
@@ -81,8 +82,7 @@ async fn change(client: &Client, call: Call<'_>, seconds: u64) -> anyhow::Result
 
 fn tell(answer: &Answer, troubles: &[String]) -> anyhow::Result<Exit> {
     if answer.status == StatusCode::ACCEPTED {
-        let pending = &answer.body["response"];
-        let detail = pending["detail"].as_str().unwrap_or("the fleet has not changed yet");
+        let SwapPending { detail, .. } = answer.response()?;
         output::line(&format!("not yet: {detail}; `classifier workers` shows the progress"))?;
         troubles.iter().try_for_each(|trouble| output::line(&format!("  {trouble}")))?;
     } else {
@@ -98,7 +98,7 @@ async fn watch(client: &Client, lines: &Lines) -> std::convert::Infallible {
         let looked: Result<Answer, ClientError> =
             client.call(Method::GET, &["classifier", "prediction-service"]).send().await;
         // Errors are ignored: the call that changes the model reports them.
-        let fleet = looked.ok().and_then(|answer| answer.response::<Fleet>().ok());
+        let fleet = looked.ok().and_then(|answer| answer.response::<FleetView>().ok());
         if let Some(rollout) = fleet.and_then(|fleet| fleet.rollout) {
             for worker in rollout.workers {
                 lines.show(&worker);
@@ -120,14 +120,14 @@ impl Default for Lines {
 }
 
 impl Lines {
-    fn show(&self, worker: &RolloutWorker) {
+    fn show(&self, worker: &RolloutWorkerView) {
         let mut of = self.of.borrow_mut();
         let line = of.entry(worker.id.clone()).or_insert_with(|| {
             let line = self.all.add(ProgressBar::new_spinner());
             line.enable_steady_tick(Duration::from_millis(120));
             line
         });
-        line.set_message(output::shown(&worker.to_string()).into_owned());
+        line.set_message(output::shown(&progress(worker)).into_owned());
     }
 
     /// Returns the problems of workers that have not changed yet, as of the last poll.

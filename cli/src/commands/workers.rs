@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use api::wire::fleet::{FleetView, RolloutWorkerView, WorkerView};
 use clap::Args;
 use comfy_table::Color;
-use serde::Deserialize;
 
 use crate::client::{Client, Method};
 use crate::config::{KeyKind, ServerConfig};
@@ -24,77 +24,6 @@ pub struct Arguments {
     server: ServerConfig,
 }
 
-/// The state of the fleet, as far as commands show it.
-#[derive(Debug, Deserialize)]
-pub struct Fleet {
-    /// The active model.
-    model: Option<String>,
-    version: Option<String>,
-    generation: Option<u64>,
-    /// The running rollout.
-    pub rollout: Option<Rollout>,
-    queue: Option<Queue>,
-    workers: Vec<Worker>,
-}
-
-/// A rollout.
-#[derive(Debug, Deserialize)]
-pub struct Rollout {
-    /// The new model.
-    pub model: String,
-    /// `preparing`, `converging`, `done` or `rolled_back`.
-    pub phase: String,
-    /// The workers that are online.
-    pub workers: Vec<RolloutWorker>,
-}
-
-/// A worker's progress in a rollout.
-#[derive(Debug, Deserialize)]
-pub struct RolloutWorker {
-    /// The worker.
-    pub id: String,
-    /// `waiting`, `loading`, `prepared`, `unservable`, `failed` or `following`.
-    pub state: String,
-    /// What failed, or what it waits for.
-    pub detail: Option<String>,
-}
-
-impl std::fmt::Display for RolloutWorker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.id, self.state)?;
-        self.detail.iter().try_for_each(|detail| write!(f, " ({detail})"))
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Queue {
-    waiting: u64,
-    dead_letters: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Worker {
-    id: String,
-    state: String,
-    device: String,
-    generation: Option<u64>,
-    /// Why it takes no jobs.
-    problem: Option<String>,
-    /// How far its clock is ahead of the store's.
-    clock_offset_seconds: Option<f64>,
-    loaded: Vec<Loaded>,
-    images_per_second: f64,
-    images_total: u64,
-    uptime_seconds: f64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Loaded {
-    model: String,
-    version: String,
-    role: String,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -106,7 +35,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         output::json(&answer.body["response"])?;
         return Ok(Exit::Done);
     }
-    let fleet: Fleet = answer.response()?;
+    let fleet: FleetView = answer.response()?;
     output::line(&head(&fleet))?;
     let mut table =
         output::table(&["worker", "state", "device", "generation", "loaded", "images/s", "images", "up for"]);
@@ -133,8 +62,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Returns a worker's progress in a rollout as a line.
+#[must_use]
+pub fn progress(worker: &RolloutWorkerView) -> String {
+    let detail = worker.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
+    format!("{}: {}{detail}", worker.id, worker.state)
+}
+
 /// Returns the problems of a worker, one per line.
-fn remarks(worker: &Worker) -> Vec<String> {
+fn remarks(worker: &WorkerView) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(problem) = &worker.problem {
         remarks.push(format!("{} takes no jobs: {problem}", worker.id));
@@ -147,7 +83,7 @@ fn remarks(worker: &Worker) -> Vec<String> {
 }
 
 /// Returns the lines above the table.
-fn head(fleet: &Fleet) -> String {
+fn head(fleet: &FleetView) -> String {
     let mut text = match (&fleet.model, &fleet.version, fleet.generation) {
         (Some(model), Some(version), Some(generation)) => {
             format!("active model: {model} {} (generation {generation})", output::short_version(version))
@@ -161,7 +97,7 @@ fn head(fleet: &Fleet) -> String {
     if let Some(rollout) = &fleet.rollout {
         text.push_str(&format!("\nrollout of {}: {}", rollout.model, rollout.phase));
         for worker in &rollout.workers {
-            text.push_str(&format!("\n  {worker}"));
+            text.push_str(&format!("\n  {}", progress(worker)));
         }
     }
     text
@@ -185,8 +121,9 @@ mod tests {
 
     #[test]
     fn it_is_told_why_a_worker_takes_no_jobs_and_whose_clock_is_off() {
-        let worker = |problem: Option<&str>, clock_offset_seconds| Worker {
+        let worker = |problem: Option<&str>, clock_offset_seconds| WorkerView {
             id: "w".to_owned(),
+            host: "h".to_owned(),
             state: "starting".to_owned(),
             device: "cpu".to_owned(),
             generation: None,
@@ -196,6 +133,7 @@ mod tests {
             images_per_second: 0.0,
             images_total: 0,
             uptime_seconds: 0.0,
+            last_seen_seconds: 0.0,
         };
         let told = |problem, offset| remarks(&worker(problem, offset)).join("; ");
         assert_eq!(told(None, Some(0.4)), "");

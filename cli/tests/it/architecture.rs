@@ -37,7 +37,7 @@ enum Forbids {
 
 const ALL: &[&str] = &["common/src", "engine", "api/src", "worker/src", "cli/src"];
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule {
         says: "lapin is at home in common/src/broker/rabbitmq",
         within: &["common/src"],
@@ -94,6 +94,12 @@ const RULES: [Rule; 7] = [
         within: &["worker/src"],
         except: &["worker/src/engines"],
         forbids: Forbids::Paths(&["keras::open", "load_saved_model"]),
+    },
+    Rule {
+        says: "what travels over HTTP knows neither the server nor its libraries",
+        within: &["api/src/wire"],
+        except: &[],
+        forbids: Forbids::Paths(&["crate", "common", "axum", "tokio"]),
     },
 ];
 
@@ -186,6 +192,7 @@ fn a_broken_rule_is_found_and_a_good_source_is_left_alone() {
         ("worker/src/run.rs", "fn f() { std::env::var(\"X\"); }", "read the environment"),
         ("api/src/auth.rs", "struct A {\n #[arg(long, env = \"X\")]\n a: u8 }", "read the environment"),
         ("worker/src/models.rs", "fn f() { keras::open(path, format); }", "alone opens"),
+        ("api/src/wire/fleet.rs", "use crate::app::App;", "knows neither"),
         ("api/src/lib.rs", &"\n".repeat(MAX_LINES + 1), "at most 500 lines"),
     ];
     for (path, text, says) in bad {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use api::wire::predictions::Predictions;
 
 use crate::client::{Answer, Client, ClientError, Method, StatusCode};
 use crate::images::{self, Numbered};
@@ -52,18 +52,6 @@ pub enum Fate {
     Lost(String),
 }
 
-#[derive(Debug, Deserialize)]
-struct Response {
-    model: String,
-    results: Vec<ImageResult>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ImageResult {
-    image_id: usize,
-    label: Option<String>,
-}
-
 impl Sender {
     /// Sends one request and follows it to its end.
     pub async fn send(&self, images: &[Numbered], scheduled: Instant) -> Ended {
@@ -86,7 +74,7 @@ impl Sender {
             call = call.query("model", model);
         }
         let mut answer = call.send().await.map_err(|error| match error {
-            ClientError::Refused(problem) if matches!(problem.status, 429 | 503) => Fate::Refused,
+            ClientError::Refused(refusal) if matches!(refusal.problem.status, 429 | 503) => Fate::Refused,
             ClientError::Unreachable { .. } => Fate::Lost(error.to_string()),
             ClientError::Refused(_) | ClientError::WrongKey { .. } | ClientError::NotThisService { .. } => {
                 Fate::Failed(error.to_string())
@@ -104,10 +92,10 @@ impl Sender {
                 Ok(next) => answer = next,
                 // It was accepted: a server that is out of reach for a moment must still know it afterwards.
                 Err(ClientError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(200)).await,
-                Err(ClientError::Refused(problem)) if problem.status == 404 => {
-                    return Err(Fate::Lost(format!("accepted, then: {problem}")));
+                Err(ClientError::Refused(refusal)) if refusal.problem.status == 404 => {
+                    return Err(Fate::Lost(format!("accepted, then: {refusal}")));
                 }
-                Err(ClientError::Refused(problem)) if problem.status == 503 => {
+                Err(ClientError::Refused(refusal)) if refusal.problem.status == 503 => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 Err(error) => return Err(Fate::Failed(error.to_string())),
@@ -118,12 +106,13 @@ impl Sender {
 
     /// Checks an answer: it needs a result for each image, from a model that may answer.
     fn judge(&self, answer: &Answer, images: &[Numbered], known: u64, repeated: &mut usize) -> Fate {
-        let response: Response = match answer.response() {
+        let response: Predictions = match answer.response() {
             Ok(response) => response,
             Err(error) => return Fate::Failed(error.to_string()),
         };
         let has_label = |number: usize| {
-            response.results.iter().any(|result| result.image_id == number && result.label.is_some())
+            let mut results = response.results.iter().filter(|result| result.label.is_some());
+            results.any(|result| usize::try_from(result.image_id) == Ok(number))
         };
         *repeated = response.results.len().saturating_sub(images.len());
         if !images.iter().all(|image| has_label(image.number)) {

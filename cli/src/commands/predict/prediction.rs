@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::ImageResult;
-use crate::client::{Answer, Client, ClientError, Method, Problem, StatusCode};
+use api::wire::predictions::ImageResult;
+use api::wire::problem::Problem;
+
+use crate::client::{Answer, Client, ClientError, Method, Refusal, StatusCode};
 
 /// How long a status call waits for a change.
 const POLL: Duration = Duration::from_secs(20);
@@ -53,10 +55,10 @@ impl Question {
                 call = call.query("top_k", &top_k.to_string());
             }
             match call.send().await {
-                Err(ClientError::Refused(problem)) => {
-                    let pause = Duration::from_secs(problem.retry_after.unwrap_or(1).max(1));
-                    if !matches!(problem.status, 429 | 503) || Instant::now() + pause >= until {
-                        return Err(ClientError::Refused(problem));
+                Err(ClientError::Refused(refusal)) => {
+                    let pause = Duration::from_secs(refusal.retry_after.unwrap_or(1).max(1));
+                    if !matches!(refusal.problem.status, 429 | 503) || Instant::now() + pause >= until {
+                        return Err(ClientError::Refused(refusal));
                     }
                     tokio::time::sleep(pause).await;
                 }
@@ -75,5 +77,6 @@ fn results(answer: &Answer) -> Result<Vec<ImageResult>, ClientError> {
 }
 
 fn refused(code: &str, detail: &str) -> ClientError {
-    ClientError::Refused(Problem { code: code.to_owned(), detail: detail.to_owned(), ..Problem::default() })
+    let problem = Problem { code: code.to_owned(), detail: detail.to_owned(), ..Problem::default() };
+    ClientError::Refused(Refusal { problem: Box::new(problem), retry_after: None })
 }
