@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 use crate::keys::{Caller, Role};
 
 /// The header that carries the key.
@@ -23,7 +23,7 @@ pub(crate) async fn require_key(State(app): State<Arc<App>>, mut request: Reques
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        None => ApiError::new(Code::WrongApiKey, "wrong api key").into_response(),
+        None => Failure::new(Code::WrongApiKey, "wrong api key").into_response(),
     }
 }
 
@@ -37,14 +37,10 @@ fn key_of(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = ApiError;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts
-            .extensions
-            .get()
-            .cloned()
-            .ok_or_else(|| ApiError::internal("a route without a key asks for one"))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts.extensions.get().cloned().ok_or_else(|| Failure::internal("a route without a key asks for one"))
     }
 }
 
@@ -53,13 +49,13 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 pub(crate) struct Admin(pub Caller);
 
 impl<S: Sync> FromRequestParts<S> for Admin {
-    type Rejection = ApiError;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let caller = Caller::from_request_parts(parts, state).await?;
         match caller.role {
             Role::Admin | Role::Peer => Ok(Self(caller)),
-            Role::Client => Err(ApiError::new(
+            Role::Client => Err(Failure::new(
                 Code::AdminKeyRequired,
                 "this key may predict and read, changing the fleet and dead letters need the key in \
                  X_ADMIN_API_KEY",

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::budget::Reserved;
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 
 /// How much of a refused body is read and discarded, so that a client that reads only after sending gets its answer and
 /// no connection error.
@@ -34,7 +34,7 @@ pub(crate) struct Received {
 }
 
 /// Reads a body into memory.
-pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Received, ApiError> {
+pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Received, Failure> {
     let limit = app.config.max_body_bytes;
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if let Some(announced) = announced.filter(|bytes: &usize| *bytes > limit) {
@@ -45,20 +45,20 @@ pub(crate) async fn receive(app: &Arc<App>, headers: &HeaderMap, body: Body) -> 
     let reading = read(body, limit, app.budget.reserve(0)?);
     timeout(app.config.body_timeout, reading).await.unwrap_or_else(|_| {
         let seconds = app.config.body_timeout.as_secs_f64();
-        Err(ApiError::new(
+        Err(Failure::new(
             Code::RequestTimeout,
             format!("the body did not arrive in the {seconds} seconds that the server waits for it"),
         ))
     })
 }
 
-async fn read(body: Body, limit: usize, reserved: Reserved) -> Result<Received, ApiError> {
+async fn read(body: Body, limit: usize, reserved: Reserved) -> Result<Received, Failure> {
     let mut stream = body.into_data_stream();
     let mut reserved = reserved;
     let mut bytes = BytesMut::new();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| {
-            ApiError::new(Code::BadRequest, format!("the body ended before it was complete: {error}"))
+            Failure::new(Code::BadRequest, format!("the body ended before it was complete: {error}"))
         })?;
         if bytes.len() + chunk.len() > limit {
             return Err(too_large("is larger", limit));
@@ -69,8 +69,8 @@ async fn read(body: Body, limit: usize, reserved: Reserved) -> Result<Received, 
     Ok(Received { bytes: bytes.freeze(), reserved })
 }
 
-fn too_large(fact: &str, limit: usize) -> ApiError {
-    ApiError::new(
+fn too_large(fact: &str, limit: usize) -> Failure {
+    Failure::new(
         Code::BodyTooLarge,
         format!(
             "the body {fact}, this server takes at most {limit} bytes, send the images in several requests"

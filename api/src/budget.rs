@@ -6,7 +6,7 @@ use std::time::Duration;
 use common::telemetry::api_names;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 
 /// Bytes per semaphore permit: a semaphore counts to 2^32 at most.
 const UNIT: usize = 1024;
@@ -49,7 +49,7 @@ impl Budget {
     }
 
     /// Reserves this many bytes.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reserved, ApiError> {
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<Reserved, Failure> {
         let mut reserved = Reserved { permit: None, budget: self.clone() };
         reserved.grow_to(bytes)?;
         Ok(reserved)
@@ -67,7 +67,7 @@ impl Budget {
 
 impl Reserved {
     /// Grows the reservation to at least this many bytes.
-    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Failure> {
         let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = bytes.div_ceil(UNIT).saturating_sub(held);
         if missing == 0 {
@@ -80,7 +80,7 @@ impl Reserved {
                 Kind::Requests => "request",
                 Kind::Answers => "answer",
             };
-            return Err(ApiError::new(
+            return Err(Failure::new(
                 Code::ServerBusy,
                 format!("this server holds as many {of} bytes as it may, try again"),
             )

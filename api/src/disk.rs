@@ -9,7 +9,7 @@ use common::package::{Catalog, Listed, Package};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 
 /// Timeout of one read. A package's version is a digest of all its bytes: at 100 MB/s of a slow network disk this is
 /// enough for 6 GB.
@@ -31,23 +31,23 @@ impl Disk {
     }
 
     /// Opens a package.
-    pub(crate) async fn open(&self, name: ModelName) -> Result<Package, ApiError> {
+    pub(crate) async fn open(&self, name: ModelName) -> Result<Package, Failure> {
         Ok(self.read(move |catalog| catalog.open(&name)).await??)
     }
 
     /// Opens every package of the folder, and names the folders that are not packages.
-    pub(crate) async fn list(&self) -> Result<Vec<Listed>, ApiError> {
+    pub(crate) async fn list(&self) -> Result<Vec<Listed>, Failure> {
         self.read(Catalog::list).await?.map_err(|error| {
             let folder = self.catalog.folder().display();
             tracing::warn!(%folder, %error, "the models folder cannot be read");
-            ApiError::new(
+            Failure::new(
                 Code::UnreadableModel,
                 format!("the models folder `{folder}` cannot be read: {error}"),
             )
         })
     }
 
-    async fn read<T, F>(&self, look: F) -> Result<T, ApiError>
+    async fn read<T, F>(&self, look: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&Catalog) -> T + Send + 'static,
@@ -64,12 +64,12 @@ impl Disk {
             .await
         };
         match timeout(TIME_LIMIT, reading).await {
-            Ok(seen) => seen.map_err(ApiError::internal),
+            Ok(seen) => seen.map_err(Failure::internal),
             Err(_) => {
                 let folder = self.catalog.folder().display();
                 tracing::warn!(%folder, "the models folder does not answer");
                 let seconds = TIME_LIMIT.as_secs();
-                Err(ApiError::new(
+                Err(Failure::new(
                     Code::UnreadableModel,
                     format!("the models folder `{folder}` did not answer in {seconds} seconds, try again"),
                 )

@@ -9,7 +9,7 @@ use common::ids::{JobId, ModelName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ApiError, Code, unknown_prediction};
+use crate::failure::{Code, Failure};
 use crate::prefix::Prefix;
 use crate::waiting::Preference;
 
@@ -48,14 +48,14 @@ impl<S: Sync> FromRequestParts<S> for Manner {
 pub(crate) struct NoQuery {}
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
-    type Rejection = ApiError;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Self(value)),
             Err(rejection) => {
                 let why: String = rejection.body_text().chars().take(300).collect();
-                Err(ApiError::new(Code::InvalidQuery, why))
+                Err(Failure::new(Code::InvalidQuery, why))
             }
         }
     }
@@ -66,9 +66,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for QueryOf
 pub(crate) struct Segment(Result<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
-    type Rejection = ApiError;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
         Ok(Self(path.map(|Path(text)| text).map_err(|rejection| rejection.body_text())))
     }
@@ -76,17 +76,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
 impl Segment {
     /// The name of a model.
-    pub(crate) fn model_name(&self) -> Result<ModelName, ApiError> {
+    pub(crate) fn model_name(&self) -> Result<ModelName, Failure> {
         match &self.0 {
             Ok(text) => model_name(text),
-            Err(why) => Err(ApiError::new(Code::InvalidModelName, why.clone())),
+            Err(why) => Err(Failure::new(Code::InvalidModelName, why.clone())),
         }
     }
 
     /// The id of a prediction. An invalid id is an unknown prediction.
-    pub(crate) fn job_id(&self) -> Result<JobId, ApiError> {
+    pub(crate) fn job_id(&self) -> Result<JobId, Failure> {
         let text = self.0.as_deref().unwrap_or_default();
-        text.parse().map_err(|_| unknown_prediction(text))
+        text.parse().map_err(|_| Failure::unknown_prediction(text))
     }
 
     /// The generation of a rollout, if it is a number.
@@ -101,6 +101,6 @@ impl Segment {
 }
 
 /// The name of a model.
-pub(crate) fn model_name(text: &str) -> Result<ModelName, ApiError> {
-    ModelName::parse(text).map_err(|error| ApiError::new(Code::InvalidModelName, error.to_string()))
+pub(crate) fn model_name(text: &str) -> Result<ModelName, Failure> {
+    ModelName::parse(text).map_err(|error| Failure::new(Code::InvalidModelName, error.to_string()))
 }

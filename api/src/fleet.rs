@@ -13,19 +13,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use common::fleet::{Phase, Rollout, RolloutFailure};
 use common::ids::Generation;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::auth::Admin;
-use crate::error::{ApiError, Code};
 use crate::extract::{Manner, NoQuery, QueryOf, Segment};
+use crate::failure::{AboutRollout, Code, Failure};
 use crate::paths::rollout_path;
 use crate::rollout::failure_detail;
 use crate::rollout::{Begun, Target};
 use crate::waiting::PREFERENCE_APPLIED;
 use crate::waiting::Waiting;
 use crate::wire::fleet::{SwapAnswer, SwapPending, SwapPendingAnswer};
-use crate::wire::problem::Problem;
 
 /// How long an order to change the model is valid. If it is not stored by then, it is never begun and its caller gets
 /// an error. As long as the default timeout of a call to the store.
@@ -34,7 +32,8 @@ const ORDER_STANDS: Duration = Duration::from_secs(10);
 /// Swaps the model of the whole fleet.
 ///
 /// Every worker loads the new model beside the old one, checks it and warms it up. When all are ready, it becomes
-/// active in one step. If one fails, the old model stays active. Waits until all workers serve the new model.
+/// active in one step. If one fails, the old model stays active. Waits until all workers serve the new model. If the store
+/// is out of reach, no swap was begun, and none will be.
 #[utoipa::path(put, path = "/classifier/prediction-service/{model_name}", operation_id = "swap_model", tag = "fleet",
     params(
         ("model_name" = String, Path, description = "A package in the models folder", example = "animals_classifier_v0",
@@ -46,12 +45,6 @@ const ORDER_STANDS: Duration = Duration::from_secs(10);
         (status = 202, description = "The swap continues, or the choice is stored while no worker is online", body = SwapPendingAnswer, headers(
             ("Location" = String, description = "The rollout"),
         )),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such package; `detail` names the missing file", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The package cannot be served; `problems` lists all problems", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker was not prepared in time, or the store is out of reach or refuses: no swap was begun, and none will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn swap(
     State(app): State<Arc<App>>,
@@ -59,7 +52,7 @@ pub(crate) async fn swap(
     name: Segment,
     _: QueryOf<NoQuery>,
     manner: Manner,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     let package = app.disk.open(name.model_name()?).await?;
     let target = Target { name: package.name, version: package.version };
     tracing::info!(by = %caller, model = %target.name, version = target.version.short(), "swap asked for");
@@ -73,32 +66,28 @@ pub(crate) async fn swap(
     responses(
         (status = 200, description = "Every worker serves the previous model", body = SwapAnswer),
         (status = 202, description = "The swap continues, or no worker is online", body = SwapPendingAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another rollout is running; `Location` points to it", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "No model was active before, or it cannot be served any more", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "A worker was not prepared in time, or the store is out of reach or refuses: no swap was begun, and none will be", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn rollback(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     _: QueryOf<NoQuery>,
     manner: Manner,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     tracing::info!(by = %caller, "rollback asked for");
     let begun = app.coordinator.rollback(app.store.now().after(ORDER_STANDS)).await?;
     converge(&app, begun, manner).await
 }
 
 /// Waits for a rollout and answers with its result.
-async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, ApiError> {
+async fn converge(app: &App, begun: Begun, manner: Manner) -> Result<Response, Failure> {
     let waiting = manner.preference.waiting(app.config.swap_wait, app.config.max_wait);
     let wait = |limit| app.coordinator.wait(begun.id, limit);
     let waited = match app.patiently(wait(waiting.limit)).await {
         Some(found) => found,
         None => wait(Duration::ZERO).await,
     };
-    let found = waited.map_err(|error| ApiError::from(error).location(&rollout_path(begun.generation)))?;
+    let running = AboutRollout::Running(begun.generation);
+    let found = waited.map_err(|error| Failure::from(error).with_rollout(running))?;
     // Another process may have committed it: the next request reads the state again.
     app.coordinator.last_seen().forget();
     let rollout = found.ok_or_else(|| lost(begun.generation))?;
@@ -140,36 +129,36 @@ fn pending(response: SwapPending, waiting: &Waiting) -> Response {
 }
 
 /// Creates the error for a rollout that was rolled back: the fleet still serves the previous model.
-fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> ApiError {
+fn rolled_back(rollout: &Rollout, failure: &RolloutFailure) -> Failure {
     let name = &rollout.target.name;
     let detail = failure_detail(rollout, failure);
     let error = match failure {
-        RolloutFailure::Unservable { problems, .. } => ApiError::new(
+        RolloutFailure::Unservable { problems, .. } => Failure::new(
             Code::UnservableModel,
             format!("package `{name}` cannot be served: {}", problems.join("; ")),
         )
-        .with("problems", Value::from(problems.clone())),
+        .with_problems(problems.clone()),
         RolloutFailure::WorkerFailed { .. }
         | RolloutFailure::TimedOut { .. }
         | RolloutFailure::CoordinatorLost
         | RolloutFailure::Unknown => {
-            ApiError::new(Code::RolloutFailed, detail).retry_after(Duration::from_secs(5))
+            Failure::new(Code::RolloutFailed, detail).retry_after(Duration::from_secs(5))
         }
     };
-    error.location(&rollout_path(rollout.generation)).with("generation", Value::from(rollout.generation.0))
+    error.with_rollout(AboutRollout::RolledBack(rollout.generation))
 }
 
 /// Creates the error for a rollout that was begun and is not known any more.
-fn lost(generation: Generation) -> ApiError {
+fn lost(generation: Generation) -> Failure {
     let detail = format!(
         "rollout {generation} is not known any more: the store has come back with an older state, so the model that was \
          active then is, try again"
     );
-    ApiError::new(Code::RolloutFailed, detail).retry_after(Duration::from_secs(1))
+    Failure::new(Code::RolloutFailed, detail).retry_after(Duration::from_secs(1))
 }
 
-pub(crate) fn unknown_rollout(generation: impl std::fmt::Display) -> ApiError {
-    ApiError::new(
+pub(crate) fn unknown_rollout(generation: impl std::fmt::Display) -> Failure {
+    Failure::new(
         Code::UnknownRollout,
         format!("rollout `{generation}` is not known: it never was, or is forgotten by now"),
     )

@@ -1,7 +1,8 @@
 //! The REST API of the image classification service: admission, waiting, fleet control.
 //!
 //! Reading order: [`config`] has the settings. `service` assembles the API, `server` accepts connections, and `router`
-//! lists the routes. `auth`, `observe`, `body`, `prefix`, `guard` and `error` apply to every request. `predict` handles
+//! lists the routes. `auth`, `observe` (with `trace`), `body`, `prefix` and `guard` apply to every request. `failure` has the errors,
+//! `door` hands them to the door that was used, and `problem` renders those of the REST API. `predict` handles
 //! predictions, with `shares` and `answered`. `fleet` handles swaps, which [`rollout`] runs. `wanted` and `last_seen`
 //! know the model, `disk` the packages. [`wire`] has the bodies of requests and answers. `models`, `ops` and `openapi` are the
 //! rest.
@@ -13,8 +14,9 @@ mod body;
 mod budget;
 pub mod config;
 mod disk;
-mod error;
+mod door;
 mod extract;
+mod failure;
 mod fleet;
 mod guard;
 mod keys;
@@ -27,6 +29,7 @@ mod ops;
 mod paths;
 mod predict;
 mod prefix;
+mod problem;
 pub mod process;
 mod queue_delay;
 pub mod rollout;
@@ -34,6 +37,7 @@ mod router;
 mod server;
 mod service;
 mod shares;
+mod trace;
 mod waiting;
 mod wanted;
 pub mod wire;

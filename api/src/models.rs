@@ -7,22 +7,19 @@ use axum::extract::State;
 use common::package::{Listed, ModelFormat, Package, PackageError};
 
 use crate::app::App;
-use crate::error::ApiError;
 use crate::extract::{NoQuery, QueryOf};
+use crate::failure::Failure;
 use crate::wire::models::{ModelListing, ModelsAnswer};
-use crate::wire::problem::Problem;
 
 /// Lists all packages in the models folder, and folders that are not valid packages.
 #[utoipa::path(get, path = "/classifier/models", operation_id = "list_models", tag = "fleet",
     responses(
         (status = 200, description = "By name", body = ModelsAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The models folder cannot be read, or the store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     _: QueryOf<NoQuery>,
-) -> Result<Json<ModelsAnswer>, ApiError> {
+) -> Result<Json<ModelsAnswer>, Failure> {
     let listed = app.disk.list().await?;
     let active = app.store.fleet().await?.value.active;
     let is_active = |package: &Package| {

@@ -17,7 +17,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::error::code::Code;
+use crate::failure::Code;
 use crate::prefix::Prefix;
 use crate::wire::problem::Problem;
 

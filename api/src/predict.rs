@@ -1,18 +1,20 @@
 //! Predictions: creating, reading and deleting them.
 //!
-//! `request` parses the request. `classify` is the use case, without HTTP: `pin` chooses the model, `split` makes parts and
-//! `submit` stores and queues the job. `answer` builds the answer.
+//! `request` parses the request into `requested` images. The use cases know no HTTP: in `classify`, `pin` chooses the model,
+//! `split` makes parts, and `submit` stores and queues the job; `jobs` reads and deletes one. `answer` builds the answer.
 
 pub(crate) mod answer;
 pub(crate) mod answer_size;
 mod base64;
 mod classify;
 mod job_share;
+mod jobs;
 mod json;
 mod multipart;
 pub(crate) mod pin;
 mod raw;
 pub(crate) mod request;
+pub(crate) mod requested;
 mod split;
 mod submit;
 
@@ -26,19 +28,18 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use self::answer::{nothing_classified, results, still_there};
-use self::classify::{Classified, Failed, Order, Untried, classify, own, wait_for};
+use self::classify::{Order, classify};
 use self::pin::Asked;
-use self::request::{BodyKind, RequestLimits};
+use self::request::BodyKind;
+use self::requested::RequestLimits;
 use crate::app::App;
 use crate::body::{Received, receive};
-use crate::error::{ApiError, Code, unknown_prediction};
 use crate::extract::{Manner, NoQuery, QueryOf, Segment, model_name};
+use crate::failure::{Code, Failure};
 use crate::keys::Caller;
-use crate::observe::Trace;
+use crate::trace::Trace;
 use crate::waiting::{PREFERENCE_APPLIED, Preference, Waiting};
 use crate::wire::predictions::{PendingAnswer, PredictionAnswer, PredictionRequest};
-use crate::wire::problem::Problem;
 
 /// Longest idempotency key, in bytes.
 const MAX_KEY: usize = 256;
@@ -97,18 +98,6 @@ pub(crate) struct WaitQuery {
             ("Retry-After" = u64, description = "Seconds until the next poll"),
             ("Preference-Applied" = String, description = "The preference that was applied"),
         )),
-        (status = 400, description = "The body is not JSON, or not a form", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "`?model=` names a package that clients may not request", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`?model=` names an unknown package", body = Problem, content_type = "application/problem+json"),
-        (status = 408, description = "The body took too long to arrive", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The first request with this idempotency key is still being accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Body, number of images, their pixels together, the answer, or every image over the limit", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Content type", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Wrong shape, no active model, or no image could be classified", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The queue is full, the server is busy, or the client is at its limit of queued pixels", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Broker or store is out of reach or refuses, or the model is still loading: at once, with `Retry-After`", body = Problem, content_type = "application/problem+json"),
-        (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -116,7 +105,7 @@ pub(crate) async fn create(
     Extension(trace): Extension<Trace>,
     QueryOf(query): QueryOf<PredictionQuery>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let content_type = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let kind = BodyKind::of(content_type)?;
@@ -135,14 +124,7 @@ pub(crate) async fn create(
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
     let (top_k, patience) = (query.top_k, waiting.limit);
     let order = Order { images, top_k, model, key, caller, trace, patience, reserved };
-    let found = match classify(&app, order).await {
-        Ok(Classified::Job(found)) => *found,
-        Ok(Classified::Nothing(Untried { image_ids, file_names, outcomes })) => {
-            return Err(nothing_classified(results(&image_ids, file_names.as_deref(), outcomes)));
-        }
-        Err(Failed { error, job: Some(job) }) => return Err(still_there(error, job)),
-        Err(Failed { error, job: None }) => return Err(error),
-    };
+    let found = classify(&app, order).await?;
     let mut response = answer::answer(&app, found, &waiting, &prefix).await;
     if preference != Preference::default()
         && let Ok(value) = HeaderValue::from_str(&waiting.applied)
@@ -158,13 +140,6 @@ pub(crate) async fn create(
     responses(
         (status = 200, description = "The predictions", body = PredictionAnswer),
         (status = 202, description = "It is queued or processing", body = PendingAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Unknown, deleted, or past its retention", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Every image was too large, or the answer is", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "No image could be classified", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The server is busy", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is out of reach, or the model is gone", body = Problem, content_type = "application/problem+json"),
-        (status = 504, description = "The job's deadline passed", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
@@ -172,15 +147,11 @@ pub(crate) async fn read(
     id: Segment,
     QueryOf(query): QueryOf<WaitQuery>,
     Manner { preference, prefix }: Manner,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     let job = id.job_id()?;
     let asked = query.wait.map(|seconds| Duration::from_secs(seconds.into())).or(preference.wait);
     let waiting = Waiting::of(app.capped(asked.unwrap_or_default()));
-    let watch = app.store.watch(job);
-    let mut found = own(&app, job, &caller).await?;
-    if !waiting.limit.is_zero() && !found.is_finished() {
-        found = wait_for(&app, watch, waiting.limit).await?;
-    }
+    let found = jobs::read(&app, job, &caller, waiting.limit).await?;
     Ok(answer::answer(&app, found, &waiting, &prefix).await)
 }
 
@@ -189,24 +160,20 @@ pub(crate) async fn read(
     params(("id" = String, Path, description = "The prediction")),
     responses(
         (status = 204, description = "It is forgotten"),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Unknown, deleted, or past its retention", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     id: Segment,
     _: QueryOf<NoQuery>,
-) -> Result<StatusCode, ApiError> {
-    let job = id.job_id()?;
-    own(&app, job, &caller).await?;
-    if app.store.cancel_job(job).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown_prediction(job)) }
+) -> Result<StatusCode, Failure> {
+    jobs::delete(&app, id.job_id()?, &caller).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Failure> {
     match headers.get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(ApiError::new(
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Err(Failure::new(
             Code::UnsupportedMediaType,
             "compressed bodies are not supported (Content-Encoding), images are compressed already",
         )),
@@ -215,7 +182,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Reads the key from the header. A quoted key, as an IETF draft writes it, equals the same key without quotes.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let unquoted = |text: &str| match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) => inner.replace("\\\"", "\"").replace("\\\\", "\\"),
@@ -223,7 +190,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     };
     match value.to_str().map(|text| unquoted(text.trim())) {
         Ok(key) if !key.is_empty() && key.len() <= MAX_KEY => Ok(Some(key)),
-        Ok(_) | Err(_) => Err(ApiError::new(
+        Ok(_) | Err(_) => Err(Failure::new(
             Code::InvalidHeader,
             format!(
                 "the Idempotency-Key is empty, too long or not ASCII, expected 1 to {MAX_KEY} characters"

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::predict::request::{BodyKind, RequestLimits, parse};
+use crate::predict::request::{BodyKind, parse};
+use crate::predict::requested::RequestLimits;
 use crate::service::Service;
 use crate::{Parts, ServeError};
 

@@ -9,8 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::error::fallback;
-use crate::{auth, body, fleet, guard, models, observe, openapi, ops, predict, prefix};
+use crate::{auth, body, door, fleet, guard, models, observe, openapi, ops, predict, prefix};
 
 /// Builds the whole API.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -34,17 +33,18 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let router = router
         .with_state(Arc::clone(app))
         .merge(openapi::pages(document))
-        .fallback(fallback::unknown_route)
+        .fallback(door::unknown_route)
         // Bodies are limited where they are received; axum's own limit would be 2 MB.
         .layer(DefaultBodyLimit::disable())
         // The last one added is the outermost.
-        .layer(CatchPanicLayer::custom(fallback::panicked))
+        .layer(CatchPanicLayer::custom(door::panicked))
+        .layer(middleware::from_fn_with_state(door::REST, door::failures))
         .layer(middleware::from_fn(body::drain_unread))
         .layer(middleware::from_fn(observe::observe));
     // An outer router: the `Allow` of a 405 is added outside of the layers above.
     Router::new()
         .fallback_service(router)
-        .layer(middleware::from_fn(fallback::only_problems))
+        .layer(middleware::from_fn_with_state(door::REST, door::errors_of_libraries))
         .layer(middleware::from_fn(guard::guard))
         .layer(middleware::from_fn_with_state(app.config.path_prefix.clone(), prefix::follow))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::ids::ClientName;
 use common::telemetry::api_names;
 
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 
 /// The shares of all clients.
 pub(crate) struct Shares {
@@ -32,11 +32,7 @@ impl Shares {
         Arc::new(Self { most, taken: Mutex::default() })
     }
 
-    pub(crate) fn take(
-        self: &Arc<Self>,
-        client: Option<&ClientName>,
-        pixels: u64,
-    ) -> Result<Share, ApiError> {
+    pub(crate) fn take(self: &Arc<Self>, client: Option<&ClientName>, pixels: u64) -> Result<Share, Failure> {
         let mut clients = self.taken();
         let taken = clients.entry(client.cloned()).or_default();
         let sum = taken.saturating_add(pixels);
@@ -47,7 +43,7 @@ impl Shares {
                  {}, send them again once others are",
                 self.most
             );
-            return Err(ApiError::new(Code::TooManyPixelsWaiting, detail).retry_after(Duration::from_secs(1)));
+            return Err(Failure::new(Code::TooManyPixelsWaiting, detail).retry_after(Duration::from_secs(1)));
         }
         *taken = sum;
         Ok(Share { shares: Arc::clone(self), client: client.cloned(), pixels })
@@ -81,7 +77,7 @@ mod tests {
         let first = shares.take(Some(&a), 60).unwrap();
         let second = shares.take(Some(&a), 40).unwrap();
         let refused = shares.take(Some(&a), 1).err().unwrap();
-        assert_eq!(refused.code(), Code::TooManyPixelsWaiting);
+        assert_eq!(refused.code, Code::TooManyPixelsWaiting);
         let _other = shares.take(Some(&b), 100).unwrap();
         let _nameless = shares.take(None, 1_000).unwrap();
         assert!(shares.take(None, 1).is_err());

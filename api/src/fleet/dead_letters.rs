@@ -13,12 +13,11 @@ use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::auth::Admin;
-use crate::error::{ApiError, Code};
 use crate::extract::{NoQuery, QueryOf};
+use crate::failure::{Code, Failure};
 use crate::keys::Caller;
 use crate::queue_delay::until_there_is_room;
 use crate::wire::dead_letters::{DeadLetterCount, DeadLetterCountAnswer, DeadLetterView, DeadLettersAnswer};
-use crate::wire::problem::Problem;
 
 /// Timeout for returning all dead letters together.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(10);
@@ -41,15 +40,12 @@ pub(crate) struct WhichQuery {
 #[utoipa::path(get, path = "/classifier/dead-letters", operation_id = "list_dead_letters", tag = "fleet",
     responses(
         (status = 200, description = "Oldest first, at most 1000", body = DeadLettersAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "There is an admin key, and this is not one", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The broker is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     _: QueryOf<NoQuery>,
-) -> Result<Json<DeadLettersAnswer>, ApiError> {
+) -> Result<Json<DeadLettersAnswer>, Failure> {
     let letters = app.broker.dead_letters(MAX_LISTED).await?;
     let own = letters.into_iter().filter(|letter| looks_after(&caller, letter));
     Ok(Json(DeadLettersAnswer { code: 200, response: own.map(view).collect() }))
@@ -57,29 +53,26 @@ pub(crate) async fn list(
 
 /// Queues dead letters again: the named one, or all. New results replace the errors in the answers of their
 /// predictions.
+///
+/// If the queue becomes full, those that are not queued yet stay dead letters.
 #[utoipa::path(post, path = "/classifier/dead-letters/replay", operation_id = "replay_dead_letters", tag = "fleet",
     params(WhichQuery),
     responses(
         (status = 200, description = "How many were replayed, dropped or kept", body = DeadLetterCountAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "The queue is full; those not yet queued are still dead letters", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Broker or store out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     QueryOf(query): QueryOf<WhichQuery>,
-) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
+) -> Result<Json<DeadLetterCountAnswer>, Failure> {
     let taken = take_dead_letters(&app, &caller, query).await?;
     tracing::info!(by = %caller, letters = taken.len(), "a replay of dead letters was requested");
     // A separate task: if the operator disconnects, no letter may be lost half way.
     let this = Arc::clone(&app);
     let replayed =
-        app.spawn(async move { replay_all(&this, taken).await }).await.map_err(ApiError::internal)?;
+        app.spawn(async move { replay_all(&this, taken).await }).await.map_err(Failure::internal)?;
     let count =
-        replayed.unwrap_or_else(|| Err(ApiError::internal("the process ended in the middle of a replay")))?;
+        replayed.unwrap_or_else(|| Err(Failure::internal("the process ended in the middle of a replay")))?;
     Ok(Json(DeadLetterCountAnswer { code: 200, response: count }))
 }
 
@@ -88,16 +81,12 @@ pub(crate) async fn replay(
     params(WhichQuery),
     responses(
         (status = 200, description = "How many were replayed, dropped or kept", body = DeadLetterCountAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not change the fleet", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such dead letter", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The broker is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn drop_letters(
     State(app): State<Arc<App>>,
     Admin(caller): Admin,
     QueryOf(query): QueryOf<WhichQuery>,
-) -> Result<Json<DeadLetterCountAnswer>, ApiError> {
+) -> Result<Json<DeadLetterCountAnswer>, Failure> {
     let mut count = DeadLetterCount::default();
     for taken in take_dead_letters(&app, &caller, query).await? {
         let id = taken.letter.id;
@@ -113,9 +102,9 @@ async fn take_dead_letters(
     app: &App,
     caller: &Caller,
     query: WhichQuery,
-) -> Result<Vec<TakenDeadLetter>, ApiError> {
+) -> Result<Vec<TakenDeadLetter>, Failure> {
     let shown: String = query.id.iter().flat_map(|text| text.chars()).take(64).collect();
-    let unknown = || ApiError::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
+    let unknown = || Failure::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
     let which = match &query.id {
         Some(text) => Some(text.parse().map_err(|_| unknown())?),
         None => None,
@@ -132,7 +121,7 @@ fn looks_after(caller: &Caller, letter: &DeadLetter) -> bool {
     !letter.is_readable() || caller.looks_after(letter.client.as_ref())
 }
 
-async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetterCount, ApiError> {
+async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetterCount, Failure> {
     let mut count = DeadLetterCount::default();
     let mut failure = None;
     let mut letters = taken.into_iter();
@@ -147,14 +136,14 @@ async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetter
     let _ = timeout(PUT_BACK_WITHIN, join_all(letters.map(put_back))).await;
     match failure {
         None => Ok(count),
-        Some(error) if error.code() == Code::QueueFull => {
+        Some(error) if error.code == Code::QueueFull => {
             Err(error.retry_after(until_there_is_room(app.broker.as_ref(), app.store.as_ref()).await))
         }
         Some(error) => Err(error),
     }
 }
 
-async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCount) -> Result<(), ApiError> {
+async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCount) -> Result<(), Failure> {
     let Some(mut part) = letter.part.clone() else {
         count.unreadable += 1;
         put_back(letter).await;

@@ -12,27 +12,24 @@ use tokio::time::timeout;
 
 use super::unknown_rollout;
 use crate::app::App;
-use crate::error::ApiError;
 use crate::extract::{NoQuery, QueryOf, Segment};
+use crate::failure::Failure;
 use crate::ops::CHECK_TIME;
 use crate::rollout::failure_detail;
 use crate::wire::fleet::{
     FleetAnswer, FleetView, LoadedView, ModelView, QueueView, RolloutAnswer, RolloutView, RolloutWorkerView,
     WorkerView,
 };
-use crate::wire::problem::Problem;
 
 /// Returns the state of the fleet: active model, workers, running rollout.
 #[utoipa::path(get, path = "/classifier/prediction-service", operation_id = "read_fleet", tag = "fleet",
     responses(
         (status = 200, description = "How it stands", body = FleetAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn fleet(
     State(app): State<Arc<App>>,
     _: QueryOf<NoQuery>,
-) -> Result<Json<FleetAnswer>, ApiError> {
+) -> Result<Json<FleetAnswer>, Failure> {
     // While the broker is out of reach, the rest is still answered.
     let depth = timeout(CHECK_TIME, app.broker.depth());
     let (fleet, workers, depth) = tokio::join!(app.store.fleet(), app.store.workers(), depth);
@@ -56,15 +53,12 @@ pub(crate) async fn fleet(
     params(("generation" = u64, Path, description = "The rollout")),
     responses(
         (status = 200, description = "How it stands", body = RolloutAnswer),
-        (status = 401, description = "No key, or a wrong one", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such rollout, or it is forgotten", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The store is out of reach", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn rollout(
     State(app): State<Arc<App>>,
     generation: Segment,
     _: QueryOf<NoQuery>,
-) -> Result<Json<RolloutAnswer>, ApiError> {
+) -> Result<Json<RolloutAnswer>, Failure> {
     let number = generation.number().ok_or_else(|| unknown_rollout(generation.shown()))?;
     let (fleet, workers) = tokio::join!(app.store.fleet(), app.store.workers());
     let (fleet, workers) = (fleet?.value, workers?);

@@ -1,11 +1,11 @@
-//! Completes the generated description: bodies and parameters for client generators, an example for each error, links
-//! between calls, and the closed list of image errors.
+//! Completes the generated description: bodies and parameters for client generators, the errors with an example of
+//! each, links between calls, and the closed list of image errors.
 
 use common::messages::ImageErrorCode;
 use serde_json::{Map, Value, json};
 
 use super::examples;
-use crate::error::PROBLEM_JSON;
+use crate::problem::PROBLEM_JSON;
 
 /// The methods of paths.
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
@@ -19,10 +19,10 @@ pub(super) fn complete(document: &mut Value) {
         bodies(content);
     }
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
-    for (path, item) in paths {
+    for item in paths.values_mut() {
         for method in METHODS {
             if let Some(operation) = item.get_mut(method) {
-                errors(operation, path.starts_with("/classifier"));
+                errors(operation);
                 parameters(operation);
                 without_key(operation);
                 links(operation);
@@ -84,22 +84,17 @@ fn links(operation: &mut Value) {
     }
 }
 
-/// Adds examples to every error of an operation. Routes with a key refuse unknown parameters.
-fn errors(operation: &mut Value, with_key: bool) {
+/// Describes the errors of an operation: each status with the errors that have it, and an example of each.
+fn errors(operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
-    if with_key {
-        responses.entry("422").or_insert_with(|| {
-            json!({"description": "The query has an unknown parameter, or one of the wrong type",
-                "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}})
-        });
-    }
-    for (status, response) in responses {
-        if let Some(content) = response.pointer_mut("/content/application~1problem+json") {
-            let shown: Map<String, Value> = examples::of(&id, status)
-                .map(|code| (code.row().code.to_owned(), json!({"value": examples::problem(code)})))
-                .collect();
-            content["examples"] = Value::Object(shown);
-        }
+    for (status, codes) in examples::of(&id) {
+        let meanings: Vec<String> = codes.iter().map(|code| code.meaning()).collect();
+        let shown: Map<String, Value> = codes
+            .iter()
+            .map(|code| (code.name().to_owned(), json!({"value": examples::problem(*code)})))
+            .collect();
+        let schema = json!({"$ref": "#/components/schemas/Problem"});
+        operation["responses"][status.to_string()] = json!({"description": meanings.join(" "),
+            "content": {PROBLEM_JSON: {"schema": schema, "examples": shown}}});
     }
 }

@@ -1,8 +1,11 @@
 //! An example of each error, and the calls that may return it.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use crate::error::code::Code;
+use crate::failure::Code;
+use crate::problem;
+use crate::wire::predictions::{ImageProblem, ImageResult};
+use crate::wire::problem::Problem;
 
 const CREATE: &str = "create_prediction";
 const READ: &str = "read_prediction";
@@ -21,25 +24,33 @@ const READY: &str = "read_readiness";
 const WITH_KEY: &[&str] =
     &[CREATE, READ, DELETE, SWAP, ROLL_BACK, FLEET, ROLLOUT, MODELS, LETTERS, REPLAY, DROP];
 
-/// Returns the errors that a call may return with this status.
-pub(super) fn of<'a>(operation: &'a str, status: &'a str) -> impl Iterator<Item = Code> + 'a {
-    let codes = Code::ALL.iter().copied().filter(move |code| code.row().status.as_str() == status);
-    codes.filter(move |code| example(*code).0.contains(&operation))
+/// Returns the errors that a call may return, by their status.
+pub(super) fn of(operation: &str) -> BTreeMap<u16, Vec<Code>> {
+    let mut errors: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in Code::ALL.iter().copied().filter(|code| example(*code).0.contains(&operation)) {
+        errors.entry(problem::status(code).as_u16()).or_default().push(code);
+    }
+    errors
 }
 
 /// Returns an error as clients see it.
-pub(super) fn problem(code: Code) -> Value {
-    let row = code.row();
-    let mut problem = json!({"type": format!("/redoc#error-{}", row.code), "title": row.title,
-        "status": row.status.as_u16(), "code": row.code, "detail": example(code).1});
-    if code == Code::UnservableModel {
-        problem["problems"] = json!(["layer `lambda` is of class Lambda, which is not supported"]);
+pub(super) fn problem(code: Code) -> Problem {
+    let error = ImageProblem {
+        code: "undecodable_image".to_owned(),
+        detail: "the bytes are no known image format".to_owned(),
+    };
+    let results = || [0, 1].map(|id| ImageResult::failed(id, error.clone())).into();
+    let problems = || vec!["layer `lambda` is of class Lambda, which is not supported".to_owned()];
+    Problem {
+        kind: problem::kind(code),
+        title: code.title().to_owned(),
+        status: problem::status(code).as_u16(),
+        code: code.name().to_owned(),
+        detail: example(code).1.to_owned(),
+        problems: (code == Code::UnservableModel).then(problems),
+        results: (code == Code::NoImageClassified).then(results),
+        ..Problem::default()
     }
-    if code == Code::NoImageClassified {
-        let error = json!({"code": "undecodable_image", "detail": "the bytes are no known image format"});
-        problem["results"] = json!([{"image_id": 0, "error": error}, {"image_id": 1, "error": error}]);
-    }
-    problem
 }
 
 /// Returns the calls that may return an error, and an example of its detail.

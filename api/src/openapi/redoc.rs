@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use crate::error::code::Code;
+use crate::failure::Code;
+use crate::problem;
 
 const STYLE: &str = include_str!("redoc.css");
 
@@ -172,13 +173,13 @@ fn error_table(errors: &[Code]) -> String {
          <code>type</code>, <code>title</code>, <code>status</code>, <code>code</code> and \
          <code>detail</code>.</p><table>",
     );
-    for row in errors.iter().map(|code| code.row()) {
+    for code in errors {
         let _ = write!(
             html,
             "<tr id=\"error-{code}\"><td>{}</td><td><code>{code}</code></td><td>{}</td></tr>",
-            row.status.as_u16(),
-            escape(row.title),
-            code = row.code,
+            problem::status(*code).as_u16(),
+            escape(code.title()),
+            code = code.name(),
         );
     }
     html + "</table></section>"

@@ -11,7 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use utoipa_swagger_ui::Config;
 
-use crate::error::ApiError;
+use crate::failure::Failure;
 
 const PAGE: &str = include_str!("swagger.html");
 
@@ -42,9 +42,9 @@ fn file(path: &str, config: Arc<Config<'static>>) -> Response {
                 response = response.header(CONTENT_ENCODING, "gzip");
             }
             let response = response.body(Body::from(file.bytes.into_owned()));
-            response.unwrap_or_else(|error| ApiError::internal(error).into_response())
+            response.unwrap_or_else(|error| Failure::internal(error).into_response())
         }
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
-        Err(error) => ApiError::internal(error).into_response(),
+        Err(error) => Failure::internal(error).into_response(),
     }
 }

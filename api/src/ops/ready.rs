@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::State;
 use common::fleet::{FleetState, PreparationState, WorkerReport, WorkerState};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use utoipa::IntoParams;
@@ -16,11 +15,10 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use super::CHECK_TIME;
 use crate::WorkersAt;
 use crate::app::App;
-use crate::error::{ApiError, Code, without_credentials};
 use crate::extract::QueryOf;
+use crate::failure::{Code, Failure, without_credentials};
 use crate::wanted::{Wanted, wanted};
 use crate::wire::health::{ChecksView, ReadyAnswer};
-use crate::wire::problem::Problem;
 
 /// How strict the check is.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -40,14 +38,14 @@ fn strict_values() -> Object {
 }
 
 impl ReadyQuery {
-    fn is_strict(&self) -> Result<bool, ApiError> {
+    fn is_strict(&self) -> Result<bool, Failure> {
         match self.strict.as_deref() {
             None | Some("false" | "0") => Ok(false),
             Some("" | "true" | "1") => Ok(true),
             Some(other) => {
                 let shown: String = other.chars().take(64).collect();
                 let detail = format!("`strict` is `{shown}`, expected `true`, `false` or nothing");
-                Err(ApiError::new(Code::InvalidQuery, detail))
+                Err(Failure::new(Code::InvalidQuery, detail))
             }
         }
     }
@@ -58,13 +56,11 @@ impl ReadyQuery {
 #[utoipa::path(get, path = "/health/ready", operation_id = "read_readiness", tag = "operations", security(()), params(ReadyQuery),
     responses(
         (status = 200, description = "It is", body = ReadyAnswer),
-        (status = 422, description = "The query has an unknown parameter, or an invalid value", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "It is not, or the process is stopping; `checks` says why", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn ready(
     State(app): State<Arc<App>>,
     QueryOf(query): QueryOf<ReadyQuery>,
-) -> Result<Json<ReadyAnswer>, ApiError> {
+) -> Result<Json<ReadyAnswer>, Failure> {
     let strict = query.is_strict()?;
     let checks = look(&app).await;
     let workers_count = match app.workers {
@@ -82,7 +78,7 @@ pub(crate) async fn ready(
     if wrong.is_empty() {
         return Ok(Json(ReadyAnswer { status: "ready".to_owned(), checks }));
     }
-    Err(ApiError::new(Code::NotReady, wrong.join("; ")).with("checks", json!(checks)))
+    Err(Failure::new(Code::NotReady, wrong.join("; ")).with_checks(checks))
 }
 
 /// The result of one check.

@@ -5,7 +5,7 @@ use common::messages::{ImageOutcome, LabelScore, PinnedModel};
 
 use crate::app::App;
 use crate::budget::Reserved;
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 use crate::label_sizes::text_size;
 
 /// Bytes of an image's entry without its labels.
@@ -18,7 +18,7 @@ const LONG_LABEL: usize = 64;
 /// Answers up to this size reserve nothing.
 pub(crate) const SMALL: usize = 64 << 10;
 /// Refuses a request whose answer would be too large, as far as this is known before its images are queued.
-pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: u32) -> Result<(), ApiError> {
+pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: u32) -> Result<(), Failure> {
     let limit = app.config.max_answer_bytes;
     let wanted = usize::try_from(top_k).unwrap_or(usize::MAX);
     let size = |scores: usize, labels: usize| {
@@ -63,7 +63,7 @@ fn size_of_one(outcome: &ImageOutcome) -> usize {
 }
 
 /// Reserves memory for an answer until it is sent.
-pub(crate) fn reserve(app: &App, bytes: usize) -> Result<Reserved, ApiError> {
+pub(crate) fn reserve(app: &App, bytes: usize) -> Result<Reserved, Failure> {
     let limit = app.config.max_answer_bytes;
     if bytes > limit {
         return Err(too_large(bytes, limit, "its images with their scores"));
@@ -85,8 +85,8 @@ pub(crate) fn body(json: Vec<u8>, reserved: Reserved) -> Bytes {
     Bytes::from_owner(Held { json, _reserved: reserved })
 }
 
-fn too_large(bytes: usize, limit: usize, of: &str) -> ApiError {
-    ApiError::new(
+fn too_large(bytes: usize, limit: usize, of: &str) -> Failure {
+    Failure::new(
         Code::AnswerTooLarge,
         format!(
             "the answer would have {bytes} bytes for {of}, expected at most {limit}: ask for fewer scores (`top_k`), or \

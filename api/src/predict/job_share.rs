@@ -8,7 +8,7 @@ use common::messages::Job;
 use tokio::time::{Instant, sleep};
 
 use crate::app::App;
-use crate::error::ApiError;
+use crate::failure::Failure;
 use crate::shares::Share;
 
 /// Poll interval for a job that no request waits for, beside notifications of its end: the job may have been deleted.
@@ -34,7 +34,7 @@ impl JobShare {
         job: JobId,
         client: Option<&ClientName>,
         pixels: u64,
-    ) -> Result<Self, ApiError> {
+    ) -> Result<Self, Failure> {
         let share = (pixels >= SMALL).then(|| app.shares.take(client, pixels)).transpose()?;
         Ok(Self { app: Arc::clone(app), job, share })
     }

@@ -8,24 +8,24 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Unexpe
 use serde_json::error::Category;
 
 use super::base64;
-use super::request::{RequestLimits, RequestedImage};
-use crate::error::{ApiError, Code};
+use super::requested::{RequestLimits, RequestedImage};
+use crate::failure::{Code, Failure};
 
 /// Parses `{"images": [{"image_id": 0, "img_base64": "…"}, …]}`; other keys are ignored.
 ///
 /// # Errors
 /// The body is not JSON, has the wrong shape, or has too many images.
-pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedImage>, ApiError> {
+pub(crate) fn parse(body: &[u8], limits: RequestLimits) -> Result<Vec<RequestedImage>, Failure> {
     let mut walk = Walk { limits, path: JsonPath::Root, images: Vec::new(), count: 0 };
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = RootSeed(&mut walk).deserialize(&mut reader).and_then(|()| reader.end());
     if let Err(error) = read {
         return Err(match error.classify() {
             Category::Data => {
-                ApiError::new(Code::InvalidRequest, format!("`{}`: {}", walk.path, sentence(&error)))
+                Failure::new(Code::InvalidRequest, format!("`{}`: {}", walk.path, sentence(&error)))
             }
             Category::Io | Category::Syntax | Category::Eof => {
-                ApiError::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
+                Failure::new(Code::InvalidJson, format!("the body is not JSON: {error}"))
             }
         });
     }
@@ -299,7 +299,7 @@ mod tests {
     fn check_error(body: &str, code: Code, says: &str) {
         let error = parse(body.as_bytes(), LIMITS).unwrap_err();
         let told = format!("{error:?}");
-        assert!(error.code() == code && told.contains(says), "{body}: {told}");
+        assert!(error.code == code && told.contains(says), "{body}: {told}");
     }
 
     #[test]

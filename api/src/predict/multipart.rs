@@ -16,8 +16,8 @@ use futures_util::FutureExt as _;
 
 use self::disposition::Disposition;
 use super::raw::begins_like_an_image;
-use super::request::{RequestLimits, RequestedImage};
-use crate::error::{ApiError, Code};
+use super::requested::{RequestLimits, RequestedImage};
+use crate::failure::{Code, Failure};
 
 /// Returns the parts in their order, with ids from 0: each is an image or an error.
 ///
@@ -27,21 +27,21 @@ pub(crate) async fn parse(
     content_type: &str,
     body: Bytes,
     limits: RequestLimits,
-) -> Result<Vec<RequestedImage>, ApiError> {
+) -> Result<Vec<RequestedImage>, Failure> {
     let content_type = content_type.to_owned();
     let read = offload(move || {
         // The whole body is in memory, so nothing blocks.
         let images = read(&content_type, body, limits).now_or_never();
-        images.unwrap_or_else(|| Err(ApiError::internal("a form that is in memory was waited for")))
+        images.unwrap_or_else(|| Err(Failure::internal("a form that is in memory was waited for")))
     });
-    read.await.map_err(ApiError::internal)?
+    read.await.map_err(Failure::internal)?
 }
 
 async fn read(
     content_type: &str,
     body: Bytes,
     limits: RequestLimits,
-) -> Result<Vec<RequestedImage>, ApiError> {
+) -> Result<Vec<RequestedImage>, Failure> {
     let mut request = Request::new(Body::from(body));
     if let Ok(value) = content_type.parse() {
         request.headers_mut().insert(CONTENT_TYPE, value);
@@ -50,7 +50,7 @@ async fn read(
     DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &())
         .await
-        .map_err(|rejection| ApiError::new(Code::InvalidMultipart, rejection.body_text()))?;
+        .map_err(|rejection| Failure::new(Code::InvalidMultipart, rejection.body_text()))?;
     let mut images = Vec::new();
     while let Some(field) = form.next_field().await.map_err(|error| not_a_form(&error))? {
         limits.check_count(images.len() + 1)?;
@@ -83,6 +83,6 @@ fn not_an_image(field: Option<&str>) -> ImageError {
     }
 }
 
-fn not_a_form(error: &MultipartError) -> ApiError {
-    ApiError::new(Code::InvalidMultipart, format!("the body is not a multipart form: {}", error.body_text()))
+fn not_a_form(error: &MultipartError) -> Failure {
+    Failure::new(Code::InvalidMultipart, format!("the body is not a multipart form: {}", error.body_text()))
 }

@@ -13,7 +13,7 @@ use common::messages::PinnedModel;
 use common::store::Revised;
 
 use crate::app::App;
-use crate::error::{ApiError, Code};
+use crate::failure::{Code, Failure};
 use crate::keys::Role;
 use crate::wanted::{Wanted, wanted};
 
@@ -40,7 +40,7 @@ pub(crate) struct Pin {
 
 /// Returns the model that was active at the last read, or the requested one. If neither is known from that state, the
 /// state is read again.
-pub(crate) async fn pin(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, ApiError> {
+pub(crate) async fn pin(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, Failure> {
     if let Some(seen) = app.coordinator.last_seen().get()
         && let Ok(pin) = choose(app, asked, &seen).await
     {
@@ -50,13 +50,13 @@ pub(crate) async fn pin(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, Ap
 }
 
 /// Returns the model that is active now, or the requested one.
-pub(crate) async fn pin_anew(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, ApiError> {
+pub(crate) async fn pin_anew(app: &Arc<App>, asked: Option<&Asked>) -> Result<Pin, Failure> {
     let seen = Arc::new(app.store.fleet().await?);
     app.coordinator.last_seen().set(Arc::clone(&seen));
     choose(app, asked, &seen).await
 }
 
-async fn choose(app: &Arc<App>, asked: Option<&Asked>, seen: &Revised<FleetState>) -> Result<Pin, ApiError> {
+async fn choose(app: &Arc<App>, asked: Option<&Asked>, seen: &Revised<FleetState>) -> Result<Pin, Failure> {
     let Revised { revision, value: fleet } = seen;
     let model = match (asked, &fleet.active) {
         // The active model is the version that was rolled out, even if the disk has another one by now.
@@ -99,7 +99,7 @@ impl Limits {
     }
 
     /// Refuses a version that is not allowed, or a package without an allowed one.
-    fn check(&self, name: &ModelName, version: Option<&ModelVersion>) -> Result<(), ApiError> {
+    fn check(&self, name: &ModelName, version: Option<&ModelVersion>) -> Result<(), Failure> {
         let fact = match (self, version) {
             (Self::None, _) => return Ok(()),
             (Self::LetIn(versions), None) if !versions.is_empty() => return Ok(()),
@@ -110,16 +110,16 @@ impl Limits {
         let detail = format!(
             "model `{name}` {fact}, expected one that a swap made active, or that API_CLIENT_MODELS lists"
         );
-        Err(ApiError::new(Code::ModelNotAllowed, detail))
+        Err(Failure::new(Code::ModelNotAllowed, detail))
     }
 }
 
-fn no_model(app: &App, fleet: &FleetState) -> ApiError {
+fn no_model(app: &App, fleet: &FleetState) -> Failure {
     match wanted(app.declared.as_ref(), fleet, app.store.now()) {
         Wanted::Pending(why) => {
-            ApiError::new(Code::ModelLoading, format!("{why}, try again")).retry_after(LOADING)
+            Failure::new(Code::ModelLoading, format!("{why}, try again")).retry_after(LOADING)
         }
-        Wanted::Nothing | Wanted::Active => ApiError::new(
+        Wanted::Nothing | Wanted::Active => Failure::new(
             Code::NoActiveModel,
             "no model is active, choose one with `PUT /classifier/prediction-service/{model_name}`",
         ),

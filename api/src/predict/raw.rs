@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::request::{RequestLimits, RequestedImage};
+use super::requested::{RequestLimits, RequestedImage};
 
 /// The image, with id 0.
 pub(crate) fn parse(body: Bytes, limits: RequestLimits) -> Vec<RequestedImage> {

@@ -1,9 +1,10 @@
 //! Splits a request's images into parts, each small enough for one message and one batch of a worker.
 
 use common::image_size::declared_pixels;
-use common::messages::{EncodedImage, ImageError, ImageOutcome};
+use common::messages::{EncodedImage, ImageOutcome};
 
-use super::request::RequestedImage;
+use super::requested::RequestedImage;
+use crate::failure::FailedImage;
 
 /// Most pixels of a part, according to the image headers: as many as the largest image that workers accept by default.
 /// A worker with several parts lets jobs take turns.
@@ -73,16 +74,23 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
 }
 
 impl Pieces {
-    /// Returns every image's error if all images were rejected, so that no worker is needed.
-    pub(crate) fn all_rejected(&self) -> Option<Vec<ImageError>> {
+    /// Returns every image with its error if all images were rejected, so that no worker is needed.
+    pub(crate) fn all_rejected(&self) -> Option<Vec<FailedImage>> {
         if !self.parts.is_empty() {
             return None;
         }
-        let errors = self.rejected.iter().filter_map(|(_, outcome)| match outcome {
-            ImageOutcome::Rejected(error) => Some(error.clone()),
+        let images = self.rejected.iter().zip(&self.image_ids);
+        let failed = images.filter_map(|((position, outcome), id)| match outcome {
+            ImageOutcome::Rejected(error) => {
+                Some(FailedImage { id: *id, file_name: self.file_name(*position), error: error.clone() })
+            }
             ImageOutcome::Classified { .. } => None,
         });
-        Some(errors.collect())
+        Some(failed.collect())
+    }
+
+    fn file_name(&self, position: u32) -> Option<String> {
+        self.file_names.as_ref()?.get(position as usize)?.clone()
     }
 }
 
@@ -90,7 +98,7 @@ impl Pieces {
 mod tests {
     use bytes::Bytes;
 
-    use common::messages::ImageErrorCode;
+    use common::messages::{ImageError, ImageErrorCode};
 
     use super::*;
 
@@ -145,6 +153,7 @@ mod tests {
         assert!(pieces.all_rejected().is_none());
 
         let pieces = split(vec![RequestedImage { id: 9, content: bad(), file_name: None }], limits);
-        assert_eq!(pieces.all_rejected().unwrap(), [bad().unwrap_err()]);
+        let failed = pieces.all_rejected().unwrap();
+        assert_eq!((failed[0].id, &failed[0].error), (9, &bad().unwrap_err()));
     }
 }

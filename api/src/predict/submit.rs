@@ -17,9 +17,9 @@ use super::pin::{Asked, Pin, pin_anew};
 use super::split::Pieces;
 use crate::app::App;
 use crate::budget::Reserved;
-use crate::error::{ApiError, Code};
-use crate::observe::Trace;
+use crate::failure::{Code, Failure};
 use crate::queue_delay::until_there_is_room;
+use crate::trace::Trace;
 
 /// How long the first request with an idempotency key may take to queue its parts, before another one with the same key
 /// finishes its work. Longer than any call to broker and store takes.
@@ -64,14 +64,14 @@ pub(crate) struct Submitted {
 ///
 /// Runs as a task of its own: a client that disconnects must not leave half a job. Every step is a call to broker or
 /// store, and bounded by their contracts.
-pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<Submitted, ApiError> {
+pub(crate) async fn submit(app: &Arc<App>, submission: Submission) -> Result<Submitted, Failure> {
     let (this, span) = (Arc::clone(app), tracing::Span::current());
     let task = tracing::Instrument::instrument(async move { accept(&this, submission).await }, span);
-    let accepted = app.spawn(task).await.map_err(ApiError::internal)?;
-    accepted.unwrap_or_else(|| Err(ApiError::internal("the process ended before the job was accepted")))
+    let accepted = app.spawn(task).await.map_err(Failure::internal)?;
+    accepted.unwrap_or_else(|| Err(Failure::internal("the process ended before the job was accepted")))
 }
 
-async fn accept(app: &Arc<App>, submission: Submission) -> Result<Submitted, ApiError> {
+async fn accept(app: &Arc<App>, submission: Submission) -> Result<Submitted, Failure> {
     let now = app.store.now();
     let mut record = JobRecord {
         id: JobId::random(),
@@ -108,7 +108,7 @@ async fn accept(app: &Arc<App>, submission: Submission) -> Result<Submitted, Api
                 return Ok(Submitted { watch: app.store.watch(job), share });
             }
             Acceptance::OtherRequest => {
-                return Err(ApiError::new(
+                return Err(Failure::new(
                     Code::IdempotencyKeyReused,
                     "this Idempotency-Key came with another request before, expected the same request or a \
                      new key",
@@ -121,7 +121,7 @@ async fn accept(app: &Arc<App>, submission: Submission) -> Result<Submitted, Api
             }
         }
     }
-    Err(ApiError::new(
+    Err(Failure::new(
         Code::StoreUnavailable,
         "the fleet's state changes faster than a job can be accepted, try again",
     )
@@ -135,13 +135,9 @@ fn part_count(pieces: &Pieces) -> u32 {
 
 /// The job with this key is stored, but not yet known to be queued, which usually takes a moment. If its process died
 /// meanwhile, its work is finished here: publishing a part twice does no harm.
-async fn finish_for_another(
-    app: &Arc<App>,
-    job: JobId,
-    submission: Submission,
-) -> Result<JobShare, ApiError> {
+async fn finish_for_another(app: &Arc<App>, job: JobId, submission: Submission) -> Result<JobShare, Failure> {
     let busy = || {
-        ApiError::new(
+        Failure::new(
             Code::IdempotencyKeyBusy,
             "the first request with this Idempotency-Key is still being accepted, send it again in a moment",
         )
@@ -158,7 +154,7 @@ async fn finish_for_another(
 }
 
 /// Stores the results that are known already, and queues the rest.
-async fn enqueue(app: &Arc<App>, record: JobRecord, submission: Submission) -> Result<JobShare, ApiError> {
+async fn enqueue(app: &Arc<App>, record: JobRecord, submission: Submission) -> Result<JobShare, Failure> {
     let (job, model) = (record.id, record.model.clone());
     let (images, rejected) = (record.image_ids.len(), submission.pieces.rejected.len());
     // If the store is out of reach as well, it must not delay the refusal.
@@ -234,12 +230,12 @@ async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> R
     Ok(())
 }
 
-async fn refusal(app: &App, refused: Refused) -> ApiError {
+async fn refusal(app: &App, refused: Refused) -> Failure {
     match refused {
         Refused::ByBroker(BrokerError::Full) => {
             metrics::counter!(api_names::REQUESTS_SHED, "reason" => "queue").increment(1);
             let wait = until_there_is_room(app.broker.as_ref(), app.store.as_ref()).await;
-            ApiError::from(BrokerError::Full).retry_after(wait)
+            Failure::from(BrokerError::Full).retry_after(wait)
         }
         Refused::ByBroker(error) => error.into(),
         Refused::ByStore(error) => error.into(),

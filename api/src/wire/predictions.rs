@@ -70,6 +70,15 @@ pub struct ImageResult {
     pub error: Option<ImageProblem>,
 }
 
+impl ImageResult {
+    /// The entry of an image that could not be classified.
+    #[must_use]
+    pub fn failed(image_id: i64, error: ImageProblem) -> Self {
+        let (file_name, max_score, label, labels, scores) = (None, None, None, None, None);
+        Self { image_id, file_name, max_score, label, labels, scores, error: Some(error) }
+    }
+}
+
 /// A label and its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Score {

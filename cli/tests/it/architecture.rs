@@ -37,7 +37,7 @@ enum Forbids {
 
 const ALL: &[&str] = &["common/src", "engine", "api/src", "worker/src", "cli/src"];
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     Rule {
         says: "lapin is at home in common/src/broker/rabbitmq",
         within: &["common/src"],
@@ -100,6 +100,29 @@ const RULES: [Rule; 8] = [
         within: &["api/src/wire"],
         except: &[],
         forbids: Forbids::Paths(&["crate", "common", "axum", "tokio"]),
+    },
+    Rule {
+        says: "use cases and their failures know no HTTP",
+        within: &[
+            "api/src/app",
+            "api/src/budget",
+            "api/src/disk",
+            "api/src/failure",
+            "api/src/keys",
+            "api/src/predict/answer_size",
+            "api/src/predict/classify",
+            "api/src/predict/job_share",
+            "api/src/predict/jobs",
+            "api/src/predict/pin",
+            "api/src/predict/requested",
+            "api/src/predict/split",
+            "api/src/predict/submit",
+            "api/src/rollout",
+            "api/src/shares",
+            "api/src/trace",
+        ],
+        except: &[],
+        forbids: Forbids::Paths(&["axum", "hyper", "crate::door", "crate::problem"]),
     },
 ];
 
@@ -193,6 +216,8 @@ fn a_broken_rule_is_found_and_a_good_source_is_left_alone() {
         ("api/src/auth.rs", "struct A {\n #[arg(long, env = \"X\")]\n a: u8 }", "read the environment"),
         ("worker/src/models.rs", "fn f() { keras::open(path, format); }", "alone opens"),
         ("api/src/wire/fleet.rs", "use crate::app::App;", "knows neither"),
+        ("api/src/predict/submit.rs", "use axum::http::StatusCode;", "know no HTTP"),
+        ("api/src/failure/code.rs", "fn f(code: Code) { crate::problem::status(code); }", "know no HTTP"),
         ("api/src/lib.rs", &"\n".repeat(MAX_LINES + 1), "at most 500 lines"),
     ];
     for (path, text, says) in bad {
