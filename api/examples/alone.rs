@@ -75,7 +75,8 @@ async fn answer_all(broker: Arc<dyn Broker>, store: Arc<dyn Store>) -> anyhow::R
     while let Some(delivery) = consumer.next().await? {
         let best = LabelScore { label: "any".to_owned(), score: 1.0 };
         let outcome = ImageOutcome::Classified { best, scores: Vec::new(), labels: None };
-        let images = delivery.part.images.iter().map(|image| (image.position, outcome.clone())).collect();
+        let positions = delivery.part.payload.positions();
+        let images = positions.into_iter().map(|position| (position, outcome.clone())).collect();
         let result =
             PartResult { end: PartEnd::Done(images), worker: worker(), times: StageTimes::default() };
         store.put_part(delivery.part.id, &result).await?;

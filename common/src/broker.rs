@@ -192,8 +192,8 @@ impl DeadLetter {
     pub fn of(part: &Part, reason: &str) -> Self {
         Self {
             id: part.id,
-            positions: part.images.iter().map(|image| image.position).collect(),
-            image_bytes: part.image_bytes() as u64,
+            positions: part.payload.positions(),
+            image_bytes: part.payload.bytes() as u64,
             model: format!("{}@{}", part.model.name, part.model.version),
             reason: reason.to_owned(),
             client: part.client.clone(),

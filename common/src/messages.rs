@@ -5,19 +5,18 @@
 //! the client's own `image_id`s stay in the job's record.
 
 mod image_error;
+mod part;
 
-use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use self::image_error::{ImageError, ImageErrorCode};
+#[cfg(test)]
+pub(crate) use self::part::sample_part;
+pub use self::part::{EncodedImage, InvalidPartId, Part, PartId, Payload, WIRE_VERSION};
 use crate::ids::{ClientName, Generation, JobId, ModelName, ModelVersion, WorkerId};
 use crate::simulated;
-
-/// Version of the wire format. A worker refuses parts of a newer one.
-pub const WIRE_VERSION: u16 = 1;
 
 /// A moment in milliseconds since the Unix epoch.
 ///
@@ -60,82 +59,6 @@ pub struct PinnedModel {
     pub version: ModelVersion,
     /// The fleet's generation at that time.
     pub generation: Generation,
-}
-
-/// One encoded image (JPEG, PNG, …), decoded only by workers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EncodedImage {
-    /// Position in the request, from 0.
-    pub position: u32,
-    /// The file's bytes.
-    pub bytes: Bytes,
-}
-
-/// Identifies one part of one job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PartId {
-    /// The job.
-    pub job: JobId,
-    /// The number of the part, from 0.
-    pub index: u32,
-}
-
-impl std::fmt::Display for PartId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.job, self.index)
-    }
-}
-
-impl FromStr for PartId {
-    type Err = InvalidPartId;
-
-    /// Reads what [`Display`](std::fmt::Display) writes: the job, a slash, the index.
-    fn from_str(text: &str) -> Result<Self, InvalidPartId> {
-        let parse = |text: &str| {
-            let (job, index) = text.split_once('/')?;
-            Some(Self { job: job.parse().ok()?, index: index.parse().ok()? })
-        };
-        parse(text).ok_or(InvalidPartId)
-    }
-}
-
-/// A text that names no part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the id of a part is not valid, expected the job's id, a slash and a number")]
-pub struct InvalidPartId;
-
-/// One message: some images of one request, for one model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// [`WIRE_VERSION`] of the sender.
-    pub wire: u16,
-    /// Its job and number.
-    pub id: PartId,
-    /// The model that must answer.
-    pub model: PinnedModel,
-    /// When the request was accepted.
-    pub accepted_at: Timestamp,
-    /// After this no client waits for the answer.
-    pub deadline: Timestamp,
-    /// Number of best labels to return as scores; 0 for the number in the package's config.
-    pub top_k: u32,
-    /// W3C trace context of the request.
-    pub traceparent: Option<String>,
-    /// The request's id in the logs.
-    pub request_id: Option<String>,
-    /// Its client; `None` for a client without a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<ClientName>,
-    /// The images; never empty.
-    pub images: Vec<EncodedImage>,
-}
-
-impl Part {
-    /// Returns the bytes of all images together.
-    #[must_use]
-    pub fn image_bytes(&self) -> usize {
-        self.images.iter().map(|image| image.bytes.len()).sum()
-    }
 }
 
 /// A label and its score.
@@ -360,40 +283,9 @@ impl Progress {
     }
 }
 
-/// A part with one image of a few bytes.
-#[cfg(test)]
-pub(crate) fn sample_part(job: JobId, index: u32) -> Part {
-    Part {
-        wire: WIRE_VERSION,
-        id: PartId { job, index },
-        model: PinnedModel {
-            name: ModelName::parse("animals").expect("the name is valid"),
-            version: ModelVersion::from_digest([0xab; 32]),
-            generation: Generation(3),
-        },
-        accepted_at: Timestamp(1),
-        deadline: Timestamp(2),
-        top_k: 5,
-        traceparent: None,
-        request_id: None,
-        client: None,
-        images: vec![EncodedImage { position: index, bytes: Bytes::from_static(&[7, 0, 255]) }],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_id_of_a_part_is_read_as_it_is_written() {
-        let id = PartId { job: JobId::random(), index: 7 };
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "/", "x/1", &format!("{}/", id.job), &format!("{}/-1", id.job), &id.job.to_string()]
-        {
-            assert_eq!(wrong.parse::<PartId>(), Err(InvalidPartId), "{wrong}");
-        }
-    }
 
     /// The fields of a record and a part in releases before 0.2.
     #[derive(Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use common::fleet::{WorkerReport, WorkerState};
 use common::ids::{Generation, JobId, ModelName, ModelVersion, WorkerId};
 use common::messages::{
     EncodedImage, Idempotency, ImageError, ImageErrorCode, ImageOutcome, JobFailure, JobRecord, LabelScore,
-    Part, PartEnd, PartId, PartResult, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
+    Part, PartEnd, PartId, PartResult, Payload, PinnedModel, StageTimes, Timestamp, WIRE_VERSION,
 };
 
 /// Returns a model.
@@ -38,7 +38,22 @@ pub fn part(job: JobId, index: u32) -> Part {
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         request_id: Some("request".to_owned()),
         client: None,
-        images: vec![image(2 * index), image(2 * index + 1)],
+        payload: Payload::Images(vec![image(2 * index), image(2 * index + 1)]),
+    }
+}
+
+/// Returns the images of a part.
+#[must_use]
+pub fn images(part: &Part) -> &[EncodedImage] {
+    match &part.payload {
+        Payload::Images(images) => images,
+    }
+}
+
+/// Returns the images of a part, to change them.
+pub fn images_mut(part: &mut Part) -> &mut Vec<EncodedImage> {
+    match &mut part.payload {
+        Payload::Images(images) => images,
     }
 }
 

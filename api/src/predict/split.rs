@@ -1,7 +1,7 @@
 //! Splits a request's images into parts, each small enough for one message and one batch of a worker.
 
 use common::image_size::declared_pixels;
-use common::messages::{EncodedImage, ImageOutcome};
+use common::messages::{EncodedImage, ImageOutcome, Payload};
 
 use super::requested::RequestedImage;
 use crate::failure::FailedImage;
@@ -26,8 +26,8 @@ pub(crate) struct Pieces {
     pub image_ids: Vec<i64>,
     /// The names of the images' files by position, where any has one.
     pub file_names: Option<Vec<Option<String>>>,
-    /// Images for the workers, by part; no part is empty.
-    pub parts: Vec<Vec<EncodedImage>>,
+    /// What the workers get, by part.
+    pub parts: Vec<Payload>,
     /// Pixels of the images for the workers, according to their headers.
     pub pixels: u64,
     /// Images that need no worker, by position.
@@ -60,7 +60,7 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
             || bytes + image.bytes.len() > limits.max_bytes
             || size.saturating_add(pixels) > MAX_PIXELS;
         if full && !part.is_empty() {
-            pieces.parts.push(std::mem::take(&mut part));
+            pieces.parts.push(Payload::Images(std::mem::take(&mut part)));
             (bytes, pixels) = (0, 0);
         }
         bytes += image.bytes.len();
@@ -68,7 +68,7 @@ pub(crate) fn split(images: Vec<RequestedImage>, limits: PartLimits) -> Pieces {
         part.push(image);
     }
     if !part.is_empty() {
-        pieces.parts.push(part);
+        pieces.parts.push(Payload::Images(part));
     }
     pieces
 }
@@ -110,8 +110,7 @@ mod tests {
         };
         let images = (0..).zip(sizes).map(image).collect();
         let pieces = split(images, PartLimits { max_images: limits.0, max_bytes: limits.1 });
-        let positions: Vec<Vec<u32>> =
-            pieces.parts.iter().map(|part| part.iter().map(|image| image.position).collect()).collect();
+        let positions: Vec<Vec<u32>> = pieces.parts.iter().map(Payload::positions).collect();
         assert_eq!(positions, expected, "{sizes:?} at {limits:?}");
     }
 
@@ -133,7 +132,7 @@ mod tests {
         };
         let limits = PartLimits { max_images: 16, max_bytes: 1 << 20 };
         let pieces = split([4_000, 6_000, 4_000, 9_000, 10].map(gif).into(), limits);
-        let sizes: Vec<usize> = pieces.parts.iter().map(Vec::len).collect();
+        let sizes: Vec<usize> = pieces.parts.iter().map(Payload::count).collect();
         assert_eq!(sizes, [2, 1, 1, 1]);
     }
 
@@ -148,7 +147,7 @@ mod tests {
         let limits = PartLimits { max_images: 4, max_bytes: 10 };
         let pieces = split(images, limits);
         assert_eq!(pieces.image_ids, [9, 8, 7]);
-        assert_eq!(pieces.parts[0][0].position, 1);
+        assert_eq!(pieces.parts[0].positions(), [1]);
         assert_eq!(pieces.rejected.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [0, 2]);
         assert!(pieces.all_rejected().is_none());
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use common::broker::BrokerError;
 use common::ids::{ClientName, JobId, WorkerId};
-use common::messages::{Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, StageTimes, WIRE_VERSION};
+use common::messages::{Idempotency, JobRecord, Part, PartEnd, PartId, PartResult, Payload, StageTimes};
 use common::store::{Acceptance, StoreError, Watch};
 use common::telemetry::{api_names, names};
 use futures_util::future::join_all;
@@ -197,8 +197,8 @@ enum Refused {
 
 async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> Result<(), Refused> {
     let Submission { pieces, top_k, trace, reserved, .. } = submission;
-    let part_of = |(index, images)| Part {
-        wire: WIRE_VERSION,
+    let part_of = |(index, payload): (u32, Payload)| Part {
+        wire: payload.wire(),
         id: PartId { job: record.id, index },
         model: record.model.clone(),
         accepted_at: record.accepted_at,
@@ -207,7 +207,7 @@ async fn try_enqueue(app: &App, record: &JobRecord, submission: Submission) -> R
         traceparent: Some(trace.traceparent.clone()),
         request_id: Some(trace.request_id.clone()),
         client: record.client.clone(),
-        images,
+        payload,
     };
     if !pieces.rejected.is_empty() {
         // Stored like a worker's result, so that any process can build the answer.

@@ -1,6 +1,7 @@
 //! Bodies of real clients: nothing in them is dropped silently.
 
 use serde_json::{Value, json};
+use testing::samples::images;
 
 use crate::harness::{Answer, Server, body};
 
@@ -75,8 +76,8 @@ async fn the_images_of_a_form_whose_names_are_not_ascii_keep_their_places() {
     let names: Vec<_> = results.iter().map(|result| result["filename"].as_str().unwrap()).collect();
     assert_eq!(names, ["a.png", "猫.png", "c.png"]);
     let seen = worker.seen.lock().unwrap();
-    assert!(seen[0].images.iter().all(|image| image.bytes.starts_with(PNG)));
-    assert_eq!(seen[0].images.len(), 3);
+    assert!(images(&seen[0]).iter().all(|image| image.bytes.starts_with(PNG)));
+    assert_eq!(seen[0].payload.count(), 3);
 }
 
 #[tokio::test]
@@ -133,7 +134,7 @@ async fn a_raw_body_of_no_type_is_an_image_if_it_begins_like_one() {
         for request in [raw(), typed, form] {
             let answer = Answer::of(request).await;
             assert_eq!(answer.status, 200, "{beginning:?}: {}", answer.text);
-            assert_eq!(worker.seen.lock().unwrap().pop().unwrap().images[0].bytes, beginning);
+            assert_eq!(images(&worker.seen.lock().unwrap().pop().unwrap())[0].bytes, beginning);
         }
     }
     let raw = |bytes: &'static str| server.post("/classifier/predictions").body(bytes);

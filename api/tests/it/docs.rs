@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use testing::samples::images;
+
 use crate::harness::{Answer, Server};
 
 #[tokio::test]
@@ -228,7 +230,7 @@ async fn what_the_page_fills_in_classifies_an_image_at_the_first_click() {
     let path = format!("/classifier/predictions?{}", query.join("&"));
     let answer = Answer::of(server.post(&path).json(example)).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-    let sent = worker.seen.lock().unwrap()[0].images[0].bytes.clone();
+    let sent = images(&worker.seen.lock().unwrap()[0])[0].bytes.clone();
     let encoded = base64::engine::general_purpose::STANDARD.encode(&sent);
     assert!(sent.starts_with(b"\x89PNG\r\n\x1a\n") && sent.ends_with(b"IEND\xaeB`\x82"), "{encoded}");
 }

@@ -7,6 +7,7 @@ use common::ids::Generation;
 use common::messages::Timestamp;
 use common::store::Store;
 use serde_json::json;
+use testing::samples::images_mut;
 use tokio::time::sleep;
 
 use crate::harness::{Answer, Server};
@@ -177,7 +178,7 @@ async fn a_dead_letter_can_be_listed_replayed_and_dropped() {
     let path = format!("/classifier/predictions/{}", failed.header("x-prediction-id"));
     let part = worker.seen.lock().unwrap()[0].clone();
     let mut mended = part.clone();
-    mended.images[1].bytes = "cat".into();
+    images_mut(&mut mended)[1].bytes = "cat".into();
     server.broker.dead_letter(mended, "a worker died of it 3 times").await.unwrap();
 
     let listed = Answer::of(server.get("/classifier/dead-letters")).await.json();

@@ -89,7 +89,7 @@ async fn a_batch_beyond_axums_own_two_megabytes_is_taken() {
     assert_eq!(answer.status, 200);
     let sizes: Vec<usize> = {
         let seen = worker.seen.lock().unwrap();
-        seen.iter().map(|part| part.images.len()).collect()
+        seen.iter().map(|part| part.payload.count()).collect()
     };
     assert_eq!(sizes, [1, 1, 1], "no two images of which one fills a part share it");
 }
@@ -222,7 +222,7 @@ async fn pixels_that_a_few_bytes_claim_to_be_are_counted_before_anything_is_queu
     assert!(worker.seen.lock().unwrap().is_empty());
     // A request within the limit is split so that no part exceeds the largest image.
     assert_eq!(Answer::of(claims(8_000, 10)).await.status, 200);
-    let sizes: Vec<usize> = worker.seen.lock().unwrap().iter().map(|part| part.images.len()).collect();
+    let sizes: Vec<usize> = worker.seen.lock().unwrap().iter().map(|part| part.payload.count()).collect();
     assert_eq!(sizes, [1; 10]);
 }
 

@@ -13,6 +13,7 @@ use common::messages::{
     Timestamp,
 };
 use common::store::{Store, Wanted};
+use testing::samples::images;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -118,7 +119,7 @@ impl Work {
 
     async fn end_of(&self, part: &Part) -> PartEnd {
         let mut outcomes = Vec::new();
-        for image in &part.images {
+        for image in images(part) {
             let failure = match image.bytes.as_ref() {
                 b"boom" => Some(JobFailure::Internal),
                 b"gone" => Some(JobFailure::ModelUnavailable),

@@ -76,7 +76,7 @@ impl Shared {
 /// The memory of a part, including the data beside its images.
 fn memory_of(part: &Part) -> u64 {
     const BESIDE: usize = 1 << 10;
-    (part.image_bytes() + BESIDE) as u64
+    (part.payload.bytes() + BESIDE) as u64
 }
 
 impl State {
@@ -149,8 +149,8 @@ impl Broker for InProcessBroker {
 
     async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
         let mut state = self.shared.state();
-        let bytes: usize = state.dead.values().map(|dead| dead.part.image_bytes()).sum();
-        if (bytes + part.image_bytes()) as u64 > MAX_DEAD_LETTER_BYTES {
+        let bytes: usize = state.dead.values().map(|dead| dead.part.payload.bytes()).sum();
+        if (bytes + part.payload.bytes()) as u64 > MAX_DEAD_LETTER_BYTES {
             return Err(BrokerError::Full);
         }
         let position = state.next_position();

@@ -7,7 +7,7 @@ use common::broker::in_process::InProcessBroker;
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
 use testing::broker::{Bench, MAX_PARTS};
-use testing::samples::part;
+use testing::samples::{images_mut, part};
 
 struct OneProcess(Arc<InProcessBroker>);
 
@@ -33,7 +33,7 @@ async fn parts_in_the_queue_and_in_hand_have_a_bound_of_bytes() {
     let broker = InProcessBroker::new(limits);
     let large = |kib: usize| {
         let mut part = part(JobId::random(), 0);
-        part.images[0].bytes = vec![7; kib << 10].into();
+        images_mut(&mut part)[0].bytes = vec![7; kib << 10].into();
         part
     };
     broker.publish(large(100)).await.unwrap();

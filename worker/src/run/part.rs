@@ -127,7 +127,7 @@ impl Handler {
             let labels = [model, version, (names::OUTCOME, outcome.to_owned())];
             metrics::counter!(names::PARTS_TOTAL, &labels).increment(1);
             metrics::histogram!(names::PART_SECONDS).record(started.elapsed());
-            tracing::debug!(outcome, images = part.images.len(), "part ended");
+            tracing::debug!(outcome, images = part.payload.count(), "part ended");
         };
         end.instrument(span).await;
     }
@@ -223,7 +223,7 @@ impl Handler {
     }
 
     async fn dead_letter(&self, part: Part, reason: &str) -> Result<(), BrokerError> {
-        let (id, images) = (part.id, part.images.len());
+        let (id, images) = (part.id, part.payload.count());
         let settled = timeout(PATIENCE, self.tools.broker.dead_letter(part, reason)).await;
         match settled
             .unwrap_or_else(|_| Err(BrokerError::Unavailable("it did not answer in time".to_owned())))

@@ -29,7 +29,7 @@ mod tests {
     use std::time::Duration;
 
     use common::ids::{Generation, JobId, ModelName, ModelVersion};
-    use common::messages::{PartId, PinnedModel, WIRE_VERSION};
+    use common::messages::{PartId, Payload, PinnedModel, WIRE_VERSION};
 
     use super::*;
 
@@ -50,7 +50,7 @@ mod tests {
             traceparent: None,
             request_id: None,
             client: None,
-            images: Vec::new(),
+            payload: Payload::Images(Vec::new()),
         };
         let later = now.after(Duration::from_millis(1));
         for (deadline, attempt, expected) in [

@@ -14,7 +14,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use testing::broker::{take, until_depth};
-use testing::samples::part;
+use testing::samples::{images_mut, part};
 use testing::{shared_rabbitmq, unique_prefix};
 
 async fn channel() -> Channel {
@@ -137,7 +137,7 @@ async fn a_queue_is_full_at_its_bound_of_bytes() {
     let broker = RabbitMqBroker::connect(RabbitMqConfig { limits, ..config.clone() }).await.unwrap();
     let large = |index| {
         let mut part = part(JobId::random(), index);
-        part.images[0].bytes = vec![7; 30_000].into();
+        images_mut(&mut part)[0].bytes = vec![7; 30_000].into();
         part
     };
     // Rejected once there are more bytes than the limit.

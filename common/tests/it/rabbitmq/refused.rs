@@ -8,7 +8,7 @@ use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
 use common::broker::{Broker, BrokerError, BrokerLimits};
 use common::ids::JobId;
 use testing::broker::take;
-use testing::samples::part;
+use testing::samples::{images_mut, part};
 use testing::{RabbitMqControl, RabbitMqServer, alone, shared_rabbitmq, unique_prefix};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -38,7 +38,7 @@ async fn operate<T: Send + 'static>(
 /// 300 KB, like a photograph.
 fn photo(index: u32) -> common::messages::Part {
     let mut part = part(JobId::random(), index);
-    part.images[0].bytes = vec![7; 300_000].into();
+    images_mut(&mut part)[0].bytes = vec![7; 300_000].into();
     part
 }
 

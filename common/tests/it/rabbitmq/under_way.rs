@@ -8,7 +8,7 @@ use common::broker::rabbitmq::RabbitMqBroker;
 use common::ids::{ClientName, JobId};
 use common::messages::Part;
 use testing::RabbitMqServer;
-use testing::samples::part;
+use testing::samples::{images_mut, part};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +18,7 @@ use super::config;
 fn of(client: &str, index: u32, bytes: usize) -> Part {
     let mut part = part(JobId::random(), index);
     part.client = ClientName::parse(client).ok();
-    part.images[0].bytes = vec![7; bytes].into();
+    images_mut(&mut part)[0].bytes = vec![7; bytes].into();
     part
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::messages::{
-    EncodedImage, ImageError, ImageErrorCode, ImageOutcome, JobFailure, Part, PartEnd, StageTimes,
+    EncodedImage, ImageError, ImageErrorCode, ImageOutcome, JobFailure, Part, PartEnd, Payload, StageTimes,
 };
 use common::store::{StoreError, Wanted};
 use common::telemetry::names;
@@ -58,8 +58,9 @@ impl Handler {
     /// All images at once.
     pub(super) async fn at_once(&self, part: &Part, model: &Arc<ServedModel>) -> Verdict {
         let mut progress = Progress::begin(part);
+        let Payload::Images(images) = &part.payload;
         let flights: Vec<(u32, InFlight)> =
-            part.images.iter().map(|image| (image.position, self.launch(part, image, model))).collect();
+            images.iter().map(|image| (image.position, self.launch(part, image, model))).collect();
         for (position, flight) in flights {
             if let Err(cut) = progress.land(position, flight.wait().await, model, part.top_k) {
                 return cut.verdict(1);
@@ -77,13 +78,11 @@ impl Handler {
             Ok(Wanted::No) => return Verdict::Drop,
             Err(error) => return Verdict::retry(error, attempt),
         }
-        tracing::info!(
-            images = part.images.len(),
-            "a part was delivered again, its images are tried one by one"
-        );
+        let Payload::Images(images) = &part.payload;
+        tracing::info!(images = images.len(), "a part was delivered again, its images are tried one by one");
         let mut progress = Progress::begin(part);
         let mut given_up = Vec::new();
-        for image in &part.images {
+        for image in images {
             match self.try_alone(part, image, model, &mut progress).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -95,7 +94,7 @@ impl Handler {
         }
         // Dead letters come last, so that a worker that dies before leaves no copies behind.
         for image in given_up {
-            let copy = Part { images: vec![image], ..part.clone() };
+            let copy = Part { payload: Payload::Images(vec![image]), ..part.clone() };
             let reason = format!("the image killed its worker {} times", MAX_DEADLY_TRIES + 1);
             if let Err(error) = self.dead_letter(copy, &reason).await {
                 return Verdict::retry(error, attempt);
@@ -135,7 +134,7 @@ impl Handler {
 impl Progress {
     fn begin(part: &Part) -> Self {
         let started = Instant::now();
-        Self { started, decoded: started, outcomes: Vec::with_capacity(part.images.len()) }
+        Self { started, decoded: started, outcomes: Vec::with_capacity(part.payload.count()) }
     }
 
     /// Adds the result of an image.

@@ -11,7 +11,8 @@ use common::broker::{Broker as _, BrokerLimits};
 use common::fleet::FleetState;
 use common::ids::{Generation, JobId, ModelName, ModelVersion, Revision};
 use common::messages::{
-    EncodedImage, ImageOutcome, Job, JobRecord, JobStatus, Part, PartId, PinnedModel, Timestamp, WIRE_VERSION,
+    EncodedImage, ImageOutcome, Job, JobRecord, JobStatus, Part, PartId, Payload, PinnedModel, Timestamp,
+    WIRE_VERSION,
 };
 use common::package::Catalog;
 use common::store::in_memory::InMemoryStore;
@@ -154,6 +155,8 @@ impl Bench {
         let fleet = self.store.fleet().await.unwrap().revision;
         assert_eq!(self.store.put_job(&record, fleet).await.unwrap(), Acceptance::Accepted);
         let mut positions = 0..;
+        let mut encoded =
+            |bytes: &Bytes| EncodedImage { position: positions.next().unwrap(), bytes: bytes.clone() };
         for (index, images) in (0..).zip(parts) {
             let part = Part {
                 wire: WIRE_VERSION,
@@ -165,10 +168,7 @@ impl Bench {
                 traceparent: None,
                 request_id: None,
                 client: None,
-                images: images
-                    .iter()
-                    .map(|bytes| EncodedImage { position: positions.next().unwrap(), bytes: bytes.clone() })
-                    .collect(),
+                payload: Payload::Images(images.iter().map(&mut encoded).collect()),
             };
             self.broker.publish(part).await.unwrap();
         }
