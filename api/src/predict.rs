@@ -18,6 +18,7 @@ pub(crate) mod requested;
 mod split;
 mod submit;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,7 +123,7 @@ pub(crate) async fn create(
     let images = request::parse(kind, content_type, bytes, limits).await?;
     let Manner { preference, prefix } = Manner::of(&parts);
     let waiting = preference.waiting(app.config.default_wait, app.config.max_wait);
-    let (top_k, patience) = (query.top_k, waiting.limit);
+    let (top_k, patience) = (NonZeroU32::new(query.top_k), waiting.limit);
     let order = Order { images, top_k, model, key, caller, trace, patience, reserved };
     let found = classify(&app, order).await?;
     let mut response = answer::answer(&app, found, &waiting, &prefix).await;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClientName, Generation};
-use crate::messages::{Part, PartId};
+use crate::messages::{Part, PartId, PinnedModel};
 
 pub mod in_process;
 mod newer;
@@ -76,9 +76,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Lists at most `limit` dead letters, oldest first. They stay where they are.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
 
-    /// Takes dead letters out of their queue: the named one, or all, including unreadable ones. The caller publishes
-    /// them again or drops them. If the caller dies in between, they return to the dead letters.
-    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError>;
+    /// Takes dead letters out of their queue, including unreadable ones. The caller publishes them again or drops them.
+    /// If the caller dies in between, they return to the dead letters.
+    async fn take_dead_letters(&self, which: WhichLetters) -> Result<Vec<TakenDeadLetter>, BrokerError>;
 }
 
 /// Limits of a broker.
@@ -159,44 +159,67 @@ pub trait Listener: Send {
     async fn next(&mut self) -> Result<Hint, BrokerError>;
 }
 
-/// A part that was given up, kept for an operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichLetters {
+    /// All of them.
+    All,
+    /// Those of one part.
+    Of(PartId),
+    /// Unreadable ones that do not say of which part they are.
+    Unidentified,
+}
+
+impl WhichLetters {
+    /// Returns whether a letter of this part is among them; `None` for one that does not say.
+    #[must_use]
+    pub fn has(self, id: Option<PartId>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(part) => id == Some(part),
+            Self::Unidentified => id.is_none(),
+        }
+    }
+}
+
+/// A message that was given up, kept for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Which part of which job.
-    pub id: PartId,
-    /// Positions of its images in the request.
-    pub positions: Vec<u32>,
-    /// Bytes of its images.
-    pub image_bytes: u64,
-    /// The model it was for, as `name@version`.
-    pub model: String,
+    /// Which part of which job; `None` where an unreadable message does not say.
+    pub id: Option<PartId>,
+    /// What the part is; `None` where the message is unreadable.
+    pub part: Option<DeadPart>,
+    /// Bytes of its images, or of the unreadable message.
+    pub bytes: u64,
     /// Why it was given up.
     pub reason: String,
+}
+
+/// What is known of a part that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadPart {
+    /// Positions of its images in the request.
+    pub positions: Vec<u32>,
+    /// The model it was for.
+    pub model: PinnedModel,
     /// Its client; `None` for a client without a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientName>,
 }
 
 impl DeadLetter {
-    /// Stands for the model of an unreadable message.
-    pub const UNREADABLE: &str = "unreadable";
-
-    /// Returns whether the message could be read as a part.
-    #[must_use]
-    pub fn is_readable(&self) -> bool {
-        self.model != Self::UNREADABLE
-    }
-
     /// Describes a part that becomes a dead letter.
     #[must_use]
     pub fn of(part: &Part, reason: &str) -> Self {
-        Self {
-            id: part.id,
+        let known = DeadPart {
             positions: part.payload.positions(),
-            image_bytes: part.payload.bytes() as u64,
-            model: format!("{}@{}", part.model.name, part.model.version),
-            reason: reason.to_owned(),
+            model: part.model.clone(),
             client: part.client.clone(),
+        };
+        Self {
+            id: Some(part.id),
+            part: Some(known),
+            bytes: part.payload.bytes() as u64,
+            reason: reason.to_owned(),
         }
     }
 }

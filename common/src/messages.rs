@@ -6,7 +6,9 @@
 
 mod image_error;
 mod part;
+mod zero_for_none;
 
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -159,8 +161,9 @@ pub struct JobRecord {
     pub image_ids: Vec<i64>,
     /// Number of parts it was split into.
     pub parts: u32,
-    /// Whether the client asked for `top_k` scores.
-    pub top_k: u32,
+    /// How many of the best labels an image gets as scores; `None` for as many as the package says.
+    #[serde(with = "zero_for_none")]
+    pub top_k: Option<NonZeroU32>,
     /// The client's idempotency key.
     pub idempotency: Option<Idempotency>,
     /// Its client; `None` for a client without a name.
@@ -308,7 +311,7 @@ mod tests {
             retention: Duration::ZERO,
             image_ids: vec![0],
             parts: 1,
-            top_k: 3,
+            top_k: NonZeroU32::new(3),
             idempotency: None,
             client: None,
             file_names: None,
@@ -323,5 +326,9 @@ mod tests {
         assert_eq!(rmp_serde::from_slice::<JobRecord>(&named_bytes).unwrap(), named);
         let before: Before = rmp_serde::from_slice(&named_bytes).unwrap();
         assert_eq!((before.id, before.top_k), (record.id, 3));
+        let unasked = JobRecord { top_k: None, ..record };
+        let bytes = rmp_serde::to_vec_named(&unasked).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Before>(&bytes).unwrap().top_k, 0);
+        assert_eq!(rmp_serde::from_slice::<JobRecord>(&bytes).unwrap(), unasked);
     }
 }

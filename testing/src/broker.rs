@@ -13,9 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::samples::part;
-use common::broker::{Broker, BrokerError, Consumer, Delivery, Hint, MAX_DEAD_LETTER_BYTES, QueueDepth};
+use common::broker::{
+    Broker, BrokerError, Consumer, DeadPart, Delivery, Hint, MAX_DEAD_LETTER_BYTES, QueueDepth, WhichLetters,
+};
 use common::ids::{Generation, JobId};
-use common::messages::{EncodedImage, Part, PartId, Timestamp, WIRE_VERSION};
+use common::messages::{EncodedImage, Part, PartId, Payload, Timestamp, WIRE_VERSION};
 
 /// Far longer than any operation here takes.
 const SOON: Duration = Duration::from_secs(30);
@@ -333,10 +335,11 @@ pub async fn dead_letters_are_listed_and_stay(bench: impl Bench) {
     }
     for _ in 0..3 {
         let letters = operator.dead_letters(3).await.unwrap();
-        assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), ids(&parts)[..3]);
+        assert_eq!(letters.iter().filter_map(|letter| letter.id).collect::<Vec<_>>(), ids(&parts)[..3]);
         assert_eq!(letters[1].reason, "reason 1");
-        assert_eq!((letters[1].image_bytes, &letters[1].positions[..]), (8, &[2, 3][..]));
-        assert_eq!(letters[1].model, format!("{}@{}", parts[1].model.name, parts[1].model.version));
+        let DeadPart { positions, model, client } = letters[1].part.as_ref().unwrap();
+        assert_eq!((letters[1].bytes, &positions[..], client), (8, &[2, 3][..], &None));
+        assert_eq!(*model, parts[1].model);
     }
     assert_eq!(operator.dead_letters(100).await.unwrap().len(), 5);
     until_depth(&broker, |depth| depth.dead_letters == 5 && depth.waiting == 0).await;
@@ -350,18 +353,20 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
         broker.dead_letter(one.clone(), "why").await.unwrap();
     }
     let unknown = PartId { job: JobId::random(), index: 0 };
-    assert!(broker.take_dead_letters(Some(unknown)).await.unwrap().is_empty());
+    for nothing in [WhichLetters::Of(unknown), WhichLetters::Unidentified] {
+        assert!(broker.take_dead_letters(nothing).await.unwrap().is_empty());
+    }
 
-    let mut named = broker.take_dead_letters(Some(parts[2].id)).await.unwrap();
+    let mut named = broker.take_dead_letters(WhichLetters::Of(parts[2].id)).await.unwrap();
     assert_eq!(named.len(), 1);
     let named = named.remove(0);
     assert_eq!(named.part.as_ref(), Some(&parts[2]));
-    assert_eq!((named.letter.id, named.letter.reason.as_str()), (parts[2].id, "why"));
+    assert_eq!((named.letter.id, named.letter.reason.as_str()), (Some(parts[2].id), "why"));
     broker.publish(parts[2].clone()).await.unwrap();
     named.acknowledge.ack().await.unwrap();
     until_depth(&broker, |depth| depth.dead_letters == 3 && depth.waiting == 1).await;
 
-    let all = broker.take_dead_letters(None).await.unwrap();
+    let all = broker.take_dead_letters(WhichLetters::All).await.unwrap();
     assert_eq!(all.len(), 3);
     until_depth(&broker, |depth| depth.dead_letters == 0).await;
     let mut rest = all.into_iter();
@@ -370,7 +375,7 @@ pub async fn dead_letters_can_be_taken_out(bench: impl Bench) {
     drop(rest);
     until_depth(&broker, |depth| depth.dead_letters == 3).await;
     let letters = broker.dead_letters(10).await.unwrap();
-    let left: HashSet<PartId> = letters.iter().map(|letter| letter.id).collect();
+    let left: HashSet<PartId> = letters.iter().filter_map(|letter| letter.id).collect();
     assert_eq!(left, [parts[0].id, parts[1].id, parts[3].id].into());
 }
 
@@ -380,8 +385,8 @@ pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl B
     let broker = bench.broker().await;
     let bytes = Bytes::from(vec![7; LARGE]);
     let letter = |index| {
-        let images = vec![EncodedImage { position: 0, bytes: bytes.clone() }];
-        Part { images, ..part(JobId::random(), index) }
+        let image = EncodedImage { position: 0, bytes: bytes.clone() };
+        Part { payload: Payload::Images(vec![image]), ..part(JobId::random(), index) }
     };
     let most = usize::try_from(MAX_DEAD_LETTER_BYTES).unwrap() / LARGE + 2;
     let (mut kept, mut refused) = (Vec::new(), None);
@@ -397,10 +402,11 @@ pub async fn dead_letters_are_bounded_by_bytes_and_the_oldest_stay(bench: impl B
     }
     assert!(matches!(refused, Some(BrokerError::Full)), "{refused:?} after {}", kept.len());
     assert!(kept.len() > 8, "{}", kept.len());
-    let first = broker.take_dead_letters(Some(kept[0])).await.unwrap().pop().expect("the oldest stays");
+    let first =
+        broker.take_dead_letters(WhichLetters::Of(kept[0])).await.unwrap().pop().expect("the oldest stays");
     first.acknowledge.ack().await.unwrap();
     for id in &kept[1..3] {
-        let taken = broker.take_dead_letters(Some(*id)).await.unwrap().pop().expect("it stays");
+        let taken = broker.take_dead_letters(WhichLetters::Of(*id)).await.unwrap().pop().expect("it stays");
         taken.acknowledge.ack().await.unwrap();
     }
     until_depth(&broker, |depth| depth.dead_letters == kept.len() as u64 - 3).await;

@@ -1,5 +1,6 @@
 //! Sample jobs, parts and results with a value in every field.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +35,7 @@ pub fn part(job: JobId, index: u32) -> Part {
         model: model(),
         accepted_at: Timestamp::now(),
         deadline: Timestamp::now().after(Duration::from_secs(60)),
-        top_k: 5,
+        top_k: NonZeroU32::new(5),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         request_id: Some("request".to_owned()),
         client: None,
@@ -68,7 +69,7 @@ pub fn record(parts: u32) -> JobRecord {
         retention: Duration::from_secs(60),
         image_ids: (0..i64::from(parts) * 2).map(|id| id * 10).collect(),
         parts,
-        top_k: 5,
+        top_k: NonZeroU32::new(5),
         idempotency: None,
         client: None,
         file_names: None,

@@ -103,7 +103,7 @@ fn scores(package: &Package, engine: &dyn Engine, example: &Example) -> Result<V
 }
 
 fn compare(found: &[f32], expected: &[f32], how: &Postprocessing) -> Result<Comparison, String> {
-    let label = |scores: &[f32]| match postprocess(scores, how, 0) {
+    let label = |scores: &[f32]| match postprocess(scores, how, None) {
         ImageOutcome::Classified { best, .. } => Ok(best.label),
         ImageOutcome::Rejected(error) => Err(error.detail),
     };

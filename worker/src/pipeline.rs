@@ -7,6 +7,7 @@ pub mod batch;
 pub mod postprocess;
 mod turns;
 
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -243,7 +244,7 @@ pub(crate) fn prepare(
 
 /// Turns an image's scores into labels. A panic is this image's error.
 #[must_use]
-pub fn label(scores: &[f32], model: &ServedModel, top_k: u32) -> ImageOutcome {
+pub fn label(scores: &[f32], model: &ServedModel, top_k: Option<NonZeroU32>) -> ImageOutcome {
     let started = Instant::now();
     let how = &model.package.config.postprocessing;
     let outcome = catch_unwind(AssertUnwindSafe(|| postprocess::postprocess(scores, how, top_k)));

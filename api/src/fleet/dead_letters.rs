@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use common::broker::{BrokerError, DeadLetter, TakenDeadLetter};
+use common::broker::{BrokerError, DeadLetter, DeadPart, TakenDeadLetter, WhichLetters};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -21,6 +21,12 @@ use crate::wire::dead_letters::{DeadLetterCount, DeadLetterCountAnswer, DeadLett
 
 /// Timeout for returning all dead letters together.
 const PUT_BACK_WITHIN: Duration = Duration::from_secs(10);
+
+/// The id that clients see, and name, for unreadable messages that have none.
+const UNIDENTIFIED: &str = "00000000-0000-0000-0000-000000000000/0";
+
+/// The model that clients see for an unreadable message.
+const UNREADABLE: &str = "unreadable";
 
 /// Most dead letters in one answer.
 const MAX_LISTED: usize = 1000;
@@ -89,7 +95,7 @@ pub(crate) async fn drop_letters(
 ) -> Result<Json<DeadLetterCountAnswer>, Failure> {
     let mut count = DeadLetterCount::default();
     for taken in take_dead_letters(&app, &caller, query).await? {
-        let id = taken.letter.id;
+        let id = id_of(&taken.letter);
         taken.acknowledge.ack().await?;
         tracing::info!(by = %caller, part = %id, "dead letter dropped");
         count.dropped += 1;
@@ -105,20 +111,21 @@ async fn take_dead_letters(
 ) -> Result<Vec<TakenDeadLetter>, Failure> {
     let shown: String = query.id.iter().flat_map(|text| text.chars()).take(64).collect();
     let unknown = || Failure::new(Code::UnknownDeadLetter, format!("there is no dead letter `{shown}`"));
-    let which = match &query.id {
-        Some(text) => Some(text.parse().map_err(|_| unknown())?),
-        None => None,
+    let which = match query.id.as_deref() {
+        None => WhichLetters::All,
+        Some(UNIDENTIFIED) => WhichLetters::Unidentified,
+        Some(text) => WhichLetters::Of(text.parse().map_err(|_| unknown())?),
     };
     let taken = app.broker.take_dead_letters(which).await?;
     let (own, others): (Vec<_>, Vec<_>) =
         taken.into_iter().partition(|taken| looks_after(caller, &taken.letter));
     let _ = timeout(PUT_BACK_WITHIN, join_all(others.into_iter().map(put_back))).await;
-    if which.is_some() && own.is_empty() { Err(unknown()) } else { Ok(own) }
+    if which != WhichLetters::All && own.is_empty() { Err(unknown()) } else { Ok(own) }
 }
 
 /// Unreadable letters belong to all clients: their owner is unknown.
 fn looks_after(caller: &Caller, letter: &DeadLetter) -> bool {
-    !letter.is_readable() || caller.looks_after(letter.client.as_ref())
+    letter.part.as_ref().is_none_or(|part| caller.looks_after(part.client.as_ref()))
 }
 
 async fn replay_all(app: &App, taken: Vec<TakenDeadLetter>) -> Result<DeadLetterCount, Failure> {
@@ -179,21 +186,52 @@ async fn replay_one(app: &App, letter: TakenDeadLetter, count: &mut DeadLetterCo
 
 /// Puts a letter back among the dead letters. If that fails, the broker does it later.
 async fn put_back(letter: TakenDeadLetter) {
-    let id = letter.letter.id;
+    let id = id_of(&letter.letter);
     let back: Result<(), BrokerError> = letter.acknowledge.requeue().await;
     if let Err(error) = back {
         tracing::warn!(part = %id, %error, "a dead letter could not be returned");
     }
 }
 
+/// Returns the id as clients see it.
+fn id_of(letter: &DeadLetter) -> String {
+    letter.id.map_or_else(|| UNIDENTIFIED.to_owned(), |id| id.to_string())
+}
+
 fn view(letter: DeadLetter) -> DeadLetterView {
+    let id = id_of(&letter);
+    let (positions, model, client) = match letter.part {
+        Some(DeadPart { positions, model, client }) => {
+            (positions, format!("{}@{}", model.name, model.version), client)
+        }
+        None => (Vec::new(), UNREADABLE.to_owned(), None),
+    };
     DeadLetterView {
-        id: letter.id.to_string(),
-        prediction_id: letter.id.job.to_string(),
-        positions: letter.positions,
-        image_bytes: letter.image_bytes,
-        model: letter.model,
+        prediction_id: id.split('/').next().unwrap_or_default().to_owned(),
+        id,
+        positions,
+        image_bytes: letter.bytes,
+        model,
         reason: letter.reason,
-        client: letter.client.map(|client| client.to_string()),
+        client: client.map(|client| client.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::JobId;
+    use common::messages::PartId;
+
+    use super::*;
+
+    #[test]
+    fn an_unreadable_letter_has_the_id_that_it_came_with_or_one_of_zeros() {
+        let known = PartId { job: JobId::random(), index: 3 };
+        for (id, shown) in
+            [(Some(known), known.to_string()), (None, "00000000-0000-0000-0000-000000000000/0".to_owned())]
+        {
+            let seen = view(DeadLetter { id, part: None, bytes: 14, reason: "no part".to_owned() });
+            assert_eq!((seen.id, seen.model.as_str(), seen.image_bytes), (shown, "unreadable", 14));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The size of answers: estimated before the work is queued, and reserved while an answer is built and sent.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use common::messages::{ImageOutcome, LabelScore, PinnedModel};
 
@@ -18,9 +20,14 @@ const LONG_LABEL: usize = 64;
 /// Answers up to this size reserve nothing.
 pub(crate) const SMALL: usize = 64 << 10;
 /// Refuses a request whose answer would be too large, as far as this is known before its images are queued.
-pub(crate) async fn check(app: &App, model: &PinnedModel, images: usize, top_k: u32) -> Result<(), Failure> {
+pub(crate) async fn check(
+    app: &App,
+    model: &PinnedModel,
+    images: usize,
+    top_k: Option<NonZeroU32>,
+) -> Result<(), Failure> {
     let limit = app.config.max_answer_bytes;
-    let wanted = usize::try_from(top_k).unwrap_or(usize::MAX);
+    let wanted = top_k.map_or(0, |k| usize::try_from(k.get()).unwrap_or(usize::MAX));
     let size = |scores: usize, labels: usize| {
         images.saturating_mul(scores.saturating_mul(SCORE).saturating_add(labels).saturating_add(ENTRY))
     };

@@ -1,6 +1,7 @@
 //! Classifies images, whichever door they came through: makes a job of what a client asks for, and waits for its end. Knows no
 //! HTTP.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use crate::trace::Trace;
 pub(crate) struct Order {
     /// The images, in the order of their results.
     pub images: Vec<RequestedImage>,
-    /// How many of the best labels an image gets as scores; 0 for as many as its package says.
-    pub top_k: u32,
+    /// How many of the best labels an image gets as scores; `None` for as many as its package says.
+    pub top_k: Option<NonZeroU32>,
     /// The package that is asked for; none for the active one.
     pub model: Option<Asked>,
     /// The client's idempotency key.

@@ -1,5 +1,7 @@
 //! The images of a request, whatever format they came in, and their limits.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use common::image_size::declared_pixels;
 use common::messages::{ImageError, ImageErrorCode};
@@ -94,13 +96,18 @@ impl RequestLimits {
 }
 
 /// A digest of the request's content, independent of its format: a form that is sent again has another boundary.
-pub(crate) fn fingerprint(images: &[RequestedImage], top_k: u32, model: Option<&str>) -> [u8; 32] {
+pub(crate) fn fingerprint(
+    images: &[RequestedImage],
+    top_k: Option<NonZeroU32>,
+    model: Option<&str>,
+) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    field(&top_k.to_le_bytes());
+    // 0 for none, as in release 0.1.0: a key that came to one release may come again to the other.
+    field(&top_k.map_or(0, NonZeroU32::get).to_le_bytes());
     field(model.unwrap_or_default().as_bytes());
     for image in images {
         field(&image.id.to_le_bytes());
@@ -127,15 +134,15 @@ mod tests {
             file_name: None,
         };
         let named = RequestedImage { file_name: Some("b.png".to_owned()), ..image(1, "c") };
-        let base = fingerprint(&[image(0, "ab"), image(1, "c")], 0, None);
-        assert_eq!(base, fingerprint(&[image(0, "ab"), image(1, "c")], 0, None));
+        let base = fingerprint(&[image(0, "ab"), image(1, "c")], None, None);
+        assert_eq!(base, fingerprint(&[image(0, "ab"), image(1, "c")], None, None));
         for other in [
-            fingerprint(&[image(0, "a"), image(1, "bc")], 0, None),
-            fingerprint(&[image(1, "ab"), image(0, "c")], 0, None),
-            fingerprint(&[image(0, "ab"), image(1, "c")], 1, None),
-            fingerprint(&[image(0, "ab"), image(1, "c")], 0, Some("m")),
-            fingerprint(&[image(0, "ab")], 0, None),
-            fingerprint(&[image(0, "ab"), named], 0, None),
+            fingerprint(&[image(0, "a"), image(1, "bc")], None, None),
+            fingerprint(&[image(1, "ab"), image(0, "c")], None, None),
+            fingerprint(&[image(0, "ab"), image(1, "c")], NonZeroU32::new(1), None),
+            fingerprint(&[image(0, "ab"), image(1, "c")], None, Some("m")),
+            fingerprint(&[image(0, "ab")], None, None),
+            fingerprint(&[image(0, "ab"), named], None, None),
         ] {
             assert_ne!(base, other);
         }

@@ -1,5 +1,6 @@
 //! Turns the parts of a request into a durable job: stored in the store, its parts confirmed by the broker.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +41,8 @@ pub(crate) struct Submission {
     pub asked: Option<Asked>,
     /// The model that answers, if it is still active.
     pub pin: Pin,
-    /// How many scores the client wants.
-    pub top_k: u32,
+    /// How many scores the client asks for.
+    pub top_k: Option<NonZeroU32>,
     /// The client's key.
     pub idempotency: Option<Idempotency>,
     /// Whose request it is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common::broker::in_process::InProcessBroker;
 use common::broker::{
-    Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
+    Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter, WhichLetters,
 };
 use common::fleet::{FleetState, WorkerReport};
 use common::ids::{JobId, Revision, WorkerId};
@@ -190,7 +190,7 @@ impl Broker for SwitchedBroker {
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         self.on().await?.dead_letters(limit).await
     }
-    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+    async fn take_dead_letters(&self, which: WhichLetters) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         self.on().await?.take_dead_letters(which).await
     }
 }

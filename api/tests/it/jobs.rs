@@ -1,5 +1,6 @@
 //! Asynchronous jobs: polling, deleting, and full queues.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use common::broker::Broker;
@@ -214,5 +215,5 @@ async fn parts_say_what_a_worker_needs_to_know() {
     let apart = part.accepted_at.since(before).max(before.since(part.accepted_at));
     assert!(apart < Duration::from_secs(60), "{apart:?} lie between acceptance and now");
     assert_eq!(part.deadline.since(part.accepted_at), Duration::from_secs(100));
-    assert_eq!((part.top_k, part.model.generation), (3, Generation(1)));
+    assert_eq!((part.top_k, part.model.generation), (NonZeroU32::new(3), Generation(1)));
 }

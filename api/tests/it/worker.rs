@@ -1,6 +1,7 @@
 //! A fake worker: it takes parts as a real one does, and the bytes of an image decide its result. It follows swaps as
 //! the model's name tells.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -139,7 +140,7 @@ impl Work {
     }
 }
 
-fn outcome(image: &EncodedImage, top_k: u32) -> ImageOutcome {
+fn outcome(image: &EncodedImage, top_k: Option<NonZeroU32>) -> ImageOutcome {
     let rejected =
         |code: &str, detail: &str| ImageOutcome::Rejected(ImageError::new(code.to_owned().into(), detail));
     match image.bytes.as_ref() {
@@ -148,7 +149,8 @@ fn outcome(image: &EncodedImage, top_k: u32) -> ImageOutcome {
         bytes => {
             let best = LabelScore { label: String::from_utf8_lossy(bytes).into_owned(), score: 0.75 };
             let other = LabelScore { label: "other".to_owned(), score: 0.25 };
-            let scores = [best.clone(), other].into_iter().take(top_k as usize).collect();
+            let scores =
+                [best.clone(), other].into_iter().take(top_k.map_or(0, |k| k.get() as usize)).collect();
             ImageOutcome::Classified { best, scores, labels: None }
         }
     }

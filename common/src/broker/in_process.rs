@@ -12,9 +12,9 @@ use self::lines::{Lines, QueuedPart};
 use crate::broker::newer::{Header, NewerParts, pauses};
 use crate::broker::{
     Acknowledge, Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Delivery, Hint, Listener,
-    MAX_DEAD_LETTER_BYTES, QueueDepth, TakenDeadLetter,
+    MAX_DEAD_LETTER_BYTES, QueueDepth, TakenDeadLetter, WhichLetters,
 };
-use crate::messages::{Part, PartId};
+use crate::messages::Part;
 use crate::patience::Backoff;
 
 /// Hints that a slow listener may lag behind before it misses the oldest.
@@ -163,9 +163,9 @@ impl Broker for InProcessBroker {
         Ok(state.dead.values().take(limit).map(|dead| DeadLetter::of(&dead.part, &dead.reason)).collect())
     }
 
-    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+    async fn take_dead_letters(&self, which: WhichLetters) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let mut state = self.shared.state();
-        let wanted = |dead: &Dead| which.is_none_or(|id| dead.part.id == id);
+        let wanted = |dead: &Dead| which.has(Some(dead.part.id));
         let positions: Vec<u64> =
             state.dead.iter().filter(|(_, dead)| wanted(dead)).map(|(position, _)| *position).collect();
         let taken =

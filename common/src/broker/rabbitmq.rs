@@ -17,8 +17,9 @@ use tokio::time::timeout;
 
 use crate::broker::{
     Broker, BrokerError, BrokerLimits, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
+    WhichLetters,
 };
-use crate::messages::{Part, PartId};
+use crate::messages::Part;
 
 use consumer::{Surroundings, start_consumer};
 use faults::RabbitMqFault;
@@ -197,7 +198,7 @@ impl Broker for RabbitMqBroker {
             .await
     }
 
-    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+    async fn take_dead_letters(&self, which: WhichLetters) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let _alone = self.looking.lock().await;
         let (queues, limit) = (self.topology().both_dead(), self.call_timeout);
         self.consuming

@@ -1,11 +1,12 @@
 //! The messages of the queue: parts of jobs.
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{PinnedModel, Timestamp};
+use super::{PinnedModel, Timestamp, zero_for_none};
 use crate::ids::{ClientName, JobId};
 
 /// The newest version of the wire format that this release reads. A worker refuses parts of a newer one.
@@ -25,8 +26,8 @@ pub struct Part {
     pub accepted_at: Timestamp,
     /// After this no client waits for the answer.
     pub deadline: Timestamp,
-    /// Number of best labels to return as scores; 0 for the number in the package's config.
-    pub top_k: u32,
+    /// How many of the best labels an image gets as scores; `None` for as many as the package says.
+    pub top_k: Option<NonZeroU32>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
     /// The request's id in the logs.
@@ -86,7 +87,8 @@ struct Message {
     model: PinnedModel,
     accepted_at: Timestamp,
     deadline: Timestamp,
-    top_k: u32,
+    #[serde(with = "zero_for_none")]
+    top_k: Option<NonZeroU32>,
     traceparent: Option<String>,
     request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,7 +179,7 @@ pub(crate) fn sample_part(job: JobId, index: u32) -> Part {
         },
         accepted_at: Timestamp(1),
         deadline: Timestamp(2),
-        top_k: 5,
+        top_k: NonZeroU32::new(5),
         traceparent: None,
         request_id: None,
         client: None,
@@ -202,7 +204,7 @@ mod tests {
         }
     }
 
-    /// A part as releases before 0.3 declare it.
+    /// A part as it was declared while images were its only payload.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Before {
         wire: u16,

@@ -455,7 +455,7 @@ mod tests {
                 retention: Duration::ZERO,
                 image_ids: vec![0],
                 parts: 1,
-                top_k: 0,
+                top_k: None,
                 idempotency: Some(Idempotency { key: number.to_string(), request: [0; 32] }),
                 client: None,
                 file_names: None,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use common::broker::{
     Acknowledge, Broker, BrokerError, Consumer, DeadLetter, Hint, Listener, QueueDepth, TakenDeadLetter,
+    WhichLetters,
 };
-use common::messages::{Part, PartId};
+use common::messages::Part;
 
 use super::consumer::{SimulatedConsumer, SimulatedListener};
 use super::server::{BrokerServer, Settled};
@@ -100,7 +101,7 @@ impl Broker for SimulatedBroker {
         self.call(move |server| server.dead_letters(limit)).await
     }
 
-    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+    async fn take_dead_letters(&self, which: WhichLetters) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         let connection = self.connection;
         let taken = self.call(move |server| server.take_dead_letters(connection, which)).await?;
         let letter = |(at, part, reason): (u64, _, String)| TakenDeadLetter {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use common::broker::{BrokerError, DeadLetter, Hint, QueueDepth};
+use common::broker::{BrokerError, DeadLetter, Hint, QueueDepth, WhichLetters};
 use common::messages::{Part, PartId};
 use tokio::sync::mpsc;
 
@@ -280,15 +280,11 @@ impl BrokerServer {
         queue.dead.values().take(limit).map(|(part, reason)| DeadLetter::of(part, reason)).collect()
     }
 
-    pub(super) fn take_dead_letters(
-        &self,
-        connection: u64,
-        which: Option<PartId>,
-    ) -> Vec<(u64, Part, String)> {
+    pub(super) fn take_dead_letters(&self, connection: u64, which: WhichLetters) -> Vec<(u64, Part, String)> {
         let mut queue = lock(&self.queue);
         // Those whose answer was lost went back with the channel of the call that took them.
         queue.return_taken(connection);
-        let wanted = |part: &Part| which.is_none_or(|id| part.id == id);
+        let wanted = |part: &Part| which.has(Some(part.id));
         let found: Vec<u64> =
             queue.dead.iter().filter(|(_, (part, _))| wanted(part)).map(|(at, _)| *at).collect();
         let mut taken = Vec::new();

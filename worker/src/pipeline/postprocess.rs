@@ -2,27 +2,28 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::num::NonZeroU32;
 
 use common::messages::{ImageError, ImageErrorCode, ImageOutcome, LabelScore};
 use common::package::config::{LabelRule, OutputActivation, Postprocessing};
 
-/// Returns the best class, the best `top_k` of them (0: the number in the package's config, or none) and, for a
+/// Returns the best class, the best `top_k` of them (`None`: as many as the package's config says, or none) and, for a
 /// multi-label config, the classes that reach their thresholds.
 ///
 /// Of equal scores the one with the lower index comes first, as in NumPy's `argmax`. Non-finite scores, or a wrong
 /// number of them, are the image's error.
 #[must_use]
-pub fn postprocess(outputs: &[f32], how: &Postprocessing, top_k: u32) -> ImageOutcome {
+pub fn postprocess(outputs: &[f32], how: &Postprocessing, top_k: Option<NonZeroU32>) -> ImageOutcome {
+    let asked = top_k.map_or(0, NonZeroU32::get);
     let scores = activated(outputs, how.activation);
     let classes = how.classes.as_slice();
     let outcome = match &how.rule {
-        LabelRule::Argmax => ranked(&scores, classes, top_k).map(Ranking::outcome),
+        LabelRule::Argmax => ranked(&scores, classes, asked).map(Ranking::outcome),
         LabelRule::TopK { k } => {
-            let listed = if top_k == 0 { *k } else { top_k };
-            ranked(&scores, classes, listed).map(Ranking::outcome)
+            ranked(&scores, classes, top_k.map_or(*k, NonZeroU32::get)).map(Ranking::outcome)
         }
-        LabelRule::MultiLabel { thresholds } => several(&scores, classes, thresholds, top_k),
-        LabelRule::Binary { threshold } => binary(&scores, classes, *threshold, top_k),
+        LabelRule::MultiLabel { thresholds } => several(&scores, classes, thresholds, asked),
+        LabelRule::Binary { threshold } => binary(&scores, classes, *threshold, asked),
     };
     outcome.unwrap_or_else(ImageOutcome::Rejected)
 }
@@ -59,9 +60,9 @@ fn several(
     scores: &[f32],
     classes: &[String],
     thresholds: &[f32],
-    top_k: u32,
+    count: u32,
 ) -> Result<ImageOutcome, ImageError> {
-    let Ranking { best, listed } = ranked(scores, classes, top_k)?;
+    let Ranking { best, listed } = ranked(scores, classes, count)?;
     let mut reached: Vec<usize> = (0..scores.len()).filter(|i| scores[*i] >= thresholds[*i]).collect();
     // Stable, so that the first of equal scores stays first.
     reached.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap_or(Ordering::Equal));
@@ -74,7 +75,7 @@ fn binary(
     scores: &[f32],
     classes: &[String],
     threshold: f32,
-    top_k: u32,
+    count: u32,
 ) -> Result<ImageOutcome, ImageError> {
     let &[second] = scores else {
         let detail = format!("the model gave {} scores, expected 1", scores.len());
@@ -87,12 +88,12 @@ fn binary(
     if listed[0] != best {
         listed.reverse();
     }
-    listed.truncate(usize::try_from(top_k).unwrap_or(usize::MAX));
+    listed.truncate(usize::try_from(count).unwrap_or(usize::MAX));
     Ok(ImageOutcome::Classified { best, scores: listed, labels: None })
 }
 
-/// Sorts the labels by score, as far as they are listed.
-fn ranked(scores: &[f32], classes: &[String], top_k: u32) -> Result<Ranking, ImageError> {
+/// Finds the best label, and lists the best `count` of them in order.
+fn ranked(scores: &[f32], classes: &[String], count: u32) -> Result<Ranking, ImageError> {
     if scores.len() != classes.len() || classes.is_empty() {
         let detail = format!(
             "the model gave {} scores, expected one for each of {} labels",
@@ -111,19 +112,24 @@ fn ranked(scores: &[f32], classes: &[String], top_k: u32) -> Result<Ranking, Ima
     let by_rank =
         |a: &usize, b: &usize| scores[*b].partial_cmp(&scores[*a]).unwrap_or(Ordering::Equal).then(a.cmp(b));
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    let wanted = usize::try_from(top_k).unwrap_or(usize::MAX).clamp(1, order.len());
+    let wanted = usize::try_from(count).unwrap_or(usize::MAX).clamp(1, order.len());
     if wanted < order.len() {
         order.select_nth_unstable_by(wanted - 1, by_rank);
         order.truncate(wanted);
     }
     order.sort_unstable_by(by_rank);
-    let listed = if top_k == 0 { Vec::new() } else { order.iter().map(|index| entry(*index)).collect() };
+    let listed = if count == 0 { Vec::new() } else { order.iter().map(|index| entry(*index)).collect() };
     Ok(Ranking { best: entry(order[0]), listed })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where `top_k` is 0, the request does not say.
+    fn postprocess(outputs: &[f32], how: &Postprocessing, top_k: u32) -> ImageOutcome {
+        super::postprocess(outputs, how, NonZeroU32::new(top_k))
+    }
 
     fn outcome(scores: &[f32], top_k: u32) -> ImageOutcome {
         let classes = ["cat", "dog", "bird", "fish"].map(str::to_owned).to_vec();

@@ -46,7 +46,7 @@ mod tests {
             },
             accepted_at: now,
             deadline,
-            top_k: 0,
+            top_k: None,
             traceparent: None,
             request_id: None,
             client: None,

@@ -15,8 +15,8 @@ use super::in_hand::InHand;
 use super::link::Link;
 use super::publisher::REASON;
 use super::wire;
-use crate::broker::{Acknowledge as _, DeadLetter, TakenDeadLetter};
-use crate::messages::{Part, PartId};
+use crate::broker::{Acknowledge as _, DeadLetter, TakenDeadLetter, WhichLetters};
+use crate::messages::Part;
 
 /// Lists the oldest dead letters, without removing them.
 pub(super) async fn list(
@@ -40,11 +40,11 @@ pub(super) async fn list(
     Ok(letters)
 }
 
-/// Takes the dead letters of one part, or all.
+/// Takes dead letters.
 pub(super) async fn take(
     link: &Link,
     queues: [&str; 2],
-    which: Option<PartId>,
+    which: WhichLetters,
     limit: Duration,
 ) -> Result<Vec<TakenDeadLetter>, RabbitMqFault> {
     let channel = link.connection.create_channel().await?;
@@ -60,7 +60,7 @@ pub(super) async fn take(
         let acknowledge = InHand::new(&received, &channel, limit);
         let part = wire::decode(&received.data).ok();
         let letter = describe(&received, part.as_ref());
-        if which.is_none_or(|id| id == letter.id) {
+        if which.has(letter.id) {
             taken.push(TakenDeadLetter { letter, part, acknowledge });
         } else {
             others.push(acknowledge);
@@ -103,12 +103,10 @@ fn describe(received: &Received, part: Option<&Part>) -> DeadLetter {
     match part {
         Some(part) => DeadLetter::of(part, &reason),
         None => DeadLetter {
-            id: message_id(received).parse().unwrap_or_else(|_| nobody()),
-            positions: Vec::new(),
-            image_bytes: received.data.len() as u64,
-            model: DeadLetter::UNREADABLE.to_owned(),
+            id: message_id(received).parse().ok(),
+            part: None,
+            bytes: received.data.len() as u64,
             reason,
-            client: None,
         },
     }
 }
@@ -131,10 +129,4 @@ fn death(headers: &FieldTable) -> Option<String> {
 fn text(table: &FieldTable, name: &str) -> Option<String> {
     let Some(AMQPValue::LongString(value)) = table.inner().get(name) else { return None };
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-/// Stands for a part whose id is unknown.
-fn nobody() -> PartId {
-    let job = "00000000-0000-0000-0000-000000000000".parse().expect("it is a UUID");
-    PartId { job, index: 0 }
 }

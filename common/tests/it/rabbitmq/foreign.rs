@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::broker::rabbitmq::{RabbitMqBroker, RabbitMqConfig};
-use common::broker::{Broker, BrokerError, BrokerLimits};
+use common::broker::{Broker, BrokerError, BrokerLimits, WhichLetters};
 use common::ids::JobId;
 use common::messages::{PartId, Timestamp, WIRE_VERSION};
 use lapin::options::{
@@ -55,13 +55,14 @@ async fn what_cannot_be_read_is_put_aside_and_the_work_goes_on() {
     until_depth(&broker, |depth| depth.dead_letters == 2).await;
     let letters = broker.dead_letters(10).await.unwrap();
     assert!(letters[0].reason.starts_with("the message is not a part"), "{letters:?}");
-    assert_eq!((letters[0].image_bytes, letters[0].model.as_str()), (14, "unreadable"));
-    assert_eq!(letters[1].id, named);
-    // They cannot be replayed, but dropped: one by its id, then the rest.
-    for which in [Some(named), None] {
+    assert_eq!((letters[0].id, letters[0].bytes, &letters[0].part), (None, 14, &None));
+    assert_eq!((letters[1].id, &letters[1].part), (Some(named), &None));
+    // They cannot be replayed, but dropped: one by its id, the other because it has none.
+    for which in [WhichLetters::Of(named), WhichLetters::Unidentified] {
         let mut taken = broker.take_dead_letters(which).await.unwrap();
+        assert_eq!(taken.len(), 1, "{which:?}");
         let taken = taken.pop().expect("it is taken out");
-        assert!(taken.part.is_none() && !taken.letter.is_readable());
+        assert!(taken.part.is_none() && taken.letter.part.is_none());
         taken.acknowledge.ack().await.unwrap();
     }
     until_depth(&broker, |depth| depth.dead_letters == 0).await;
@@ -105,8 +106,8 @@ async fn dead_letters_of_the_servers_own_can_be_read() {
 
     until_depth(&broker, |depth| depth.dead_letters == 1).await;
     let letters = broker.dead_letters(10).await.unwrap();
-    assert_eq!((letters[0].id, letters[0].reason.as_str()), (one.id, "rejected"));
-    assert_eq!(broker.take_dead_letters(Some(one.id)).await.unwrap()[0].part, Some(one));
+    assert_eq!((letters[0].id, letters[0].reason.as_str()), (Some(one.id), "rejected"));
+    assert_eq!(broker.take_dead_letters(WhichLetters::Of(one.id)).await.unwrap()[0].part, Some(one));
 }
 
 #[tokio::test]

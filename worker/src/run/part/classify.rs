@@ -16,6 +16,7 @@
 //! - Workers that die before they try an image, for example while the model loads, are counted for the whole part,
 //!   which becomes a dead letter after some of them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -143,7 +144,7 @@ impl Progress {
         position: u32,
         passed: Result<Passed, Closed>,
         model: &ServedModel,
-        top_k: u32,
+        top_k: Option<NonZeroU32>,
     ) -> Result<(), Cut> {
         let Passed { answer, decoded_at } = passed.map_err(|Closed| Cut::Closed)?;
         self.decoded = self.decoded.max(decoded_at);

@@ -69,7 +69,7 @@ async fn an_image_that_kills_three_workers_is_put_aside_and_the_others_get_their
 
     let dead = bench.broker.dead_letters(10).await.unwrap();
     assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].positions, [2]);
+    assert_eq!(dead[0].part.as_ref().unwrap().positions, [2]);
     assert!(dead[0].reason.contains("killed its worker 3 times"), "{}", dead[0].reason);
     bench.assert_nothing_waits().await;
 }
@@ -146,6 +146,6 @@ async fn a_part_whose_workers_die_before_they_try_an_image_is_put_aside_whole() 
     assert_eq!(deaths, 6, "the first, and those that were counted");
     assert!(format!("{ended:?}").contains("Internal"), "{ended:?}");
     let dead = bench.broker.dead_letters(10).await.unwrap();
-    assert_eq!(dead[0].positions, [0, 1]);
+    assert_eq!(dead[0].part.as_ref().unwrap().positions, [0, 1]);
     assert!(dead[0].reason.contains("5 workers ended before"), "{}", dead[0].reason);
 }

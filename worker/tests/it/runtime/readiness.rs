@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use common::broker::in_process::InProcessBroker;
 use common::broker::{
     Broker, BrokerError, Consumer, DeadLetter, Delivery, Hint, Listener, QueueDepth, TakenDeadLetter,
+    WhichLetters,
 };
 use common::fleet::{FleetState, WorkerReport};
-use common::messages::{Part, PartId};
+use common::messages::Part;
 use common::program::healthcheck;
 use common::store::Store as _;
 use worker::health::{self, Pages};
@@ -177,7 +178,7 @@ impl Broker for FaultyBroker {
         self.broker.dead_letters(limit).await
     }
 
-    async fn take_dead_letters(&self, which: Option<PartId>) -> Result<Vec<TakenDeadLetter>, BrokerError> {
+    async fn take_dead_letters(&self, which: WhichLetters) -> Result<Vec<TakenDeadLetter>, BrokerError> {
         self.broker.take_dead_letters(which).await
     }
 }
