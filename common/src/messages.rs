@@ -174,6 +174,14 @@ pub struct JobRecord {
     pub file_names: Option<Vec<Option<String>>>,
 }
 
+impl JobRecord {
+    /// Returns the name of an image's file, if it has one.
+    #[must_use]
+    pub fn file_name(&self, position: usize) -> Option<String> {
+        self.file_names.as_ref()?.get(position)?.clone()
+    }
+}
+
 /// The progress of a job, derived from its record and the results so far.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobStatus {

@@ -41,6 +41,13 @@ impl Backoff {
         Self { first, longest, full: first.min(longest), random: seed }
     }
 
+    /// Goes on where others have paused this often already.
+    #[must_use]
+    pub fn after(mut self, pauses: u32) -> Self {
+        self.full = self.first.saturating_mul(2_u32.saturating_pow(pauses)).min(self.longest);
+        self
+    }
+
     /// Returns the next pause.
     #[must_use]
     pub fn next_pause(&mut self) -> Duration {
@@ -74,9 +81,11 @@ fn new_seed() -> u64 {
     simulated::next_seed().unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0)
 }
 
-/// Retries until an attempt succeeds, fails for good, or `limit` is over. Returns the error of the last attempt, or
-/// `None` if no attempt ended in time.
-pub(crate) async fn persist<T, E, F>(
+/// Retries until an attempt succeeds, fails for good, or `limit` is over.
+///
+/// # Errors
+/// The error of the last attempt, or `None` if no attempt ended in time.
+pub async fn persist<T, E, F>(
     limit: Duration,
     mut attempt: impl FnMut() -> F,
     is_transient: impl Fn(&E) -> bool,
@@ -119,6 +128,10 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_pause() <= first);
+        for (pauses, full) in [(0, 100), (1, 200), (3, 800), (4, 1000), (u32::MAX, 1000)] {
+            let pause = Backoff::seeded(first, longest, 7).after(pauses).next_pause().as_millis();
+            assert!((full / 2..=full).contains(&pause), "{pause} ms after {pauses} pauses");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::env;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::{Args, Parser};
@@ -169,7 +168,7 @@ impl Config {
     /// Returns the sizes of the pipeline, for engines with these calls.
     #[must_use]
     pub fn pipeline_limits(&self, calls: &Calls) -> PipelineLimits {
-        let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(cores, NonZeroUsize::get);
+        let threads = |wanted: Option<NonZeroUsize>| wanted.map_or_else(engine::cores, NonZeroUsize::get);
         PipelineLimits {
             batch: BatchLimits {
                 max_images: self.max_batch_size.map_or(calls.batch_size, NonZeroUsize::get),
@@ -217,10 +216,6 @@ impl Config {
 /// Returns the active Python environments of the shell.
 fn active_python_environments() -> Vec<PathBuf> {
     ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(env::var_os).map(PathBuf::from).collect()
-}
-
-fn cores() -> usize {
-    available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Takes classification jobs from RabbitMQ, runs Keras models with TensorFlow, and stores the answers in

@@ -54,7 +54,7 @@ pub struct ControlTiming {
     pub report_ttl: Duration,
     /// A worker takes no jobs if its last read of the state is older. Between a heartbeat and `report_ttl`.
     pub max_staleness: Duration,
-    /// Pause before the active model is loaded again, doubled with each failure.
+    /// The first pause before the active model is loaded again; it grows with each failure.
     pub retry: Duration,
     /// The longest such pause.
     pub max_retry: Duration,

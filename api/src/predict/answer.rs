@@ -100,10 +100,12 @@ fn write(record: &JobRecord, outcomes: Vec<ImageOutcome>, size: usize, reserved:
 
 /// Returns an entry for each image of a request, in its order.
 fn results(record: &JobRecord, outcomes: Vec<ImageOutcome>) -> Vec<ImageResult> {
-    let name = |position: usize| record.file_names.as_ref()?.get(position)?.clone();
     let entries = record.image_ids.iter().zip(outcomes).enumerate();
     entries
-        .map(|(position, (id, outcome))| ImageResult { file_name: name(position), ..result_of(*id, outcome) })
+        .map(|(position, (id, outcome))| ImageResult {
+            file_name: record.file_name(position),
+            ..result_of(*id, outcome)
+        })
         .collect()
 }
 

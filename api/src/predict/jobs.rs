@@ -54,12 +54,11 @@ pub(crate) fn standing(record: &JobRecord, status: JobStatus) -> Standing {
 
 /// Returns all images with their errors if none was classified.
 fn failed_images(record: &JobRecord, outcomes: &[ImageOutcome]) -> Option<Vec<FailedImage>> {
-    let name = |position: usize| record.file_names.as_ref()?.get(position)?.clone();
     let images = record.image_ids.iter().zip(outcomes).enumerate();
     images
         .map(|(position, (id, outcome))| match outcome {
             ImageOutcome::Rejected(error) => {
-                Some(FailedImage { id: *id, file_name: name(position), error: error.clone() })
+                Some(FailedImage { id: *id, file_name: record.file_name(position), error: error.clone() })
             }
             ImageOutcome::Classified { .. } => None,
         })

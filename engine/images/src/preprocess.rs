@@ -9,9 +9,11 @@ use engine::Pixels;
 mod area;
 mod resample;
 mod resize;
+mod samples;
 
 use self::area::AreaResize;
 use self::resize::Sides;
+use self::samples::Samples;
 
 /// Returns the model's input for one image: `[height, width, channels]` of the input shape, row-major, the channels in
 /// the order blue, green, red unless the config says otherwise.
@@ -23,7 +25,7 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
     match how.kind {
         PreprocessingKind::NormalizeAndPad { normalization_factor } => {
             let input = Input { height, width, channels };
-            let values = input.padded(Source::new(image, channels));
+            let values = input.padded(Samples::of(image, channels));
             Ok(Pixels::Uint8 { values, divisor: normalization_factor })
         }
         PreprocessingKind::NoPrepro => {
@@ -36,7 +38,7 @@ pub fn preprocess(image: DecodedImage, how: &Preprocessing) -> Result<Pixels, Im
                     ),
                 });
             }
-            Ok(Pixels::Uint8 { values: Source::new(image, channels).samples, divisor: 1.0 })
+            Ok(Pixels::Uint8 { values: Samples::of(image, channels).values, divisor: 1.0 })
         }
         PreprocessingKind::Resize(ref resize) => {
             let mut values = vec![0.0; height * width * channels];
@@ -96,28 +98,6 @@ fn orientation_tag(how: &Preprocessing) -> OrientationTag {
     }
 }
 
-/// The image with the model's number of channels.
-struct Source {
-    height: usize,
-    width: usize,
-    channels: usize,
-    samples: Vec<u8>,
-}
-
-impl Source {
-    fn new(image: DecodedImage, channels: usize) -> Self {
-        let DecodedImage { height, width, pixels } = image;
-        let samples = if channels == 1 { pixels.chunks_exact(3).map(luma).collect() } else { pixels };
-        Self { height, width, channels, samples }
-    }
-}
-
-/// OpenCV's `COLOR_BGR2GRAY`: the weights of ITU-R BT.601 with 15 fractional bits, rounded.
-fn luma(pixel: &[u8]) -> u8 {
-    let weighted = 3_735 * u32::from(pixel[0]) + 19_235 * u32::from(pixel[1]) + 9_798 * u32::from(pixel[2]);
-    u8::try_from((weighted + (1 << 14)) >> 15).unwrap_or(u8::MAX)
-}
-
 /// The model's input, and the position of images in it.
 struct Input {
     height: usize,
@@ -127,9 +107,9 @@ struct Input {
 
 impl Input {
     /// Places an image in the centre of a black canvas; an odd pixel goes to the bottom and the right.
-    fn padded(&self, source: Source) -> Vec<u8> {
+    fn padded(&self, source: Samples) -> Vec<u8> {
         if (source.height, source.width) == (self.height, self.width) {
-            return source.samples;
+            return source.values;
         }
         let (height, width) = self.fitted(&source);
         let (top, left) = ((self.height - height) / 2, (self.width - width) / 2);
@@ -143,7 +123,7 @@ impl Input {
             }
         };
         if (height, width) == (source.height, source.width) {
-            source.samples.chunks_exact(length).for_each(write);
+            source.values.chunks_exact(length).for_each(write);
         } else {
             AreaResize::new(&source, height, width).for_each_row(&mut write);
         }
@@ -152,7 +132,7 @@ impl Input {
 
     /// Returns the image's size in the input: its own, or scaled down if it is larger, keeping proportions as far as
     /// whole pixels allow.
-    fn fitted(&self, source: &Source) -> (usize, usize) {
+    fn fitted(&self, source: &Samples) -> (usize, usize) {
         if source.height <= self.height && source.width <= self.width {
             return (source.height, source.width);
         }

@@ -7,7 +7,9 @@
 pub mod npy;
 mod pixels;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 
 use common::package::Package;
 
@@ -134,4 +136,10 @@ pub enum LoadError {
     /// This worker cannot load it now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// Returns the number of cores that this process may use.
+#[must_use]
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

@@ -145,7 +145,7 @@ impl Library {
                 batch_size,
                 at_once: usize::MAX,
                 images_a_thread: Some(IMAGES_A_CORE),
-                parts_in_hand: batch_size / 4 + 2 * available_cores(),
+                parts_in_hand: batch_size / 4 + 2 * engine::cores(),
             },
         }
     }
@@ -166,10 +166,6 @@ fn batch_size(wanted: Option<NonZeroUsize>, device: &Device) -> usize {
         Device::Gpu(_) => 64,
     };
     wanted.map_or(usual, NonZeroUsize::get)
-}
-
-fn available_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// A library that was found and whose settings are in the environment.
@@ -218,7 +214,7 @@ impl Prepared {
         }
         let Self { found, settings } = self;
         let file = found.opened_in().join(FILE);
-        let cores = settings.cores.map_or_else(available_cores, NonZeroUsize::get);
+        let cores = settings.cores.map_or_else(engine::cores, NonZeroUsize::get);
         let version = probe(&file)?;
         let unusable = |reason| LibraryError::Unusable { path: file.clone(), reason };
         tensorflow::library::load().map_err(unusable)?;
@@ -327,7 +323,7 @@ mod tests {
         assert_eq!((calls.at_once, calls.images_a_thread, calls.parts_in_hand), (2, None, 128));
         let calls = Library { device: Device::Cpu, max_batch_size: 8, ..library }.calls();
         assert_eq!((calls.at_once, calls.images_a_thread), (usize::MAX, Some(2)));
-        assert_eq!(calls.parts_in_hand, 2 + 2 * available_cores());
+        assert_eq!(calls.parts_in_hand, 2 + 2 * engine::cores());
     }
 
     #[test]

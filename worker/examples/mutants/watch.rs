@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _, stdout};
-use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -49,7 +48,7 @@ pub(crate) fn run(range: Range<u64>, graph: Option<&Path>) -> Result<ExitCode> {
             }
         }
     };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = engine::cores();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| match thread.join() {

@@ -1,10 +1,9 @@
 //! Decides what the worker loads and whether it takes jobs, from the fleet's wanted state; loads nothing itself.
 
-use std::time::Duration;
-
 use common::fleet::{FleetState, Phase, Preparation, PreparationState, Rollout, WorkerState};
 use common::ids::{Generation, ModelVersion, RolloutId};
 use common::messages::PinnedModel;
+use common::patience::Backoff;
 use tokio::time::Instant;
 
 use super::ControlTiming;
@@ -30,7 +29,7 @@ struct Effort {
     found: Option<ModelVersion>,
     /// When to try next; `None` during a load.
     next: Option<Instant>,
-    pause: Duration,
+    pauses: Backoff,
 }
 
 /// A load to begin.
@@ -108,7 +107,7 @@ impl Duty {
         match load.purpose {
             Purpose::Active => {
                 if let Some(effort) = self.active.as_mut().filter(|effort| effort.model == load.model) {
-                    effort.ended(result.as_ref().err(), self.timing.max_retry);
+                    effort.ended(result.as_ref().err());
                 }
             }
             Purpose::Preparation => {
@@ -155,7 +154,7 @@ impl Duty {
                 problem: None,
                 found: None,
                 next: Some(Instant::now()),
-                pause: self.timing.retry,
+                pauses: Backoff::new(self.timing.retry, self.timing.max_retry),
             }),
         };
         self.ready = holds(wanted);
@@ -204,7 +203,7 @@ impl Effort {
         self.problem.clone().unwrap_or_else(loading)
     }
 
-    fn ended(&mut self, error: Option<&ModelsError>, max_pause: Duration) {
+    fn ended(&mut self, error: Option<&ModelsError>) {
         let Some(error) = error else {
             // The state is read again at once: the model is there now, unless it was dropped before.
             self.next = Some(Instant::now());
@@ -215,8 +214,7 @@ impl Effort {
             ModelsError::WrongVersion { found, .. } => Some(found.clone()),
             ModelsError::Unservable { .. } | ModelsError::Unavailable(_) => None,
         };
-        self.next = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(max_pause);
+        self.next = Some(Instant::now() + self.pauses.next_pause());
     }
 }
 

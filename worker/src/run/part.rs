@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::broker::{Acknowledge, Broker, BrokerError, Delivery};
 use common::ids::WorkerId;
 use common::messages::{ImageOutcome, JobFailure, Part, PartEnd, PartResult, StageTimes};
+use common::patience::Backoff;
 use common::store::{Store, StoreError, Stored, Wanted};
 use common::telemetry::names;
 use common::trace::TraceContext;
@@ -28,8 +29,12 @@ use crate::panics;
 use crate::pipeline::{Pipeline, microseconds};
 use crate::served::ServedModel;
 
+/// The first and the longest pause before a part is returned.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Failed searches by workers after which a part that no worker can do gets an error. With the growing pauses this
-/// takes about half a minute.
+/// takes 13 to 26 seconds.
 const MAX_SEARCHES: u32 = 10;
 
 /// Workers that may die with a part before they try an image of it, without the first one, which counts nothing. More
@@ -86,10 +91,9 @@ impl Verdict {
     }
 }
 
-/// The pause before a part is returned, so that another try may succeed: from 0.2 s, doubled each time, to 5 s.
+/// The pause before a part is returned, so that another try may succeed.
 fn pause(attempt: u32) -> Duration {
-    let doublings = attempt.saturating_sub(1).min(8);
-    (Duration::from_millis(200) * 2_u32.pow(doublings)).min(Duration::from_secs(5))
+    Backoff::new(FIRST_PAUSE, LONGEST_PAUSE).after(attempt.saturating_sub(1)).next_pause()
 }
 
 impl Handler {

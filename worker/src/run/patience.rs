@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use common::patience::Backoff;
+use common::patience::persist;
 use common::store::StoreError;
-use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long a part waits for the store or the broker. A restart of Redis takes less. After it the part is better off in
 /// the queue: another worker may reach the server.
@@ -15,33 +14,29 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The last error. Refusals and malformed values are not retried.
-pub(super) async fn ask<T, F>(patience: Duration, mut call: impl FnMut() -> F) -> Result<T, StoreError>
+pub(super) async fn ask<T, F>(patience: Duration, call: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let until = Instant::now() + patience;
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-    loop {
-        let error = match timeout_at(until, call()).await {
-            Ok(Err(error @ StoreError::Unavailable(_))) => error,
-            Ok(ended @ (Ok(_) | Err(StoreError::Refused(_) | StoreError::Malformed(_)))) => return ended,
-            Err(_) => return Err(StoreError::Unavailable("it did not answer in time".to_owned())),
-        };
-        let pause = backoff.next_pause();
-        if Instant::now() + pause >= until {
-            return Err(error);
-        }
-        sleep(pause).await;
-    }
+    let is_transient = |error: &StoreError| match error {
+        StoreError::Unavailable(_) => true,
+        StoreError::Refused(_) | StoreError::Malformed(_) => false,
+    };
+    let answer = persist(patience, call, is_transient).await;
+    answer.map_err(|error| {
+        error.unwrap_or_else(|| StoreError::Unavailable("it did not answer in time".to_owned()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
 
+    use tokio::time::Instant;
+
     use super::*;
 
-    /// Runs `patiently` against a store that gives these answers and then repeats the last one; returns whether it
+    /// Runs `ask` against a store that gives these answers and then repeats the last one; returns whether it
     /// succeeds, and how long it takes.
     async fn calls(answers: &[Result<(), StoreError>]) -> (usize, bool, Duration) {
         let (count, begun) = (Cell::new(0), Instant::now());

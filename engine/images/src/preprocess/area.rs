@@ -4,18 +4,18 @@
 //! integers (`ResizeAreaFast`), and otherwise in float32, rows first, with the weights of `computeResizeAreaTab`. The
 //! order of the additions is kept, since it decides ties.
 
-use super::Source;
+use super::samples::Samples;
 
 /// A prepared resize from `source` to a size that is not larger in either axis.
 pub(super) struct AreaResize<'a> {
-    source: &'a Source,
+    source: &'a Samples,
     columns: Axis,
     rows: Axis,
 }
 
 impl<'a> AreaResize<'a> {
     /// `height` and `width` are from 1 to the source's.
-    pub(super) fn new(source: &'a Source, height: usize, width: usize) -> Self {
+    pub(super) fn new(source: &'a Samples, height: usize, width: usize) -> Self {
         Self { source, columns: Axis::new(source.width, width), rows: Axis::new(source.height, height) }
     }
 
@@ -34,7 +34,7 @@ impl<'a> AreaResize<'a> {
         let mut sums = vec![[0_u32; CHANNELS]; self.columns.spans.len()];
         let mut samples = vec![0; sums.len() * CHANNELS];
         let scale = 1.0 / float(down * across);
-        for band in self.source.samples.chunks_exact(stride * down) {
+        for band in self.source.values.chunks_exact(stride * down) {
             sums.fill([0; CHANNELS]);
             for row in band.chunks_exact(stride) {
                 for (sum, cell) in sums.iter_mut().zip(row.chunks_exact(across * CHANNELS)) {
@@ -67,7 +67,7 @@ impl<'a> AreaResize<'a> {
             for (index, weight) in self.rows.weights_of(span).iter().enumerate() {
                 let row = span.first + index;
                 if row_in_means.replace(row) != Some(row) {
-                    let pixels = &self.source.samples[row * stride..(row + 1) * stride];
+                    let pixels = &self.source.values[row * stride..(row + 1) * stride];
                     self.columns.mean_of::<CHANNELS>(pixels, &mut row_means);
                 }
                 if index == 0 {

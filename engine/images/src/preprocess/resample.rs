@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 
 use common::package::config::{OpenCvInterpolation, PillowFilter, Resampling, TensorflowMethod};
 
-use super::Source;
 use super::area::AreaResize;
-use super::resize::{Raster, Samples};
+use super::resize::Raster;
+use super::samples::Samples;
 
 mod between;
 mod weights;
@@ -199,17 +199,11 @@ fn fixed_point(weight: f64) -> i64 {
 }
 
 fn by_area(source: &Samples, height: &TargetAxis, width: &TargetAxis) -> Vec<f32> {
-    let Samples { channels, values, .. } = source;
-    let source = Source {
-        height: source.height,
-        width: source.width,
-        channels: *channels,
-        samples: values.as_slice().into(),
-    };
+    let channels = source.channels;
     let columns = width.part.start * channels..width.part.end * channels;
     let mut result = Vec::with_capacity(height.part.len() * columns.len());
     let mut rows = 0..height.size;
-    AreaResize::new(&source, height.size, width.size).for_each_row(&mut |row: &[u8]| {
+    AreaResize::new(source, height.size, width.size).for_each_row(&mut |row: &[u8]| {
         if rows.next().is_some_and(|row| height.part.contains(&row)) {
             result.extend(row[columns.clone()].iter().map(|sample| f32::from(*sample)));
         }

@@ -3,6 +3,7 @@
 use common::package::config::{ChannelOrder, Fit, Normalization, Resampling, Resize};
 
 use super::resample::{TargetAxis, resample};
+use super::samples::{Samples, luma};
 use crate::decode::DecodedImage;
 
 /// Pixel values 0 to 255, not always integers: `[rows, width, channels]`, row-major.
@@ -10,14 +11,6 @@ pub(super) struct Raster {
     pub(super) width: usize,
     pub(super) channels: usize,
     pub(super) values: Vec<f32>,
-}
-
-/// 8-bit samples: `[height, width, channels]`, row-major.
-pub(super) struct Samples {
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) channels: usize,
-    pub(super) values: Vec<u8>,
 }
 
 /// The area of a whole image.
@@ -128,7 +121,7 @@ fn grey(pixel: &[u8], resampling: Resampling) -> u8 {
             let [blue, green, red] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
             u8::try_from((9_797 * red + 19_234 * green + 3_737 * blue) >> 15).unwrap_or(u8::MAX)
         }
-        Resampling::OpenCv(_) => super::luma(pixel),
+        Resampling::OpenCv(_) => luma(pixel),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Source: OpenCV's `resize.cpp`, `HResizeLinear` and `VResizeLinearVec_32s8u`.
 
-use super::super::resize::Samples;
+use super::super::samples::Samples;
 use super::TargetAxis;
 
 /// Which two pixels are used, and how they are blended.
