@@ -275,15 +275,15 @@ def page(rows, text):
         listed = FOLDER / f"architectures_keras{dialect}.json"
         names = json.loads(listed.read_text()) if listed.exists() else []
         left += [f"{name} of Keras {dialect}" for name in sorted(names) if (name, dialect) not in models]
-    missing = f"\nNot among them, for they take long: {', '.join(left)}.\n" if left else ""
+    missing = f"\nLeft out, because they take long: {', '.join(left)}.\n" if left else ""
     return f"""# Parity with Keras
 
-`make parity` saves every architecture of `keras.applications`, of Keras 2 and Keras 3, with lively random
-weights in each format that Keras writes, and compares the scores of `classifier score` with those of the
-model in Keras's memory: {len(models)} models, {len(rows)} files, of which {passed} score as in Keras. The
-worst difference is {worst:.1e} of the largest score; {TOLERANCE:.0e} is allowed.
+`make parity` compares the scores of `classifier score` with those of Keras, for every architecture of
+`keras.applications` in Keras 2 and Keras 3. Each model gets random weights, chosen so that different images get
+different scores, and is saved in each format that Keras writes. Of {len(models)} models in {len(rows)} files, {passed} files score as in
+Keras. The worst difference is {worst:.1e} of the largest score; {TOLERANCE:.0e} is allowed.
 {missing}
-Inputs are images of {SIDE} pixels a side, or the least that the architecture takes.
+Inputs are images of {SIDE}×{SIDE} pixels, or of the smallest size that the architecture takes.
 
 {text}"""
 

@@ -60,7 +60,7 @@ async fn a_long_poll_ends_when_the_job_does() {
 }
 
 #[tokio::test]
-async fn the_time_to_wait_is_the_clients_and_the_servers_cap() {
+async fn the_client_chooses_the_time_to_wait_and_the_server_caps_it() {
     let (server, _worker) = Server::ready(&["--default-wait", "1", "--max-wait", "2"]).await;
     for (prefer, applied) in [("handling=lenient", "wait=1"), ("wait=100", "wait=2"), ("wait=0", "wait=0")] {
         let answer = Answer::of(server.predict(&["slow"]).header("Prefer", prefer)).await;

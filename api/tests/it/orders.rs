@@ -46,7 +46,7 @@ async fn an_order_that_reaches_the_store_after_its_time_is_not_begun() {
 }
 
 #[tokio::test]
-async fn an_order_that_others_keep_outrunning_ends_at_its_time() {
+async fn an_order_that_always_loses_the_race_ends_at_its_deadline() {
     let (coordinator, store) = coordinator();
     store.outruns_everyone();
     let until = store.now().after(Duration::from_millis(300));

@@ -96,7 +96,7 @@ async fn a_store_that_refuses_is_503_at_once_with_the_cause() {
 }
 
 #[tokio::test]
-async fn moments_are_those_of_the_stores_clock() {
+async fn times_are_those_of_the_stores_clock() {
     let (server, worker) = Server::ready(&[]).await;
     let hour = Duration::from_secs(3600);
     server.store.set_ahead(hour);

@@ -33,7 +33,7 @@ async fn end(store: &InMemoryStore, job: &JobRecord, images: u32) -> Result<(), 
 }
 
 #[tokio::test]
-async fn results_have_a_bound_of_bytes_and_those_that_were_told_go_first() {
+async fn results_are_bounded_in_bytes_and_delivered_ones_go_first() {
     let store = InMemoryStore::with_limit(100_000);
     let [told, untold, next] = [record(1), record(1), record(1)];
     for job in [&told, &untold] {

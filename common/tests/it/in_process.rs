@@ -26,7 +26,7 @@ fn bench() -> OneProcess {
 testing::broker_contract!(bench());
 
 #[tokio::test]
-async fn parts_in_the_queue_and_in_hand_have_a_bound_of_bytes() {
+async fn parts_in_the_queue_and_delivered_parts_are_bounded_in_bytes() {
     const KIB: u64 = 1 << 10;
     let limits =
         BrokerLimits { max_parts: 1_000, max_bytes: Some(250 * KIB), call_timeout: Duration::from_secs(5) };

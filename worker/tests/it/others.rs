@@ -88,7 +88,7 @@ fn images_are_given_with_their_channels_first_to_models_that_take_them_so() {
 }
 
 #[test]
-fn an_input_that_no_image_fits_is_told_with_what_would() {
+fn an_input_that_no_image_fits_is_refused_with_what_would_fit() {
     for (name, image, says) in [
         ("k2_flat28.h5", [28, 28, 3], "has shape [28, 28], which takes grey images"),
         ("k3_flat784.h5", [28, 27, 1], "of an image of 784 values, which it gets in a row"),
@@ -130,7 +130,7 @@ fn archives_of_the_first_versions_number_layers_with_weights_twice() {
 }
 
 #[test]
-fn lora_is_read_where_it_was_added_to_the_weights_and_refused_where_it_is_apart() {
+fn lora_is_read_if_it_was_merged_into_the_weights_and_refused_if_it_is_separate() {
     check("made3_lora.keras", [6, 5, 3]);
     let found = problem_of(&fs::read(fixture("made3_lora_apart.h5")).unwrap(), "h5");
     assert!(found.contains("`dense`") || found.contains("layer `dense"), "{found}");

@@ -82,7 +82,7 @@ fn vgg16_scores_as_in_keras() {
 
 /// Parameters as `keras.applications` counts them for 50 classes.
 #[test]
-fn real_architectures_are_read_whole() {
+fn real_architectures_are_imported_completely() {
     for (name, expected) in [("mobilenet_v2", 2_322_034), ("resnet50", 23_690_162), ("vgg16", 40_093_554)] {
         for folder in fixtures(name) {
             let model = keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();

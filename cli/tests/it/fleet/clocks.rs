@@ -9,7 +9,7 @@ use super::programs::{Fleet, Settings, Start, eventually};
 const DEADLINE: Settings<'static> = &[("API_JOB_DEADLINE", "30")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_whose_clock_is_off_fails_nobody_and_tells_how_far_it_is() {
+async fn a_worker_whose_clock_is_off_fails_no_job_and_reports_the_offset() {
     let mut fleet = Fleet::new();
     let api = fleet.api(DEADLINE);
     let client = Client::new([api.url()]);

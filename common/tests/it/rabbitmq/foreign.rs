@@ -122,7 +122,7 @@ async fn a_queue_that_was_deleted_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_queue_with_another_bound_is_used_as_it_is() {
+async fn a_queue_with_another_limit_is_used_as_it_is() {
     let (config, _, _) = broker().await;
     let limits = BrokerLimits { max_parts: 2, max_bytes: Some(1), call_timeout: Duration::from_secs(20) };
     let other = RabbitMqBroker::connect(RabbitMqConfig { limits, ..config }).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_queue_with_another_bound_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_queue_is_full_at_its_bound_of_bytes() {
+async fn a_queue_is_full_at_its_limit_in_bytes() {
     let config = super::config(shared_rabbitmq().url());
     let limits = BrokerLimits { max_parts: 1_000, max_bytes: Some(100_000), ..config.limits };
     let broker = RabbitMqBroker::connect(RabbitMqConfig { limits, ..config.clone() }).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_queue_is_full_at_its_bound_of_bytes() {
 
 /// The queue's own limit applies, and its delivery limit may differ too.
 #[tokio::test]
-async fn a_queue_with_other_limits_is_full_at_its_own_bound() {
+async fn a_queue_with_other_limits_is_full_at_its_own_limit() {
     let config = super::config(shared_rabbitmq().url());
     let queue = format!("{}.parts", config.prefix);
     let dead = format!("{}.dead", config.prefix);

@@ -52,7 +52,7 @@ async fn serve(client: TcpStream) -> std::io::Result<()> {
 }
 
 #[tokio::test]
-async fn a_host_that_is_minutes_behind_goes_by_the_stores_time() {
+async fn a_host_whose_clock_is_minutes_behind_uses_the_stores_clock() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://127.0.0.1:{}/0", listener.local_addr().unwrap().port());
     tokio::spawn(async move {

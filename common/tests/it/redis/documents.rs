@@ -52,7 +52,7 @@ async fn a_report_that_cannot_be_read_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_word_of_a_newer_release_hides_nothing_but_itself() {
+async fn a_value_that_only_a_newer_release_knows_hides_only_itself() {
     let bench = Bench::new().await;
     let json = serde_json::to_string(&report("a", 1)).unwrap();
     let newer = json.replacen("\"ready\"", "\"dreaming\"", 1).replacen('{', r#"{"mood": "calm","#, 1);

@@ -101,7 +101,7 @@ async fn a_disk_that_takes_nothing_is_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missing_rights_are_a_refusal_wherever_they_are_missing() {
+async fn missing_permissions_are_a_refusal_wherever_they_are_missing() {
     let server = RedisServer::start();
     for (rules, cause) in [
         (&["~*", "&*", "+time"][..], "NOPERM"),
@@ -119,7 +119,7 @@ async fn missing_rights_are_a_refusal_wherever_they_are_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_that_is_refused_is_told_in_the_servers_words() {
+async fn a_refused_login_is_reported_in_the_servers_words() {
     let server = RedisServer::start();
     server.command(&["ACL", "SETUSER", "someone", "on", ">word", "~*", "&*", "+@all"]).unwrap();
     for (login, database, cause) in [

@@ -27,7 +27,7 @@ async fn a_worker_whose_clock_is_ahead_fails_nobodys_job() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_clock_is_behind_computes_nothing_that_nobody_wants_any_more() {
+async fn a_worker_whose_clock_is_behind_computes_no_expired_part() {
     let bench = Bench::new().await;
     let store = FaultyStore::with_clock(&bench, MINUTES);
     let (engine, _ears) = Double::new();
@@ -41,7 +41,7 @@ async fn a_worker_whose_clock_is_behind_computes_nothing_that_nobody_wants_any_m
 }
 
 #[tokio::test]
-async fn reports_tell_moments_of_the_stores_clock_and_how_far_off_the_workers_is() {
+async fn reports_hold_times_of_the_stores_clock_and_the_workers_offset() {
     let bench = Bench::new().await;
     let store = FaultyStore::with_clock(&bench, -MINUTES);
     let (engine, _ears) = Double::new();

@@ -106,7 +106,7 @@ async fn a_part_that_bounces_for_outages_is_never_given_up_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_try_that_the_store_did_not_take_back_is_no_death() {
+async fn a_try_that_the_store_did_not_take_back_does_not_count_as_a_crash() {
     let bench = Bench::new().await;
     // Three times the store is out of reach from the image's try until the part is begun again.
     let (outages, is_away) = (Arc::new(AtomicUsize::new(0)), AtomicBool::new(false));

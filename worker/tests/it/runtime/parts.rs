@@ -91,7 +91,7 @@ async fn a_package_that_is_not_there_fails_its_job_and_no_other() {
 
 // The clock is paused: the waits between deliveries pass at once.
 #[tokio::test(start_paused = true)]
-async fn bytes_that_no_worker_has_any_more_are_looked_for_and_then_given_up() {
+async fn a_version_that_no_worker_has_any_more_is_searched_for_and_then_given_up() {
     let bench = Bench::new().await;
     let (engine, _ears) = Double::new();
     let worker = bench.worker(&engine, &[]);
