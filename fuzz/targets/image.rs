@@ -29,6 +29,8 @@ static WAYS: LazyLock<Vec<Preprocessing>> = LazyLock::new(|| {
             "resize_shorter_side": 40}"#,
         r#"center_crop", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "pillow_bilinear",
             "resize_shorter_side": 40}"#,
+        r#"image_ops_fit", "image_preproc_config": {"input_shape": [24, 31, 3], "resampling": "pillow_lanczos",
+            "reducing_gap": 1}"#,
     ];
     ways.iter().map(|way| of_config(way)).collect()
 });

@@ -11,7 +11,7 @@ mod resize;
 
 use self::labels::LabelFiles;
 
-pub use self::labels::ClassesFile;
+pub use self::labels::{ClassesFile, read as read_labels};
 pub use self::output::{LabelRule, OutputActivation, Postprocessing};
 pub use self::resize::{
     ChannelOrder, Fit, Normalization, OpenCvInterpolation, PillowFilter, Resampling, Resize, TensorflowMethod,
@@ -77,7 +77,7 @@ pub enum PreprocessingKind {
     },
     /// `no_prepro`: the decoded pixel values unchanged; another size is the image's error.
     NoPrepro,
-    /// `stretch`, `letterbox` and `center_crop`.
+    /// `stretch`, `letterbox`, `center_crop` and `image_ops_fit`.
     Resize(Resize),
 }
 
@@ -100,6 +100,7 @@ impl PreprocessingKind {
                 Fit::Stretch => "stretch",
                 Fit::Letterbox { .. } => "letterbox",
                 Fit::CropThenResize | Fit::ResizeThenCrop { .. } => "center_crop",
+                Fit::CropBetweenPixels => "image_ops_fit",
             },
         }
     }
@@ -375,6 +376,26 @@ mod tests {
                 (Err(problems), Err(says)) => assert!(problems[0].ends_with(says), "{problems:?}"),
                 (found, _) => panic!("{setting}: {found:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn image_ops_fit_is_pillows_own() {
+        let read = |resampling: &str| {
+            let text = format!(
+                r#"{{"img_preproc_type": "image_ops_fit", "image_preproc_config": {{"input_shape": [2, 2, 3],
+                "resampling": "{resampling}"}}, "output_postproc_type": "argmax",
+                "output_config": {{"output_classes": ["a"]}}}}"#
+            );
+            ModelConfig::parse(text.as_bytes()).map(|config| config.preprocessing.kind.name())
+        };
+        assert_eq!(read("pillow_lanczos"), Ok("image_ops_fit"));
+        for other in ["tensorflow_bilinear", "opencv_area"] {
+            let problems = read(other).unwrap_err();
+            assert!(
+                problems[0].contains("expected one of Pillow's, such as `pillow_lanczos`"),
+                "{problems:?}"
+            );
         }
     }
 

@@ -21,14 +21,16 @@ pub(super) enum FitKind {
     Stretch,
     Letterbox,
     CenterCrop,
+    ImageOpsFit,
 }
 
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("normalize_and_pad", Kind::NormalizeAndPad),
     ("no_prepro", Kind::NoPrepro),
     ("stretch", Kind::Resize(FitKind::Stretch)),
     ("letterbox", Kind::Resize(FitKind::Letterbox)),
     ("center_crop", Kind::Resize(FitKind::CenterCrop)),
+    ("image_ops_fit", Kind::Resize(FitKind::ImageOpsFit)),
 ];
 
 pub(super) fn preprocessing(root: &Map<String, Value>, problems: &mut Problems) -> Option<Preprocessing> {

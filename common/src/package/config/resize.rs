@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Problems;
 use super::input::{FitKind, MAX_SIDE, normalization_factor};
 
-/// `stretch`, `letterbox` and `center_crop`: fits an image of any size to the model's input.
+/// `stretch`, `letterbox`, `center_crop` and `image_ops_fit`: fits an image of any size to the model's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resize {
     /// How proportions change.
@@ -37,6 +37,9 @@ pub enum Fit {
     /// The image is cropped to the input's proportions about its centre, then scaled, as Keras's `crop_to_aspect_ratio`
     /// does.
     CropThenResize,
+    /// As [`Fit::CropThenResize`], but the edges of the crop may lie between pixels, and the resampling sees pixels beyond
+    /// them, as in Pillow's `ImageOps.fit`. Only with [`Resampling::Pillow`].
+    CropBetweenPixels,
     /// The image is scaled until its shorter side has this size, then its centre is cropped, as
     /// `torchvision.transforms.Resize` and `CenterCrop` do. Not smaller than the input.
     ResizeThenCrop {
@@ -182,7 +185,7 @@ pub(super) fn known_keys(kind: FitKind) -> Vec<&'static str> {
     let own = match kind {
         FitKind::Letterbox => Some("padding_value"),
         FitKind::CenterCrop => Some("resize_shorter_side"),
-        FitKind::Stretch => None,
+        FitKind::Stretch | FitKind::ImageOpsFit => None,
     };
     COMMON.into_iter().chain(own).collect()
 }
@@ -195,6 +198,15 @@ pub(super) fn parse(
     problems: &mut Problems,
 ) -> Option<Resize> {
     let resampling = problems.choice(section, "resampling", &RESAMPLINGS);
+    if let (FitKind::ImageOpsFit, Some(Resampling::Tensorflow { .. } | Resampling::OpenCv(_))) =
+        (kind, resampling)
+    {
+        problems.add(format!(
+            "`image_preproc_config.resampling` is {}, expected one of Pillow's, such as `pillow_lanczos`: `image_ops_fit` \
+             is a function of Pillow",
+            section.get("resampling").unwrap_or(&Value::Null)
+        ));
+    }
     let fit = fit(kind, section, input_shape, problems);
     let numbers = numbers(section, input_shape, problems);
     let ordered = match section.get("channel_order") {
@@ -284,6 +296,7 @@ fn fit(
             }
         },
         FitKind::Stretch => Some(Fit::Stretch),
+        FitKind::ImageOpsFit => Some(Fit::CropBetweenPixels),
     }
 }
 

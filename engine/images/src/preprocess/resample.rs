@@ -15,8 +15,8 @@ mod between;
 mod weights;
 
 use self::between::{Blend, between};
-pub(super) use self::weights::TargetAxis;
 use self::weights::{Axis, Kernel};
+pub(super) use self::weights::{SourceSpan, TargetAxis};
 
 /// Resizes samples to `height` times `width`, and returns the requested parts.
 pub(super) fn resample(source: &Samples, height: &TargetAxis, width: &TargetAxis, how: Resampling) -> Raster {

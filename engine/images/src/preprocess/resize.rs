@@ -1,8 +1,8 @@
-//! `stretch`, `letterbox` and `center_crop`: turns any image into the model's input as a given framework does.
+//! `stretch`, `letterbox`, `center_crop` and `image_ops_fit`: turns any image into the model's input as a given framework does.
 
 use common::package::config::{ChannelOrder, Fit, Normalization, Resampling, Resize};
 
-use super::resample::{TargetAxis, resample};
+use super::resample::{SourceSpan, TargetAxis, resample};
 use super::samples::{Samples, luma};
 use crate::decode::DecodedImage;
 
@@ -48,6 +48,11 @@ pub(super) fn fill(
             let raster = resampled(cropped(sides, height, width), &full.0, &full.1);
             place(&raster, out, (width, &how.normalization));
         }
+        Fit::CropBetweenPixels => {
+            let [rows, columns] = image_ops_fit(sides, height, width);
+            let raster = resampled(whole, &full.0.of(rows), &full.1.of(columns));
+            place(&raster, out, (width, &how.normalization));
+        }
         Fit::ResizeThenCrop { shorter_side } => {
             let (tall, wide) = shortened(sides, shorter_side);
             let raster = resampled(whole, &centre(tall, height), &centre(wide, width));
@@ -78,6 +83,12 @@ pub(super) fn divisor(image: Sides, [height, width, _]: [usize; 3], how: &Resize
             let part = cropped(image, height, width);
             let scaled = |side: usize, target: usize, part: usize| side as f64 * target as f64 / part as f64;
             (scaled(image.height, height, part.height), scaled(image.width, width, part.width))
+        }
+        Fit::CropBetweenPixels => {
+            let [rows, columns] = image_ops_fit(image, height, width);
+            let scaled =
+                |side: usize, target: usize, span: SourceSpan| side as f64 * target as f64 / span.length;
+            (scaled(image.height, height, rows), scaled(image.width, width, columns))
         }
         Fit::ResizeThenCrop { shorter_side } => {
             let (rows, columns) = shortened(image, shorter_side);
@@ -133,6 +144,27 @@ fn cropped(image: Sides, height: usize, width: usize) -> Area {
     Area { top: (image.height - tall) / 2, left: (image.width - wide) / 2, height: tall, width: wide }
 }
 
+/// `PIL.ImageOps.fit(image, (width, height))`: the rows and the columns of the largest centred box with the proportions of
+/// the input. Pillow passes the edges of the box on in float32.
+#[expect(clippy::cast_precision_loss, reason = "sides are far below 2^52")]
+fn image_ops_fit(image: Sides, height: usize, width: usize) -> [SourceSpan; 2] {
+    let (tall, wide) = (image.height as f64, image.width as f64);
+    let (ratio, wanted) = (wide / tall, width as f64 / height as f64);
+    let (crop_height, crop_width) = if ratio == wanted {
+        (tall, wide)
+    } else if ratio >= wanted {
+        (tall, wanted * tall)
+    } else {
+        (wide / wanted, wide)
+    };
+    [(tall, crop_height), (wide, crop_width)].map(|(side, crop)| {
+        let start = (side - crop) * 0.5;
+        #[expect(clippy::cast_possible_truncation, reason = "Pillow computes so")]
+        let (first, end) = (start as f32, (start + crop) as f32);
+        SourceSpan { start: f64::from(first), length: f64::from(end - first) }
+    })
+}
+
 /// `torchvision.transforms.Resize(side)`: the shorter side gets this size, the longer one is scaled and truncated.
 fn shortened(image: Sides, side: usize) -> (usize, usize) {
     if image.height <= image.width {
@@ -147,7 +179,7 @@ fn centre(size: usize, part: usize) -> TargetAxis {
     let over = size - part;
     let half = over / 2;
     let start = half + usize::from(over % 2 == 1 && half % 2 == 1);
-    TargetAxis { size, part: start..start + part }
+    TargetAxis { size, part: start..start + part, span: None }
 }
 
 /// `tf.image.resize_with_pad`: both sides are divided by the larger ratio, in float32. The offset is half of the

@@ -2,4 +2,6 @@
 
 // Marked as tests so that helpers, too, may unwrap.
 #[cfg(test)]
+mod fit;
+#[cfg(test)]
 mod pixels;

@@ -17,16 +17,35 @@ pub(super) struct Axis {
 }
 
 /// The size of an axis after resampling, and the part of it that is requested. The rest costs nothing: an image of one
-/// pixel by 30,000 becomes millions wide before its centre is cropped.
+/// pixel by 30,000 becomes millions wide before its centre is cropped. Pillow may resample a span of the source alone.
 #[derive(Debug, Clone)]
 pub(in crate::preprocess) struct TargetAxis {
     pub(in crate::preprocess) size: usize,
     pub(in crate::preprocess) part: Range<usize>,
+    /// Start and length, which may lie between pixels; without it the whole source.
+    pub(in crate::preprocess) span: Option<SourceSpan>,
+}
+
+/// A part of the source along one axis, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::preprocess) struct SourceSpan {
+    pub(in crate::preprocess) start: f64,
+    pub(in crate::preprocess) length: f64,
 }
 
 impl TargetAxis {
     pub(in crate::preprocess) fn whole(size: usize) -> Self {
-        Self { size, part: 0..size }
+        Self { size, part: 0..size, span: None }
+    }
+
+    /// Resamples this span of the source instead of the whole.
+    pub(in crate::preprocess) fn of(&self, span: SourceSpan) -> Self {
+        Self { span: Some(span), ..self.clone() }
+    }
+
+    /// Returns the part of a source of `from` pixels that is resampled.
+    fn source(&self, from: usize) -> SourceSpan {
+        self.span.unwrap_or(SourceSpan { start: 0.0, length: from as f64 })
     }
 }
 
@@ -145,9 +164,10 @@ impl Axis {
 
     /// The pixel under the centre, as Pillow finds it: by adding steps in float64.
     pub(super) fn nearest_centre(from: usize, to: &TargetAxis) -> Self {
-        let step = from as f64 / to.size as f64;
+        let SourceSpan { start, length } = to.source(from);
+        let step = length / to.size as f64;
         let mut axis = Self::new(to);
-        let mut position = step * 0.5;
+        let mut position = start + step * 0.5;
         for index in 0..to.part.end {
             if to.part.contains(&index) {
                 axis.push(whole(position).min(from - 1), [1.0]);
@@ -260,11 +280,12 @@ impl Axis {
         kernel: Kernel,
         range: impl Fn(f64, f64) -> (f64, f64),
     ) -> Self {
-        let scale = from as f64 / to.size as f64;
+        let SourceSpan { start, length } = to.source(from);
+        let scale = length / to.size as f64;
         let widening = scale.max(1.0);
         let mut axis = Self::new(to);
         for index in to.part.clone() {
-            let centre = (index as f64 + 0.5) * scale;
+            let centre = start + (index as f64 + 0.5) * scale;
             let (first, end) = range(centre, kernel.radius() * widening);
             let first = whole(first.max(0.0)).min(from - 1);
             let end = whole(end.max(0.0)).clamp(first + 1, from);
