@@ -1,10 +1,12 @@
 """Fills the corpus of each fuzz target with what the repository has of its kind: python3 fuzz/seeds.py FOLDER."""
 
 import base64
+import io
 import json
 import pathlib
 import struct
 import sys
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KERAS = ROOT / "engine/keras/tests/fixtures/keras"
@@ -36,6 +38,7 @@ def main():
     small = [path for path in models if path.stat().st_size <= LARGEST]
     fill(corpus / "hdf5", contents(path for path in small if path.suffix == ".hdf5"))
     fill(corpus / "archive", contents(path for path in small if path.suffix == ".keras"))
+    fill(corpus / "bundle", {path.name: zipped(path) for path in small if path.suffix == ".hdf5"})
     images = contents(path for path in PIXELS.iterdir() if path.stat().st_size <= LARGEST)
     fill(corpus / "image", images)
     configs = {str(place): json.dumps(config).encode() for place, config in enumerate(CONFIGS)}
@@ -50,6 +53,15 @@ def fill(folder, files):
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
+
+
+def zipped(model):
+    """As Teachable Machine gives it."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("keras_model.h5", model.read_bytes())
+        archive.writestr("labels.txt", "0 cat\n1 dog\n")
+    return stream.getvalue()
 
 
 def requests(image):

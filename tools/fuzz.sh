@@ -17,7 +17,7 @@ export RUSTC_BOOTSTRAP=1
 
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- hdf5 archive config image json multipart message
+[ $# -gt 0 ] || set -- hdf5 archive bundle config image json multipart message
 python3 "$root/fuzz/seeds.py" "$root/.cache/fuzz/corpus"
 cd "$root"
 for target in "$@"; do

@@ -13,6 +13,7 @@ pub mod config;
 pub mod examples;
 mod files;
 mod inside;
+mod recipes;
 mod stranger;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use sha2::{Digest, Sha256};
 
 use self::config::ClassesFile;
 pub use self::config::{ModelConfig, Postprocessing, Precision, Preprocessing, PreprocessingKind};
+pub use self::recipes::Recipe;
 pub use self::stranger::in_place_of_a_model;
 use crate::ids::{ModelName, ModelVersion};
 

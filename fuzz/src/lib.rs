@@ -60,6 +60,23 @@ pub fn read_model(bytes: &[u8], format: ModelFormat) {
     }
 }
 
+/// Unpacks a zip with a model and its labels.
+///
+/// # Panics
+/// The files cannot be written, or the parser's error has no message.
+pub fn unpack(bytes: &[u8]) {
+    static FOLDER: LazyLock<PathBuf> =
+        LazyLock::new(|| std::env::temp_dir().join(format!("fuzz-bundle-{}", process::id())));
+    let (zip, into) = (FOLDER.join("m.zip"), FOLDER.join("into"));
+    fs::create_dir_all(&into).expect("the folder of temporary files can be written to");
+    fs::write(&zip, bytes).expect("the folder of temporary files can be written to");
+    match keras::bundle::unpack(&zip, &into) {
+        Ok(unpacked) => assert!(unpacked.model.starts_with(&into), "a model outside of the folder"),
+        Err(error) => assert!(!error.to_string().is_empty(), "an error without words"),
+    }
+    fs::remove_dir_all(&into).expect("the folder is our own");
+}
+
 /// Reads the body of a request.
 ///
 /// # Panics

@@ -12,6 +12,7 @@ mod einsum;
 mod inert;
 pub(super) mod input;
 mod lambda;
+mod libraries;
 mod locally_connected;
 mod merging;
 mod normalization;

@@ -11,10 +11,12 @@ use common::package::ModelFormat;
 mod architecture;
 mod archive;
 mod assembly;
+pub mod bundle;
 mod first_bytes;
 mod hdf5;
 pub mod layers;
 mod reader;
+pub mod reading;
 mod shapes;
 mod weights;
 

@@ -53,14 +53,33 @@ impl<'a> LabelFiles<'a> {
         let unreadable = |error: std::io::Error| {
             format!("is \"{path}\", but `{}` cannot be read: {error}", full.display())
         };
-        let mut bytes = Vec::new();
-        File::open(&real)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(unreadable)?;
+        let bytes = bytes_of(&real).map_err(unreadable)?;
         let classes = parse(Path::new(path), &bytes)
             .map_err(|fault| format!("is \"{path}\", whose content {fault}"))?;
         Ok((classes, ClassesFile { path: full, bytes }))
     }
+}
+
+/// Reads the labels from a file anywhere: one label a line, a JSON list, Keras's `imagenet_class_index.json`, or
+/// `class_indices` as JSON. Blocks on disk.
+///
+/// # Errors
+/// The end of a sentence that begins with the file.
+pub fn read(path: &Path) -> Result<Vec<String>, String> {
+    // Reading a pipe would block until something writes into it.
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => {}
+        Ok(_) => return Err("is no file".to_owned()),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    }
+    parse(path, &bytes_of(path).map_err(|error| format!("cannot be read: {error}"))?)
+}
+
+/// At most one byte more than a file of labels may have.
+fn bytes_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Parses labels from a JSON list; numbers are taken as written.
@@ -125,10 +144,14 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<String>, String> {
     }
 }
 
-/// Keras's `imagenet_class_index.json`, `{"0": ["n01440764", "tench"], …}`, or labels without ids.
+/// Keras's `imagenet_class_index.json`, `{"0": ["n01440764", "tench"], …}`, or labels without ids; or the `class_indices` of
+/// its generators, `{"cat": 0, "dog": 1}`.
 fn indexed(index: &Map<String, Value>) -> Result<Vec<String>, String> {
     if index.is_empty() {
         return Err("is an empty object, expected labels by their index".to_owned());
+    }
+    if index.values().all(Value::is_number) {
+        return indices(index);
     }
     (0..index.len())
         .map(|position| {
@@ -149,6 +172,21 @@ fn indexed(index: &Map<String, Value>) -> Result<Vec<String>, String> {
             .ok_or_else(|| format!("has {entry} for index \"{position}\", expected [id, label] or a label"))
         })
         .collect()
+}
+
+fn indices(index: &Map<String, Value>) -> Result<Vec<String>, String> {
+    let mut labels = vec![None; index.len()];
+    for (label, position) in index {
+        let place = position.as_u64().and_then(|position| labels.get_mut(usize::try_from(position).ok()?));
+        match place {
+            Some(place @ None) => *place = Some(label.clone()),
+            _ => {
+                let last = index.len() - 1;
+                return Err(format!("has {position} for \"{label}\", expected each of 0 to {last} once"));
+            }
+        }
+    }
+    Ok(labels.into_iter().flatten().collect())
 }
 
 fn lines(text: &str) -> Result<Vec<String>, String> {
@@ -176,6 +214,7 @@ mod tests {
             ("labels.txt", "[\"tench\",\n \"great white shark\", \"7\"]\n"),
             ("index.json", r#"{"2": ["n3", "7"], "0": ["n1", "tench"], "1": ["n2", "great white shark"]}"#),
             ("index.json", r#"{"0": "tench", "1": "great white shark", "2": "7"}"#),
+            ("class_indices.json", r#"{"7": 2, "great white shark": 1, "tench": 0}"#),
         ] {
             assert_eq!(
                 parse(Path::new(name), text.as_bytes()).unwrap(),
@@ -202,6 +241,9 @@ mod tests {
             ("l.json", b"{}", "is an empty object"),
             ("l.json", br#"{"0": "a", "2": "b"}"#, "has 2 entries and none for index \"1\""),
             ("l.json", br#"{"0": "a", "01": "b"}"#, "none for index \"1\""),
+            ("l.json", br#"{"a": 0, "b": 2}"#, "has 2 for \"b\", expected each of 0 to 1 once"),
+            ("l.json", br#"{"a": 1, "b": 1}"#, "has 1 for \"b\""),
+            ("l.json", br#"{"a": 0, "b": -1}"#, "has -1 for \"b\""),
             ("l.json", br#"{"0": ["n1"]}"#, r#"has ["n1"] for index "0", expected [id, label]"#),
         ] {
             let fault = parse(Path::new(name), bytes).unwrap_err();

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::architecture::Dialect;
-use crate::layers::Layer;
+use crate::layers::{Layer, libraries};
 use crate::reader::{Reader, shown};
 use crate::shapes::{Shape, axes_after_batch};
 
@@ -204,7 +204,7 @@ pub(crate) fn parse(value: &Value, dialect: Dialect) -> Result<Activation, Strin
             let text = |key: &str| object.get(key).and_then(Value::as_str);
             let own = text("registered_name").is_some_and(|name| name.contains('>'));
             match (text("class_name"), object.get("config")) {
-                _ if own => Err(unknown()),
+                _ if own => text("registered_name").and_then(libraries::activation).ok_or_else(unknown),
                 (Some("function"), Some(Value::String(name))) => by_name(name, dialect).ok_or_else(unknown),
                 (Some(class), Some(Value::Object(config))) => layer(class, config, dialect)
                     .ok_or_else(unknown)
@@ -266,7 +266,10 @@ fn by_name(name: &str, dialect: Dialect) -> Option<Activation> {
         "exponential" => Activation::Exponential,
         "mish" => Activation::Mish,
         "log_softmax" => Activation::LogSoftmax { axis: -1 },
-        _ => return by_new_name(name).filter(|_| dialect == Dialect::Keras3),
+        _ => {
+            let new = by_new_name(name).filter(|_| dialect == Dialect::Keras3);
+            return new.or_else(|| libraries::activation(name));
+        }
     })
 }
 

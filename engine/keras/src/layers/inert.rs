@@ -1,6 +1,6 @@
 //! Layers that do nothing at inference, each with its reason. Their settings do not matter and are not read.
 
-use crate::layers::Layer;
+use crate::layers::{Layer, libraries};
 use crate::reader::Reader;
 
 /// Why layers of a class do nothing at inference.
@@ -56,6 +56,7 @@ pub(super) fn reason(class: &str) -> Option<Reason> {
         | "Equalization"
         | "MaxNumBoundingBoxes"
         | "Solarization" => Some(Reason::AugmentsTraining),
+        _ if libraries::is_inert(class) => Some(Reason::RegularizesTraining),
         _ => None,
     }
 }

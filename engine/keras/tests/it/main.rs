@@ -6,6 +6,8 @@ mod archives;
 #[cfg(test)]
 mod bombs;
 #[cfg(test)]
+mod bundles;
+#[cfg(test)]
 mod importer;
 #[cfg(test)]
 mod layer_classes;
