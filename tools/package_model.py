@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from keras_package import PackageFault, reading, write_package
-from keras_package.reading import MODES, RECIPES
+from keras_package.reading import MODES, RECIPES, named, named_recipes
 
 IMAGE_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
@@ -32,7 +32,7 @@ def main(words=None):
     try:
         examples = write_package(
             arguments.model, arguments.name, images(arguments.images), labels(arguments.labels),
-            read=reading(arguments.read, **settings), activation=arguments.activation, size=arguments.size,
+            read=how(arguments, settings), activation=arguments.activation, size=arguments.size,
             models_dir=arguments.models_dir, tolerance=arguments.tolerance, comments=arguments.comments,
             overwrite=arguments.overwrite,
         )
@@ -41,6 +41,15 @@ def main(words=None):
     for example in examples:
         print(f"{example['image']:<32}{' '.join(f'{score:.4f}' for score in example['scores'][:8])}")
     print(f"{arguments.models_dir}/{arguments.name} is made, `classifier check {arguments.name}` tries it in the service")
+
+
+def how(arguments, settings):
+    """A recipe by its name, or of a framework with settings."""
+    if not arguments.recipe:
+        return reading(arguments.read, **settings)
+    if settings:
+        raise PackageFault(f"`{next(iter(settings))}` is beside `--recipe`, expected it beside `--read`")
+    return named(arguments.recipe)
 
 
 def parser():
@@ -59,7 +68,9 @@ def parser():
     made.add_argument("--models-dir", default="models", help="the folder of the packages (models)")
     made.add_argument("--overwrite", action="store_true", help="replace the package of this name, its whole folder")
     how = made.add_argument_group("how images were read in training")
-    how.add_argument("--read", required=True, metavar="RECIPE", help=", ".join(RECIPES))
+    which = how.add_mutually_exclusive_group(required=True)
+    which.add_argument("--read", metavar="FRAMEWORK", help=", ".join(RECIPES))
+    which.add_argument("--recipe", metavar="NAME", help=", ".join(recipe["name"] for recipe in named_recipes()))
     how.add_argument("--interpolation", help="as the framework calls it; its default without this")
     for flag in ("--crop-to-aspect-ratio", "--pad-to-aspect-ratio", "--antialias"):
         how.add_argument(flag, action="store_true", default=None)

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, dead_letters, inspect, load, models, predict, score, serve, swap, workers};
+use crate::commands::{
+    check, dead_letters, examples, inspect, load, models, package, predict, score, serve, swap, workers,
+};
 use crate::exit;
 
 /// Serves Keras image classifiers over HTTP, sends requests to them, and administers them.
@@ -17,7 +19,7 @@ pub struct Arguments {
 /// The commands, each with a file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run API and worker in one process, without other servers.
+    /// Run API and worker in one process, without other servers: with a model, at once.
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Arguments>),
     /// Classify images.
@@ -35,6 +37,12 @@ pub enum Command {
     /// List, replay or drop dead letters: images that no worker could classify.
     #[command(after_help = dead_letters::EXAMPLES)]
     DeadLetters(dead_letters::Arguments),
+    /// Make a package of a model.
+    #[command(after_help = package::EXAMPLES)]
+    Package(package::Arguments),
+    /// Record today's scores of images as a package's examples.
+    #[command(after_help = examples::EXAMPLES)]
+    Examples(examples::Arguments),
     /// Check a package and its examples as a worker does, one line per check, without a server.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Arguments),
@@ -65,6 +73,8 @@ mod tests {
         let texts = [
             exit::HELP,
             serve::EXAMPLES,
+            package::EXAMPLES,
+            examples::EXAMPLES,
             predict::EXAMPLES,
             swap::EXAMPLES,
             dead_letters::EXAMPLES,

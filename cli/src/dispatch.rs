@@ -4,7 +4,9 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
 use crate::arguments::Command;
-use crate::commands::{check, dead_letters, inspect, load, models, predict, score, serve, swap, workers};
+use crate::commands::{
+    check, dead_letters, examples, inspect, load, models, package, predict, score, serve, swap, workers,
+};
 use crate::exit::Exit;
 
 /// Runs one command to its end. Commands that open the TensorFlow library do so before other threads exist: the library
@@ -21,6 +23,8 @@ pub fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Rollback(arguments) => block_on(swap::roll_back(arguments)),
         Command::Workers(arguments) => block_on(workers::run(arguments)),
         Command::DeadLetters(arguments) => block_on(dead_letters::run(arguments)),
+        Command::Package(arguments) => package::run(&arguments),
+        Command::Examples(arguments) => examples::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),

@@ -1,8 +1,8 @@
 //! The command `classifier`: serves, calls and administers image classifiers.
 //!
 //! Reading order: [`arguments`] defines the command line, [`commands`] has a file for each command, [`dispatch`] runs
-//! one, [`exit`] has the exit codes, [`config`] the settings, [`client`] calls a server, [`images`] reads files, and
-//! [`output`] writes results.
+//! one, [`exit`] has the exit codes, [`config`] the settings, [`client`] calls a server, [`images`] reads files,
+//! [`unpackaged`] understands a model without a package, and [`output`] writes results.
 
 pub mod arguments;
 pub mod client;
@@ -12,7 +12,9 @@ pub mod dispatch;
 pub mod exit;
 pub mod images;
 pub mod output;
+pub mod unpackaged;
 pub mod usage;
+mod words;
 
 use std::process::ExitCode;
 

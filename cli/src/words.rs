@@ -8,7 +8,7 @@ use common::package::{ModelConfig, ModelFormat};
 use serde_json::Value;
 
 /// Returns a config in one line.
-pub(in crate::commands) fn summary(config: &ModelConfig) -> String {
+pub(crate) fn summary(config: &ModelConfig) -> String {
     let (labels, rule) = (config.postprocessing.classes().len(), config.postprocessing.rule.name());
     let [height, width, channels] = config.preprocessing.input_shape;
     let kind = config.preprocessing.kind.name();
@@ -16,7 +16,7 @@ pub(in crate::commands) fn summary(config: &ModelConfig) -> String {
 }
 
 /// Describes the preprocessing, step by step.
-pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
+pub(crate) fn preprocessing(how: &Preprocessing) -> Vec<String> {
     let [height, width, channels] = how.input_shape;
     let grey = channels == 1;
     match &how.kind {
@@ -48,6 +48,37 @@ pub(super) fn preprocessing(how: &Preprocessing) -> Vec<String> {
     }
 }
 
+/// Returns the preprocessing in half a line: channels, values, fit.
+pub(crate) fn brief(how: &Preprocessing) -> String {
+    let [height, width, channels] = how.input_shape;
+    match &how.kind {
+        PreprocessingKind::NormalizeAndPad { .. } | PreprocessingKind::NoPrepro => {
+            preprocessing(how).join(", ")
+        }
+        PreprocessingKind::Resize(resize) => {
+            let order = match (channels, resize.channel_order) {
+                (1, _) => "grey",
+                (_, ChannelOrder::Rgb) => "RGB",
+                (_, ChannelOrder::Bgr) => "BGR",
+            };
+            let by = resampling(resize.resampling);
+            let fit = match resize.fit {
+                Fit::Stretch => format!("stretched to {height}×{width} with {by}"),
+                Fit::Letterbox { .. }
+                | Fit::CropThenResize
+                | Fit::CropBetweenPixels
+                | Fit::ResizeThenCrop { .. } => fitted(resize, height, width),
+            };
+            let values = normalized(&resize.normalization, channels);
+            let values = values.strip_prefix("pixel values 0 to 255").unwrap_or(&values).trim();
+            match values {
+                "as they are" => format!("{order} 0–255, {fit}"),
+                scaled => format!("{order} 0–255 {scaled}, {fit}"),
+            }
+        }
+    }
+}
+
 fn decoded(order: ChannelOrder, grey: bool, is_rotated: bool) -> String {
     let channels = match (grey, order) {
         (true, _) => "grey",
@@ -68,6 +99,10 @@ fn fitted(resize: &Resize, height: usize, width: usize) -> String {
         ),
         Fit::CropThenResize => format!(
             "cropped to the proportions of {height}×{width} about its centre, then scaled to that with {by}"
+        ),
+        Fit::CropBetweenPixels => format!(
+            "cropped to the proportions of {height}×{width} about its centre, between pixels too, then scaled to that with \
+             {by}, as `ImageOps.fit`"
         ),
         Fit::ResizeThenCrop { shorter_side } => format!(
             "scaled until its shorter side is {shorter_side} with {by}, then cropped to {height}×{width} about its \
@@ -112,7 +147,7 @@ fn per_channel(numbers: &[f32]) -> String {
 }
 
 /// Describes the postprocessing.
-pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
+pub(crate) fn postprocessing(how: &Postprocessing) -> Vec<String> {
     let activation = match how.activation {
         OutputActivation::None => None,
         OutputActivation::Softmax => {
@@ -146,7 +181,7 @@ pub(super) fn postprocessing(how: &Postprocessing) -> Vec<String> {
 }
 
 /// Returns the number of labels, and the first of them.
-pub(super) fn some_of(labels: &[Value]) -> String {
+pub(crate) fn some_of(labels: &[Value]) -> String {
     const SHOWN: usize = 12;
     let first: Vec<_> = labels.iter().filter_map(Value::as_str).take(SHOWN).collect();
     let more = if labels.len() > SHOWN { ", …" } else { "" };
@@ -154,7 +189,7 @@ pub(super) fn some_of(labels: &[Value]) -> String {
 }
 
 /// Returns the model's format, and the program that wrote it.
-pub(super) fn format(format: ModelFormat, written_by: Option<&str>) -> String {
+pub(crate) fn format(format: ModelFormat, written_by: Option<&str>) -> String {
     let format = match format {
         ModelFormat::Hdf5 => "HDF5",
         ModelFormat::KerasArchive => ".keras archive",
@@ -210,6 +245,33 @@ mod tests {
                 "pixel values 0 to 255 divided by 255, then less [0.5, 0.25, 0.125] by channel, then divided by 0.5",
             ],
         );
+    }
+
+    #[test]
+    fn half_a_line_tells_channels_values_and_fit() {
+        for (kind, settings, says) in [
+            (
+                "stretch",
+                json!({"input_shape": [8, 9, 3], "resampling": "tensorflow_bilinear"}),
+                "RGB 0–255, stretched to 8×9 with TensorFlow's bilinear",
+            ),
+            (
+                "stretch",
+                json!({"input_shape": [8, 9, 1], "resampling": "pillow_nearest", "normalization_factor": 255}),
+                "grey 0–255 divided by 255, stretched to 8×9 with Pillow's nearest",
+            ),
+            (
+                "image_ops_fit",
+                json!({"input_shape": [8, 9, 3], "resampling": "pillow_lanczos", "preprocess_input": "tf"}),
+                "RGB 0–255 divided by 127.5, then less 1, cropped to the proportions of 8×9 about its centre, between \
+                 pixels too, then scaled to that with Pillow's lanczos, as `ImageOps.fit`",
+            ),
+        ] {
+            let config = json!({"img_preproc_type": kind, "image_preproc_config": settings,
+                "output_postproc_type": "argmax", "output_config": {"output_classes": ["a", "b"]}});
+            let config = ModelConfig::parse(config.to_string().as_bytes()).unwrap();
+            assert_eq!(brief(&config.preprocessing), says);
+        }
     }
 
     #[test]

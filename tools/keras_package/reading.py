@@ -8,6 +8,7 @@ the sizes of `torchvision` and `pad`, and where an image lies in them, are compu
 import contextlib
 import dataclasses
 import io
+import json
 import re
 import shutil
 import tempfile
@@ -17,6 +18,9 @@ from pathlib import Path
 from .faults import PackageFault, one_of
 
 MODES = ["tf", "caffe", "torch"]
+
+# The recipes with a name of their own, which `classifier serve` has too.
+NAMED = Path(__file__).resolve().parents[2] / "common" / "src" / "package" / "recipes.json"
 
 
 def reading(name, **settings):
@@ -29,6 +33,24 @@ def reading(name, **settings):
     for setting in settings:
         one_of(f"a setting of `{name}`", setting, known)
     return recipe(**settings)
+
+
+def named_recipes():
+    """Each with its `name`, the line of `training` that it answers to, and what it is here and in a config."""
+    return json.loads(NAMED.read_text(encoding="utf-8"))
+
+
+def named(name):
+    """The recipe that `classifier serve --recipe NAME` takes.
+
+    Raises PackageFault where there is none of this name.
+    """
+    known = {recipe["name"]: recipe for recipe in named_recipes()}
+    recipe = known[one_of("the recipe", name, known)]
+    settings = dict(recipe["settings"])
+    if "rescale" in settings:
+        settings["rescale"] = 1 / float(settings["rescale"].removeprefix("1/"))
+    return reading(recipe["read"], **settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +289,36 @@ class Torchvision(Reading):
         return [read(path) for path in paths]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageOpsFit(Reading):
+    """Pillow's `ImageOps.fit(image, (width, height), method)`, as in the sample code of Teachable Machine."""
+
+    interpolation: str = "bicubic"
+    tolerance = 0.01
+
+    def __post_init__(self):
+        super().__post_init__()
+        one_of("`interpolation`", self.interpolation, ["nearest", "box", "bilinear", "bicubic", "lanczos"])
+
+    def resampling(self):
+        return f"pillow_{self.interpolation}"
+
+    def fit(self):
+        return "image_ops_fit", {}
+
+    def levels(self, paths, shape, keras):
+        from PIL import Image, ImageOps
+
+        height, width, channels = shape
+        method = getattr(Image.Resampling, self.interpolation.upper())
+
+        def read(path):
+            image = pillow_opened(path, channels).convert("L" if channels == 1 else "RGB")
+            return ImageOps.fit(image, (width, height), method)
+
+        return [read(path) for path in paths]
+
+
 def pillow_opened(path, channels):
     from PIL import Image
 
@@ -367,6 +419,7 @@ def unreadable(path, framework, reason):
 # By the names that the framework's functions have, or the framework.
 RECIPES = {
     "image_dataset_from_directory": ImageDatasetFromDirectory,
+    "image_ops_fit": ImageOpsFit,
     "load_img": LoadImg,
     "opencv": OpenCv,
     "pad": Pad,

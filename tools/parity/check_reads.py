@@ -64,6 +64,8 @@ def choices():
     for interpolation in FILTERS:
         for fit in ({}, {"resize-shorter-side": "64"}):
             yield "torchvision", {"interpolation": interpolation, **fit}
+    for interpolation in FILTERS:
+        yield "image_ops_fit", {"interpolation": interpolation}
     for interpolation in ("nearest", "linear", "cubic", "area"):
         for order in ("bgr", "rgb"):
             yield "opencv", {"interpolation": interpolation, "channel-order": order}

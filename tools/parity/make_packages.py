@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import package_model
 from keras_package import reading, write_package
 from keras_package.model import as_taken
-from keras_package.reading import RECIPES
+from keras_package.reading import RECIPES, named, named_recipes
 
 LABELS = ["quay", "roof", "leaf", "petal", "sky"]
 # As a photographer's folder has them.
@@ -58,6 +58,7 @@ CASES = {
     # What the models take is no image with its channels last.
     "without_channels": (2, "h5", "load_img", {"rescale": 1 / 255}, {"channels": 1, "takes": "rows"}),
     "in_a_row": (3, "keras", "load_img", {"rescale": 1 / 255}, {"channels": 1, "takes": "values"}),
+    "fitted": (2, "h5", "image_ops_fit", {"interpolation": "lanczos", "preprocess_input": "tf"}, {}),
     "channels_first": (3, "h5", "load_img", {"rescale": 1 / 255}, {"takes": "channels"}),
 }
 
@@ -84,8 +85,18 @@ def main():
     (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
     by_command(folder)
     own_functions(folder, files)
+    check_named_recipes()
     made = {"right": [*right, "by_command", "own"], "refused": refusals(folder)}
     (folder / "made.json").write_text(json.dumps(made, indent=1))
+
+
+def check_named_recipes():
+    """What a recipe's name stands for here is what it stands for in `classifier serve`."""
+    for recipe in named_recipes():
+        config = {key: recipe[key] for key in ("img_preproc_type", "image_preproc_config")}
+        config["image_preproc_config"] = {"input_shape": [*SIZE, 3], **config["image_preproc_config"]}
+        found = named(recipe["name"]).config((*SIZE, 3))
+        assert found == config, f"{recipe['name']}: {found} is not {config}"
 
 
 def photographs(folder):
@@ -213,6 +224,7 @@ def refusals(folder):
         "model": words_for(folder, "new", model="../text.h5"),
         "name": words_for(folder, ".new"),
         "ending": words_for(folder, "new", read="image_dataset_from_directory", images="flower.jpg_large"),
+        "named": [*words_for(folder, "new")[:-6], "--recipe", "load_img-256", "--models-dir", f"{folder}/models"],
         "count": [*words_for(folder, "new"), "--images", *[f"{folder}/photographs/china.png"] * 65],
         **{f"broken {recipe}": words_for(folder, "new", read=recipe, images="broken.png") for recipe in RECIPES},
     }

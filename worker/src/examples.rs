@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
 use common::messages::ImageOutcome;
 use common::package::examples::{self, Example};
@@ -88,15 +89,19 @@ pub fn run(package: &Package, engine: &dyn Engine, examples: &[Example]) -> Vec<
         .map(|example| ExampleOutcome {
             image: example.image.clone(),
             tolerance: example.tolerance,
-            found: scores(package, engine, example)
+            found: scores(package, engine, &example.path)
                 .and_then(|scores| compare(&scores, &example.scores, &package.config.postprocessing)),
         })
         .collect()
 }
 
-fn scores(package: &Package, engine: &dyn Engine, example: &Example) -> Result<Vec<f32>, String> {
+/// Returns the model's outputs for an image file, before an activation of the config. Blocks.
+///
+/// # Errors
+/// The image is not read or the model does not run: a sentence.
+pub fn scores(package: &Package, engine: &dyn Engine, image: &Path) -> Result<Vec<f32>, String> {
     let how = &package.config.preprocessing;
-    let bytes = fs::read(&example.path).map_err(|error| format!("its image cannot be read: {error}"))?;
+    let bytes = fs::read(image).map_err(|error| format!("its image cannot be read: {error}"))?;
     let pixels = prepare(&bytes, how, &DecodeLimits::default(), &|| true).map_err(|error| error.detail)?;
     let batch = Batch::new(1, how.input_shape, pixels);
     engine.predict(&batch).map(|scores| scores.values).map_err(|error| error.to_string())

@@ -11,9 +11,10 @@ use worker::config::LibraryConfig;
 use worker::engines::load;
 use worker::examples::{ExampleOutcome, run as run_examples};
 
-use super::inspect::{locate, words};
+use super::inspect::locate;
 use crate::exit::Exit;
 use crate::output;
+use crate::words;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:

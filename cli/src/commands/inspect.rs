@@ -1,7 +1,5 @@
 //! `classifier inspect`: the contents and the problems of a package.
 
-pub(super) mod words;
-
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -20,6 +18,7 @@ use worker::examples::verify;
 use crate::exit::Exit;
 use crate::output;
 use crate::usage::UsageError;
+use crate::words;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:

@@ -1,7 +1,10 @@
 //! `classifier serve`: API and worker in one process, queue and store in memory.
 
+mod wanted;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,18 +29,27 @@ use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::wanted::{Curl, Wanted};
 use crate::config::QueueConfig;
 use crate::exit::Exit;
 use crate::output;
+use crate::unpackaged::Choices;
 use crate::usage::UsageError;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "Examples:
+  classifier serve flowers.keras                           a model, at once, under its file's name
+  classifier serve converted_keras.zip                     as Teachable Machine gives it
+  classifier serve vgg.h5 --recipe caffe --labels cat,dog  what the model does not say
   X_API_KEY=secret classifier serve                        then `classifier swap NAME`
   X_API_KEY=secret classifier serve --model digits --listen 127.0.0.1:8080
 
-X_API_KEY must be set: clients send it as the header X-API-Key. The server listens at once. It
-prints its address to stdout when it can answer predictions. Logs go to stderr. After SIGTERM or
+MODEL is a .keras, .h5 or .hdf5 file, a SavedModel folder, a Teachable Machine folder or its .zip,
+or a package. What was understood of it is printed first. How images are read follows from the
+model where it says so; where it does not, the command ends with the choices, a flag each.
+
+X_API_KEY must be set: clients send it as the header X-API-Key. With MODEL, a key is made where none
+is set. The server listens at once. It prints its address to stdout when it can answer predictions. Logs go to stderr. After SIGTERM or
 ctrl-c it finishes open requests and ends.";
 
 /// How long the first model may take to load, including the start of the worker.
@@ -49,6 +61,11 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Options of the command.
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// A model to serve: a file or folder without a config, or a package.
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    choices: Choices,
     /// Activate this package at the start. The program ends if it cannot be served.
     #[arg(long, value_name = "NAME", value_parser = ModelName::parse)]
     model: Option<ModelName>,
@@ -69,17 +86,19 @@ pub struct Arguments {
 /// # Errors
 /// A setting is missing or wrong, the address is taken, there is no TensorFlow library, or the package
 /// of `--model` cannot be served.
-pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+pub fn run(mut arguments: Arguments) -> anyhow::Result<Exit> {
     // First, so that no signal is missed.
     let stop = stop_on_signals()?;
+    let curl = wanted::key(&mut arguments);
     api::check(&arguments.api).map_err(|error| UsageError(error.to_string()))?;
     telemetry::init(&arguments.log).map_err(|error| UsageError(error.to_string()))?;
     // The library reads its settings from the environment, which is written before other threads exist that might read
     // it.
     let library = arguments.worker.library(arguments.log.log_format)?;
-    let catalog = arguments.models.catalog()?;
+    let wanted = Wanted::of(&arguments, curl)?;
+    wanted.tell()?;
     let runtime = Runtime::new().context("the runtime could not be started")?;
-    let ended = runtime.block_on(serve(arguments, library, catalog, stop));
+    let ended = runtime.block_on(serve(arguments, library, &wanted, stop));
     // Does not wait for a model that still loads: that may take minutes, and it is not needed any more.
     runtime.shutdown_background();
     ended
@@ -88,7 +107,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Exit> {
 async fn serve(
     arguments: Arguments,
     library: Prepared,
-    catalog: Catalog,
+    wanted: &Wanted,
     stop: CancellationToken,
 ) -> anyhow::Result<Exit> {
     let metrics = telemetry::install_metrics(&[Role::Api, Role::Worker])?;
@@ -99,6 +118,7 @@ async fn serve(
     let listener = common::program::listen(listen)
         .with_context(|| format!("cannot listen on {listen}, choose another address with --listen"))?;
     let address = listener.local_addr()?;
+    let catalog = wanted.catalog.clone();
 
     let api_parts = api::Parts {
         config: arguments.api,
@@ -106,10 +126,11 @@ async fn serve(
         store: Arc::clone(&store),
         catalog: catalog.clone(),
         metrics,
-        declared: arguments.model.clone(),
+        declared: wanted.model.clone(),
         workers: WorkersAt::Here,
     };
-    let start = Start { address, model: arguments.model, catalog: catalog.clone(), broker, store };
+    let (model, curl) = (wanted.model.clone(), wanted.curl.clone());
+    let start = Start { address, model, catalog: catalog.clone(), broker, store, curl };
     let (stop_api, stop_worker) = (CancellationToken::new(), CancellationToken::new());
     // Before the worker: it answers health checks (live, not ready) while TensorFlow is opened.
     let mut api = tokio::spawn(api::serve(listener, api_parts, stop_api.clone()));
@@ -150,6 +171,7 @@ struct Start {
     catalog: Catalog,
     broker: Arc<dyn Broker>,
     store: Arc<dyn Store>,
+    curl: Option<Curl>,
 }
 
 impl Start {
@@ -166,6 +188,9 @@ impl Start {
             Err(_) => bail!("predictions could not be answered within {FIRST_MODEL_LIMIT:?}"),
         }
         output::line(&format!("listening on http://{}", self.address))?;
+        if let Some(curl) = &self.curl {
+            output::line(&curl.line(self.address))?;
+        }
         std::future::pending().await
     }
 

@@ -26,3 +26,5 @@ mod serve;
 mod settings;
 #[cfg(test)]
 mod swap;
+#[cfg(test)]
+mod tutorials;

@@ -34,7 +34,7 @@ const LOSSLESS: f64 = 2e-5;
 fn packages_made_by_the_tool_prove_what_their_config_says() {
     let folder = tempfile::tempdir().unwrap();
     let made = make(folder.path());
-    assert!(made.right.len() >= 19, "{:?}", made.right);
+    assert!(made.right.len() >= 20, "{:?}", made.right);
     for name in &made.right {
         passes(&folder.path().join("models").join(name));
     }
@@ -109,7 +109,7 @@ fn examples(report: &Value) -> Vec<Example> {
 }
 
 fn every_refusal_says_what_was_expected(refused: &HashMap<String, String>) {
-    let recipes = "expected one of `image_dataset_from_directory`, `load_img`, `opencv`, `pad`, `tf_image`, \
+    let recipes = "expected one of `image_dataset_from_directory`, `image_ops_fit`, `load_img`, `opencv`, `pad`, `tf_image`, \
                    `torchvision`";
     let broken = |framework: &str| format!("broken.png` cannot be read by {framework}");
     let expected = [
@@ -128,6 +128,7 @@ fn every_refusal_says_what_was_expected(refused: &HashMap<String, String>) {
         ("model", "text.h5` is no model that Keras saved"),
         ("name", "the name is `.new`"),
         ("ending", "flower.jpg_large` is left out by `image_dataset_from_directory`, expected .png, .jpg"),
+        ("named", "the recipe is `load_img-256`, expected one of `image_dataset_from_directory`"),
         ("count", "there are 65 images, expected 1 to 64"),
     ];
     for (what, words) in expected {
@@ -137,6 +138,7 @@ fn every_refusal_says_what_was_expected(refused: &HashMap<String, String>) {
         ("image_dataset_from_directory", "TensorFlow"),
         ("tf_image", "TensorFlow"),
         ("load_img", "Pillow"),
+        ("image_ops_fit", "Pillow"),
         ("torchvision", "Pillow"),
         ("opencv", "OpenCV"),
         ("pad", "OpenCV"),
@@ -144,5 +146,5 @@ fn every_refusal_says_what_was_expected(refused: &HashMap<String, String>) {
         let said = &refused[&format!("broken {recipe}")];
         assert!(said.contains(&broken(framework)), "{recipe}: {said:?}");
     }
-    assert_eq!(refused.len(), expected.len() + 6, "{refused:?}");
+    assert_eq!(refused.len(), expected.len() + 7, "{refused:?}");
 }

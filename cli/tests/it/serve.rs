@@ -2,6 +2,7 @@
 
 mod coming_up;
 mod commands;
+mod file;
 mod hostile;
 mod packages;
 mod saved_model;

@@ -38,6 +38,10 @@ pub(crate) struct Server {
     process: Child,
     /// Returns its port.
     pub(crate) url: String,
+    /// What it printed of a model before its address.
+    pub(crate) said: Vec<String>,
+    /// The call that it printed for a model.
+    pub(crate) curl: String,
     http: reqwest::Client,
 }
 
@@ -49,24 +53,44 @@ impl Server {
 
     /// Starts it with another models folder.
     pub(crate) async fn start_with(models: &Path, words: &[&str]) -> Self {
-        let mut process = command(&["serve", "--listen", "127.0.0.1:0"])
-            .args(words)
-            .env("MODELS_DIR", models)
-            .env("LOG_FILTER", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("it ended without listening").to_owned();
+        Self::spawn(command(&["serve", "--listen", "127.0.0.1:0"]).args(words).env("MODELS_DIR", models))
+            .await
+    }
+
+    /// Starts it with a model and without a key; its temporary files are in `rest`.
+    pub(crate) async fn of_model(words: &[&str], rest: &Path) -> Self {
+        let mut command = command(&["serve", "--listen", "127.0.0.1:0"]);
+        Self::spawn(command.args(words).env_remove("X_API_KEY").env("TMPDIR", rest)).await
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut process = command.env("LOG_FILTER", "error").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+        let mut said = Vec::new();
+        let url = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended without listening: {said:?}"));
+            match line.strip_prefix("listening on ") {
+                Some(url) => break url.to_owned(),
+                None => said.push(line),
+            }
+        };
+        let is_of_a_model = !command.get_envs().any(|(name, value)| name == "X_API_KEY" && value.is_some());
+        let curl = if is_of_a_model { lines.next().unwrap() } else { String::new() };
+        drop(lines);
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-        let server = Self { process, url, http };
+        let server = Self { process, url, said, curl, http };
         let until = Instant::now() + PATIENCE;
         while server.call(Call::get("/health/ready")).await.status != 200 {
             assert!(Instant::now() < until, "it did not get ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         server
+    }
+
+    /// Returns the key that it made for a model.
+    pub(crate) fn key(&self) -> String {
+        let (_, rest) = self.curl.split_once("X-API-Key: ").unwrap();
+        rest.split_once('\'').unwrap().0.to_owned()
     }
 
     /// Makes a call.
