@@ -49,8 +49,8 @@ or a package. What was understood of it is printed first. How images are read fo
 model where it says so; where it does not, the command ends with the choices, a flag each.
 
 X_API_KEY must be set: clients send it as the header X-API-Key. With MODEL, a key is made where none
-is set. The server listens at once. It prints its address to stdout when it can answer predictions. Logs go to stderr. After SIGTERM or
-ctrl-c it finishes open requests and ends.";
+is set. The server listens at once. It prints its address to stdout when it can answer predictions.
+Logs go to stderr. After SIGTERM or ctrl-c it finishes open requests and ends.";
 
 /// How long the first model may take to load, including the start of the worker.
 const FIRST_MODEL_LIMIT: Duration = Duration::from_secs(300);

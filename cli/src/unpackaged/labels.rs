@@ -90,9 +90,9 @@ fn numbered(count: Option<usize>) -> Result<Labels, String> {
     };
     let names: Vec<String> = (0..count).map(|index| format!("class_{index}")).collect();
     let told = format!(
-        "class_0 to class_{}, for there is no `{}` beside the model; --labels names them",
+        "class_0 to class_{}, for there is no {} beside the model; --labels names them",
         count.saturating_sub(1),
-        FILES.join("`, `")
+        FILES.join(", ")
     );
     Ok(Labels { names, told })
 }

@@ -21,6 +21,8 @@ mod package_tool;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod settings;

@@ -3,7 +3,7 @@
 //! A model that scales pixel values itself, right behind its input, takes values from 0 to 255. One that does not was given
 //! values that something outside of it scaled, which no file tells. Nothing is guessed here.
 
-use crate::layers::{Activation, Conv2d, Dense, Fit, Interpolation, Layer, PoolKind};
+use crate::layers::{Activation, Conv2d, Dense, Fit, Interpolation, Layer, Part, PoolKind};
 use crate::shapes::{Shape, output_shape};
 use crate::{Model, Node};
 
@@ -89,7 +89,14 @@ fn front(model: &Model, channels: Option<usize>) -> Front {
     let mut front = Front { scaling: Scaling::new(channels.unwrap_or(3)), stretched_to: None };
     let mut is_first = true;
     let mut at = model.input;
-    while let Some((next, node)) = only_reader(model, at) {
+    loop {
+        if let Some(stack) = stacked_backwards(model, at) {
+            front.scaling.reversed();
+            is_first = false;
+            at = stack;
+            continue;
+        }
+        let Some((next, node)) = only_reader(model, at) else { break };
         if let Layer::Resize(resize) = &node.layer {
             let is_plain = resize.fit == Fit::Stretch
                 && resize.interpolation == Interpolation::Bilinear
@@ -107,6 +114,28 @@ fn front(model: &Model, channels: Option<usize>) -> Front {
         at = next;
     }
     front
+}
+
+/// The node that stacks the channels of another one in the opposite order: how Keras 3 writes `preprocess_input` of VGG and
+/// ResNet, `stack([x[..., 2], x[..., 1], x[..., 0]], axis=-1)`.
+fn stacked_backwards(model: &Model, of: usize) -> Option<usize> {
+    let readers = |of: usize| {
+        let all = model.nodes.iter().enumerate().filter(move |(_, node)| node.inputs.contains(&of));
+        all.map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    let channels = readers(of);
+    let [first, _, _] = channels[..] else { return None };
+    let [stack] = readers(first)[..] else { return None };
+    let Layer::Stack { axis: -1 | 3 } = model.nodes[stack].layer else { return None };
+    let is_channel = |(slice, channel): (&usize, i64)| {
+        let node = &model.nodes[*slice];
+        node.inputs[..] == [of]
+            && readers(*slice) == [stack]
+            && matches!(&node.layer, Layer::Slice { parts }
+                if parts[..] == [Part::WHOLE, Part::WHOLE, Part::At(channel)])
+    };
+    let stacked = &model.nodes[stack].inputs;
+    (stacked.len() == 3 && stacked.iter().zip([2, 1, 0]).all(is_channel)).then_some(stack)
 }
 
 /// The node that alone reads another one, and nothing else.

@@ -136,7 +136,7 @@ async fn every_kind_of_file_is_served_or_its_refusal_says_what_to_do() {
             "flowers",
             "as `Rescaling(1/127.5, -1)` stands in the model",
         ),
-        (vec![text(&misnamed)], "misnamed", "labels: class_0 to class_2, for there is no `labels.txt`"),
+        (vec![text(&misnamed)], "misnamed", "labels: class_0 to class_2, for there is no labels.txt"),
         (
             vec![text(&asks), "--recipe", "load_img-255", "--labels", "cat,dog"],
             "little_data_keras2",

@@ -89,7 +89,11 @@ impl Scaling {
             (ArithmeticKind::Divide, false) => (self.times(&inverted), "/"),
             _ => return false,
         };
-        let shown: Vec<String> = values.iter().map(|value| number(*value)).collect();
+        // Keras adds what is the opposite of a mean.
+        let is_less = sign == "+" && values.iter().all(|value| *value < 0.0);
+        let sign = if is_less { "-" } else { sign };
+        let shown: Vec<String> =
+            values.iter().map(|value| number(if is_less { -value } else { *value })).collect();
         let shown = if shown.len() == 1 { shown.concat() } else { format!("[{}]", shown.join(", ")) };
         is_done && self.told_as(format!("`x {sign} {shown}`"))
     }
@@ -101,6 +105,11 @@ impl Scaling {
         if *last != backwards || before.iter().any(|part| *part != Part::WHOLE) {
             return false;
         }
+        self.reversed()
+    }
+
+    /// Takes channels in the opposite order on.
+    pub(super) fn reversed(&mut self) -> bool {
         self.factors.reverse();
         self.summands.reverse();
         self.told_as("`x[..., ::-1]`".to_owned())
