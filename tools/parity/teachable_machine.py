@@ -3,7 +3,7 @@
     python tools/parity/teachable_machine.py FOLDER
 
 writes FOLDER/converted_keras.zip (keras_model.h5 and labels.txt, as the site gives them), the same in
-FOLDER/converted_keras/, 30 photographs of odd and even sides, and scores.json: what the sample code says of each.
+FOLDER/converted_keras/, its export as a SavedModel in FOLDER/converted_savedmodel/, 30 photographs of odd and even sides, and scores.json: what the sample code says of each.
 
 Sources: `libraries/image/src/custom-mobilenet.ts` and `teachable-mobilenet.ts` for the model,
 `snippets/markdown/image/tensorflow/keras.md` for the sample code, of
@@ -123,8 +123,11 @@ def main():
     with zipfile.ZipFile(folder / "converted_keras.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("keras_model.h5", "labels.txt"):
             archive.write(export / name, name)
-    # What the sample code loads.
+    # What the sample code loads, and what the site's converter makes a SavedModel of.
     model = keras.models.load_model(export / "keras_model.h5", compile=False)
+    saved = folder / "converted_savedmodel"
+    model.save(saved / "model.savedmodel", save_format="tf")
+    (saved / "labels.txt").write_text((export / "labels.txt").read_text())
     scores = [model.predict(sample_code(file)[None], verbose=0)[0].tolist() for file in files]
     (folder / "scores.json").write_text(json.dumps({file.name: row for file, row in zip(files, scores)}, indent=1))
 

@@ -100,3 +100,25 @@ fn chosen(source: &Source, names: &[&str], wanted: Option<&str>) -> Result<usize
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_outputs_one_is_named_and_the_only_one_needs_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("animals.h5");
+        std::fs::write(&path, "").unwrap();
+        let source = Source::at(&path).unwrap();
+        assert_eq!(chosen(&source, &["a"], None).unwrap(), 0);
+        assert_eq!(chosen(&source, &["a", "b"], Some("b")).unwrap(), 1);
+        let error = chosen(&source, &["a", "b"], None).unwrap_err().to_string();
+        assert!(
+            error.ends_with("has 2 outputs, `a`, `b`: say with --output which has the scores"),
+            "{error}"
+        );
+        let error = chosen(&source, &["a", "b"], Some("c")).unwrap_err().to_string();
+        assert!(error.ends_with("has no output `c`, expected one of `a`, `b`"), "{error}");
+    }
+}

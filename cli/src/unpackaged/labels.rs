@@ -143,6 +143,8 @@ mod tests {
         std::fs::write(folder.path().join("labels.txt"), "0 cat\n1 dog\n").unwrap();
         std::fs::write(folder.path().join("class_indices.json"), r#"{"dog": 1, "cat": 0}"#).unwrap();
         assert_eq!(beside(folder.path()).unwrap().unwrap().1, "labels.txt");
+        std::fs::write(folder.path().join("class_names.txt"), "cat\ndog").unwrap();
+        assert_eq!(beside(folder.path()).unwrap().unwrap().1, "labels.txt");
         std::fs::write(folder.path().join("class_indices.json"), r#"{"dog": 0, "cat": 1}"#).unwrap();
         assert!(beside(folder.path()).unwrap_err().contains("`labels.txt` and `class_indices.json`"));
     }

@@ -11,3 +11,5 @@ mod bundles;
 mod importer;
 #[cfg(test)]
 mod layer_classes;
+#[cfg(test)]
+mod reading;
