@@ -1,4 +1,5 @@
-//! What tests share: real servers, sample messages, and the test suites of every [`broker`] and every [`store`].
+//! What tests share: real servers, sample messages, random [`graphs`], and the test suites of every [`broker`] and every
+//! [`store`].
 //!
 //! A server runs in a folder of its own on a free port, and ends with its handle, or with the process that started it
 //! for any reason. Starting one takes seconds: tests share a pair with [`shared_rabbitmq`] and [`shared_redis`], each
@@ -24,6 +25,7 @@ pub use redis::{Durability, RedisServer, SavedRedis};
 
 mod alone;
 pub mod broker;
+pub mod graphs;
 pub mod numbers;
 mod process;
 mod proxy;
