@@ -32,7 +32,7 @@ SUMMARY = "Serves Keras image classifiers behind a REST API, in one process or a
 PROGRAMS = ["classifier", "classifier-api", "classifier-worker"]
 GUIDES = ["README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md"]
 
-# The versions of TensorFlow whose C library the programs open: see `MAJOR` in engine/tensorflow/src/library.rs.
+# The versions of TensorFlow whose C library the programs open: see `MAJOR` in engine/tensorflow/src/library/check.rs.
 REQUIRES = "tensorflow-cpu>=2.16,<3; platform_machine == 'x86_64'", "tensorflow>=2.16,<3; platform_machine != 'x86_64'"
 
 # What Debian calls a machine.

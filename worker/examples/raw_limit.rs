@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
     let model = keras::open(Path::new(path), ModelFormat::Hdf5)?;
     let shape = image_of(&model, side)?;
     let read = begin.elapsed();
-    let engine = tensorflow_engine::engine(&library, model, shape)?;
+    let engine = worker::engines::engine(&library, model, shape)?;
     say(&serde_json::json!({
         "tensorflow": library.version,
         "cores": library.cores,

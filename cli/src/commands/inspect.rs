@@ -9,8 +9,9 @@ use common::ids::ModelName;
 use common::package::{Catalog, ModelFormat, Package, PackageError, PreprocessingKind, examples};
 use engine::LoadError;
 use keras::{self, Model};
+use model::{Shape, Size};
 use serde_json::{Value, json};
-use tensorflow_engine::{Description, Library, NodeShape, TensorInfo, describe, open, shapes};
+use tensorflow_engine::{Description, TensorInfo, describe, open};
 use worker::config::LibraryConfig;
 use worker::engines::load;
 use worker::examples::verify;
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     };
     let library = open(&arguments.library.settings())?;
     let spinner = output::spinner(&format!("reading {name}"));
-    let contents = Contents::of(&library, &package);
+    let contents = Contents::of(&package);
     let problems = match load(&library, &package).and_then(|engine| verify(&package, &engine)) {
         Ok(()) => Vec::new(),
         Err(LoadError::Unservable(problems)) => problems,
@@ -101,7 +102,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn of(library: &Library, package: &Package) -> Self {
+    fn of(package: &Package) -> Self {
         let (path, format) = (&package.model.path, package.model.format);
         match format {
             ModelFormat::SavedModel => {
@@ -115,7 +116,7 @@ impl Contents {
                 let Ok(model) = keras::open(path, format) else {
                     return Self { written_by, ..Self::default() };
                 };
-                let rows = rows(library, &model);
+                let rows = rows(&model);
                 Self { rows, outputs: model.output_names, written_by, ..Self::default() }
             }
         }
@@ -143,9 +144,9 @@ struct Row {
 }
 
 /// The layers of the outermost model, as in Keras's own summary.
-fn rows(library: &Library, model: &Model) -> Vec<Row> {
-    // If the graph cannot be built, the layers are still listed; the error is among the problems.
-    let shapes = shapes(library, model).unwrap_or_default();
+fn rows(model: &Model) -> Vec<Row> {
+    // If the model cannot be lowered, the layers are still listed; the error is among the problems.
+    let shapes = model.shapes().unwrap_or_default();
     let row = |row: &keras::SummaryRow| Row {
         name: row.name.clone(),
         class: row.class.clone(),
@@ -157,9 +158,9 @@ fn rows(library: &Library, model: &Model) -> Vec<Row> {
 }
 
 /// In Keras's form: `(None, 32, 32, 3)`.
-fn show_shape(shape: &NodeShape) -> String {
-    let sizes: Vec<_> =
-        shape.iter().map(|size| size.map_or_else(|| "None".to_owned(), |size| size.to_string())).collect();
+fn show_shape(shape: &Shape) -> String {
+    let show = |size: &Size| size.known().map_or_else(|| "None".to_owned(), |size| size.to_string());
+    let sizes: Vec<_> = shape.iter().map(show).collect();
     format!("({})", sizes.join(", "))
 }
 

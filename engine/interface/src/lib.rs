@@ -1,10 +1,11 @@
 //! The interface between a worker and an engine.
 //!
 //! An [`Engine`] is one loaded model and computes the scores of a [`Batch`]. [`Calls`] describes how it should be
-//! called, so that the worker is independent of what computes. An [`EngineLoader`] makes engines from packages. [`npy`]
-//! reads and writes arrays for the commands and tests of single models.
+//! called, so that the worker is independent of what computes. An [`EngineLoader`] makes engines from packages. [`outputs`]
+//! finds the scores among a model's outputs. [`npy`] reads and writes arrays for the commands and tests of single models.
 
 pub mod npy;
+pub mod outputs;
 mod pixels;
 
 use std::num::NonZeroUsize;

@@ -6,8 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::layers::input::shape_after_batch;
-use super::reader::shown;
+use super::json::{shape_after_batch, shown};
 
 mod inbound;
 mod operations;

@@ -1,32 +1,28 @@
 //! Assembles a [`Model`]: flattens the tree of models to a list of layer calls, attaches the weights, and collects every
-//! fault.
+//! fault. A first pass lowers each call with weights that were not read yet, which tells the shapes.
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use model::{Builder, Fault as CallFault, Shape, Tensor, Value};
+use serde_json::{Map, Value as Json};
 
 use super::architecture::{Architecture, Body, Dialect, LayerSpec, Member, ModelSpec, Source};
 use super::hdf5::Fault;
 use super::layers::{Layer, catalog};
 use super::reader::{Declared, Reader, channels_last};
-use super::shapes::{Shape, output_shape};
+use super::shapes::{self, after_batch};
 use super::weights::{self, Bound, Store};
-use super::{ImportError, Model, Node, Tensor};
+use super::{ImportError, Model, Node};
 
+mod allowance;
 mod dynamic_sizes;
-mod folding;
 mod order;
 mod summary;
 
+use self::allowance::{Allowance, bytes_of_members};
 use self::dynamic_sizes::{Input, Sizes};
-use self::order::{Order, bytes_of_members};
+use self::order::Order;
 use self::summary::summary;
-
-/// Most calls of layers and models. A few nested models that each call the next one twice make any number.
-const MAX_CALLS: usize = 50_000;
-
-/// Most bytes of all calls. Each repeats names, shapes and settings, which may be long.
-const MAX_BYTES: usize = 64 << 20;
 
 /// Assembles the model.
 ///
@@ -126,8 +122,8 @@ struct Leaf {
     declared: Option<Vec<Declared>>,
     /// The layer with weights that have a shape but no values; `None` where it has faults.
     layer: Option<Layer>,
-    /// Shapes of the inputs of its first call.
-    inputs: Vec<Option<Shape>>,
+    /// Sizes of the inputs of its first call.
+    inputs: Vec<Option<shapes::Sizes>>,
     /// Most bytes of its settings.
     size: usize,
 }
@@ -167,9 +163,7 @@ struct Wire {
     /// The node that computes it; none where it is sizes.
     node: usize,
     /// `None` after a layer with faults.
-    shape: Option<Shape>,
-    /// Rows of the batch per image.
-    rows: usize,
+    value: Option<Value>,
     /// The sizes of another output, where this one is sizes and not values.
     sizes: Option<Sizes>,
 }
@@ -186,12 +180,12 @@ struct Survey<'a> {
     dialect: Dialect,
     leaves: Vec<Option<Leaf>>,
     /// Configs of operations that were called on sizes, with the sizes filled in; by the layer's id.
-    settled: HashMap<usize, Map<String, Value>>,
+    settled: HashMap<usize, Map<String, Json>>,
+    /// What the calls compute, as far as the first pass knows.
+    builder: Builder,
     nodes: Vec<Draft<'a>>,
     calls: HashMap<usize, usize>,
-    /// Calls of layers and models so far, and their bytes.
-    made: usize,
-    bytes: usize,
+    allowance: Allowance,
     problems: Vec<String>,
 }
 
@@ -201,27 +195,21 @@ impl<'a> Survey<'a> {
             dialect,
             leaves: (0..layers).map(|_| None).collect(),
             settled: HashMap::new(),
+            builder: Builder::new(),
             nodes: Vec::new(),
             calls: HashMap::new(),
-            made: 0,
-            bytes: 0,
+            allowance: Allowance::default(),
             problems: Vec::new(),
         }
     }
 
     /// Counts a call of so many bytes. Returns `None` where that is too much.
     fn count(&mut self, bytes: usize) -> Option<()> {
-        self.made += 1;
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.made > MAX_CALLS {
-            self.problems.push(format!("the model has more than {MAX_CALLS} calls of layers and models"));
-            return None;
-        }
-        if self.bytes > MAX_BYTES {
-            self.problems.push(format!("the model's calls take more than {MAX_BYTES} bytes"));
-            return None;
-        }
-        Some(())
+        self.allowance.count(bytes).map_err(|problem| self.problems.push(problem)).ok()
+    }
+
+    fn shape_of(&self, wire: &Wire) -> Option<&Shape> {
+        wire.value.map(|value| self.builder.shape(value))
     }
 
     fn root(&mut self, root: &'a ModelSpec) -> Option<Ends> {
@@ -243,7 +231,8 @@ impl<'a> Survey<'a> {
         let inside = self.model(root, "", &given)?;
         let ends: Vec<&Wire> = root.outputs.iter().filter_map(|output| inside.get(output)).collect();
         let outputs: Vec<usize> = ends.iter().filter_map(|wire| wire.computed()).collect();
-        if let Some(Wire { rows, .. }) = ends.iter().find(|wire| wire.rows != 1) {
+        let rows = ends.iter().filter_map(|wire| self.shape_of(wire)).map(Shape::rows);
+        if let Some(rows) = rows.into_iter().find(|rows| *rows != 1) {
             self.problems.push(format!(
                 "model `{}`: its output has {rows} rows for each image, since a reshape folds parts of the image into \
                  the batch, expected one that keeps the batch",
@@ -275,7 +264,7 @@ impl<'a> Survey<'a> {
             let wire = |source: &Source| {
                 // The number of outputs of a layer with faults is unknown.
                 let faulty =
-                    || known.get(&Source { output: 0, ..*source }).filter(|wire| wire.shape.is_none());
+                    || known.get(&Source { output: 0, ..*source }).filter(|wire| wire.value.is_none());
                 known.get(source).or_else(faulty).cloned()
             };
             let inputs: Option<Vec<Wire>> = target.calls[call].iter().map(wire).collect();
@@ -331,46 +320,59 @@ impl<'a> Survey<'a> {
         }
         let inputs: Vec<&Wire> = inputs.iter().filter(|wire| wire.sizes.is_none()).collect();
         if self.leaves[layer.id].is_none() {
-            self.read(layer, path, inputs.iter().map(|wire| wire.shape.clone()).collect());
+            let known = inputs.iter().map(|wire| self.shape_of(wire).map(after_batch)).collect();
+            self.read(layer, path, known);
         }
-        let rows = inputs.first().map_or(1, |wire| wire.rows);
-        if inputs.iter().any(|wire| wire.rows != rows) {
-            self.problems.push(format!(
-                "{}: it joins values of which a reshape folded some into the batch, expected all or none of them there",
-                who(path, &layer.class)
-            ));
-        }
-        let computed = self.leaves[layer.id].as_ref().and_then(|leaf| leaf.layer.as_ref());
-        let given: Option<Vec<Shape>> = inputs.iter().map(|wire| wire.shape.clone()).collect();
-        let mut shapes = Vec::new();
-        match computed.zip(given) {
-            Some((layer_read, given)) => {
-                for part in parts(layer_read) {
-                    let folded = folding::reshaped(part, &given, rows).filter(|_| layer.is_operation());
-                    let shape = folded.unwrap_or_else(|| Ok((output_shape(part, &given)?, rows)));
-                    if let Err(problem) = &shape {
-                        self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
-                    }
-                    shapes.push(shape.ok().unzip());
-                }
-            }
-            None => shapes.push((None, None)),
-        }
+        let values = self.lower(layer, path, &inputs);
         let size = self.leaves[layer.id].as_ref().map_or(0, |leaf| leaf.size);
-        let axes: usize = shapes.iter().filter_map(|(shape, _)| shape.as_ref()).map(Vec::len).sum();
-        self.count(2 * path.len() + 16 * (axes + inputs.len()) + size)?;
+        self.count(2 * path.len() + 16 * inputs.len() + size)?;
         let call = self.calls.entry(layer.id).or_insert(0);
         let name = if *call == 0 { path.to_owned() } else { format!("{path}:{call}") };
         *call += 1;
         let inputs: Vec<usize> = inputs.iter().map(|wire| wire.node).collect();
-        let mut wires = Vec::with_capacity(shapes.len());
-        for (output, (shape, rows)) in shapes.into_iter().enumerate() {
+        let mut wires = Vec::with_capacity(values.len());
+        for (output, value) in values.into_iter().enumerate() {
             let name = if output == 0 { name.clone() } else { format!("{name}.{output}") };
             let (path, inputs) = (path.to_owned(), inputs.clone());
             self.nodes.push(Draft { name, path, layer, output, inputs });
-            wires.push(Wire { node: self.nodes.len() - 1, shape, rows: rows.unwrap_or(1), sizes: None });
+            wires.push(Wire { node: self.nodes.len() - 1, value, sizes: None });
         }
         Some(wires)
+    }
+
+    /// Lowers a call to tell what is wrong with it, and the shapes of its outputs. Its weights were not read yet.
+    fn lower(&mut self, layer: &LayerSpec, path: &str, inputs: &[&Wire]) -> Vec<Option<Value>> {
+        let read = self.leaves[layer.id].as_ref().and_then(|leaf| leaf.layer.as_ref());
+        let given: Option<Vec<Value>> = inputs.iter().map(|wire| wire.value).collect();
+        let Some((read, given)) = read.zip(given) else { return vec![None] };
+        let mut values = Vec::new();
+        for part in parts(read) {
+            // A graph has one input, but a faulty model may have several.
+            let value = if let Layer::Input { shape } = part {
+                self.builder.unresolved(&[], Shape::batched(shape.iter().copied()))
+            } else {
+                part.lower(&mut self.builder, &given)
+            };
+            let value = value.and_then(|value| self.with_batch_first(value));
+            match &value {
+                Ok(value) => self.allowance.take_nodes(*value, &self.builder),
+                Err(CallFault(problem)) => {
+                    self.allowance.take_fault();
+                    self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
+                }
+            }
+            values.push(value.ok());
+        }
+        values
+    }
+
+    /// Fails for a value whose images lie along another axis than the first. What reads it would take them apart.
+    fn with_batch_first(&self, value: Value) -> Result<Value, CallFault> {
+        let shape = self.builder.shape(value);
+        if shape.iter().skip(1).any(|size| size.is_batch()) {
+            return Err(CallFault(format!("its output has shape {shape}, expected the batch first")));
+        }
+        Ok(value)
     }
 
     /// Returns the output of an operation on sizes. Where sizes are only arguments of an operation, fills them in.
@@ -378,7 +380,7 @@ impl<'a> Survey<'a> {
         let given = |wire: &Wire| wire.sizes.is_some();
         let asked: Vec<Input> = inputs
             .iter()
-            .map(|wire| Input { sizes: wire.sizes.as_ref(), shape: wire.shape.as_ref(), rows: wire.rows })
+            .map(|wire| Input { sizes: wire.sizes.as_ref(), shape: self.shape_of(wire) })
             .collect();
         if let Some(sizes) = dynamic_sizes::of(layer, &asked) {
             self.leaves[layer.id].get_or_insert_with(Leaf::without_weights);
@@ -386,7 +388,7 @@ impl<'a> Survey<'a> {
                 self.problems.push(format!("{}: {problem}", who(path, &layer.class)));
                 Sizes::List(Vec::new())
             });
-            return Some(vec![Wire { node: usize::MAX, shape: None, rows: 1, sizes: Some(sizes) }]);
+            return Some(vec![Wire { node: usize::MAX, value: None, sizes: Some(sizes) }]);
         }
         if !inputs.iter().any(given) {
             return None;
@@ -405,12 +407,12 @@ impl<'a> Survey<'a> {
     }
 
     /// The layer's config, with the sizes that it is called on filled in.
-    fn config_of<'b>(&'b self, layer: &'b LayerSpec) -> &'b Map<String, Value> {
+    fn config_of<'b>(&'b self, layer: &'b LayerSpec) -> &'b Map<String, Json> {
         self.settled.get(&layer.id).unwrap_or(&layer.config)
     }
 
     /// Reads a layer, the first pass.
-    fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<Shape>>) {
+    fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<shapes::Sizes>>) {
         let config = self.config_of(layer).clone();
         let shapes = channels_last(&config, &inputs);
         let mut reader = Reader::new(self.dialect, &config, &shapes, None);

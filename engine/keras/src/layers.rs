@@ -14,6 +14,9 @@ pub(super) mod input;
 mod lambda;
 mod libraries;
 mod locally_connected;
+#[cfg(test)]
+mod lowered;
+mod lowering;
 mod merging;
 mod normalization;
 mod operation;
@@ -25,22 +28,37 @@ mod resizing;
 mod scaling;
 mod sequence;
 mod slicing;
+mod windows;
 mod wrapping;
 
+use std::sync::Arc;
+
+use model::Unary;
+
 pub use self::activation::Activation;
-pub use self::attention::{Attention, AttentionScore, DotProductAttention, MultiHeadAttention, Projection};
+pub use self::attention::multi_head::{MultiHeadAttention, Projection};
+pub use self::attention::single_head::{Attention, AttentionScore};
 pub use self::conv_transpose::ConvTranspose2d;
-pub use self::einsum::{Einsum, Equation};
+pub use self::convolution::{Conv2d, DepthwiseConv2d, SeparableConv2d};
+pub use self::cropping::Edges;
+pub use self::dense::Dense;
+pub use self::einsum::Einsum;
 pub use self::locally_connected::LocallyConnected2d;
-pub use self::merging::Dot;
+pub use self::lowering::Lower;
+pub use self::merging::MergeKind;
+pub use self::normalization::batch::BatchNorm;
 pub use self::normalization::group::GroupNorm;
 pub use self::normalization::{LayerNorm, LayerNormKind, UnitNorm};
 pub use self::operation::{
-    Comparison, ComparisonKind, Function, Gather, MatrixProduct, Pad, PadMode, Patches, Select,
+    Arithmetic, Comparison, Gather, MatrixProduct, Operand, Pad, Patches, Reduction, ReductionKind, Select,
 };
-pub use self::pooling::AdaptivePool2d;
-pub use self::resizing::{Fit, Interpolation, Resize};
+pub use self::pooling::Pool2d;
+pub use self::pooling::adaptive::AdaptivePool2d;
+pub use self::resizing::{Fit, Resize};
 pub use self::slicing::Part;
+pub use self::windows::Padding;
+pub use model::{Interpolation, PoolKind};
+
 use super::Tensor;
 use super::architecture::Dialect;
 
@@ -70,8 +88,6 @@ pub enum Layer {
     Constant(Tensor),
     /// Multi-head attention with its projections.
     MultiHeadAttention(Box<MultiHeadAttention>),
-    /// Scaled dot-product attention in several heads, without projections.
-    DotProductAttention(DotProductAttention),
     /// Attention with a single head, without projections.
     Attention(Attention),
     /// A sum of products in Einstein notation.
@@ -79,7 +95,7 @@ pub enum Layer {
     /// A product of matrices.
     MatrixProduct(MatrixProduct),
     /// A function of each element.
-    Function(Function),
+    Function(Unary),
     /// A comparison of two operands, element by element.
     Comparison(Comparison),
     /// Elements of one of two operands, chosen by a condition.
@@ -107,9 +123,6 @@ pub enum Layer {
     },
     /// Convolution.
     Conv2d(Conv2d),
-    /// Convolution of the first input, to whose result the second is added before the activation. No file has it: it is
-    /// a convolution and a sum that were fused.
-    Conv2dAdd(Conv2d),
     /// Depthwise convolution: of each channel by itself.
     DepthwiseConv2d(DepthwiseConv2d),
     /// A depthwise convolution followed by a pointwise one.
@@ -153,6 +166,11 @@ pub enum Layer {
     Reshape {
         /// Sizes after the batch; at most one is -1.
         target: Vec<i64>,
+    },
+    /// Rows of these sizes, as many as there are elements for: parts of an image may become rows of the batch, and back.
+    Rows {
+        /// Sizes after the batch.
+        sizes: Vec<usize>,
     },
     /// The axes transposed. The batch stays.
     Permute {
@@ -231,8 +249,8 @@ pub enum Layer {
         /// Smallest and largest value.
         range: [f32; 2],
     },
-    /// The dot product of two inputs over an axis of each.
-    Dot(Dot),
+    /// A layer of which nothing has to be known outside its own file but that it can be lowered.
+    Own(Arc<dyn Lower>),
     /// A convolution with a kernel of its own at each position.
     LocallyConnected2d(LocallyConnected2d),
 }
@@ -246,223 +264,4 @@ pub enum Verdict {
     Inert,
     /// It refuses them, and says why.
     Refused,
-}
-
-/// How a window is padded at the image's edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// Only whole windows.
-    Valid,
-    /// As many outputs as `ceil(size / stride)`.
-    Same,
-}
-
-/// [`Layer::Conv2d`].
-#[derive(Debug, Clone)]
-pub struct Conv2d {
-    /// `[height, width, channels in / groups, channels out]`.
-    pub kernel: Tensor,
-    /// `[channels out]`.
-    pub bias: Option<Tensor>,
-    /// Vertical, horizontal.
-    pub strides: [usize; 2],
-    /// Vertical, horizontal.
-    pub dilation: [usize; 2],
-    /// Padding at the edges.
-    pub padding: Padding,
-    /// Number of groups, a divisor of both numbers of channels.
-    pub groups: usize,
-    /// Applied to the result.
-    pub activation: Activation,
-}
-
-/// [`Layer::DepthwiseConv2d`].
-#[derive(Debug, Clone)]
-pub struct DepthwiseConv2d {
-    /// `[height, width, channels, depth multiplier]`.
-    pub kernel: Tensor,
-    /// `[channels * depth multiplier]`.
-    pub bias: Option<Tensor>,
-    /// Vertical, horizontal.
-    pub strides: [usize; 2],
-    /// Vertical, horizontal.
-    pub dilation: [usize; 2],
-    /// Padding at the edges.
-    pub padding: Padding,
-    /// Applied to the result.
-    pub activation: Activation,
-}
-
-/// [`Layer::SeparableConv2d`].
-#[derive(Debug, Clone)]
-pub struct SeparableConv2d {
-    /// `[height, width, channels, depth multiplier]`.
-    pub depthwise: Tensor,
-    /// `[1, 1, channels * depth multiplier, channels out]`.
-    pub pointwise: Tensor,
-    /// `[channels out]`.
-    pub bias: Option<Tensor>,
-    /// Vertical, horizontal.
-    pub strides: [usize; 2],
-    /// Vertical, horizontal.
-    pub dilation: [usize; 2],
-    /// Padding at the edges.
-    pub padding: Padding,
-    /// Applied to the result.
-    pub activation: Activation,
-}
-
-/// [`Layer::Dense`].
-#[derive(Debug, Clone)]
-pub struct Dense {
-    /// `[inputs, units]`.
-    pub kernel: Tensor,
-    /// `[units]`.
-    pub bias: Option<Tensor>,
-    /// Applied to the result.
-    pub activation: Activation,
-}
-
-/// [`Layer::BatchNorm`]: `gamma * (input - mean) / sqrt(variance + epsilon) + beta`.
-#[derive(Debug, Clone)]
-pub struct BatchNorm {
-    /// The axis that is normalized, counted with the batch; may be negative.
-    pub axis: i64,
-    /// Learnt scale, `[size of axis]`.
-    pub gamma: Option<Tensor>,
-    /// Learnt offset, `[size of axis]`.
-    pub beta: Option<Tensor>,
-    /// Moving mean, `[size of axis]`.
-    pub mean: Tensor,
-    /// Moving variance, `[size of axis]`.
-    pub variance: Tensor,
-    /// Added to the variance.
-    pub epsilon: f32,
-}
-
-/// [`Layer::Arithmetic`]. Operands broadcast as in NumPy.
-#[derive(Debug, Clone)]
-pub struct Arithmetic {
-    /// Which operation.
-    pub kind: ArithmeticKind,
-    /// First operand.
-    pub left: Operand,
-    /// Second operand.
-    pub right: Operand,
-}
-
-/// Operations on two operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ArithmeticKind {
-    /// Sum.
-    Add,
-    /// Left minus right.
-    Subtract,
-    /// Product.
-    Multiply,
-    /// Left divided by right.
-    Divide,
-    /// Left to the power of right.
-    Power,
-    /// The larger.
-    Maximum,
-    /// The smaller.
-    Minimum,
-    /// The square of left minus right.
-    SquaredDifference,
-}
-
-/// An operand of an operation.
-#[derive(Debug, Clone)]
-pub enum Operand {
-    /// One of the node's inputs, by its number.
-    Input(usize),
-    /// A constant, whose axes are the last of the input's, the batch counted.
-    Constant(Tensor),
-}
-
-/// [`Layer::Reduction`].
-#[derive(Debug, Clone)]
-pub struct Reduction {
-    /// Which reduction.
-    pub kind: ReductionKind,
-    /// The axes reduced, counted from 0 after the batch, ascending.
-    pub axes: Vec<usize>,
-    /// Whether these axes stay, with size 1.
-    pub keep_dims: bool,
-}
-
-/// The kinds of reductions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReductionKind {
-    /// Their mean.
-    Mean,
-    /// Their sum.
-    Sum,
-    /// The largest.
-    Max,
-    /// The smallest.
-    Min,
-    /// Their product.
-    Product,
-    /// Their variance.
-    Variance,
-    /// Their standard deviation.
-    Std,
-    /// The square root of the sum of their squares.
-    EuclideanNorm,
-    /// The logarithm of the sum of their exponentials.
-    LogSumExp,
-}
-
-/// [`Layer::Pool2d`].
-#[derive(Debug, Clone)]
-pub struct Pool2d {
-    /// Mean or maximum. The mean counts no padding.
-    pub kind: PoolKind,
-    /// Height and width of the window.
-    pub size: [usize; 2],
-    /// Vertical, horizontal.
-    pub strides: [usize; 2],
-    /// Padding at the edges.
-    pub padding: Padding,
-}
-
-/// The kinds of pooling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoolKind {
-    /// The mean.
-    Average,
-    /// The largest.
-    Max,
-}
-
-/// Rows and columns at the four edges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Edges {
-    /// Rows above.
-    pub top: usize,
-    /// Rows below.
-    pub bottom: usize,
-    /// Columns to the left.
-    pub left: usize,
-    /// Columns to the right.
-    pub right: usize,
-}
-
-/// How [`Layer::Merge`] combines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MergeKind {
-    /// Sum.
-    Add,
-    /// First minus second.
-    Subtract,
-    /// Product.
-    Multiply,
-    /// Mean.
-    Average,
-    /// Largest.
-    Maximum,
-    /// Smallest.
-    Minimum,
 }

@@ -1,10 +1,7 @@
-//! Reads a Keras model file to a [`Model`]: a flat list of typed layers with their weights.
-//!
-//! This crate does not depend on TensorFlow. The graph is built from [`Model`] alone.
+//! Reads a Keras model file to a [`Model`]: a flat list of typed layers with their weights, which [`Model::graph`] lowers to
+//! the primitives that every engine computes.
 
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use common::package::ModelFormat;
 
@@ -13,12 +10,16 @@ mod archive;
 mod assembly;
 pub mod bundle;
 mod first_bytes;
+mod graph;
 mod hdf5;
+mod json;
 pub mod layers;
 mod reader;
 pub mod reading;
 mod shapes;
 mod weights;
+
+pub use model::Tensor;
 
 use self::architecture::Dialect;
 use self::hdf5::Fault;
@@ -140,21 +141,6 @@ pub struct SummaryRow {
     pub parameters: usize,
     /// Number of its trainable weights' elements.
     pub trainable: usize,
-}
-
-/// A dense float32 array; cheap to clone.
-#[derive(Clone, PartialEq)]
-pub struct Tensor {
-    /// Sizes; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Row-major; as many as the product of `shape`.
-    pub values: Arc<[f32]>,
-}
-
-impl fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor{:?}", self.shape)
-    }
 }
 
 /// Why a file is not read to a model.

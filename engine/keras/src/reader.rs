@@ -11,17 +11,14 @@ use serde_json::{Map, Value};
 
 use super::Tensor;
 use super::architecture::Dialect;
-use super::layers::{Padding, activation};
-use super::shapes::{Shape, describe};
+use super::json::{number, plain, shown, size};
+use super::shapes::{Sizes, describe};
 
 mod arguments;
 mod parts;
 
 pub(super) use self::arguments::input_number;
 pub(super) use self::parts::Location;
-
-/// Largest size, count or stride that a config may name.
-pub(super) const MAX_SIZE: u64 = 1 << 31;
 
 /// Keras's word for images whose channels come before their rows.
 const CHANNELS_FIRST: &str = "channels_first";
@@ -49,7 +46,7 @@ pub(super) struct Declared {
     /// The names that Keras gives it, newest first.
     pub(super) names: &'static [&'static str],
     /// Its sizes; `None` where they are unknown because of an earlier fault.
-    pub(super) shape: Shape,
+    pub(super) shape: Sizes,
     /// Whether training changes it.
     pub(super) trainable: bool,
     /// Whether inference needs it.
@@ -82,7 +79,7 @@ enum Role {
 pub(super) struct Reader<'a> {
     pub(super) dialect: Dialect,
     config: &'a Map<String, Value>,
-    inputs: &'a [Option<Shape>],
+    inputs: &'a [Option<Sizes>],
     asked: BTreeSet<&'static str>,
     ignores_everything: bool,
     unsure: bool,
@@ -106,7 +103,7 @@ pub(super) struct Reading {
 }
 
 /// The shapes of a layer's inputs with the channels last, whatever its `data_format` is.
-pub(super) fn channels_last(config: &Map<String, Value>, inputs: &[Option<Shape>]) -> Vec<Option<Shape>> {
+pub(super) fn channels_last(config: &Map<String, Value>, inputs: &[Option<Sizes>]) -> Vec<Option<Sizes>> {
     let mut inputs = inputs.to_vec();
     if is_channels_first(config) {
         inputs.iter_mut().flatten().filter(|shape| !shape.is_empty()).for_each(|shape| shape.rotate_left(1));
@@ -123,7 +120,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         dialect: Dialect,
         config: &'a Map<String, Value>,
-        inputs: &'a [Option<Shape>],
+        inputs: &'a [Option<Sizes>],
         given: Option<&'a [Tensor]>,
     ) -> Self {
         Self {
@@ -212,28 +209,6 @@ impl<'a> Reader<'a> {
                 shown(value)
             ));
         }
-    }
-
-    /// Returns `padding`, the padding of a window.
-    pub(super) fn padding(&mut self) -> Padding {
-        match self.value("padding") {
-            None => Padding::Valid,
-            Some(value) if value == "valid" => Padding::Valid,
-            Some(value) if value == "same" => Padding::Same,
-            Some(value) => {
-                self.fault(format!("`padding` is {}, expected \"valid\" or \"same\"", shown(value)));
-                Padding::Valid
-            }
-        }
-    }
-
-    /// Returns the function of `activation`; an absent one is linear.
-    pub(super) fn activation(&mut self) -> super::layers::Activation {
-        let Some(value) = self.value("activation") else { return super::layers::Activation::Linear };
-        activation::parse(value, self.dialect).unwrap_or_else(|problem| {
-            self.fault(problem);
-            super::layers::Activation::Linear
-        })
     }
 
     /// Returns a positive whole number.
@@ -331,12 +306,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the shape of the first input, if known.
-    pub(super) fn input(&self) -> Option<&'a Shape> {
+    pub(super) fn input(&self) -> Option<&'a Sizes> {
         self.inputs.first()?.as_ref()
     }
 
     /// Returns the shapes of all inputs, as far as known.
-    pub(super) fn inputs(&self) -> &'a [Option<Shape>] {
+    pub(super) fn inputs(&self) -> &'a [Option<Sizes>] {
         self.inputs
     }
 
@@ -451,37 +426,5 @@ fn check_dtype(value: &Value) -> Result<(), String> {
             | "infer",
         ) => Ok(()),
         Some(_) | None => Err(format!("`dtype` is {}, expected floats such as \"float32\"", shown(value))),
-    }
-}
-
-fn size(value: &Value) -> Option<usize> {
-    let size = value.as_u64().filter(|size| (1..=MAX_SIZE).contains(size))?;
-    usize::try_from(size).ok()
-}
-
-/// Parses a number, plain or a NumPy scalar.
-pub(super) fn number(value: &Value) -> Option<f32> {
-    #[expect(clippy::cast_possible_truncation, reason = "the model computes in float32")]
-    plain(value).as_f64().map(|number| number as f32).filter(|number| number.is_finite())
-}
-
-/// Unwraps NumPy values: `{"class_name": "__numpy__", "config": {"value": …}}` (since Keras 2.13) and
-/// `{"type": "ndarray", "value": …}` (before).
-pub(super) fn plain(value: &Value) -> &Value {
-    let Some(object) = value.as_object() else { return value };
-    let inner = match object.get("class_name").and_then(Value::as_str) {
-        Some("__numpy__" | "__tensor__") => object.get("config").and_then(|config| config.get("value")),
-        Some(_) => None,
-        None => object.get("value").filter(|_| object.get("type").is_some_and(|kind| kind == "ndarray")),
-    };
-    inner.unwrap_or(value)
-}
-
-/// Shows a value as it is in the file, truncated where it is long.
-pub(super) fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(200) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
     }
 }

@@ -4,7 +4,6 @@
 //! values that something outside of it scaled, which no file tells. Nothing is guessed here.
 
 use crate::layers::{Activation, Conv2d, Dense, Fit, Interpolation, Layer, Part, PoolKind};
-use crate::shapes::{Shape, output_shape};
 use crate::{Model, Node};
 
 mod scaling;
@@ -68,7 +67,7 @@ pub fn of(model: &Model, output: usize) -> Reading {
         (scaled_by, _) => Pixels::Unsaid { scaled_by },
     };
     let end = model.outputs.get(output).copied();
-    let scores = end.and_then(|end| shapes(model).get(end)?.as_ref()?.last().copied()?);
+    let scores = end.and_then(|end| model.shapes().ok()?.get(end)?.last()?.known());
     let ending = end.map_or_else(|| Ending::Other("nothing".to_owned()), |end| ending(model, end));
     Reading { input, stretched_to: stretched_to.filter(|_| pixels_are_open(model)), pixels, ending, scores }
 }
@@ -143,17 +142,6 @@ fn only_reader(model: &Model, of: usize) -> Option<(usize, &Node)> {
     let mut readers = model.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&of));
     let (index, node) = readers.next()?;
     (readers.next().is_none() && node.inputs.len() == 1).then_some((index, node))
-}
-
-/// The shape of each node's output, where it is known.
-fn shapes(model: &Model) -> Vec<Option<Shape>> {
-    let mut shapes: Vec<Option<Shape>> = Vec::with_capacity(model.nodes.len());
-    for node in &model.nodes {
-        let inputs: Option<Vec<Shape>> =
-            node.inputs.iter().map(|&input| shapes.get(input).cloned().flatten()).collect();
-        shapes.push(inputs.and_then(|inputs| output_shape(&node.layer, &inputs).ok()));
-    }
-    shapes
 }
 
 /// Goes back from the output over layers that change no value.

@@ -1,51 +1,20 @@
-//! Checks a model and makes an engine of it.
+//! Makes an engine of a model's graph.
 
 use common::package::{ModelConfig, Precision};
 use engine::LoadError;
-use keras::Model;
+use model::{Graph, Shape, Size, passes};
 
-use super::fusion::fuse;
-use super::graph::{self, BuiltGraph, NodeShape, Target};
-use super::image_input::with_image_input;
+use super::graph;
 use super::library::Library;
-use super::outputs;
 use super::session::{AllCoresSession, TensorflowEngine};
-use super::winograd::Winograd;
+use super::target::Target;
 
-/// Checks a model against its package's config and makes its engine.
+/// Makes the engine of a package: of its model's graph, whose only output are the scores, and as its config says.
 ///
 /// # Errors
-/// [`LoadError`], with everything that is wrong with it.
-pub fn load(library: &Library, config: &ModelConfig, model: Model) -> Result<TensorflowEngine, LoadError> {
-    let image = config.preprocessing.input_shape;
-    let (model, misfit) = with_image_input(model, image);
-    let mut problems: Vec<String> = misfit.into_iter().collect();
-    let model = match output(&model, config.postprocessing.output_name.as_deref()) {
-        Ok(output) => outputs::only(model, output),
-        Err(problem) => {
-            problems.push(problem);
-            model
-        }
-    };
-    let model = fuse(model);
-    let built = match graph::build(&model, Some(image), target(library, config)) {
-        Ok(built) => Some(built),
-        // With images of another shape than the model's own, layers fail for that reason alone.
-        Err(faults) if problems.is_empty() => return Err(LoadError::Unservable(faults)),
-        Err(_) => None,
-    };
-    if let Some(built) = built.as_ref().filter(|_| model.outputs.len() == 1) {
-        problems.extend(wrong_output(built, &model, config.postprocessing.outputs()));
-    }
-    match built {
-        Some(built) if problems.is_empty() => {
-            drop(model);
-            let classes = config.postprocessing.outputs();
-            TensorflowEngine::new(library, built, image, classes, AllCoresSession::IfQuicker)
-                .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
-        }
-        _ => Err(LoadError::Unservable(problems)),
-    }
+/// [`LoadError::Unservable`], with everything that is wrong with it.
+pub fn load(library: &Library, config: &ModelConfig, graph: Graph) -> Result<TensorflowEngine, LoadError> {
+    engine_for(library, target(library, config), graph, AllCoresSession::IfQuicker)
 }
 
 /// The target of a package's graph.
@@ -63,56 +32,91 @@ fn target<'a>(library: &'a Library, config: &ModelConfig) -> Target<'a> {
     }
 }
 
-/// The node whose values are the scores.
-fn output(model: &Model, wanted: Option<&str>) -> Result<usize, String> {
-    let names: Vec<&str> = model.output_names.iter().map(String::as_str).collect();
-    let index = match (&model.outputs[..], wanted) {
-        ([_], None) => 0,
-        _ => outputs::choose(&names, wanted)?,
-    };
-    let node = model.outputs.get(index).copied().filter(|node| *node < model.nodes.len());
-    node.ok_or_else(|| "the model's output is never computed".to_owned())
-}
-
-fn wrong_output(built: &BuiltGraph, model: &Model, labels: usize) -> Option<String> {
-    let output = *model.outputs.first()?;
-    let name = model.nodes.get(output).map_or("", |node| &node.name);
-    outputs::misfit(name, built.shapes.get(output)?, labels)
-}
-
-/// Makes the engine of a model without a package's config, for images of this shape and whatever its only output is. The
-/// engine can run over all cores, even where that is slower.
+/// Makes the engine of a model without a package's config, whatever its first output is. The engine can run over all cores,
+/// even where that is slower.
 ///
 /// # Errors
-/// Everything that is wrong with it, as [`LoadError::Unservable`].
-pub fn engine(library: &Library, model: Model, image: [usize; 3]) -> Result<TensorflowEngine, LoadError> {
-    let (model, misfit) = with_image_input(model, image);
-    let mut problems: Vec<String> = misfit.into_iter().collect();
-    problems.extend(output(&model, None).err());
-    if image.contains(&0) {
-        problems.push(format!("an image of shape {image:?} is empty"));
-    }
-    if !problems.is_empty() {
-        return Err(LoadError::Unservable(problems));
-    }
-    let model = fuse(model);
-    let built = graph::build(&model, Some(image), Target::of(library)).map_err(LoadError::Unservable)?;
-    let output = model.outputs.first().and_then(|output| built.shapes.get(*output));
-    let sizes: Option<usize> = output.and_then(|shape| shape.iter().skip(1).copied().product());
-    let classes = sizes.filter(|classes| *classes > 0).ok_or_else(|| {
-        LoadError::Unservable(vec!["the size of the model's output is not known before a run".to_owned()])
-    })?;
-    drop(model);
-    TensorflowEngine::new(library, built, image, classes, AllCoresSession::Always)
-        .map_err(|error| LoadError::Unservable(vec![error.to_string()]))
+/// [`LoadError::Unservable`], with everything that is wrong with it.
+pub fn engine(library: &Library, graph: Graph) -> Result<TensorflowEngine, LoadError> {
+    engine_for(library, Target::of(library), graph, AllCoresSession::Always)
 }
 
-/// Returns the output shape of every node of a model, as TensorFlow infers it.
-///
-/// # Errors
-/// Every layer that cannot be built.
-pub fn shapes(library: &Library, model: &Model) -> Result<Vec<NodeShape>, LoadError> {
-    // Nothing is run, so no trial of convolutions is needed.
-    let library = Library { winograd: Winograd::Never, ..library.clone() };
-    graph::build(model, None, Target::of(&library)).map(|built| built.shapes).map_err(LoadError::Unservable)
+fn engine_for(
+    library: &Library,
+    target: Target<'_>,
+    graph: Graph,
+    kept: AllCoresSession,
+) -> Result<TensorflowEngine, LoadError> {
+    let unservable = |problem: String| LoadError::Unservable(vec![problem]);
+    let image = image(&graph).map_err(unservable)?;
+    let classes = classes(&graph).map_err(unservable)?;
+    let graph = passes::standard(graph);
+    let built = graph::build(&graph, image, target).map_err(LoadError::Unservable)?;
+    // The weights are TensorFlow's from here on.
+    drop(graph);
+    TensorflowEngine::new(library, built, image, classes, kept).map_err(|error| unservable(error.to_string()))
+}
+
+/// Height, width and channels of the images that it takes.
+fn image(graph: &Graph) -> Result<[usize; 3], String> {
+    let shape = &graph.node(graph.input).shape;
+    match shape[..] {
+        [Size::Batch(1), Size::Known(height), Size::Known(width), Size::Known(channels)] => {
+            let image = [height, width, channels];
+            if image.contains(&0) { Err(format!("an image of shape {image:?} is empty")) } else { Ok(image) }
+        }
+        _ => Err(format!("the model's input has shape {shape}, expected [batch, height, width, channels]")),
+    }
+}
+
+/// How many scores an image has.
+fn classes(graph: &Graph) -> Result<usize, String> {
+    let output = graph.outputs.first().ok_or("the model has no output, expected 1 with the scores")?;
+    let shape = &graph.node(*output).shape;
+    match shape.split_first() {
+        Some((Size::Batch(1), rest)) => {
+            let classes = Shape(rest.to_vec()).elements().filter(|classes| *classes > 0);
+            classes.ok_or_else(|| "the size of the model's output is not known before a run".to_owned())
+        }
+        Some(_) | None => Err(format!("the model's output has shape {shape}, expected [batch, classes]")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Builder;
+
+    #[test]
+    fn images_have_sizes_and_scores_belong_to_images() {
+        let check =
+            |input: Shape, output: Shape, expected: (Result<[usize; 3], &str>, Result<usize, &str>)| {
+                let mut builder = Builder::new();
+                let x = builder.input(input).unwrap();
+                let scores = builder.unresolved(&[x], output).unwrap();
+                let graph = builder.finish(vec![scores]).unwrap();
+                let (image, classes) = expected;
+                assert_eq!(super::image(&graph), image.map_err(str::to_owned));
+                assert_eq!(super::classes(&graph), classes.map_err(str::to_owned));
+            };
+        let of_image = || Shape::batched([4, 5, 3]);
+        check(of_image(), Shape::batched([7]), (Ok([4, 5, 3]), Ok(7)));
+        check(of_image(), Shape::batched([2, 7]), (Ok([4, 5, 3]), Ok(14)));
+        check(
+            Shape::batched([4, 0, 3]),
+            Shape::batched([Size::Open]),
+            (
+                Err("an image of shape [4, 0, 3] is empty"),
+                Err("the size of the model's output is not known before a run"),
+            ),
+        );
+        check(
+            Shape::batched([60]),
+            Shape(vec![Size::Batch(2), Size::Known(7)]),
+            (
+                Err("the model's input has shape [batch, 60], expected [batch, height, width, channels]"),
+                Err("the model's output has shape [batch * 2, 7], expected [batch, classes]"),
+            ),
+        );
+    }
 }

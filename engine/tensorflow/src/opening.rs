@@ -4,7 +4,7 @@ use tensorflow::{BFloat16, DataType, Graph, Session, SessionOptions, SessionRunA
 
 use super::ops::{Variable, native, rounded};
 use super::protobuf::Message;
-use super::session::Spread;
+use super::spread::Spread;
 use engine::EngineError;
 
 /// Opens a session on a graph, which may not grow from here on. Each operation runs on one thread.

@@ -1,20 +1,18 @@
 //! Adds operations to a TensorFlow graph. Only this module uses the graph builder of the crate `tensorflow`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use tensorflow::{BFloat16, DataType, Graph, Output, Shape, Status, TensorType};
 
-use tensorflow::{BFloat16, DataType, Graph, Operation, Output, Shape, Status, TensorType};
-
-use super::graph::Target;
 use super::library::{Convolutions, Library};
-use super::session::Spread;
+use super::spread::Spread;
+use super::target::Target;
 use super::winograd::Winograd;
-use keras::Tensor;
-use keras::layers::Edges;
+use model::Tensor;
 
 pub(super) mod fused;
-pub(super) mod winograd;
+pub(super) mod tiles;
+mod weights;
+
+pub(super) use self::weights::Variable;
 
 /// Most characters of a layer's name in the names of its operations.
 const MAX_SCOPE: usize = 60;
@@ -22,10 +20,7 @@ const MAX_SCOPE: usize = 60;
 /// How many values a uint8 has.
 pub(super) const UINT8_VALUES: u64 = 256;
 
-/// A matrix of this many elements, 16 MiB, or more is a variable.
-const LARGE: usize = 4 << 20;
-
-/// What is wrong with a layer. The graph adds the layer's name.
+/// What is wrong with a primitive. The graph adds the layer's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault(pub(super) String);
 
@@ -51,21 +46,6 @@ pub(super) enum Attribute<'a> {
     Text(&'a str),
 }
 
-/// A variable that is assigned its value when the session is opened.
-pub(super) struct Variable {
-    /// The placeholder of the value.
-    pub(super) feed: Output,
-    /// The operation that assigns it.
-    pub(super) assign: Operation,
-    pub(super) value: Tensor,
-    /// The type that it is stored in: float32 or bfloat16.
-    pub(super) data_type: DataType,
-    /// The runs that read it.
-    pub(super) readers: Vec<Spread>,
-    /// The operation that reads it.
-    read: Output,
-}
-
 /// The input of a batch of uint8 pixel values. They are indices into a table of the float32 values that the model takes.
 /// No value is computed, so that all are the same as on a CPU.
 #[derive(Debug, Clone)]
@@ -84,17 +64,15 @@ pub(super) struct Finished {
     pub(super) uint8: Option<Uint8Input>,
 }
 
-/// A graph to which layers are added.
+/// A graph to which operations are added.
 pub(super) struct Ops {
     graph: Graph,
     variables: Vec<Variable>,
     /// Weights that are constants, so that equal ones are added once.
     weights: Vec<(Tensor, Output)>,
-    /// Zero-padded images by the name of their operation: the image itself, and its padding.
-    padded: HashMap<String, (Output, Edges)>,
     /// How convolutions are computed.
     pub(super) convolutions: Convolutions,
-    library: Library,
+    pub(super) library: Library,
     /// The runs that use the operations added from here on.
     spread: Spread,
     /// Whether a convolution was added in Winograd tiles.
@@ -120,7 +98,6 @@ impl Ops {
             graph: Graph::new(),
             variables: Vec::new(),
             weights: Vec::new(),
-            padded: HashMap::new(),
             convolutions: target.convolutions,
             most,
             rows: 1,
@@ -129,9 +106,10 @@ impl Ops {
         }
     }
 
-    /// Starts the operations of a node. TensorFlow's messages and profiles show its name.
-    pub(super) fn begin(&mut self, index: usize, name: &str) {
-        let readable: String = name
+    /// Starts the operations of a value, with so many rows of the batch per image. TensorFlow's messages and profiles show
+    /// the layer's name.
+    pub(super) fn begin(&mut self, index: usize, layer: &str, rows: usize) {
+        let readable: String = layer
             .chars()
             .take(MAX_SCOPE)
             .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' })
@@ -142,6 +120,7 @@ impl Ops {
         };
         self.scope = format!("{spread}{index}_{readable}");
         self.count = 0;
+        self.rows = rows;
     }
 
     /// Starts operations for runs over all cores, which are added without tiles. Returns whether they differ from those
@@ -164,16 +143,6 @@ impl Ops {
     fn next_name(&mut self, kind: &str) -> String {
         self.count += 1;
         format!("{}/{kind}{}", self.scope, self.count)
-    }
-
-    /// Sets the rows of the batch per image, and returns the former number.
-    pub(super) fn with_rows(&mut self, rows: usize) -> usize {
-        std::mem::replace(&mut self.rows, rows)
-    }
-
-    /// The rows of the batch per image.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
     }
 
     /// Adds an operation with one output.
@@ -231,8 +200,8 @@ impl Ops {
     }
 
     /// Adds the model's input: a batch of any number of images of these sizes.
-    pub(super) fn image(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
-        let batch = std::iter::once(None).chain(sizes.iter().map(|size| size.map(|n| n as i64))).collect();
+    pub(super) fn image(&mut self, sizes: [usize; 3]) -> Result<Output, Fault> {
+        let batch = std::iter::once(None).chain(sizes.map(|size| Some(size as i64))).collect();
         let batch = Shape::new(Some(batch));
         if !self.takes_uint8 {
             return self.placeholder(DataType::Float, &batch);
@@ -255,11 +224,11 @@ impl Ops {
     }
 
     /// Concatenates the inputs along an axis.
-    pub(super) fn concatenate(&mut self, inputs: &[Output], axis: i32) -> Result<Output, Fault> {
+    pub(super) fn concatenate(&mut self, inputs: &[Output], axis: usize) -> Result<Output, Fault> {
         if let [only] = inputs {
             return Ok(only.clone());
         }
-        let axis = self.integers(&[], &[axis])?;
+        let axis = self.axis(axis)?;
         let name = self.next_name("ConcatV2");
         let mut description = self.graph.new_operation("ConcatV2", &name)?;
         description.add_input_list(inputs);
@@ -269,27 +238,25 @@ impl Ops {
         Ok(output)
     }
 
-    /// The padding before and after each axis of a batch of images, as a constant.
-    pub(super) fn sides(&mut self, edges: Edges) -> Result<Output, Fault> {
-        let Edges { top, bottom, left, right } = edges;
-        let sides = [0, 0, top, bottom, left, right, 0, 0];
-        let sides = sides.into_iter().map(to_i32).collect::<Result<Vec<_>, _>>()?;
-        self.integers(&[4, 2], &sides)
-    }
-
-    /// Pads an image with zeros.
-    pub(super) fn pad(&mut self, input: &Output, edges: Edges) -> Result<Output, Fault> {
-        let sides = self.sides(edges)?;
-        let padded = self.binary("Pad", input, &sides)?;
-        if let Ok(name) = padded.operation.name() {
-            self.padded.insert(name, (input.clone(), edges));
+    /// Adds so many elements before and after each axis: zeros, or this number.
+    pub(super) fn pad(&mut self, input: &Output, edges: &[[usize; 2]], value: f32) -> Result<Output, Fault> {
+        let sides = self.index_matrix([edges.len(), 2], edges.as_flattened())?;
+        if value == 0.0 {
+            return self.binary("Pad", input, &sides);
         }
-        Ok(padded)
+        let value = self.constant(&[], &[value])?;
+        self.op("PadV2", &[input, &sides, &value], &[])
     }
 
-    /// Returns the image that [`pad`](Self::pad) padded, and its padding, for operations that pad by themselves.
-    pub(super) fn within_zeros(&self, padded: &Output) -> Option<(Output, Edges)> {
-        self.padded.get(&padded.operation.name().ok()?).cloned()
+    /// Adds so many elements before and after each axis, mirrored in TensorFlow's mode.
+    pub(super) fn mirror_pad(
+        &mut self,
+        input: &Output,
+        edges: &[[usize; 2]],
+        mode: &str,
+    ) -> Result<Output, Fault> {
+        let sides = self.index_matrix([edges.len(), 2], edges.as_flattened())?;
+        self.op("MirrorPad", &[input, &sides], &[("mode", Attribute::Text(mode))])
     }
 
     /// Adds a sum of products in Einstein notation.
@@ -303,44 +270,12 @@ impl Ops {
         Ok(output)
     }
 
-    /// Removes axes of size 1. They are counted with the batch.
-    pub(super) fn squeeze(&mut self, input: &Output, axes: &[i64]) -> Result<Output, Fault> {
-        self.op("Squeeze", &[input], &[("squeeze_dims", Attribute::Integers(axes))])
-    }
-
-    /// Splits an image into equal groups of channels.
-    pub(super) fn split_channels(&mut self, input: &Output, parts: usize) -> Result<Vec<Output>, Fault> {
-        self.split(input, 3, parts)
-    }
-
-    /// Splits an axis, counted with the batch, into equal parts.
+    /// Splits an axis into equal parts.
     pub(super) fn split(&mut self, input: &Output, axis: usize, parts: usize) -> Result<Vec<Output>, Fault> {
-        let axis = self.integers(&[], &[to_i32(axis)?])?;
+        let axis = self.axis(axis)?;
         let first = self.op("Split", &[&axis, input], &[("num_split", Attribute::Integer(parts as i64))])?;
         let part = |index| Ok(Output { operation: first.operation.clone(), index: to_i32(index)? });
         (0..parts).map(part).collect()
-    }
-
-    /// Adds weights as a constant, which TensorFlow can fold and fuse.
-    pub(super) fn weights(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
-        let known = self.weights.iter().find(|(known, _)| same(known, tensor));
-        if let Some((_, known)) = known {
-            return Ok(known.clone());
-        }
-        let output = self.constant(&tensor.shape, &tensor.values)?;
-        self.weights.push((tensor.clone(), output.clone()));
-        Ok(output)
-    }
-
-    /// Adds the weights of a matrix product. TensorFlow keeps about five copies of a constant, and twelve while it optimizes
-    /// a graph. It keeps one copy of a variable. A matrix product is as quick with a variable, unlike a convolution. So the
-    /// matrices that make some networks large are variables.
-    pub(super) fn matrix(&mut self, tensor: &Tensor) -> Result<Output, Fault> {
-        if tensor.values.len() < LARGE {
-            self.weights(tensor)
-        } else {
-            self.variable(tensor, DataType::Float)
-        }
     }
 
     /// Casts the values to another type.
@@ -353,45 +288,6 @@ impl Ops {
         description.add_input(input.clone());
         description.set_attr_type("DstT", to)?;
         Ok(description.finish()?.into())
-    }
-
-    /// Adds weights as a variable, which is assigned before the first run.
-    fn variable(&mut self, tensor: &Tensor, data_type: DataType) -> Result<Output, Fault> {
-        let spread = self.spread;
-        if let Some(known) =
-            self.variables.iter_mut().find(|known| same(&known.value, tensor) && known.data_type == data_type)
-        {
-            if !known.readers.contains(&spread) {
-                known.readers.push(spread);
-            }
-            return Ok(known.read.clone());
-        }
-        let shape = Shape::new(Some(tensor.shape.iter().map(|size| Some(*size as i64)).collect()));
-        // Two sessions that share a device's memory would share variables of the same name.
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let unique = format!("weights{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let name = self.next_name("VarHandleOp");
-        let mut handle = self.graph.new_operation("VarHandleOp", &name)?;
-        handle.set_attr_type("dtype", data_type)?;
-        handle.set_attr_shape("shape", &shape)?;
-        handle.set_attr_string("shared_name", &unique)?;
-        let handle: Output = handle.finish()?.into();
-
-        let feed = self.placeholder(data_type, &shape)?;
-
-        let name = self.next_name("AssignVariableOp");
-        let mut assign = self.graph.new_operation("AssignVariableOp", &name)?;
-        assign.add_input(handle.clone());
-        assign.add_input(feed.clone());
-        let assign = assign.finish()?;
-        let name = self.next_name("ReadVariableOp");
-        let mut read = self.graph.new_operation("ReadVariableOp", &name)?;
-        read.add_input(handle);
-        read.set_attr_type("dtype", data_type)?;
-        let read: Output = read.finish()?.into();
-        let (value, readers) = (tensor.clone(), vec![spread]);
-        self.variables.push(Variable { feed, assign, value, data_type, readers, read: read.clone() });
-        Ok(read)
     }
 
     /// Adds a float32 constant.
@@ -432,36 +328,46 @@ impl Ops {
         Ok(shape.into_iter().map(|size| size.and_then(|n| usize::try_from(n).ok())).collect())
     }
 
-    /// Returns the axis counted from the front. A negative axis counts from the back.
-    pub(super) fn axis(&self, output: &Output, axis: i64) -> Result<usize, Fault> {
-        let rank = self.sizes(output)?.len();
-        let from_front = if axis < 0 { axis + rank as i64 } else { axis };
-        usize::try_from(from_front)
-            .ok()
-            .filter(|axis| *axis < rank)
-            .ok_or_else(|| Fault(format!("axis {axis} does not exist, its input has {rank} axes")))
-    }
-
-    /// Adds the sizes `from..to` of an output as a vector, for shapes that are known only in a run.
-    pub(super) fn dynamic_sizes(&mut self, output: &Output, from: i32, to: i32) -> Result<Output, Fault> {
+    /// Adds the size of the batch in a run, as a vector of one.
+    pub(super) fn batch_of(&mut self, output: &Output) -> Result<Output, Fault> {
         let all = self.unary("Shape", output)?;
-        let from = self.integers(&[1], &[from])?;
-        let to = self.integers(&[1], &[to])?;
-        let step = self.integers(&[1], &[1])?;
-        self.op("StridedSlice", &[&all, &from, &to, &step], &[])
+        let [from, to, step] = [0, 1, 1].map(|number| self.integers(&[1], &[number]));
+        self.op("StridedSlice", &[&all, &from?, &to?, &step?], &[])
     }
 
-    /// Reshapes `input` to `target`, in which at most one size is -1. The batch comes before `target` and stays.
-    pub(super) fn reshape(&mut self, input: &Output, target: &[i32]) -> Result<Output, Fault> {
-        let shape = if target.contains(&-1) {
-            let batch = self.dynamic_sizes(input, 0, 1)?;
-            let rest = self.integers(&[target.len()], target)?;
-            self.concatenate(&[batch, rest], 0)?
-        } else {
-            let whole: Vec<i32> = std::iter::once(-1).chain(target.iter().copied()).collect();
-            self.integers(&[whole.len()], &whole)?
-        };
-        self.binary("Reshape", input, &shape)
+    /// Adds the same elements in another shape. One size may be `None`: that of the batch, or what is left.
+    pub(super) fn reshape(&mut self, input: &Output, sizes: &[Option<usize>]) -> Result<Output, Fault> {
+        let sizes = self.sizes_constant(sizes)?;
+        self.binary("Reshape", input, &sizes)
+    }
+
+    /// Adds the axes of an input in another order.
+    pub(super) fn transpose(&mut self, input: &Output, order: &[usize]) -> Result<Output, Fault> {
+        let order = self.axes(order)?;
+        self.binary("Transpose", input, &order)
+    }
+
+    /// Adds axes, sizes or indices as a constant.
+    pub(super) fn axes(&mut self, axes: &[usize]) -> Result<Output, Fault> {
+        let axes = axes.iter().copied().map(to_i32).collect::<Result<Vec<_>, _>>()?;
+        self.integers(&[axes.len()], &axes)
+    }
+
+    /// Adds indices as a constant of two axes.
+    pub(super) fn index_matrix(&mut self, sizes: [usize; 2], indices: &[usize]) -> Result<Output, Fault> {
+        let indices = indices.iter().copied().map(to_i32).collect::<Result<Vec<_>, _>>()?;
+        self.integers(&sizes, &indices)
+    }
+
+    /// Adds one axis as a constant without axes.
+    pub(super) fn axis(&mut self, axis: usize) -> Result<Output, Fault> {
+        self.integers(&[], &[to_i32(axis)?])
+    }
+
+    /// Adds sizes as a constant, with -1 for `None`.
+    fn sizes_constant(&mut self, sizes: &[Option<usize>]) -> Result<Output, Fault> {
+        let sizes = sizes.iter().map(|size| size.map_or(Ok(-1), to_i32)).collect::<Result<Vec<i32>, _>>()?;
+        self.integers(&[sizes.len()], &sizes)
     }
 }
 
@@ -471,11 +377,6 @@ pub(super) fn native<T: TensorType + Copy>(shape: &[usize], values: &[T]) -> ten
     let mut tensor = tensorflow::Tensor::<T>::new(&dims);
     tensor.copy_from_slice(values);
     tensor
-}
-
-/// Returns whether both share the same values in memory.
-fn same(one: &Tensor, other: &Tensor) -> bool {
-    Arc::ptr_eq(&one.values, &other.values) && one.shape == other.shape
 }
 
 /// Rounds the values to bfloat16.

@@ -1,17 +1,16 @@
 //! Probes at the start what depends on the build of the library and on the machine.
 
-use std::sync::Arc;
+use tensorflow::Status;
 
-use tensorflow::{Graph, Status};
-
-use super::graph::{self, Target};
+use super::graph;
 use super::library::{Convolutions, Library};
 use super::opening;
-use super::session::{AllCoresSession, Spread, TensorflowEngine};
+use super::session::{AllCoresSession, TensorflowEngine};
+use super::spread::Spread;
+use super::target::Target;
 use engine::Device;
 use engine::{Batch, EngineError};
-use keras::layers::{Activation, Conv2d, DepthwiseConv2d, Edges, Layer, Padding};
-use keras::{Model, Node, Tensor};
+use model::{Binary, Builder, Convolution, Fault, Graph, Padding, Shape, Tensor, Unary, Value, Window};
 
 /// Returns the device that TensorFlow computes on.
 ///
@@ -19,7 +18,7 @@ use keras::{Model, Node, Tensor};
 /// TensorFlow's message, where it does not start.
 pub(super) fn device() -> Result<Device, String> {
     let failed = |status: Status| format!("it finds nothing to compute on: {status}");
-    let session = opening::open(&Graph::new()).map_err(failed)?;
+    let session = opening::open(&tensorflow::Graph::new()).map_err(failed)?;
     let devices = session.device_list().map_err(failed)?;
     let gpu = devices.iter().find(|device| device.device_type == "GPU");
     Ok(gpu.map_or(Device::Cpu, |gpu| {
@@ -63,54 +62,52 @@ pub(super) fn bfloat16(library: &Library) -> Option<Convolutions> {
 /// Returns whether the convolutions compute the right value. From a pixel of 2, at the left of the lower row, they give
 /// 2 · 3 + 1 = 7, then 7 · 1 - 3 + 2 = 6, then 6 · 2 - 8 = 4.
 fn computes(library: &Library, convolutions: Convolutions) -> Result<bool, EngineError> {
-    let image = [1, 1, 1];
     let target = Target { convolutions, ..Target::of(library) };
-    let built = graph::build(&three_convolutions(), Some(image), target)
-        .map_err(|faults| EngineError(faults.join("; ")))?;
-    let engine = TensorflowEngine::new(library, built, image, 1, AllCoresSession::IfQuicker)?;
-    let scores = engine.run_bare(&Batch::new(1, image, vec![2.0]), Spread::OneCore)?;
+    let model = convolutions_of_each_kind().map_err(|Fault(fault)| EngineError(fault))?;
+    let built = graph::build(&model, IMAGE, target).map_err(|faults| EngineError(faults.join("; ")))?;
+    let engine = TensorflowEngine::new(library, built, IMAGE, 1, AllCoresSession::IfQuicker)?;
+    let scores = engine.run_bare(&Batch::new(1, IMAGE, vec![2.0]), Spread::OneCore)?;
     Ok(scores.values == [4.0])
 }
 
-/// One convolution of each kind: with zero padding, with a sum, depthwise.
-fn three_convolutions() -> Model {
-    let [strides, dilation] = [[1, 1]; 2];
-    let values = |values: &[f32]| Arc::from(values);
-    let bias = |value| Some(Tensor { shape: vec![1], values: values(&[value]) });
-    let full = |kernel, offset| Conv2d {
-        kernel,
-        bias: bias(offset),
-        strides,
-        dilation,
-        padding: Padding::Valid,
-        groups: 1,
-        activation: Activation::RELU,
+/// One pixel.
+const IMAGE: [usize; 3] = [1, 1, 1];
+
+/// A convolution with zeros around the image, one with a sum, and a depthwise one.
+fn convolutions_of_each_kind() -> Result<Graph, Fault> {
+    let inside = [Window::of(1); 2];
+    let around = [(1, 0), (0, 1)]
+        .map(|(before, after)| Window { padding: Padding::Explicit { before, after }, ..Window::of(2) });
+    let mut builder = Builder::for_images(IMAGE);
+    builder.begin("probe");
+    let image = builder.input(Shape::batched(IMAGE))?;
+    let first = convolved(&mut builder, image, (&[10.0, 20.0, 3.0, 40.0], around), 1.0)?;
+    let first = builder.unary(Unary::Relu, first)?;
+    let second = convolved(&mut builder, first, (&[1.0], inside), -3.0)?;
+    let second = builder.binary(Binary::Add, second, image)?;
+    let second = builder.unary(Unary::Relu, second)?;
+    // Two channels, since a convolution of a single one is full. The second is dropped.
+    let both = builder.concatenate(&[second, second], 3)?;
+    let depthwise = Convolution {
+        kernel: Tensor::new(&[1, 1, 1, 2], [2.0, 0.0]),
+        bias: Some(Tensor::vector([-8.0, 0.0])),
+        windows: inside,
+        groups: 2,
     };
-    let single = |value| Tensor { shape: vec![1; 4], values: values(&[value]) };
-    let four = Tensor { shape: vec![2, 2, 1, 1], values: values(&[10.0, 20.0, 3.0, 40.0]) };
-    let depthwise = DepthwiseConv2d {
-        kernel: single(2.0),
-        bias: bias(-8.0),
-        strides,
-        dilation,
-        padding: Padding::Same,
-        activation: Activation::Linear,
-    };
-    let layers = [
-        (Layer::Input { shape: vec![Some(1); 3] }, vec![]),
-        (Layer::ZeroPadding2d(Edges { top: 1, bottom: 0, left: 0, right: 1 }), vec![0]),
-        (Layer::Conv2d(full(four, 1.0)), vec![1]),
-        (Layer::Conv2dAdd(full(single(1.0), -3.0)), vec![2, 0]),
-        (Layer::DepthwiseConv2d(depthwise), vec![3]),
-        (Layer::Flatten, vec![4]),
-    ];
-    let node = |(index, (layer, inputs)): (usize, (Layer, Vec<usize>))| Node {
-        name: format!("probe{index}"),
-        class: "Probe".to_owned(),
-        layer,
-        inputs,
-    };
-    let nodes: Vec<Node> = layers.into_iter().enumerate().map(node).collect();
-    let (outputs, output_names) = (vec![nodes.len() - 1], vec!["probe".to_owned()]);
-    Model { name: "probe".to_owned(), nodes, input: 0, outputs, output_names, summary: Vec::new() }
+    let third = builder.convolution(both, depthwise)?;
+    let third = builder.gather(third, 3, [0])?;
+    let scores = builder.flatten(third)?;
+    builder.finish(vec![scores])
+}
+
+/// A convolution of one channel.
+fn convolved(
+    builder: &mut Builder,
+    input: Value,
+    (kernel, windows): (&[f32], [Window; 2]),
+    bias: f32,
+) -> Result<Value, Fault> {
+    let [height, width] = windows.map(|window| window.size);
+    let kernel = Tensor::new(&[height, width, 1, 1], kernel);
+    builder.convolution(input, Convolution { kernel, bias: Some(Tensor::vector([bias])), windows, groups: 1 })
 }

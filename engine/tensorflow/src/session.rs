@@ -11,6 +11,7 @@ use super::library::{IMAGES_A_CORE, Library, RUNS_ON_A_GPU};
 use super::memory;
 use super::opening::{assign, failed, open, open_for};
 use super::run_sizes::RunSizes;
+use super::spread::Spread;
 use super::threads::Threads;
 use engine::{Batch, Calls, Device, Engine, EngineError, Pixels, Scores};
 
@@ -92,15 +93,6 @@ pub(super) enum AllCoresSession {
     IfQuicker,
 }
 
-/// How a run uses the cores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spread {
-    /// It stays on the calling thread.
-    OneCore,
-    /// Each operation is split among all cores.
-    AllCores,
-}
-
 impl TensorflowEngine {
     /// Opens a session on a model's graph and runs it once, so that TensorFlow optimizes the graph now.
     ///
@@ -113,7 +105,7 @@ impl TensorflowEngine {
         classes: usize,
         kept: AllCoresSession,
     ) -> Result<Self, EngineError> {
-        let BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables, .. } = built;
+        let BuiltGraph { graph, inputs, scores, scores_over_all_cores, variables } = built;
         let one_core = Fetch { session: open(&graph).map_err(failed)?, scores };
         let all_cores = match library.device {
             Device::Cpu if library.cores > 1 => {

@@ -8,9 +8,7 @@
 
 use std::sync::Arc;
 
-use keras::Tensor;
-
-pub(super) mod trial;
+use model::Tensor;
 
 /// Height and width of the kernels.
 pub(super) const KERNEL: usize = 3;

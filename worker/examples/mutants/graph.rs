@@ -58,7 +58,7 @@ impl Graph {
     pub(crate) fn run(&self, base: &str, model: Model) -> Result<(), String> {
         let image = self.images.get(base).ok_or("the sound file is no model of images")?;
         let engine =
-            tensorflow_engine::engine(&self.library, model, *image).map_err(|error| error.to_string())?;
+            worker::engines::engine(&self.library, model, *image).map_err(|error| error.to_string())?;
         let pixels: Vec<f32> = (0_u8..=255).map(f32::from).cycle().take(image.iter().product()).collect();
         let batch = Batch::new(1, *image, pixels);
         engine.predict(&batch).map(|_| ()).map_err(|error| error.to_string())

@@ -50,7 +50,7 @@ fn a_run_over_all_cores_gives_the_same_scores() {
     let expected = npy::read(&folder.join("scores.npy")).unwrap();
     let model = keras::open(&folder.join("model.hdf5"), ModelFormat::Hdf5).unwrap();
     let image = input.shape[1..].try_into().unwrap();
-    let engine = tensorflow_engine::engine(library(), model, image).unwrap();
+    let engine = worker::engines::engine(library(), model, image).unwrap();
     assert!(engine.has_all_cores_session() || library().cores == 1 || library().device != Device::Cpu);
     let batch = Batch::new(input.shape[0], image, input.values);
     for spread in [Spread::OneCore, Spread::AllCores] {
@@ -111,7 +111,7 @@ fn a_damaged_model_is_unservable_and_a_missing_one_unavailable() {
 
 #[test]
 fn weights_that_are_not_finite_are_found_by_the_warm_up() {
-    let problems = problems_of(tensorflow_engine::engine(library(), classifier(f32::NAN, 2), [2, 2, 3]));
+    let problems = problems_of(worker::engines::engine(library(), classifier(f32::NAN, 2), [2, 2, 3]));
     assert!(problems[0].contains("warm-up"), "{problems:?}");
 }
 
@@ -120,7 +120,7 @@ fn a_model_of_two_outputs_is_refused_with_their_names() {
     let mut model = classifier(0.5, 2);
     model.outputs = vec![1, 2];
     model.output_names = vec!["flat".to_owned(), "scores".to_owned()];
-    let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
+    let problems = problems_of(worker::engines::engine(library(), model, [2, 2, 3]));
     assert_eq!(
         problems,
         ["the model has 2 outputs (`flat`, `scores`), expected 1 with the scores, or its name in \
@@ -140,17 +140,17 @@ fn every_layer_that_cannot_be_built_is_named() {
     model.nodes.splice(2..2, [bad("first"), bad("second")]);
     model.nodes[4].inputs = vec![3];
     model.outputs = vec![4];
-    let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
+    let problems = problems_of(worker::engines::engine(library(), model, [2, 2, 3]));
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert_eq!(problems[0], "layer `first` (Dense): its input has 12 channels, its weights expect 7");
+    assert_eq!(problems[0], "layer `first` (Dense): its input has shape [12], expected 7 on the last axis");
     assert!(problems[1].starts_with("layer `second` (Dense): "), "{problems:?}");
 }
 
 #[test]
 fn nothing_empty_reaches_the_library() {
-    let problems = problems_of(tensorflow_engine::engine(library(), classifier(0.5, 2), [2, 0, 3]));
-    assert_eq!(problems.last().unwrap(), "an image of shape [2, 0, 3] is empty");
-    let problems = problems_of(tensorflow_engine::engine(library(), classifier(0.5, 0), [2, 2, 3]));
+    let problems = problems_of(worker::engines::engine(library(), classifier(0.5, 2), [2, 0, 3]));
+    assert_eq!(problems, ["an image of shape [2, 0, 3] is empty"]);
+    let problems = problems_of(worker::engines::engine(library(), classifier(0.5, 0), [2, 2, 3]));
     assert_eq!(problems, ["layer `scores` (Dense): a weight of shape [12, 0] is empty"]);
 }
 
@@ -162,8 +162,8 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
     let edges = Edges { top: 5_000, bottom: 0, left: 5_000, right: 0 };
     let padded = Layer::Sequential(vec![Layer::ZeroPadding2d(edges), Layer::Cropping2d(edges)]);
     for (layer, says) in [
-        (enlarged, "ResizeNearestNeighbor gives 201326592 values for an image, expected at most 16777216"),
-        (padded, "Pad gives 75060012 values for an image, expected at most 16777216"),
+        (enlarged, "resize gives 201326592 values for an image, expected at most 16777216"),
+        (padded, "pad gives 75060012 values for an image, expected at most 16777216"),
     ] {
         let mut model = classifier(0.5, 2);
         let large = Node { name: "large".to_owned(), class: "Large".to_owned(), layer, inputs: vec![0] };
@@ -171,7 +171,7 @@ fn what_would_take_all_memory_is_refused_before_it_is_run() {
         model.nodes[2].inputs = vec![1];
         model.nodes[3].inputs = vec![2];
         model.outputs = vec![3];
-        let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
+        let problems = problems_of(worker::engines::engine(library(), model, [2, 2, 3]));
         assert_eq!(problems, [format!("layer `large` (Large): its {says}")]);
     }
 }
@@ -192,19 +192,17 @@ fn parts_of_an_image_in_the_batch_count_as_its_own() {
     model.nodes[4].inputs = vec![3];
     model.nodes[5].inputs = vec![4];
     model.outputs = vec![5];
-    let problems = problems_of(tensorflow_engine::engine(library(), model, [2, 2, 3]));
+    let problems = problems_of(worker::engines::engine(library(), model, [2, 2, 3]));
     assert_eq!(
         problems,
-        [
-            "layer `enlarged` (Large): its ResizeNearestNeighbor gives 50331648 values for an image, expected at most \
-          16777216"
-        ]
+        ["layer `enlarged` (Large): its resize gives 50331648 values for an image, expected at most \
+          16777216"]
     );
 }
 
 #[test]
 fn a_batch_of_another_shape_is_refused() {
-    let engine = tensorflow_engine::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
+    let engine = worker::engines::engine(library(), classifier(0.5, 2), [2, 2, 3]).unwrap();
     let refuse = |images, shape, values| {
         engine.predict(&Batch::new(images, shape, vec![0.0; values])).unwrap_err().to_string()
     };

@@ -37,7 +37,7 @@ fn check_model(name: &str, model: keras::Model, image: [usize; 3]) {
     let (stem, _) = name.rsplit_once('.').unwrap();
     let input = npy::read(&fixture(&format!("{stem}.in.npy"))).unwrap();
     let expected = npy::read(&fixture(&format!("{stem}.out.npy"))).unwrap();
-    let engine = tensorflow_engine::engine(library(), model, image).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let engine = worker::engines::engine(library(), model, image).unwrap_or_else(|e| panic!("{name}: {e}"));
     let scores = engine.predict(&Batch::new(input.shape[0], image, input.values)).unwrap();
     let difference = largest_difference(&scores.values, &expected.values);
     assert!(difference <= TOLERANCE, "{name}: differs by {difference}, expected at most {TOLERANCE}");
@@ -80,7 +80,7 @@ fn images_are_given_with_their_channels_first_to_models_that_take_them_so() {
             last.extend((0..pixels).flat_map(|pixel| (0..channels).map(move |c| image[c * pixels + pixel])));
         }
         let image = [height, width, channels];
-        let engine = tensorflow_engine::engine(library(), model, image).unwrap();
+        let engine = worker::engines::engine(library(), model, image).unwrap();
         let scores = engine.predict(&Batch::new(images, image, last)).unwrap();
         let difference = largest_difference(&scores.values, &expected.values);
         assert!(difference <= TOLERANCE, "{name}: differs by {difference}");
@@ -95,7 +95,7 @@ fn an_input_that_no_image_fits_is_refused_with_what_would_fit() {
         ("made2_channels_first.h5", [12, 10, 3], "has shape [3, 10, 12]"),
     ] {
         let model = keras::open(&fixture(name), format_of(name)).unwrap();
-        let Err(LoadError::Unservable(problems)) = tensorflow_engine::engine(library(), model, image) else {
+        let Err(LoadError::Unservable(problems)) = worker::engines::engine(library(), model, image) else {
             panic!("{name} was loaded")
         };
         assert!(problems.len() == 1 && problems[0].contains(says), "{name}: {problems:?}");

@@ -158,8 +158,7 @@ fn check_file(folder: &Path, file: &str, format: ModelFormat) {
     let [images, height, width, channels] = input.shape[..] else { panic!("{:?}", input.shape) };
     let model = keras::open(&folder.join(file), format).unwrap_or_else(|e| panic!("{shown}: {e}"));
     let image = [height, width, channels];
-    let engine =
-        tensorflow_engine::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
+    let engine = worker::engines::engine(library(), model, image).unwrap_or_else(|e| panic!("{shown}: {e}"));
     let scores = engine.predict(&Batch::new(images, image, input.values)).unwrap();
 
     assert_eq!([images, scores.classes], expected.shape[..], "{shown}");

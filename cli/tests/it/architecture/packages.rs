@@ -106,6 +106,7 @@ fn the_api_links_with_no_models_or_images_and_keras_with_no_tensorflow() {
         ("classifier-common", vec!["tensorflow", "hdf5-reader", "image", "axum"]),
         ("classifier-images", vec!["tensorflow", "hdf5-reader", "axum"]),
         ("classifier-keras", vec!["tensorflow", "image", "axum"]),
+        ("classifier-model", vec!["tensorflow", "hdf5-reader", "serde"]),
         ("classifier-tensorflow", vec!["image", "axum"]),
         ("classifier-worker", vec!["axum", "tower-http", "reqwest"]),
     ] {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value};
 
 use crate::architecture::Dialect;
-use crate::reader::shown;
+use crate::json::shown;
 
 /// What Keras 2 writes for a constant in place of a layer's name.
 pub(super) const CONSTANT: &str = "_CONSTANT_VALUE";

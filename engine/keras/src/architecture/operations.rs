@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::Dialect;
 use super::inbound::{CONSTANT, Reference, reference};
-use crate::reader::shown;
+use crate::json::shown;
 
 /// The key of the arguments by position.
 pub(crate) const ARGUMENTS: &str = "args";

@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
+use model::Shape;
 use serde_json::{Map, Value};
 
 use crate::architecture::{ARGUMENTS, INPUT, LayerSpec};
-use crate::reader::shown;
-use crate::shapes::Shape;
+use crate::json::shown;
 
 /// Most sizes in a list. No tensor has more axes.
 const MAX_SIZES: usize = 16;
@@ -34,9 +34,8 @@ pub(super) enum Sizes {
 pub(super) struct Input<'a> {
     /// The sizes, where the input is sizes.
     pub(super) sizes: Option<&'a Sizes>,
+    /// The shape of the values, where they are known.
     pub(super) shape: Option<&'a Shape>,
-    /// Rows of the batch per image.
-    pub(super) rows: usize,
 }
 
 /// Returns the sizes that an operation asks for or computes from others; `None` for an operation on values.
@@ -45,15 +44,14 @@ pub(super) struct Input<'a> {
 /// What it does with sizes is not supported.
 pub(super) fn of(layer: &LayerSpec, inputs: &[Input]) -> Option<Result<Sizes, String>> {
     if ["tf.compat.v1.shape", "tf.shape"].contains(&layer.class.as_str()) {
-        let [Input { sizes: None, shape, rows }] = inputs else { return None };
+        let [Input { sizes: None, shape }] = inputs else { return None };
         // Nothing is known of a layer with faults, which were reported.
         let Some(shape) = shape else { return Some(Ok(Sizes::List(vec![Size::Open; MAX_SIZES]))) };
-        let size = |size: &Option<usize>| {
-            size.and_then(|size| i64::try_from(size).ok()).map_or(Size::Open, Size::Known)
+        let size = |size: &model::Size| {
+            size.known().and_then(|size| i64::try_from(size).ok()).map_or(Size::Open, Size::Known)
         };
-        return Some(Ok(Sizes::List(
-            std::iter::once(Size::Batch(*rows)).chain(shape.iter().map(size)).collect(),
-        )));
+        let batch = Size::Batch(shape.rows());
+        return Some(Ok(Sizes::List(std::iter::once(batch).chain(shape.iter().skip(1).map(size)).collect())));
     }
     // Among values a size is an argument, if it is not an operand.
     if inputs.is_empty() || !inputs.iter().all(|input| input.sizes.is_some()) {

@@ -2,15 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::architecture::{Member, ModelSpec};
-
-/// The bytes that ordering a model's calls takes.
-pub(super) fn bytes_of_members(model: &ModelSpec) -> usize {
-    let bytes = |member: &Member| {
-        64 + member.name.len() + member.calls.iter().map(|inputs| 64 * (1 + inputs.len())).sum::<usize>()
-    };
-    model.members.iter().map(bytes).sum()
-}
+use crate::architecture::ModelSpec;
 
 /// The calls of a model in topological order, otherwise as in the file.
 pub(super) struct Order {

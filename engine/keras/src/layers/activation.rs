@@ -3,9 +3,15 @@
 use serde_json::{Map, Value};
 
 use crate::architecture::Dialect;
+use crate::json::shown;
 use crate::layers::{Layer, libraries};
-use crate::reader::{Reader, shown};
-use crate::shapes::{Shape, axes_after_batch};
+use crate::reader::Reader;
+use crate::shapes::{Sizes, axes_after_batch};
+
+mod lowering;
+mod piecewise;
+
+pub(super) use self::lowering::{prelu_of, softmax_over};
 
 /// Activation functions with their parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,6 +124,22 @@ impl Activation {
     pub const RELU: Self = Self::Relu { max_value: None, negative_slope: 0.0, threshold: 0.0 };
 }
 
+impl Reader<'_> {
+    /// Returns the function of `activation`; an absent one is linear.
+    pub(super) fn activation(&mut self) -> Activation {
+        self.function("activation")
+    }
+
+    /// Returns the function of a key; an absent one is linear.
+    pub(super) fn function(&mut self, key: &'static str) -> Activation {
+        let Some(value) = self.value(key) else { return Activation::Linear };
+        parse(value, self.dialect).unwrap_or_else(|problem| {
+            self.fault(problem);
+            Activation::Linear
+        })
+    }
+}
+
 pub(super) fn activation(reader: &mut Reader) -> Layer {
     if reader.value("activation").is_none() {
         reader.fault("its config has no `activation`");
@@ -178,7 +200,7 @@ pub(super) fn prelu(reader: &mut Reader) -> Layer {
         reader.unsure();
         return Layer::Identity;
     };
-    let mut shape: Shape = input.clone();
+    let mut shape: Sizes = input.clone();
     for axis in shared {
         let index = usize::try_from(axis).ok().and_then(|axis| axis.checked_sub(1));
         match index.and_then(|index| shape.get_mut(index)) {

@@ -33,7 +33,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "LocallyConnected2D" => locally_connected::locally_connected::<2>(reader),
         "LocallyConnected1D" => locally_connected::locally_connected::<1>(reader),
         "Dense" => dense::dense(reader),
-        "BatchNormalization" | "BatchNormalizationV1" => normalization::batch_normalization(reader),
+        "BatchNormalization" | "BatchNormalizationV1" => normalization::batch::batch_normalization(reader),
 
         "Activation" => activation::activation(reader),
         "ReLU" => Layer::Activation(activation::relu(reader)),
@@ -55,10 +55,10 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "GlobalAveragePooling1D" | "GlobalAvgPool1D" => {
             pooling::global_pooling::<1>(reader, PoolKind::Average)
         }
-        "AdaptiveMaxPooling2D" => pooling::adaptive_pooling::<2>(reader, PoolKind::Max),
-        "AdaptiveMaxPooling1D" => pooling::adaptive_pooling::<1>(reader, PoolKind::Max),
-        "AdaptiveAveragePooling2D" => pooling::adaptive_pooling::<2>(reader, PoolKind::Average),
-        "AdaptiveAveragePooling1D" => pooling::adaptive_pooling::<1>(reader, PoolKind::Average),
+        "AdaptiveMaxPooling2D" => pooling::adaptive::adaptive_pooling::<2>(reader, PoolKind::Max),
+        "AdaptiveMaxPooling1D" => pooling::adaptive::adaptive_pooling::<1>(reader, PoolKind::Max),
+        "AdaptiveAveragePooling2D" => pooling::adaptive::adaptive_pooling::<2>(reader, PoolKind::Average),
+        "AdaptiveAveragePooling1D" => pooling::adaptive::adaptive_pooling::<1>(reader, PoolKind::Average),
 
         "ZeroPadding2D" => cropping::zero_padding::<2>(reader),
         "ZeroPadding1D" => cropping::zero_padding::<1>(reader),
@@ -81,7 +81,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "Maximum" => Layer::Merge(MergeKind::Maximum),
         "Minimum" => Layer::Merge(MergeKind::Minimum),
         "Concatenate" => merging::concatenate(reader),
-        "Dot" => merging::dot(reader),
+        "Dot" => merging::dot::dot(reader),
 
         "Rescaling" => scaling::rescaling(reader),
         "AutoContrast" => contrast::auto_contrast(reader),
@@ -95,11 +95,13 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         "CustomScaleLayer" | "Custom>CustomScaleLayer" => scaling::scaled_add(reader),
         "StochasticDepth" | "Custom>StochasticDepth" => scaling::stochastic_depth(reader),
 
-        "MultiHeadAttention" => attention::multi_head_attention(reader),
+        "MultiHeadAttention" => attention::multi_head::multi_head_attention(reader),
         // An archive has its public name, an .hdf5 file the name of its class.
-        "GroupedQueryAttention" | "GroupQueryAttention" => attention::grouped_query_attention(reader),
-        "Attention" => attention::plain_attention(reader),
-        "AdditiveAttention" => attention::additive_attention(reader),
+        "GroupedQueryAttention" | "GroupQueryAttention" => {
+            attention::multi_head::grouped_query_attention(reader)
+        }
+        "Attention" => attention::single_head::plain_attention(reader),
+        "AdditiveAttention" => attention::single_head::additive_attention(reader),
         "EinsumDense" => einsum::einsum_dense(reader),
         "Embedding" => {
             reader.ignore_everything();

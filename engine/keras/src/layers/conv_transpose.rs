@@ -1,11 +1,14 @@
 //! `Conv2DTranspose` and `Conv1DTranspose`.
 
-use serde_json::Value;
+use model::{Builder, ConvolutionTranspose, Fault, Value};
+use serde_json::Value as Json;
 
+use super::windows::{Moves, Padding};
 use crate::Tensor;
-use crate::layers::{Activation, Layer, Padding, convolution, sequence};
-use crate::reader::{Reader, shown};
-use crate::shapes::Shape;
+use crate::json::shown;
+use crate::layers::{Activation, Layer, convolution, sequence};
+use crate::reader::Reader;
+use crate::shapes::Sizes;
 
 /// [`Layer::ConvTranspose2d`]: the gradient of a convolution with respect to its input. That convolution has this kernel
 /// and maps an image of this layer's output size to one of its input size.
@@ -29,11 +32,8 @@ pub struct ConvTranspose2d {
 }
 
 impl ConvTranspose2d {
-    /// The output's size on an axis, 0 vertical and 1 horizontal, from the input's.
-    ///
-    /// # Errors
-    /// There is no such output; says why.
-    pub fn output_size(&self, axis: usize, input: usize) -> Result<usize, String> {
+    /// The output's size on an axis, 0 vertical and 1 horizontal, from the input's. Fails where there is no such output.
+    fn output_size(&self, axis: usize, input: usize) -> Result<usize, Fault> {
         let (size, stride) = (self.kernel.shape[axis], self.strides[axis]);
         let reach = size.saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1);
         let moved = |pixels: usize| pixels.saturating_mul(stride);
@@ -49,12 +49,26 @@ impl ConvTranspose2d {
             Padding::Valid => output.saturating_sub(reach) / stride + 1,
         };
         if back != input || output == 0 {
-            return Err(format!(
+            return Err(Fault(format!(
                 "`output_padding` is {:?}, which with its strides gives an output that no input of {input} fits",
                 self.output_padding.unwrap_or_default()
-            ));
+            )));
         }
         Ok(output)
+    }
+
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let [height, width, _] = builder.shape(x).image()?;
+        let size = [
+            height.try_map(|height| self.output_size(0, height))?,
+            width.try_map(|width| self.output_size(1, width))?,
+        ];
+        let moves = Moves { strides: self.strides, dilation: self.dilation, padding: self.padding };
+        let windows = moves.windows(&self.kernel.shape);
+        let (kernel, bias) = (self.kernel.clone(), self.bias.clone());
+        let convolved =
+            builder.convolution_transpose(x, ConvolutionTranspose { kernel, bias, windows, size })?;
+        self.activation.lower(builder, convolved)
     }
 }
 
@@ -64,7 +78,7 @@ pub(super) fn conv_transpose<const AXES: usize>(reader: &mut Reader) -> Layer {
     let channels = reader.channels();
     convolution::only_one_group(reader);
     reader.data_format();
-    let shape: Shape = size.into_iter().map(Some).chain([Some(filters), channels]).collect();
+    let shape: Sizes = size.into_iter().map(Some).chain([Some(filters), channels]).collect();
     let kernel = reader.weight(&["kernel"], &shape);
     let output_padding = output_padding::<AXES>(reader);
     sequence::layer::<AXES>(Layer::ConvTranspose2d(ConvTranspose2d {
@@ -83,7 +97,7 @@ fn output_padding<const AXES: usize>(reader: &mut Reader) -> Option<[usize; AXES
     /// Keras takes nothing as large as a stride.
     const MOST: u64 = 1 << 20;
     let value = reader.value("output_padding")?;
-    let number = |value: &Value| usize::try_from(value.as_u64().filter(|&number| number < MOST)?).ok();
+    let number = |value: &Json| usize::try_from(value.as_u64().filter(|&number| number < MOST)?).ok();
     let numbers = match value.as_array() {
         Some(list) => list.iter().map(number).collect::<Option<Vec<usize>>>(),
         None => number(value).map(|all| vec![all; AXES]),

@@ -1,8 +1,67 @@
 //! `Conv2D`, `DepthwiseConv2D`, `SeparableConv2D` and their 1D forms.
 
-use crate::layers::{Conv2d, DepthwiseConv2d, Layer, Padding, SeparableConv2d, sequence};
+use model::{Builder, Convolution, Fault, Value};
+
+use super::windows::{Moves, Padding};
+use crate::Tensor;
+use crate::layers::{Activation, Layer, sequence};
 use crate::reader::Reader;
-use crate::shapes::Shape;
+use crate::shapes::Sizes;
+
+/// [`Layer::Conv2d`].
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    /// `[height, width, channels in / groups, channels out]`.
+    pub kernel: Tensor,
+    /// `[channels out]`.
+    pub bias: Option<Tensor>,
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// Padding at the edges.
+    pub padding: Padding,
+    /// Number of groups, a divisor of both numbers of channels.
+    pub groups: usize,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+/// [`Layer::DepthwiseConv2d`].
+#[derive(Debug, Clone)]
+pub struct DepthwiseConv2d {
+    /// `[height, width, channels, depth multiplier]`.
+    pub kernel: Tensor,
+    /// `[channels * depth multiplier]`.
+    pub bias: Option<Tensor>,
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// Padding at the edges.
+    pub padding: Padding,
+    /// Applied to the result.
+    pub activation: Activation,
+}
+
+/// [`Layer::SeparableConv2d`].
+#[derive(Debug, Clone)]
+pub struct SeparableConv2d {
+    /// `[height, width, channels, depth multiplier]`.
+    pub depthwise: Tensor,
+    /// `[1, 1, channels * depth multiplier, channels out]`.
+    pub pointwise: Tensor,
+    /// `[channels out]`.
+    pub bias: Option<Tensor>,
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// Padding at the edges.
+    pub padding: Padding,
+    /// Applied to the result.
+    pub activation: Activation,
+}
 
 pub(super) fn conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let filters = reader.size("filters");
@@ -14,14 +73,14 @@ pub(super) fn conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     }
     let channels = channels.map(|channels| channels / groups);
     reader.data_format();
-    let window = window(reader, size);
+    let path = path(reader, size);
     let kernel = reader.weight(&["kernel"], &weight_shape(size, [channels, Some(filters)]));
-    window.apply::<AXES>(Layer::Conv2d(Conv2d {
+    path.apply::<AXES>(Layer::Conv2d(Conv2d {
         kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
-        strides: window.strides,
-        dilation: window.dilation,
-        padding: window.padding,
+        strides: path.moves.strides,
+        dilation: path.moves.dilation,
+        padding: path.moves.padding,
         groups,
         activation: reader.activation(),
     }))
@@ -36,15 +95,15 @@ pub(super) fn depthwise_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     // Keras 2 writes what it inherits from `Conv2D`, whose `filters` has no meaning here.
     reader.ignore(&["filters"]);
     reader.data_format();
-    let window = window(reader, size);
+    let path = path(reader, size);
     let shape = weight_shape(size, [channels, Some(multiplier)]);
     let kernel = reader.weight(&["kernel", "depthwise_kernel"], &shape);
-    window.apply::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
+    path.apply::<AXES>(Layer::DepthwiseConv2d(DepthwiseConv2d {
         kernel: sequence::kernel::<AXES>(kernel),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[outputs])),
-        strides: window.strides,
-        dilation: window.dilation,
-        padding: window.padding,
+        strides: path.moves.strides,
+        dilation: path.moves.dilation,
+        padding: path.moves.padding,
         activation: reader.activation(),
     }))
 }
@@ -57,33 +116,31 @@ pub(super) fn separable_conv<const AXES: usize>(reader: &mut Reader) -> Layer {
     let between = channels.and_then(|channels| channels.checked_mul(multiplier));
     only_one_group(reader);
     reader.data_format();
-    let window = window(reader, size);
+    let path = path(reader, size);
     let depthwise = weight_shape(size, [channels, Some(multiplier)]);
     let pointwise = weight_shape([1; AXES], [between, Some(filters)]);
     let depthwise = reader.weight(&["depthwise_kernel"], &depthwise);
     let pointwise = reader.weight(&["pointwise_kernel"], &pointwise);
-    window.apply::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
+    path.apply::<AXES>(Layer::SeparableConv2d(SeparableConv2d {
         depthwise: sequence::kernel::<AXES>(depthwise),
         pointwise: sequence::kernel::<AXES>(pointwise),
         bias: reader.flag_or("use_bias", true).then(|| reader.weight(&["bias"], &[Some(filters)])),
-        strides: window.strides,
-        dilation: window.dilation,
-        padding: window.padding,
+        strides: path.moves.strides,
+        dilation: path.moves.dilation,
+        padding: path.moves.padding,
         activation: reader.activation(),
     }))
 }
 
 /// How a kernel moves over its input.
 #[derive(Clone, Copy)]
-struct Window {
-    strides: [usize; 2],
-    dilation: [usize; 2],
-    padding: Padding,
+struct Path {
+    moves: Moves,
     /// Zeros before the first position of a sequence, for causal padding: no output depends on a later input.
     zeros_before: usize,
 }
 
-impl Window {
+impl Path {
     fn apply<const AXES: usize>(self, layer: Layer) -> Layer {
         sequence::layer::<AXES>(match self.zeros_before {
             0 => layer,
@@ -93,20 +150,20 @@ impl Window {
 }
 
 /// Over a sequence `padding` may be "causal", too.
-fn window<const AXES: usize>(reader: &mut Reader, size: [usize; AXES]) -> Window {
+fn path<const AXES: usize>(reader: &mut Reader, size: [usize; AXES]) -> Path {
     let strides = reader.sizes_or("strides", [1; AXES]);
     let dilation = reader.sizes_or("dilation_rate", [1; AXES]);
     let causal = AXES == 1 && reader.value("padding").is_some_and(|padding| padding == "causal");
     let reach = size.iter().zip(dilation).map(|(size, by)| (size - 1).saturating_mul(by)).next();
-    Window {
+    let moves = Moves {
         strides: sequence::for_image(strides, 1),
         dilation: sequence::for_image(dilation, 1),
         padding: if causal { Padding::Valid } else { reader.padding() },
-        zeros_before: reach.filter(|_| causal).unwrap_or(0),
-    }
+    };
+    Path { moves, zeros_before: reach.filter(|_| causal).unwrap_or(0) }
 }
 
-fn weight_shape<const AXES: usize>(size: [usize; AXES], channels: [Option<usize>; 2]) -> Shape {
+fn weight_shape<const AXES: usize>(size: [usize; AXES], channels: [Option<usize>; 2]) -> Sizes {
     size.into_iter().map(Some).chain(channels).collect()
 }
 
@@ -116,4 +173,51 @@ pub(super) fn only_one_group(reader: &mut Reader) {
     if groups != 1 {
         reader.fault(format!("`groups` is {groups}, expected 1"));
     }
+}
+
+impl Conv2d {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let moves = Moves { strides: self.strides, dilation: self.dilation, padding: self.padding };
+        let windows = moves.windows(&self.kernel.shape);
+        let (kernel, bias, groups) = (self.kernel.clone(), self.bias.clone(), self.groups);
+        let convolved = builder.convolution(x, Convolution { kernel, bias, windows, groups })?;
+        self.activation.lower(builder, convolved)
+    }
+}
+
+impl DepthwiseConv2d {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let moves = Moves { strides: self.strides, dilation: self.dilation, padding: self.padding };
+        let convolved = depthwise(builder, x, &self.kernel, (moves, self.bias.clone()))?;
+        self.activation.lower(builder, convolved)
+    }
+}
+
+impl SeparableConv2d {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let moves = Moves { strides: self.strides, dilation: self.dilation, padding: self.padding };
+        let each = depthwise(builder, x, &self.depthwise, (moves, None))?;
+        let moves = Moves { strides: [1, 1], dilation: [1, 1], padding: Padding::Valid };
+        let windows = moves.windows(&self.pointwise.shape);
+        let (kernel, bias) = (self.pointwise.clone(), self.bias.clone());
+        let convolved = builder.convolution(each, Convolution { kernel, bias, windows, groups: 1 })?;
+        self.activation.lower(builder, convolved)
+    }
+}
+
+/// A convolution with a group for each channel. Its kernel has the values of `[height, width, channels, depth multiplier]`
+/// in the same order.
+fn depthwise(
+    builder: &mut Builder,
+    x: Value,
+    kernel: &Tensor,
+    (moves, bias): (Moves, Option<Tensor>),
+) -> Result<Value, Fault> {
+    let [height, width, channels, multiplier] = kernel.shape[..] else {
+        return Err(Fault(format!("its kernel has shape {:?}, expected 4 axes", kernel.shape)));
+    };
+    let outputs = channels.checked_mul(multiplier).ok_or("its output is too large to be computed")?;
+    let windows = moves.windows(&kernel.shape);
+    let kernel = kernel.reshaped(&[height, width, 1, outputs]);
+    builder.convolution(x, Convolution { kernel, bias, windows, groups: channels })
 }

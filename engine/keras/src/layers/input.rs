@@ -1,10 +1,8 @@
 //! `InputLayer`.
 
-use serde_json::Value;
-
+use crate::json::{shape_after_batch, shown};
 use crate::layers::Layer;
-use crate::reader::{MAX_SIZE, Reader, shown};
-use crate::shapes::Shape;
+use crate::reader::Reader;
 
 pub(super) fn input(reader: &mut Reader) -> Layer {
     for key in ["sparse", "ragged", "optional", "input_tensor", "type_spec"] {
@@ -24,21 +22,4 @@ pub(super) fn input(reader: &mut Reader) -> Layer {
         ));
     }
     Layer::Input { shape: shape.unwrap_or_default() }
-}
-
-/// Parses a shape and drops the batch.
-pub(crate) fn shape_after_batch(value: &Value) -> Option<Shape> {
-    // Keras 2 may write a tuple as an object.
-    let sizes = value.as_array().or_else(|| value.get("items")?.as_array())?.get(1..)?;
-    sizes
-        .iter()
-        .map(|size| match size {
-            Value::Null => Some(None),
-            Value::Number(number) => {
-                let size = number.as_u64().filter(|size| (1..=MAX_SIZE).contains(size))?;
-                Some(usize::try_from(size).ok())
-            }
-            Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
-        })
-        .collect()
 }

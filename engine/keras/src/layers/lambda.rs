@@ -9,16 +9,15 @@
 //!           "function": {"class_name": "__lambda__", …}      code
 //! ```
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use model::{Binary, Range, Tensor};
 use serde_json::Value;
 
-use crate::Tensor;
 use crate::architecture::Dialect;
-use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand, Part, activation};
-use crate::reader::{Reader, shown};
+use crate::json::shown;
+use crate::layers::{Arithmetic, Layer, Operand, Part, activation};
+use crate::reader::Reader;
 
 /// The name of the function that preprocesses an image, in each of Keras's applications.
 const PREPROCESS: &str = "preprocess_input";
@@ -106,8 +105,7 @@ fn of_application(module: &str) -> Option<Layer> {
     }
     let by = |kind, values: &[f32]| {
         let shape = if values.len() == 1 { Vec::new() } else { vec![values.len()] };
-        let (left, right) =
-            (Operand::Input(0), Operand::Constant(Tensor { shape, values: Arc::from(values) }));
+        let (left, right) = (Operand::Input(0), Operand::Constant(Tensor::new(&shape, values)));
         Layer::Arithmetic(Arithmetic { kind, left, right })
     };
     Some(match application {
@@ -117,21 +115,18 @@ fn of_application(module: &str) -> Option<Layer> {
         | "inception_resnet_v2"
         | "xception"
         | "nasnet"
-        | "resnet_v2" => Layer::Sequential(vec![
-            by(ArithmeticKind::Divide, &[127.5]),
-            by(ArithmeticKind::Subtract, &[1.0]),
-        ]),
+        | "resnet_v2" => Layer::Sequential(vec![by(Binary::Divide, &[127.5]), by(Binary::Subtract, &[1.0])]),
         "resnet" | "resnet50" | "vgg16" | "vgg19" => {
-            let backwards = Part::Range { start: None, stop: None, step: -1 };
+            let backwards = Part::Range(Range { step: -1, ..Range::WHOLE });
             Layer::Sequential(vec![
                 Layer::Slice { parts: vec![Part::WHOLE, Part::WHOLE, backwards] },
-                by(ArithmeticKind::Subtract, &[103.939, 116.779, 123.68]),
+                by(Binary::Subtract, &[103.939, 116.779, 123.68]),
             ])
         }
         "densenet" => Layer::Sequential(vec![
-            by(ArithmeticKind::Divide, &[255.0]),
-            by(ArithmeticKind::Subtract, &[0.485, 0.456, 0.406]),
-            by(ArithmeticKind::Divide, &[0.229, 0.224, 0.225]),
+            by(Binary::Divide, &[255.0]),
+            by(Binary::Subtract, &[0.485, 0.456, 0.406]),
+            by(Binary::Divide, &[0.229, 0.224, 0.225]),
         ]),
         "efficientnet" | "efficientnet_v2" | "convnext" | "mobilenet_v3" | "regnet" | "resnet_rs" => {
             Layer::Identity

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use model::{Binary, Builder, Fault, Shape, Size, Value, Window};
+
+use super::cropping::{self, Edges};
+use super::windows::Padding;
 use crate::Tensor;
-use crate::layers::{Activation, Layer, Padding, sequence};
+use crate::layers::{Activation, Layer, sequence};
 use crate::reader::Reader;
 
 /// Largest size of an image on one axis, and of a window.
@@ -91,6 +95,52 @@ pub(super) fn locally_connected<const AXES: usize>(reader: &mut Reader) -> Layer
         output,
         activation,
     }))
+}
+
+impl LocallyConnected2d {
+    /// Extracts a patch for each output position, and multiplies each by a kernel of its own.
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let [positions, pixels, filters] = self.kernel.shape[..] else {
+            return Err(Fault(format!("its kernel has shape {:?}, expected 3 axes", self.kernel.shape)));
+        };
+        self.check_input(builder, x, pixels)?;
+        // Padding up to the end of the last window.
+        let after = |axis: usize| {
+            let end = (self.output[axis] - 1) * self.strides[axis] + self.size[axis];
+            end.saturating_sub(self.before[axis] + self.input[axis])
+        };
+        let edges = Edges { top: self.before[0], bottom: after(0), left: self.before[1], right: after(1) };
+        let padded = cropping::padded(edges, 0.0, builder, x)?;
+        let windows = [0, 1].map(|axis| Window { stride: self.strides[axis], ..Window::of(self.size[axis]) });
+        let patches = builder.patches(padded, windows)?;
+        let batch = builder.shape(x)[0];
+        let flat = Shape(vec![batch, Size::Known(positions), Size::Known(pixels)]);
+        let patches = builder.reshape(patches, flat)?;
+
+        let positions_first = builder.transpose(patches, &[1, 0, 2])?;
+        let kernel = builder.constant(&self.kernel)?;
+        let products = builder.matrix_product(positions_first, kernel)?;
+        let products = builder.transpose(products, &[1, 0, 2])?;
+        let [rows, columns] = self.output.map(Size::Known);
+        let image = Shape(vec![batch, rows, columns, Size::Known(filters)]);
+        let mut output = builder.reshape(products, image)?;
+        if let Some(bias) = &self.bias {
+            output = builder.with_constant(Binary::Add, output, bias)?;
+        }
+        self.activation.lower(builder, output)
+    }
+
+    fn check_input(&self, builder: &Builder, x: Value, pixels: usize) -> Result<(), Fault> {
+        let shape = builder.shape(x);
+        let [height, width, channels] = shape.image()?;
+        let [rows, columns] = self.input;
+        let seen = channels.times(self.size[0] * self.size[1])?;
+        if [height, width, seen] == [rows, columns, pixels].map(Size::Known) {
+            return Ok(());
+        }
+        let found = shape.described();
+        Err(Fault(format!("its input has shape {found}, expected {rows} by {columns} pixels")))
+    }
 }
 
 fn sized(shape: &[usize]) -> Vec<Option<usize>> {

@@ -1,12 +1,15 @@
-//! `BatchNormalization`, `LayerNormalization`, `RMSNormalization` and `UnitNormalization`. `GroupNormalization` and the
-//! preprocessing layer `Normalization` have files of their own.
+//! `LayerNormalization`, `RMSNormalization` and `UnitNormalization`. The other normalizations have files of their own.
 
+use model::{Binary, Builder, Fault, Unary, Value};
+
+use super::lowering::{expect_fitting, with_batch};
 use crate::Tensor;
 use crate::architecture::Dialect;
-use crate::layers::{BatchNorm, Layer};
+use crate::layers::Layer;
 use crate::reader::Reader;
-use crate::shapes::{Shape, axes_after_batch, axis_after_batch};
+use crate::shapes::{Sizes, axes_after_batch, axis_after_batch};
 
+pub(super) mod batch;
 pub(super) mod group;
 pub(super) mod preprocessing;
 
@@ -45,32 +48,6 @@ pub struct UnitNorm {
     pub axes: Vec<usize>,
     /// The lower bound of the sum of squares.
     pub epsilon: f32,
-}
-
-pub(super) fn batch_normalization(reader: &mut Reader) -> Layer {
-    // How training computes the statistics does not matter for inference. Renormalization adds weights.
-    reader.ignore(&["momentum", "synchronized", "renorm_clipping", "renorm_momentum", "fused"]);
-    reader.unset("renorm");
-    reader.unset("virtual_batch_size");
-    let axis = match reader.integers("axis").as_deref() {
-        None => -1,
-        Some([axis]) => *axis,
-        Some(axes) => {
-            reader.fault(format!("`axis` is {axes:?}, expected one axis"));
-            -1
-        }
-    };
-    let size = size_of_axis(reader, axis);
-    let scaled = reader.flag_or("scale", true);
-    let centered = reader.flag_or("center", true);
-    Layer::BatchNorm(BatchNorm {
-        axis,
-        gamma: scaled.then(|| reader.weight(&["gamma"], &[size])),
-        beta: centered.then(|| reader.weight(&["beta"], &[size])),
-        mean: reader.statistic(&["moving_mean"], &[size]),
-        variance: reader.statistic(&["moving_variance"], &[size]),
-        epsilon: reader.number_or("epsilon", 1e-3),
-    })
 }
 
 /// Gamma and beta have one value for each element of the normalized axes.
@@ -145,7 +122,7 @@ struct Axes {
     /// Counted from 0 after the batch.
     sorted: Vec<usize>,
     /// Sizes of the axes, in the order of the weights' axes.
-    sizes: Shape,
+    sizes: Sizes,
     /// The weights' shape, with size 1 for the axes between and after them.
     spread: Vec<usize>,
 }
@@ -165,7 +142,7 @@ fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
         reader.fault(problem);
         Vec::new()
     });
-    let sizes: Shape =
+    let sizes: Sizes =
         given.iter().filter_map(|&axis| axis_after_batch(axis, input).ok()).map(|axis| input[axis]).collect();
     if sizes.contains(&None) {
         reader.fault("an axis that it normalizes has no fixed size, expected one");
@@ -174,6 +151,40 @@ fn normalized_axes(reader: &mut Reader) -> Option<Axes> {
     let spread =
         (from..input.len()).map(|axis| input[axis].filter(|_| sorted.contains(&axis)).unwrap_or(1)).collect();
     Some(Axes { sorted, sizes, spread })
+}
+
+impl LayerNorm {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        for weight in [&self.gamma, &self.beta].into_iter().flatten() {
+            expect_fitting(&weight.shape, builder, x)?;
+        }
+        let axes = with_batch(&self.axes);
+        let (values, spread) = match self.kind {
+            LayerNormKind::Standard | LayerNormKind::VarianceFloor => {
+                let centred = builder.centred(x, &axes)?;
+                (centred.values, centred.variance)
+            }
+            LayerNormKind::RmsScaling => (x, builder.centred(x, &axes)?.variance),
+            LayerNormKind::Rms => (x, builder.mean_square(x, &axes)?),
+        };
+        let bounded = match self.kind {
+            LayerNormKind::VarianceFloor => Binary::Maximum,
+            LayerNormKind::Standard | LayerNormKind::RmsScaling | LayerNormKind::Rms => Binary::Add,
+        };
+        let spread = builder.with_scalar(bounded, spread, self.epsilon)?;
+        let mut scale = builder.unary(Unary::Rsqrt, spread)?;
+        if let Some(gamma) = &self.gamma {
+            scale = builder.with_constant(Binary::Multiply, scale, gamma)?;
+        }
+        let scaled = builder.binary(Binary::Multiply, values, scale)?;
+        builder.biased(scaled, self.beta.as_ref())
+    }
+}
+
+impl UnitNorm {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        builder.of_length_one(x, &with_batch(&self.axes), self.epsilon)
+    }
 }
 
 /// The size of an axis, which the weights' shapes need. It has to be fixed.

@@ -1,28 +1,29 @@
 //! Operations outside of layers. Their classes are such as `tf.math.multiply` (Keras 2) or `ops.Multiply` (Keras 3), and the
 //! arguments of the call are among their settings.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
-use crate::Tensor;
 use crate::architecture::{ARGUMENTS, CONSTANT_CLASS};
-use crate::layers::{
-    Activation, Arithmetic, ArithmeticKind, Layer, MergeKind, Operand, Reduction, ReductionKind, activation,
-};
-use crate::layers::{normalization, slicing};
-use crate::reader::{Reader, input_number, number, plain, shown};
-use crate::shapes::axis_after_batch;
+use crate::json::shown;
+use crate::layers::{Activation, Layer, MergeKind, activation, normalization, slicing};
+use crate::reader::Reader;
 
+mod arithmetic;
 mod elementwise;
 mod images;
+mod operand;
 mod products;
 mod rearranging;
+mod reduction;
 
-pub use self::elementwise::{Comparison, ComparisonKind, Function, Select};
+pub use self::arithmetic::Arithmetic;
+pub use self::elementwise::{Comparison, Select};
 pub use self::images::Patches;
+pub use self::operand::Operand;
+pub(super) use self::operand::{flatten, operand};
 pub use self::products::MatrixProduct;
-pub use self::rearranging::{Gather, Pad, PadMode};
+pub use self::rearranging::{Gather, Pad};
+pub use self::reduction::{Reduction, ReductionKind};
 
 /// Reads an operation. Returns `None` where it is not supported.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
@@ -38,6 +39,8 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
     }
     let elsewhere = rearranging::operation(class, reader)
         .or_else(|| elementwise::operation(class, reader))
+        .or_else(|| arithmetic::operation(class, reader))
+        .or_else(|| reduction::operation(class, reader))
         .or_else(|| products::operation(class, reader))
         .or_else(|| images::operation(class, reader))
         .or_else(|| normalization::normalized(class, reader));
@@ -45,30 +48,6 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         return elsewhere;
     }
     Some(match class {
-        "tf.__operators__.add" | "tf.math.add" | "ops.Add" => arithmetic(reader, ArithmeticKind::Add),
-        "tf.math.subtract" | "ops.Subtract" => arithmetic(reader, ArithmeticKind::Subtract),
-        "tf.math.multiply" | "ops.Multiply" => arithmetic(reader, ArithmeticKind::Multiply),
-        "tf.math.truediv" | "tf.math.divide" | "ops.TrueDivide" | "ops.Divide" => {
-            arithmetic(reader, ArithmeticKind::Divide)
-        }
-        "tf.math.pow" | "ops.Power" => arithmetic(reader, ArithmeticKind::Power),
-        "tf.math.maximum" | "ops.Maximum" => arithmetic(reader, ArithmeticKind::Maximum),
-        "tf.math.minimum" | "ops.Minimum" => arithmetic(reader, ArithmeticKind::Minimum),
-        "tf.math.squared_difference" => arithmetic(reader, ArithmeticKind::SquaredDifference),
-        "tf.nn.bias_add" => bias_add(reader),
-        "tf.math.negative" | "ops.Negative" => negative(reader),
-
-        "tf.math.reduce_mean" | "ops.Mean" => reduction(reader, ReductionKind::Mean),
-        "tf.math.reduce_sum" | "ops.Sum" => reduction(reader, ReductionKind::Sum),
-        "tf.math.reduce_max" | "ops.Max" | "ops.Amax" => reduction(reader, ReductionKind::Max),
-        "tf.math.reduce_min" | "ops.Min" | "ops.Amin" => reduction(reader, ReductionKind::Min),
-        "tf.math.reduce_prod" | "ops.Prod" => reduction(reader, ReductionKind::Product),
-        "tf.math.reduce_variance" | "ops.Var" => reduction(reader, ReductionKind::Variance),
-        "tf.math.reduce_std" | "ops.Std" => reduction(reader, ReductionKind::Std),
-        "tf.math.reduce_logsumexp" | "ops.Logsumexp" => reduction(reader, ReductionKind::LogSumExp),
-        "tf.math.reduce_euclidean_norm" => reduction(reader, ReductionKind::EuclideanNorm),
-        "tf.nn.moments" | "ops.Moments" => moments(reader),
-
         "tf.__operators__.getitem" | "ops.GetItem" => {
             reader.subject();
             slicing::slice(reader)
@@ -129,30 +108,6 @@ fn function(class: &str) -> Option<&'static str> {
     })
 }
 
-fn arithmetic(reader: &mut Reader, kind: ArithmeticKind) -> Layer {
-    // The second operand is given by position, or as `y` or `x2`.
-    let left = reader.argument(0, &["x", "x1"]);
-    let right = reader.argument(1, &["y", "x2"]);
-    Layer::Arithmetic(Arithmetic { kind, left: operand(reader, left), right: operand(reader, right) })
-}
-
-fn bias_add(reader: &mut Reader) -> Layer {
-    if let Some(format) = reader.value("data_format").filter(|format| *format != "NHWC") {
-        reader.fault(format!("`data_format` is {}, expected \"NHWC\"", shown(format)));
-    }
-    reader.subject();
-    let bias = reader.argument(1, &["bias"]);
-    let (left, right) = (Operand::Input(0), operand(reader, bias));
-    Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, left, right })
-}
-
-fn negative(reader: &mut Reader) -> Layer {
-    reader.subject();
-    let minus_one = Tensor { shape: Vec::new(), values: Arc::from([-1.0]) };
-    let (left, right) = (Operand::Input(0), Operand::Constant(minus_one));
-    Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Multiply, left, right })
-}
-
 fn gelu(reader: &mut Reader) -> Layer {
     reader.subject();
     // The two versions of Keras have different defaults.
@@ -181,41 +136,6 @@ fn cast(reader: &mut Reader) -> Layer {
     Layer::Identity
 }
 
-/// Mean and variance.
-fn moments(reader: &mut Reader) -> Layer {
-    for key in ["shift", "synchronized"] {
-        reader.unset(key);
-    }
-    Layer::MultiOutput(
-        [ReductionKind::Mean, ReductionKind::Variance].map(|kind| reduction(reader, kind)).into(),
-    )
-}
-
-fn reduction(reader: &mut Reader, kind: ReductionKind) -> Layer {
-    reader.subject();
-    let keep_dims = reader.flag_or("keepdims", false);
-    for key in ["initial", "where"] {
-        reader.unset(key);
-    }
-    let axes = reader.integers("axis").or_else(|| reader.integers("axes"));
-    let mut after_batch = Vec::new();
-    if let Some(input) = reader.input() {
-        let all = 1..=i64::try_from(input.len()).unwrap_or(i64::MAX);
-        if axes.is_none() {
-            reader.fault("it reduces the batch too, expected `axis` to name axes after it");
-        }
-        for axis in axes.unwrap_or_else(|| all.collect()) {
-            match axis_after_batch(axis, input) {
-                Ok(axis) => after_batch.push(axis),
-                Err(problem) => reader.fault(problem),
-            }
-        }
-    }
-    after_batch.sort_unstable();
-    after_batch.dedup();
-    Layer::Reduction(Reduction { kind, axes: after_batch, keep_dims })
-}
-
 /// The batch is the first size of the new shape and has to stay. One other size may be -1 where the batch is null.
 fn reshape(reader: &mut Reader) -> Layer {
     reader.subject();
@@ -229,8 +149,12 @@ fn reshape(reader: &mut Reader) -> Layer {
         let sound = rest.iter().all(|size| *size > 0 || *size == -1) && open <= most;
         (sound && (batch.is_null() || batch.as_i64() == Some(-1))).then_some(rest)
     });
+    let fixed = |target: &[i64]| target.iter().map(|size| usize::try_from(*size).ok()).collect();
     match target {
-        Some(target) => Layer::Reshape { target },
+        Some(target) => match fixed(&target) {
+            Some(sizes) => Layer::Rows { sizes },
+            None => Layer::Reshape { target },
+        },
         None => {
             reader.fault("its new shape is not of the kind [-1, …], which keeps the batch");
             Layer::Identity
@@ -250,42 +174,4 @@ fn transpose(reader: &mut Reader) -> Layer {
             Layer::Identity
         }
     }
-}
-
-/// Reads an operand: an input, or numbers.
-pub(super) fn operand(reader: &mut Reader, value: Option<&Value>) -> Operand {
-    let nothing = Operand::Constant(Tensor { shape: Vec::new(), values: Arc::from([0.0]) });
-    let Some(value) = value else {
-        reader.fault("it has one operand, expected two");
-        return nothing;
-    };
-    if let Some(input) = input_number(value) {
-        return Operand::Input(input);
-    }
-    let mut shape = Vec::new();
-    let mut values = Vec::new();
-    if !flatten(plain(value), 0, &mut shape, &mut values) {
-        reader.fault(format!("its operand is {}, expected numbers", shown(value)));
-        return nothing;
-    }
-    Operand::Constant(Tensor { shape, values: Arc::from(values) })
-}
-
-/// Flattens numbers in nested lists of equal lengths, in row-major order. Returns false where they are not such.
-pub(super) fn flatten(value: &Value, depth: usize, shape: &mut Vec<usize>, values: &mut Vec<f32>) -> bool {
-    /// NumPy's limit.
-    const MAX_DEPTH: usize = 32;
-    let Some(list) = value.as_array() else {
-        let Some(number) = number(value).filter(|_| depth == shape.len()) else { return false };
-        values.push(number);
-        return true;
-    };
-    match shape.get(depth) {
-        // A list deeper than the first one's numbers.
-        None if !values.is_empty() || depth == MAX_DEPTH => return false,
-        None => shape.push(list.len()),
-        Some(length) if *length != list.len() => return false,
-        Some(_) => {}
-    }
-    !list.is_empty() && list.iter().all(|value| flatten(value, depth + 1, shape, values))
 }

@@ -1,19 +1,24 @@
 //! `MaxPooling2D`, `AveragePooling2D`, their global and adaptive forms, and their 1D forms.
 
-use crate::layers::{Layer, Pool2d, PoolKind, sequence};
+use model::{Builder, Fault, PoolKind, Reduction, Value};
+
+use super::windows::{Moves, Padding};
+use crate::layers::{Layer, sequence};
 use crate::reader::Reader;
 
-/// Most windows per axis of an adaptive pooling.
-const MAX_WINDOWS: usize = 1 << 16;
+pub(super) mod adaptive;
 
-/// [`Layer::AdaptivePool2d`]: on an axis of `n` pixels the window `i` of `size` begins at `floor(i * n / size)` and
-/// ends before `ceil((i + 1) * n / size)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AdaptivePool2d {
-    /// Mean or maximum.
+/// [`Layer::Pool2d`].
+#[derive(Debug, Clone)]
+pub struct Pool2d {
+    /// Mean or maximum. The mean counts no padding.
     pub kind: PoolKind,
-    /// Height and width of the output.
+    /// Height and width of the window.
     pub size: [usize; 2],
+    /// Vertical, horizontal.
+    pub strides: [usize; 2],
+    /// Padding at the edges.
+    pub padding: Padding,
 }
 
 pub(super) fn pooling<const AXES: usize>(reader: &mut Reader, kind: PoolKind) -> Layer {
@@ -39,14 +44,24 @@ pub(super) fn global_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolK
     if keep_dims { pooled } else { Layer::Sequential(vec![pooled, Layer::Flatten]) }
 }
 
-pub(super) fn adaptive_pooling<const AXES: usize>(reader: &mut Reader, kind: PoolKind) -> Layer {
-    reader.data_format();
-    let size = reader.sizes::<AXES>("output_size");
-    if let Some(most) = size.into_iter().find(|size| *size > MAX_WINDOWS) {
-        reader.fault(format!("`output_size` has {most}, expected at most {MAX_WINDOWS}"));
+impl Pool2d {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let moves = Moves { strides: self.strides, dilation: [1, 1], padding: self.padding };
+        builder.pool(x, self.kind, moves.windows(&self.size))
     }
-    sequence::layer::<AXES>(Layer::AdaptivePool2d(AdaptivePool2d {
-        kind,
-        size: sequence::for_image(size, 1),
-    }))
+}
+
+/// Mean or maximum of all pixels.
+pub(super) fn of_whole_image(
+    kind: PoolKind,
+    keep_dims: bool,
+    builder: &mut Builder,
+    x: Value,
+) -> Result<Value, Fault> {
+    builder.shape(x).image()?;
+    let kind = match kind {
+        PoolKind::Average => Reduction::Mean,
+        PoolKind::Max => Reduction::Max,
+    };
+    if keep_dims { builder.reduce_kept(kind, x, &[1, 2]) } else { builder.reduce_dropped(kind, x, &[1, 2]) }
 }

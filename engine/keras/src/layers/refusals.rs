@@ -5,21 +5,21 @@ use serde_json::{Map, Value, json};
 use super::catalog;
 use crate::architecture::Dialect;
 use crate::reader::Reader;
-use crate::shapes::{Shape, output_shape};
+use crate::shapes::Sizes;
 
 /// All faults of a layer called on inputs of these shapes.
 fn faults(class: &str, config: &Value, inputs: &[&[usize]]) -> Vec<String> {
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
-    let shape = |sizes: &&[usize]| -> Shape { sizes.iter().map(|&size| Some(size)).collect() };
-    let inputs: Vec<Shape> = inputs.iter().map(shape).collect();
-    let known: Vec<Option<Shape>> = inputs.iter().cloned().map(Some).collect();
+    let shape = |sizes: &&[usize]| -> Sizes { sizes.iter().map(|&size| Some(size)).collect() };
+    let inputs: Vec<Sizes> = inputs.iter().map(shape).collect();
+    let known: Vec<Option<Sizes>> = inputs.iter().cloned().map(Some).collect();
     let mut reader = Reader::new(Dialect::Keras3, &config, &known, None);
     let Some(layer) = catalog::read(class, &mut reader) else {
         return vec!["layers of this class are not supported".to_owned()];
     };
     let mut problems = reader.finish().problems;
     if problems.is_empty() {
-        problems.extend(output_shape(&layer, &inputs).err());
+        problems.extend(layer.output_sizes(&inputs).err().map(|fault| fault.to_string()));
     }
     problems
 }

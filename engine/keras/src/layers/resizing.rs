@@ -1,10 +1,13 @@
 //! Layers that resize an image: `UpSampling2D`, `UpSampling1D`, `Resizing`, `CenterCrop`, `RandomCrop`.
 
-use serde_json::Value;
+use model::{Builder, Fault, Interpolation, Size, Value};
+use serde_json::Value as Json;
 
+use super::cropping::{self, Edges};
 use crate::architecture::Dialect;
+use crate::json::shown;
 use crate::layers::{Layer, sequence};
-use crate::reader::{Reader, shown};
+use crate::reader::Reader;
 use crate::shapes::describe;
 
 /// [`Layer::Resize`].
@@ -32,27 +35,6 @@ pub enum Fit {
         /// The value of the padding.
         value: f32,
     },
-}
-
-/// Methods of interpolation. All have half-pixel centres.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interpolation {
-    /// Nearest neighbour.
-    Nearest,
-    /// Bilinear, of the 2×2 nearest pixels.
-    Bilinear,
-    /// Bicubic, of the 4×4 nearest pixels, with Keys's kernel.
-    Bicubic,
-    /// The mean of the area that a pixel covers.
-    Area,
-    /// Lanczos, with a kernel of 6 pixels.
-    Lanczos3,
-    /// Lanczos, with a kernel of 10 pixels.
-    Lanczos5,
-    /// A Gaussian kernel.
-    Gaussian,
-    /// Bicubic, of the 4×4 nearest pixels, with the kernel of Mitchell and Netravali.
-    MitchellCubic,
 }
 
 pub(super) fn up_sampling(reader: &mut Reader) -> Layer {
@@ -163,6 +145,145 @@ fn is_known_to(interpolation: Interpolation, dialect: Dialect) -> bool {
 
 fn names(dialect: Dialect) -> String {
     let known = ALL.iter().filter(|(_, interpolation)| is_known_to(*interpolation, dialect));
-    let names: Vec<String> = known.map(|(name, _)| Value::from(*name).to_string()).collect();
+    let names: Vec<String> = known.map(|(name, _)| Json::from(*name).to_string()).collect();
     format!("one of {}", names.join(", "))
+}
+
+/// The image resized by whole factors.
+pub(super) fn upsampled(
+    factors: [usize; 2],
+    interpolation: Interpolation,
+    builder: &mut Builder,
+    x: Value,
+) -> Result<Value, Fault> {
+    let [height, width, _] = builder.shape(x).image()?;
+    let size = [height.times(factors[0])?, width.times(factors[1])?];
+    builder.resize(x, model::Resize { size, interpolation, antialias: false })
+}
+
+impl Resize {
+    pub(super) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let fitted = match self.fit {
+            Fit::Stretch => x,
+            Fit::Crop => match fixed(builder, x)? {
+                Some(image) => cropping::cropped(cropped_edges(image, self.size), builder, x)?,
+                None => return of_open_image(self.size, builder, x),
+            },
+            Fit::Pad { value } => match fixed(builder, x)? {
+                Some(image) => cropping::padded(padded_edges(image, self.size), value, builder, x)?,
+                None => return of_open_image(self.size, builder, x),
+            },
+        };
+        let size = self.size.map(Size::Known);
+        let by = model::Resize { size, interpolation: self.interpolation, antialias: self.antialias };
+        builder.resize(fitted, by)
+    }
+}
+
+/// The centre of the image.
+pub(super) fn centre(size: [usize; 2], builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+    let Some(image) = fixed(builder, x)? else { return of_open_image(size, builder, x) };
+    let (Some(rows), Some(columns)) = (image[0].checked_sub(size[0]), image[1].checked_sub(size[1])) else {
+        let interpolation = Interpolation::Bilinear;
+        return Resize { size, interpolation, antialias: false, fit: Fit::Crop }.lower(builder, x);
+    };
+    let (top, left) = (rows / 2, columns / 2);
+    let edges = Edges { top, bottom: rows - top, left, right: columns - left };
+    cropping::cropped(edges, builder, x)
+}
+
+/// Height and width, where both are known.
+fn fixed(builder: &Builder, x: Value) -> Result<Option<[usize; 2]>, Fault> {
+    let [height, width, _] = builder.shape(x).image()?;
+    Ok(height.known().zip(width.known()).map(|(height, width)| [height, width]))
+}
+
+/// An image of this size, made of one whose size is not known yet.
+fn of_open_image(size: [usize; 2], builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+    let [height, width] = size.map(Size::Known);
+    let shape = builder.shape(x).with(1, height).with(2, width);
+    builder.unresolved(&[x], shape)
+}
+
+/// The size of an axis that has the wanted aspect ratio to the other axis, rounded as Keras does.
+#[expect(clippy::cast_precision_loss, reason = "Keras computes it in float32")]
+fn at_aspect_ratio(other: usize, wanted: usize, wanted_other: usize) -> usize {
+    ((other.saturating_mul(wanted)) as f32 / wanted_other as f32) as usize
+}
+
+/// The edges cropped so that the image has the aspect ratio of `size`.
+fn cropped_edges([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
+    let rows = at_aspect_ratio(width, size[0], size[1]).min(height).max(1);
+    let columns = at_aspect_ratio(height, size[1], size[0]).min(width).max(1);
+    let (top, left) = ((height - rows) / 2, (width - columns) / 2);
+    Edges { top, bottom: height - rows - top, left, right: width - columns - left }
+}
+
+/// The edges padded so that the image has the aspect ratio of `size`, up to a pixel.
+fn padded_edges([height, width]: [usize; 2], size: [usize; 2]) -> Edges {
+    let rows = at_aspect_ratio(width, size[0], size[1]).max(height);
+    let columns = at_aspect_ratio(height, size[1], size[0]).max(width);
+    let (vertical, horizontal) = ((rows - height) / 2, (columns - width) / 2);
+    Edges { top: vertical, bottom: vertical, left: horizontal, right: horizontal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::lowered::check;
+
+    #[test]
+    fn an_image_of_another_aspect_ratio_is_cropped_before_it_is_resized() {
+        let by = Resize { size: [4, 4], interpolation: Interpolation::Area, antialias: true, fit: Fit::Crop };
+        check(
+            &["5, 8, 3"],
+            |builder, inputs| by.lower(builder, inputs[0]),
+            "
+            %0 = input() : [batch, 5, 8, 3]
+            %1 = slice(%0, [:, :, 1:6, :]) : [batch, 5, 5, 3]
+            %2 = resize(%1, area, antialias) : [batch, 4, 4, 3]
+            outputs %2
+            ",
+        );
+        check(
+            &["5, ?, 3"],
+            |builder, inputs| by.lower(builder, inputs[0]),
+            "%0 = input() : [batch, 5, ?, 3]\n%1 = unresolved(%0) : [batch, 4, 4, 3]\noutputs %1",
+        );
+    }
+
+    #[test]
+    fn the_centre_is_cropped_or_resized_where_the_image_is_too_small() {
+        check(
+            &["7, 9, 3"],
+            |builder, inputs| centre([4, 4], builder, inputs[0]),
+            "
+            %0 = input() : [batch, 7, 9, 3]
+            %1 = slice(%0, [:, 1:5, 2:6, :]) : [batch, 4, 4, 3]
+            outputs %1
+            ",
+        );
+        check(
+            &["3, 9, 3"],
+            |builder, inputs| centre([4, 4], builder, inputs[0]),
+            "
+            %0 = input() : [batch, 3, 9, 3]
+            %1 = slice(%0, [:, :, 3:6, :]) : [batch, 3, 3, 3]
+            %2 = resize(%1, bilinear) : [batch, 4, 4, 3]
+            outputs %2
+            ",
+        );
+    }
+
+    #[test]
+    fn crops_and_padding_are_centred() {
+        // As `keras.layers.Resizing` finds its boxes.
+        let edges = |top, bottom, left, right| Edges { top, bottom, left, right };
+        assert_eq!(cropped_edges([5, 8], [4, 4]), edges(0, 0, 1, 2));
+        assert_eq!(cropped_edges([9, 4], [2, 4]), edges(3, 4, 0, 0));
+        assert_eq!(cropped_edges([1, 900], [1, 2]), edges(0, 0, 449, 449));
+        assert_eq!(cropped_edges([900, 1], [1, 2]), edges(449, 450, 0, 0));
+        assert_eq!(padded_edges([5, 8], [4, 4]), edges(1, 1, 0, 0));
+        assert_eq!(padded_edges([9, 4], [2, 4]), edges(0, 0, 7, 7));
+    }
 }

@@ -1,6 +1,9 @@
 //! `Rescaling`, and the scaling layers of Keras's own applications.
 
-use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand};
+use model::{Binary, Builder, Fault, Tensor, Value};
+
+use super::lowering::expect_fitting;
+use crate::layers::{Arithmetic, Layer, Operand};
 use crate::reader::Reader;
 
 pub(super) fn rescaling(reader: &mut Reader) -> Layer {
@@ -21,7 +24,7 @@ pub(super) fn layer_scale(reader: &mut Reader) -> Layer {
     // Keras 2 gives this weight no name.
     let gamma = reader.weight(&["gamma", "variable", "Variable"], &[Some(size)]);
     let (left, right) = (Operand::Input(0), Operand::Constant(gamma));
-    Layer::Arithmetic(Arithmetic { kind: ArithmeticKind::Multiply, left, right })
+    Layer::Arithmetic(Arithmetic { kind: Binary::Multiply, left, right })
 }
 
 /// `first + second * scale`, of InceptionResNetV2.
@@ -33,4 +36,36 @@ pub(super) fn scaled_add(reader: &mut Reader) -> Layer {
 pub(super) fn stochastic_depth(reader: &mut Reader) -> Layer {
     reader.ignore(&["drop_path_rate"]);
     Layer::Identity
+}
+
+/// `x * scale + offset`.
+pub(super) fn rescaled(
+    scale: &[f32],
+    offset: &[f32],
+    builder: &mut Builder,
+    x: Value,
+) -> Result<Value, Fault> {
+    expect_fitting(&[scale.len()], builder, x)?;
+    expect_fitting(&[offset.len()], builder, x)?;
+    let scaled = builder.with_constant(Binary::Multiply, x, &one_or_many(scale))?;
+    if offset.iter().all(|value| *value == 0.0) {
+        return Ok(scaled);
+    }
+    builder.with_constant(Binary::Add, scaled, &one_or_many(offset))
+}
+
+fn one_or_many(values: &[f32]) -> Tensor {
+    match values {
+        [only] => Tensor::scalar(*only),
+        many => Tensor::vector(many),
+    }
+}
+
+/// `first + second * scale`.
+pub(super) fn added_scaled(scale: f32, builder: &mut Builder, inputs: &[Value]) -> Result<Value, Fault> {
+    let [first, second] = inputs else {
+        return Err(Fault(format!("it is called on {} inputs, expected 2", inputs.len())));
+    };
+    let scaled = builder.with_scalar(Binary::Multiply, *second, scale)?;
+    builder.binary(Binary::Add, *first, scaled)
 }

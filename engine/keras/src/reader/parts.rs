@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use super::{Declared, Reader, channels_last, shown};
 use crate::architecture::class_of;
-use crate::layers::{Layer, catalog};
-use crate::shapes::Shape;
+use crate::shapes::Sizes;
 
 /// Where an archive keeps a weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,22 +43,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the layer under `layer` in a wrapper's config, called on an input of this shape. Its faults become faults of
-    /// this layer.
-    pub(crate) fn wrapped(&mut self, input: Option<Shape>) -> Layer {
+    /// Reads the layer under `layer` in a wrapper's config, called on an input of this shape, with the function that reads
+    /// layers by their class. Its faults become faults of this layer.
+    pub(crate) fn wrapped<T>(
+        &mut self,
+        input: Option<Sizes>,
+        read: impl FnOnce(&str, &mut Reader) -> Option<T>,
+    ) -> Option<T> {
         let Some(value) = self.value("layer") else {
             self.fault("its config has no `layer`");
-            return Layer::Identity;
+            return None;
         };
         let (Some(class), Some(config)) = (class_of(value), value.get("config").and_then(Value::as_object))
         else {
             self.fault(format!("`layer` is {}, expected a layer with its config", shown(value)));
-            return Layer::Identity;
+            return None;
         };
         let inputs = channels_last(config, &[input]);
         let mut inner = Reader::new(self.dialect, config, &inputs, None);
         inner.given = self.given.clone();
-        let layer = catalog::read(&class, &mut inner);
+        let layer = read(&class, &mut inner);
         let taken = inner.declared.len();
         self.unsure |= inner.unsure;
         let reading = inner.finish();
@@ -69,10 +72,10 @@ impl<'a> Reader<'a> {
             self.declared.push(declared);
         }
         self.problems.extend(reading.problems.into_iter().map(|problem| format!("`{class}`: {problem}")));
-        layer.unwrap_or_else(|| {
+        if layer.is_none() {
             self.fault(format!("it wraps a `{class}`, which is not supported there"));
-            Layer::Identity
-        })
+        }
+        layer
     }
 
     /// Makes a wrapped layer's weight one of this layer.

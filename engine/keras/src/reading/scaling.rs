@@ -1,7 +1,9 @@
 //! The scaling of values right behind a model's input, as one factor and one summand per channel.
 
+use model::{Binary, Range};
+
 use crate::Tensor;
-use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand, Part};
+use crate::layers::{Arithmetic, Layer, Operand, Part};
 
 /// `value * factor + summand` for each channel.
 pub(super) struct Scaling {
@@ -83,10 +85,10 @@ impl Scaling {
         let Tensor { values, .. } = constant;
         let inverted: Vec<f32> = values.iter().map(|value| 1.0 / value).collect();
         let (is_done, sign) = match (operation.kind, is_left) {
-            (ArithmeticKind::Add, _) => (self.plus(values, 1.0), "+"),
-            (ArithmeticKind::Subtract, false) => (self.plus(values, -1.0), "-"),
-            (ArithmeticKind::Multiply, _) => (self.times(values), "*"),
-            (ArithmeticKind::Divide, false) => (self.times(&inverted), "/"),
+            (Binary::Add, _) => (self.plus(values, 1.0), "+"),
+            (Binary::Subtract, false) => (self.plus(values, -1.0), "-"),
+            (Binary::Multiply, _) => (self.times(values), "*"),
+            (Binary::Divide, false) => (self.times(&inverted), "/"),
             _ => return false,
         };
         // Keras adds what is the opposite of a mean.
@@ -100,7 +102,7 @@ impl Scaling {
 
     /// Red, green and blue become blue, green and red.
     fn backwards(&mut self, parts: &[Part]) -> bool {
-        let backwards = Part::Range { start: None, stop: None, step: -1 };
+        let backwards = Part::Range(Range { start: None, stop: None, step: -1 });
         let Some((last, before)) = parts.split_last() else { return false };
         if *last != backwards || before.iter().any(|part| *part != Part::WHOLE) {
             return false;

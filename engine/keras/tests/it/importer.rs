@@ -103,9 +103,7 @@ pub(crate) fn check_facts(model: &Model, facts: &str) {
 /// A layer's weights in Keras's order.
 fn weights(layer: &Layer) -> Vec<&Tensor> {
     match layer {
-        Layer::Conv2d(conv) | Layer::Conv2dAdd(conv) => {
-            [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
-        }
+        Layer::Conv2d(conv) => [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect(),
         Layer::DepthwiseConv2d(conv) => {
             [Some(&conv.kernel), conv.bias.as_ref()].into_iter().flatten().collect()
         }
@@ -160,6 +158,7 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         | Layer::UpSampling2d { .. }
         | Layer::Flatten
         | Layer::Reshape { .. }
+        | Layer::Rows { .. }
         | Layer::Permute { .. }
         | Layer::Merge(_)
         | Layer::Concatenate { .. }
@@ -174,10 +173,9 @@ fn weights(layer: &Layer) -> Vec<&Tensor> {
         | Layer::Resize(_)
         | Layer::CenterCrop { .. }
         | Layer::AutoContrast { .. }
-        | Layer::Dot(_)
+        | Layer::Own(_)
         | Layer::MultiOutput(_)
         | Layer::Constant(_)
-        | Layer::DotProductAttention(_)
         | Layer::Einsum(_)
         | Layer::MatrixProduct(_)
         | Layer::Function(_)

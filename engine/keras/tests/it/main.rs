@@ -10,6 +10,12 @@ mod bundles;
 #[cfg(test)]
 mod importer;
 #[cfg(test)]
+mod layer_cases;
+#[cfg(test)]
 mod layer_classes;
+#[cfg(test)]
+mod layer_files;
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod reading;

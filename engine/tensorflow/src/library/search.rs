@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::LibraryError;
 
 /// The file that the crate `tensorflow` opens.
-pub(super) const FILE: &str = "libtensorflow.so";
+pub(crate) const FILE: &str = "libtensorflow.so";
 
 /// The same library as TensorFlow's Python package names it.
 const FILE_OF_PYTHON: &str = "libtensorflow_cc.so.2";
@@ -24,16 +24,16 @@ const SYSTEM_FOLDERS: [&str; 5] =
 
 /// A library that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The folder that holds it.
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// A folder with links to it under the name that the crate `tensorflow` opens. It is removed when this is dropped.
     links: Option<TempDir>,
 }
 
 impl Found {
     /// The folder to open [`FILE`] in.
-    pub(super) fn opened_in(&self) -> &Path {
+    pub(crate) fn opened_in(&self) -> &Path {
         self.links.as_ref().map_or(&self.folder, TempDir::path)
     }
 }
@@ -42,7 +42,7 @@ impl Found {
 ///
 /// # Errors
 /// [`LibraryError::Missing`], or the links to the library of the Python package cannot be made.
-pub(super) fn find(named: Option<&Path>, environments: &[PathBuf]) -> Result<Found, LibraryError> {
+pub(crate) fn find(named: Option<&Path>, environments: &[PathBuf]) -> Result<Found, LibraryError> {
     let folders = match named {
         Some(folder) => vec![folder.to_owned()],
         None => usual_folders(environments),

@@ -9,8 +9,7 @@ use tensorflow::{DataType, Output};
 
 use super::{Attribute, Fault, Ops, rounded};
 use crate::library::Convolutions;
-use keras::Tensor;
-use keras::layers::Edges;
+use model::Tensor;
 
 /// A kernel of this many elements, 64 KiB, or more is a variable. Reading a variable takes an operation in every run.
 const WORTH_A_VARIABLE: usize = 16 << 10;
@@ -35,16 +34,16 @@ pub(crate) struct Fused<'a> {
 pub(crate) enum PaddingAttribute {
     /// `SAME` or `VALID`.
     Named(&'static str),
-    /// Explicit numbers of zeros, which only [`Kind::Full`] supports.
-    Explicit(Edges),
+    /// So many zeros before and after height and width, which only [`Kind::Full`] supports.
+    Explicit([[usize; 2]; 2]),
 }
 
 impl PaddingAttribute {
     /// The attribute `padding`, and `explicit_paddings` where it is `EXPLICIT`.
-    fn attributes(self) -> (&'static str, Option<[i64; 8]>) {
+    pub(crate) fn attributes(self) -> (&'static str, Option<[i64; 8]>) {
         match self {
             Self::Named(word) => (word, None),
-            Self::Explicit(Edges { top, bottom, left, right }) => {
+            Self::Explicit([[top, bottom], [left, right]]) => {
                 let edges = [0, 0, top, bottom, left, right, 0, 0].map(|size| size as i64);
                 ("EXPLICIT", Some(edges))
             }
@@ -70,10 +69,6 @@ impl Ops {
             Convolutions::Fused | Convolutions::Plain => DataType::Float,
         };
         let input = self.cast(input, data_type)?;
-        if let Some(tiles) = self.tile(fused, &input)? {
-            self.tiled = true;
-            return self.fused_in_tiles(fused, tiles, &input);
-        }
         let kernel = if fused.kernel.values.len() < WORTH_A_VARIABLE {
             self.constant_of(&fused.kernel.shape, &fused.kernel.values, data_type)?
         } else {

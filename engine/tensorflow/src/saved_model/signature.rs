@@ -4,9 +4,8 @@ use std::fmt;
 
 use common::package::ModelConfig;
 
-use super::super::graph::{show, show_batched};
-use super::super::outputs;
 use super::super::protobuf::{Malformed, Parts};
+use engine::outputs::{self, show, show_batched};
 
 /// The name of the signature that serves where there are several.
 const DEFAULT: &str = "serving_default";

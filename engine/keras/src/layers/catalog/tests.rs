@@ -3,21 +3,25 @@ use serde_json::{Value, json};
 use super::{by_class, read};
 use crate::architecture::Dialect;
 use crate::reader::{Reader, channels_last};
-use crate::shapes::{Shape, output_shape};
+use crate::shapes::Sizes;
 
 /// The faults of a layer, or else of its output shape.
-fn faults(dialect: Dialect, class: &str, settings: &Value, inputs: &[Shape]) -> Vec<String> {
+fn faults(dialect: Dialect, class: &str, settings: &Value, inputs: &[Sizes]) -> Vec<String> {
     let settings = settings.as_object().unwrap();
-    let shapes: Vec<Option<Shape>> = inputs.iter().cloned().map(Some).collect();
+    let shapes: Vec<Option<Sizes>> = inputs.iter().cloned().map(Some).collect();
     let shapes = channels_last(settings, &shapes);
     let mut reader = Reader::new(dialect, settings, &shapes, None);
     let layer = read(class, &mut reader).unwrap();
     let problems = reader.finish().problems;
-    if problems.is_empty() { output_shape(&layer, inputs).err().into_iter().collect() } else { problems }
+    if problems.is_empty() {
+        layer.output_sizes(inputs).err().into_iter().map(|fault| fault.to_string()).collect()
+    } else {
+        problems
+    }
 }
 
 fn check(class: &str, settings: Value, input: &[usize], expected: &str) {
-    let input: Shape = input.iter().copied().map(Some).collect();
+    let input: Sizes = input.iter().copied().map(Some).collect();
     for dialect in [Dialect::Keras2, Dialect::Keras3] {
         let found = faults(dialect, class, &settings, std::slice::from_ref(&input));
         assert!(found.iter().any(|fault| fault.contains(expected)), "{class} {settings}: {found:?}");

@@ -2,10 +2,17 @@
 
 use std::sync::Arc;
 
+use model::{Binary, Builder, Fault, Value};
+
 use crate::Tensor;
+use crate::json::{plain, shown};
+use crate::layers::lowering::expect_fitting;
 use crate::layers::{Layer, operation};
-use crate::reader::{Reader, plain, shown};
-use crate::shapes::{Shape, axis_after_batch};
+use crate::reader::Reader;
+use crate::shapes::{Sizes, axis_after_batch};
+
+/// Keras's lower bound of the standard deviation.
+const MIN_DEVIATION: f32 = 1e-7;
 
 /// Reads the statistics from weights, or from numbers in the config. Gives them an axis for each of the input's, of size 1
 /// where they broadcast.
@@ -32,7 +39,7 @@ pub(in crate::layers) fn normalization(reader: &mut Reader) -> Layer {
         }
     }
     kept.sort_unstable();
-    let sizes: Shape = kept.iter().map(|&axis| input[axis]).collect();
+    let sizes: Sizes = kept.iter().map(|&axis| input[axis]).collect();
     match (mean, variance) {
         (None, None) => {
             let mut shared = vec![1; input.len()];
@@ -76,7 +83,7 @@ fn numbers(reader: &mut Reader, key: &'static str) -> Option<Tensor> {
 }
 
 /// Broadcasts a shape to the axes of the input. Its last axis is the last of the kept axes.
-fn spread(shape: &[usize], kept: &[usize], input: &Shape) -> Option<Vec<usize>> {
+fn spread(shape: &[usize], kept: &[usize], input: &Sizes) -> Option<Vec<usize>> {
     let mut spread = vec![1; input.len()];
     // Leading axes of size 1 are dropped.
     let more = shape.len().saturating_sub(kept.len());
@@ -88,4 +95,34 @@ fn spread(shape: &[usize], kept: &[usize], input: &Shape) -> Option<Vec<usize>> 
         spread[axis] = size;
     }
     before.iter().all(|&size| size == 1).then_some(spread)
+}
+
+/// `(x - mean) / deviation`.
+pub(in crate::layers) fn normalized(
+    mean: &Tensor,
+    variance: &Tensor,
+    builder: &mut Builder,
+    x: Value,
+) -> Result<Value, Fault> {
+    expect_fitting(&mean.shape, builder, x)?;
+    expect_fitting(&variance.shape, builder, x)?;
+    let centred = builder.with_constant(Binary::Subtract, x, mean)?;
+    builder.with_constant(Binary::Divide, centred, &deviation(variance))
+}
+
+/// The inverse of [`normalized`].
+pub(in crate::layers) fn denormalized(
+    mean: &Tensor,
+    variance: &Tensor,
+    builder: &mut Builder,
+    x: Value,
+) -> Result<Value, Fault> {
+    expect_fitting(&mean.shape, builder, x)?;
+    expect_fitting(&variance.shape, builder, x)?;
+    let spread = builder.with_constant(Binary::Multiply, x, &deviation(variance))?;
+    builder.with_constant(Binary::Add, spread, mean)
+}
+
+fn deviation(variance: &Tensor) -> Tensor {
+    variance.map(|variance| variance.sqrt().max(MIN_DEVIATION))
 }

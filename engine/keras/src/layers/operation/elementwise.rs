@@ -1,69 +1,29 @@
 //! Elementwise operations: functions, clipping, comparisons, `where`.
 
-use std::sync::Arc;
+use model::{Binary, Builder, Fault, Tensor, Unary, Value};
 
 use super::operand;
-use crate::Tensor;
-use crate::layers::{Arithmetic, ArithmeticKind, Layer, Operand};
-use crate::reader::{Reader, number, shown};
-
-/// [`Layer::Function`]: an elementwise function, named as in NumPy and TensorFlow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    /// `sqrt(x)`.
-    Sqrt,
-    /// `1 / sqrt(x)`.
-    Rsqrt,
-    /// `x²`.
-    Square,
-    /// `|x|`.
-    Abs,
-    /// `log(x)`.
-    Log,
-    /// `log(1 + x)`.
-    Log1p,
-    /// `exp(x) - 1`.
-    Expm1,
-    /// `1 / x`.
-    Reciprocal,
-    /// `sin(x)`.
-    Sin,
-    /// `cos(x)`.
-    Cos,
-    /// The largest whole number that is not greater.
-    Floor,
-    /// The smallest whole number that is not less.
-    Ceil,
-    /// The nearest whole number; of two equally near the even one.
-    Round,
-    /// -1, 0 or 1.
-    Sign,
-    /// The error function.
-    Erf,
-}
+use crate::json::{number, shown};
+use crate::layers::{Arithmetic, Layer, Operand};
+use crate::reader::Reader;
 
 /// [`Layer::Comparison`]: 1 where the comparison holds, else 0. Operands broadcast as in NumPy.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// Which comparison.
-    pub kind: ComparisonKind,
+    pub kind: model::Comparison,
     /// First operand.
     pub left: Operand,
     /// Second operand.
     pub right: Operand,
 }
 
-/// The kinds of comparisons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ComparisonKind {
-    /// `left > right`.
-    Greater,
-    /// `left >= right`.
-    GreaterEqual,
-    /// `left < right`.
-    Less,
-    /// `left <= right`.
-    LessEqual,
+impl Comparison {
+    pub(crate) fn lower(&self, builder: &mut Builder, inputs: &[Value]) -> Result<Value, Fault> {
+        let left = self.left.lower(builder, inputs)?;
+        let right = self.right.lower(builder, inputs)?;
+        builder.compare(self.kind, left, right)
+    }
 }
 
 /// [`Layer::Select`], the `where` of Keras: `x1` where the condition is not 0, else `x2`. Operands broadcast as in NumPy.
@@ -75,6 +35,15 @@ pub struct Select {
     pub x1: Operand,
     /// Where it is 0.
     pub x2: Operand,
+}
+
+impl Select {
+    pub(crate) fn lower(&self, builder: &mut Builder, inputs: &[Value]) -> Result<Value, Fault> {
+        let condition = self.condition.lower(builder, inputs)?;
+        let x1 = self.x1.lower(builder, inputs)?;
+        let x2 = self.x2.lower(builder, inputs)?;
+        builder.select(condition, x1, x2)
+    }
 }
 
 /// Reads an operation of this family. Returns `None` for any other.
@@ -97,33 +66,34 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     })
 }
 
-fn function(class: &str) -> Option<Function> {
+fn function(class: &str) -> Option<Unary> {
     Some(match class {
-        "tf.math.sqrt" | "tf.sqrt" | "ops.Sqrt" => Function::Sqrt,
-        "tf.math.rsqrt" | "ops.Rsqrt" => Function::Rsqrt,
-        "tf.math.square" | "tf.square" | "ops.Square" => Function::Square,
-        "tf.math.abs" | "tf.abs" | "ops.Absolute" | "ops.Abs" => Function::Abs,
-        "tf.math.log" | "ops.Log" => Function::Log,
-        "tf.math.log1p" | "ops.Log1p" => Function::Log1p,
-        "tf.math.expm1" | "ops.Expm1" => Function::Expm1,
-        "tf.math.reciprocal" | "ops.Reciprocal" => Function::Reciprocal,
-        "tf.math.sin" | "tf.sin" | "ops.Sin" => Function::Sin,
-        "tf.math.cos" | "tf.cos" | "ops.Cos" => Function::Cos,
-        "tf.math.floor" | "tf.floor" | "ops.Floor" => Function::Floor,
-        "tf.math.ceil" | "ops.Ceil" => Function::Ceil,
-        "tf.math.round" | "tf.round" | "ops.Round" => Function::Round,
-        "tf.math.sign" | "tf.sign" | "ops.Sign" => Function::Sign,
-        "tf.math.erf" | "ops.Erf" => Function::Erf,
+        "tf.math.sqrt" | "tf.sqrt" | "ops.Sqrt" => Unary::Sqrt,
+        "tf.math.rsqrt" | "ops.Rsqrt" => Unary::Rsqrt,
+        "tf.math.square" | "tf.square" | "ops.Square" => Unary::Square,
+        "tf.math.abs" | "tf.abs" | "ops.Absolute" | "ops.Abs" => Unary::Abs,
+        "tf.math.log" | "ops.Log" => Unary::Log,
+        "tf.math.log1p" | "ops.Log1p" => Unary::Log1p,
+        "tf.math.expm1" | "ops.Expm1" => Unary::Expm1,
+        "tf.math.reciprocal" | "ops.Reciprocal" => Unary::Reciprocal,
+        "tf.math.sin" | "tf.sin" | "ops.Sin" => Unary::Sin,
+        "tf.math.cos" | "tf.cos" | "ops.Cos" => Unary::Cos,
+        "tf.math.floor" | "tf.floor" | "ops.Floor" => Unary::Floor,
+        "tf.math.ceil" | "ops.Ceil" => Unary::Ceil,
+        "tf.math.round" | "tf.round" | "ops.Round" => Unary::Round,
+        "tf.math.sign" | "tf.sign" | "ops.Sign" => Unary::Sign,
+        "tf.math.erf" | "ops.Erf" => Unary::Erf,
+        "tf.math.negative" | "ops.Negative" => Unary::Negate,
         _ => return None,
     })
 }
 
-fn comparison(class: &str) -> Option<ComparisonKind> {
+fn comparison(class: &str) -> Option<model::Comparison> {
     Some(match class {
-        "tf.math.greater" | "ops.Greater" => ComparisonKind::Greater,
-        "tf.math.greater_equal" | "ops.GreaterEqual" => ComparisonKind::GreaterEqual,
-        "tf.math.less" | "ops.Less" => ComparisonKind::Less,
-        "tf.math.less_equal" | "ops.LessEqual" => ComparisonKind::LessEqual,
+        "tf.math.greater" | "ops.Greater" => model::Comparison::Greater,
+        "tf.math.greater_equal" | "ops.GreaterEqual" => model::Comparison::GreaterEqual,
+        "tf.math.less" | "ops.Less" => model::Comparison::Less,
+        "tf.math.less_equal" | "ops.LessEqual" => model::Comparison::LessEqual,
         _ => return None,
     })
 }
@@ -144,11 +114,10 @@ fn clip(reader: &mut Reader, names: [&'static str; 2]) -> Layer {
         reader.fault(format!("it bounds by {low} and {high}, expected the smaller first"));
     }
     let bound = |kind, bound: f32| {
-        let bound = Tensor { shape: Vec::new(), values: Arc::from([bound]) };
-        let (left, right) = (Operand::Input(0), Operand::Constant(bound));
+        let (left, right) = (Operand::Input(0), Operand::Constant(Tensor::scalar(bound)));
         Layer::Arithmetic(Arithmetic { kind, left, right })
     };
-    Layer::Sequential(vec![bound(ArithmeticKind::Maximum, low), bound(ArithmeticKind::Minimum, high)])
+    Layer::Sequential(vec![bound(Binary::Maximum, low), bound(Binary::Minimum, high)])
 }
 
 fn select(reader: &mut Reader) -> Layer {
@@ -157,4 +126,31 @@ fn select(reader: &mut Reader) -> Layer {
     let condition = operand(reader, condition);
     let (x1, x2) = (operand(reader, x1), operand(reader, x2));
     Layer::Select(Select { condition, x1, x2 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::lowered::check;
+
+    #[test]
+    fn a_comparison_is_a_condition() {
+        let zero = || Operand::Constant(Tensor::scalar(0.0));
+        let larger = Comparison { kind: model::Comparison::Greater, left: Operand::Input(0), right: zero() };
+        let select = Select { condition: Operand::Input(1), x1: Operand::Input(0), x2: zero() };
+        check(
+            &["4, 3"],
+            |builder, inputs| {
+                let condition = larger.lower(builder, inputs)?;
+                select.lower(builder, &[inputs[0], condition])
+            },
+            "
+            %0 = input() : [batch, 4, 3]
+            %1 = constant(0.0) : []
+            %2 = greater(%0, %1) : [batch, 4, 3]
+            %3 = select(%2, %0, %1) : [batch, 4, 3]
+            outputs %3
+            ",
+        );
+    }
 }

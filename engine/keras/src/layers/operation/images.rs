@@ -1,14 +1,15 @@
 //! Operations over images: patches, space to depth, resizing, RGB to greyscale and back.
 
-use std::sync::Arc;
+use model::{Builder, Fault, Tensor, Value};
 
 use super::products::{over_image, padding};
-use crate::Tensor;
+use crate::json::shown;
+use crate::layers::windows::Moves;
 use crate::layers::{
     Edges, Fit, Gather, Interpolation, Layer, LayerNorm, LayerNormKind, MatrixProduct, Operand, Padding,
     Resize, resizing,
 };
-use crate::reader::{Reader, shown};
+use crate::reader::Reader;
 use crate::shapes::describe;
 
 /// Weights of red, green and blue in grey, in TensorFlow's and in Keras's operation (ITU-R BT.601).
@@ -25,6 +26,13 @@ pub struct Patches {
     pub dilation: [usize; 2],
     /// At the edges.
     pub padding: Padding,
+}
+
+impl Patches {
+    pub(crate) fn lower(&self, builder: &mut Builder, x: Value) -> Result<Value, Fault> {
+        let moves = Moves { strides: self.strides, dilation: self.dilation, padding: self.padding };
+        builder.patches(x, moves.windows(&self.size))
+    }
 }
 
 /// Reads an operation of this family. Returns `None` for any other.
@@ -132,7 +140,7 @@ fn resize_with_pad(reader: &mut Reader) -> Layer {
 fn rgb_to_grayscale(reader: &mut Reader) -> Layer {
     reader.subject();
     reader.data_format();
-    let weights = Tensor { shape: vec![3, 1], values: Arc::from(LUMA) };
+    let weights = Tensor::new(&[3, 1], LUMA);
     let (left, right) = (Operand::Input(0), Operand::Constant(weights));
     Layer::MatrixProduct(MatrixProduct { left, right, transposed: [false; 2] })
 }
@@ -147,7 +155,7 @@ fn grayscale_to_rgb(reader: &mut Reader) -> Layer {
     if input.last() != Some(&Some(1)) {
         reader.fault(format!("its input has shape {}, expected 1 channel", describe(input)));
     }
-    Layer::Gather(Gather { axis: input.len().saturating_sub(1), indices: vec![0; 3] })
+    Layer::Gather(Gather { axis: input.len().saturating_sub(1), indices: [0; 3].into() })
 }
 
 /// `(x - mean) / max(standard deviation, 1 / sqrt(number of values))` of each image.

@@ -1,14 +1,14 @@
 //! Matrix products, `einsum`, attention, pooling, and convolutions with constant kernels.
 
+use model::{Builder, Fault, Op, Tensor};
 use serde_json::Value;
 
 use super::operand;
-use crate::Tensor;
+use crate::json::shown;
 use crate::layers::{
-    Activation, Conv2d, DepthwiseConv2d, DotProductAttention, Layer, Operand, Padding, Pool2d, PoolKind,
-    einsum,
+    Activation, Conv2d, DepthwiseConv2d, Layer, Operand, Padding, Pool2d, PoolKind, attention, einsum,
 };
-use crate::reader::{Reader, shown};
+use crate::reader::Reader;
 
 /// [`Layer::MatrixProduct`]: a product over the last two axes. The others broadcast.
 #[derive(Debug, Clone)]
@@ -19,6 +19,18 @@ pub struct MatrixProduct {
     pub right: Operand,
     /// Whether the last two axes of each operand are transposed first.
     pub transposed: [bool; 2],
+}
+
+impl MatrixProduct {
+    pub(crate) fn lower(
+        &self,
+        builder: &mut Builder,
+        inputs: &[model::Value],
+    ) -> Result<model::Value, Fault> {
+        let left = self.left.lower(builder, inputs)?;
+        let right = self.right.lower(builder, inputs)?;
+        builder.add(Op::MatrixProduct { transposed: self.transposed }, &[left, right])
+    }
 }
 
 /// Reads an operation of this family. Returns `None` for any other.
@@ -34,7 +46,7 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
         }
         "ops.Dot" => product_with_matrix(reader),
         "tf.einsum" | "ops.Einsum" => einsum::einsum(reader),
-        "ops.DotProductAttention" => attention(reader),
+        "ops.DotProductAttention" => attention::dot_product::operation(reader),
         "tf.nn.conv2d" | "tf.compat.v1.nn.conv2d" | "ops.Conv" => conv(reader),
         "tf.nn.depthwise_conv2d" | "tf.compat.v1.nn.depthwise_conv2d" | "ops.DepthwiseConv" => {
             depthwise_conv(reader)
@@ -65,42 +77,6 @@ fn product_with_matrix(reader: &mut Reader) -> Layer {
         reader.fault("its second operand is no matrix of numbers, expected one");
     }
     Layer::MatrixProduct(MatrixProduct { left: Operand::Input(0), right, transposed: [false; 2] })
-}
-
-fn attention(reader: &mut Reader) -> Layer {
-    for key in ["bias", "mask", "is_causal", "attn_logits_soft_cap"] {
-        reader.unset(key);
-    }
-    // How it is computed, not what.
-    reader.ignore(&["flash_attention"]);
-    let names: [&[&'static str]; 3] = [&["query"], &["key"], &["value"]];
-    let inputs = [0, 1, 2].map(|index| {
-        let value = reader.argument(index, names[index]);
-        operand(reader, value)
-    });
-    let inputs = inputs.map(|operand| match operand {
-        Operand::Input(index) => index,
-        Operand::Constant(_) => {
-            reader.fault("it is called on a constant, expected outputs of layers");
-            0
-        }
-    });
-    let scale = reader.optional_number("scale");
-    let size = reader.inputs().get(inputs[1]).and_then(|shape| shape.as_ref()?.last().copied().flatten());
-    #[expect(clippy::cast_precision_loss, reason = "no head has 16 million channels")]
-    let usual = size.map(|size| 1.0 / (size as f32).sqrt());
-    match scale.or(usual) {
-        Some(scale) => Layer::DotProductAttention(DotProductAttention {
-            scale,
-            query: inputs[0],
-            key: inputs[1],
-            value: inputs[2],
-        }),
-        None => {
-            reader.unsure();
-            Layer::Identity
-        }
-    }
 }
 
 fn conv(reader: &mut Reader) -> Layer {
@@ -206,5 +182,48 @@ pub(super) fn padding(reader: &mut Reader) -> Padding {
             reader.fault(format!("`padding` is {}, expected \"valid\" or \"same\"", shown(value)));
             Padding::Valid
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::lowered::{check, fault};
+
+    fn product(left: Operand, right: Operand, transposed: [bool; 2]) -> MatrixProduct {
+        MatrixProduct { left, right, transposed }
+    }
+
+    fn matrix(shape: [usize; 2]) -> Operand {
+        Operand::Constant(Tensor::new(&shape, vec![0.5; shape[0] * shape[1]]))
+    }
+
+    #[test]
+    fn operands_are_transposed_in_the_product() {
+        let by = product(matrix([3, 2]), Operand::Input(0), [true, true]);
+        check(
+            &["4, 3"],
+            |builder, inputs| by.lower(builder, inputs),
+            "
+            %0 = input() : [batch, 4, 3]
+            %1 = constant(0.5, 0.5, 0.5, 0.5, 0.5, 0.5) : [3, 2]
+            %2 = matrix_product(%1, %0, left transposed, right transposed) : [batch, 2, 4]
+            outputs %2
+            ",
+        );
+    }
+
+    #[test]
+    fn no_product_joins_images() {
+        let check = |by: MatrixProduct, inputs: &[&str], shapes: &str| {
+            let found = fault(inputs, |builder, inputs| by.lower(builder, inputs));
+            assert_eq!(found, format!("its operands have shapes {shapes}, which do not fit"));
+        };
+        let (one, other) = (|| Operand::Input(0), || Operand::Input(1));
+        check(product(one(), other(), [false; 2]), &["4", "4"], "[batch, 4] and [batch, 4]");
+        check(product(one(), other(), [true, false]), &["4", "4"], "[4, batch] and [batch, 4]");
+        check(product(one(), other(), [false, true]), &["4", "4"], "[batch, 4] and [4, batch]");
+        check(product(one(), other(), [false; 2]), &["3, 4", "4"], "[batch, 3, 4] and [batch, 4]");
+        check(product(one(), matrix([4, 2]), [true, false]), &["4"], "[4, batch] and [4, 2]");
     }
 }

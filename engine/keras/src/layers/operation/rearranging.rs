@@ -1,12 +1,16 @@
 //! Operations that move values: they add, drop, transpose, split and repeat axes.
 
+use std::sync::Arc;
+
+use model::{Builder, Fault, PadMode, Range};
 use serde_json::Value;
 
 use super::operand;
 use crate::architecture::Dialect;
+use crate::json::{number, plain, shown};
 use crate::layers::{Layer, Operand, Part};
-use crate::reader::{Reader, number, plain, shown};
-use crate::shapes::{Shape, axis_after_batch, describe};
+use crate::reader::Reader;
+use crate::shapes::{Sizes, axis_after_batch, describe};
 
 /// [`Layer::Gather`].
 #[derive(Debug, Clone)]
@@ -14,7 +18,13 @@ pub struct Gather {
     /// The axis, counted from 0 after the batch.
     pub axis: usize,
     /// The indices taken from the axis, in their new order.
-    pub indices: Vec<usize>,
+    pub indices: Arc<[usize]>,
+}
+
+impl Gather {
+    pub(crate) fn lower(&self, builder: &mut Builder, x: model::Value) -> Result<model::Value, Fault> {
+        builder.gather(x, self.axis + 1, Arc::clone(&self.indices))
+    }
 }
 
 /// [`Layer::Pad`].
@@ -26,15 +36,11 @@ pub struct Pad {
     pub mode: PadMode,
 }
 
-/// What [`Pad`] adds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum PadMode {
-    /// One value.
-    Constant(f32),
-    /// The input mirrored about its first and last element, which are not repeated.
-    Reflect,
-    /// The input mirrored about its edges, so that the first and last element are repeated.
-    Symmetric,
+impl Pad {
+    pub(crate) fn lower(&self, builder: &mut Builder, x: model::Value) -> Result<model::Value, Fault> {
+        let edges: Vec<[usize; 2]> = std::iter::once([0, 0]).chain(self.sides.iter().copied()).collect();
+        builder.pad(x, &edges, self.mode)
+    }
 }
 
 /// Most elements of one axis of an output.
@@ -45,7 +51,7 @@ const MAX_OUTPUTS: usize = 1 << 12;
 
 /// Reads an operation of this family. Returns `None` for any other.
 pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
-    let read: fn(&mut Reader, &Shape) -> Result<Layer, String> = match class {
+    let read: fn(&mut Reader, &Sizes) -> Result<Layer, String> = match class {
         "tf.expand_dims" | "ops.ExpandDims" => expand_dims,
         "tf.squeeze" | "tf.compat.v1.squeeze" | "ops.Squeeze" => squeeze,
         "ops.Swapaxes" => swap_axes,
@@ -87,7 +93,7 @@ pub(super) fn operation(class: &str, reader: &mut Reader) -> Option<Layer> {
     }))
 }
 
-fn expand_dims(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn expand_dims(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let axes = reader.integers("axis").ok_or("it has no `axis`")?;
     let mut parts = vec![Part::WHOLE; input.len()];
     let [axis] = axes[..] else { return Err(format!("`axis` is {axes:?}, expected one axis")) };
@@ -100,7 +106,7 @@ fn expand_dims(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Slice { parts })
 }
 
-fn squeeze(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn squeeze(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let of_one: Vec<usize> = (0..input.len()).filter(|&axis| input[axis] == Some(1)).collect();
     let axes: Vec<usize> = match reader.integers("axis").filter(|axes| !axes.is_empty()) {
         Some(axes) => axes.iter().map(|&axis| axis_after_batch(axis, input)).collect::<Result<_, _>>()?,
@@ -120,7 +126,7 @@ fn squeeze(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Slice { parts: (0..input.len()).map(part).collect() })
 }
 
-fn swap_axes(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn swap_axes(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let one = axis_after_batch(reader.integer_or("axis1", 0), input)?;
     let other = axis_after_batch(reader.integer_or("axis2", 0), input)?;
     let mut axes: Vec<usize> = (1..=input.len()).collect();
@@ -128,7 +134,7 @@ fn swap_axes(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Permute { axes })
 }
 
-fn move_axis(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn move_axis(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let from = axis_after_batch(reader.integer_or("source", 0), input)?;
     let to = axis_after_batch(reader.integer_or("destination", 0), input)?;
     let mut axes: Vec<usize> = (1..=input.len()).collect();
@@ -137,7 +143,7 @@ fn move_axis(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Permute { axes })
 }
 
-fn transpose_matrix(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn transpose_matrix(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     reader.unset("conjugate");
     let mut axes: Vec<usize> = (1..=input.len()).collect();
     let [.., row, column] = &mut axes[..] else {
@@ -147,20 +153,20 @@ fn transpose_matrix(reader: &mut Reader, input: &Shape) -> Result<Layer, String>
     Ok(Layer::Permute { axes })
 }
 
-fn flip(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn flip(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let axes = reader.integers("axis").ok_or("it turns the batch around too, expected an `axis` after it")?;
     flipped(&axes, input)
 }
 
-fn flipped(axes: &[i64], input: &Shape) -> Result<Layer, String> {
+fn flipped(axes: &[i64], input: &Sizes) -> Result<Layer, String> {
     let axes = axes.iter().map(|&axis| axis_after_batch(axis, input)).collect::<Result<Vec<_>, _>>()?;
-    let backwards = Part::Range { start: None, stop: None, step: -1 };
+    let backwards = Part::Range(Range { step: -1, ..Range::WHOLE });
     let part = |axis| if axes.contains(&axis) { backwards } else { Part::WHOLE };
     Ok(Layer::Slice { parts: (0..input.len()).map(part).collect() })
 }
 
 /// Splits into equal parts; in Keras 2 also into parts of given sizes, in Keras 3 also before given indices.
-fn split(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn split(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     reader.unset("num");
     let axis = axis_after_batch(reader.integer_or("axis", 0), input)?;
     let size = fixed(axis, input)?;
@@ -194,12 +200,12 @@ fn split(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     }
     let part = |bounds: &[usize]| {
         let bound = |index: usize| i64::try_from(bounds[index]).ok();
-        with_part(axis, input, Part::Range { start: bound(0), stop: bound(1), step: 1 })
+        with_part(axis, input, Part::Range(Range { start: bound(0), stop: bound(1), step: 1 }))
     };
     Ok(Layer::MultiOutput(bounds.windows(2).map(part).collect()))
 }
 
-fn unstack(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn unstack(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let axis = axis_after_batch(reader.integer_or("axis", 0), input)?;
     let size = fixed(axis, input)?;
     let count = reader.size_or("num", size);
@@ -212,13 +218,13 @@ fn unstack(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::MultiOutput((0..size).filter_map(part).collect()))
 }
 
-fn with_part(axis: usize, input: &Shape, part: Part) -> Layer {
+fn with_part(axis: usize, input: &Sizes, part: Part) -> Layer {
     let mut parts = vec![Part::WHOLE; input.len()];
     parts[axis] = part;
     Layer::Slice { parts }
 }
 
-fn tile(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn tile(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let given =
         reader.integers("multiples").or_else(|| reader.integers("repeats")).ok_or("it has no numbers")?;
     let times: Option<Vec<usize>> =
@@ -240,7 +246,7 @@ fn tile(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Sequential(layers))
 }
 
-fn repeat(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn repeat(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let axis = reader.integers("axis").unwrap_or_default();
     let [axis] = axis[..] else { return Err("it flattens the batch too, expected an `axis`".to_owned()) };
     let axis = axis_after_batch(axis, input)?;
@@ -250,7 +256,7 @@ fn repeat(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Gather(Gather { axis, indices: (0..length).map(|index| index / times).collect() }))
 }
 
-fn roll(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn roll(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let shifts = reader.integers("shift").ok_or("it has no `shift`")?;
     let axes = reader.integers("axis").ok_or("it rolls the batch too, expected an `axis`")?;
     if shifts.len() != axes.len() {
@@ -270,7 +276,7 @@ fn roll(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     Ok(Layer::Sequential(layers))
 }
 
-fn take(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn take(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     reader.unset("validate_indices");
     reader.unset("batch_dims");
     let indices = reader.argument(1, &["indices"]).ok_or("it has no `indices`")?;
@@ -286,14 +292,14 @@ fn take(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
         usize::try_from(index).ok().filter(|index| *index < size)
     };
     let list = plain(indices).as_array().filter(|list| !list.is_empty() && list.len() <= MAX_INDICES);
-    let found: Option<Vec<usize>> = list.and_then(|list| list.iter().map(index).collect());
+    let found: Option<Arc<[usize]>> = list.and_then(|list| list.iter().map(index).collect());
     let indices = found.ok_or_else(|| {
         format!("it takes {} of an axis of {size}, expected a list of indices", shown(indices))
     })?;
     Ok(Layer::Gather(Gather { axis, indices }))
 }
 
-fn pad(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn pad(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let value = reader.value("constant_values");
     let mode = match reader.value("mode").map(|mode| mode.as_str().unwrap_or_default().to_ascii_lowercase()) {
         None => PadMode::Constant(0.0),
@@ -324,7 +330,7 @@ fn pad(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     }
 }
 
-fn slice(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
+fn slice(reader: &mut Reader, input: &Sizes) -> Result<Layer, String> {
     let begin = reader.integers("begin").ok_or("it has no `begin`")?;
     let size = reader.integers("size").ok_or("it has no `size`")?;
     let whole_batch = begin.first() == Some(&0) && size.first() == Some(&-1);
@@ -335,18 +341,15 @@ fn slice(reader: &mut Reader, input: &Shape) -> Result<Layer, String> {
     }
     let part = |(&begin, &size): (&i64, &i64)| {
         let sound = (0..1 << 31).contains(&begin) && (size == -1 || (1..1 << 31).contains(&size));
-        sound.then_some(Part::Range {
-            start: Some(begin),
-            stop: (size != -1).then_some(begin + size),
-            step: 1,
-        })
+        let stop = (size != -1).then_some(begin + size);
+        sound.then_some(Part::Range(Range { start: Some(begin), stop, step: 1 }))
     };
     let parts: Option<Vec<Part>> = begin.iter().zip(&size).skip(1).map(part).collect();
     let parts =
         parts.ok_or_else(|| format!("it begins at {begin:?} and takes {size:?}, expected positions"))?;
     // TensorFlow refuses a range that reaches beyond its axis, which a slice in Python cuts off.
     for (part, size) in parts.iter().zip(input) {
-        if let (Part::Range { stop: Some(stop), .. }, Some(size)) = (part, size)
+        if let (Part::Range(Range { stop: Some(stop), .. }), Some(size)) = (part, size)
             && usize::try_from(*stop).is_ok_and(|stop| stop > *size)
         {
             return Err(format!("it takes more than there is of an axis of {size}"));
@@ -361,7 +364,7 @@ fn full_like(reader: &mut Reader, value: f32) -> Layer {
     Layer::FullLike { value }
 }
 
-fn fixed(axis: usize, input: &Shape) -> Result<usize, String> {
+fn fixed(axis: usize, input: &Sizes) -> Result<usize, String> {
     input[axis].ok_or_else(|| format!("axis {} of its input has no fixed size, expected one", axis + 1))
 }
 
