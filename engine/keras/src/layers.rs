@@ -21,6 +21,7 @@ mod merging;
 mod normalization;
 mod operation;
 mod pooling;
+mod recurrent;
 #[cfg(test)]
 mod refusals;
 mod reshaping;

@@ -6,8 +6,8 @@ use crate::architecture::Dialect;
 use crate::layers::{Layer, MergeKind, PoolKind, Verdict};
 use crate::layers::{
     activation, attention, contrast, conv_transpose, convolution, cropping, dense, einsum, inert, input,
-    lambda, locally_connected, merging, normalization, operation, pooling, reshaping, resizing, scaling,
-    wrapping,
+    lambda, locally_connected, merging, normalization, operation, pooling, recurrent, reshaping, resizing,
+    scaling, wrapping,
 };
 use crate::reader::Reader;
 
@@ -111,6 +111,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
             );
             Layer::Identity
         }
+        "SimpleRNN" => recurrent::simple::simple_rnn(reader),
         "TimeDistributed" => wrapping::time_distributed(reader),
         "SpectralNormalization" => wrapping::spectral_normalization(reader),
 

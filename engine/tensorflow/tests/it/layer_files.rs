@@ -80,6 +80,13 @@ fn operations_over_images_and_sizes_are_those_of_keras() {
     check("images");
 }
 
+#[test]
+fn recurrent_layers_are_those_of_keras() {
+    for family in ["simple_rnn"] {
+        check(family);
+    }
+}
+
 #[derive(Deserialize)]
 struct Cases {
     input: Array,
