@@ -112,6 +112,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
             Layer::Identity
         }
         "SimpleRNN" => recurrent::simple::simple_rnn(reader),
+        "GRU" => recurrent::gru::gru(reader),
         "TimeDistributed" => wrapping::time_distributed(reader),
         "SpectralNormalization" => wrapping::spectral_normalization(reader),
 
