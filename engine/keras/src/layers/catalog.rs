@@ -113,6 +113,7 @@ fn by_class(class: &str, reader: &mut Reader) -> Option<Layer> {
         }
         "SimpleRNN" => recurrent::simple::simple_rnn(reader),
         "GRU" => recurrent::gru::gru(reader),
+        "LSTM" => recurrent::lstm::lstm(reader),
         "TimeDistributed" => wrapping::time_distributed(reader),
         "SpectralNormalization" => wrapping::spectral_normalization(reader),
 

@@ -12,6 +12,7 @@ use super::lowering::{Lower, expect_channels, only};
 use crate::reader::Reader;
 
 pub(super) mod gru;
+pub(super) mod lstm;
 pub(super) mod simple;
 
 /// Most positions of a sequence. Each takes some twenty primitives.

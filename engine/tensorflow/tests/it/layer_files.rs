@@ -82,7 +82,7 @@ fn operations_over_images_and_sizes_are_those_of_keras() {
 
 #[test]
 fn recurrent_layers_are_those_of_keras() {
-    for family in ["gru", "simple_rnn"] {
+    for family in ["gru", "lstm", "simple_rnn"] {
         check(family);
     }
 }
