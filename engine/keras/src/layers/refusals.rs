@@ -109,6 +109,28 @@ fn what_wrappers_hold_has_to_be_understood_too() {
 }
 
 #[test]
+fn recurrent_layers_with_states_of_their_own_are_refused() {
+    let sound = json!({"units": 2, "activation": "tanh", "recurrent_activation": "sigmoid"});
+    for class in ["SimpleRNN", "GRU", "LSTM"] {
+        let mut sound = sound.clone();
+        if class == "SimpleRNN" {
+            sound.as_object_mut().unwrap().remove("recurrent_activation");
+        }
+        assert_eq!(faults(class, &sound, &[&[5, 4]]), Vec::<String>::new());
+        let refused = |changes: Value, expected| check(class, &with(&sound, &changes), &[&[5, 4]], expected);
+        refused(json!({"return_state": true}), "`return_state` is true");
+        refused(json!({"stateful": true}), "`stateful` is true");
+        refused(json!({"time_major": true}), "`time_major` is true");
+        refused(json!({"units": 0}), "`units` is 0");
+        refused(json!({"activation": null}), "has no `activation`");
+        refused(json!({"sharpness": 1}), "the key `sharpness`");
+        check(class, &sound, &[&[4]], "expected [sequence, channels]");
+        check(class, &sound, &[&[5, 4], &[2]], "called on 2 inputs");
+    }
+    check("GRU", &with(&sound, &json!({"recurrent_activation": null})), &[&[5, 4]], "`recurrent_activation`");
+}
+
+#[test]
 fn operations_with_other_arguments_are_refused() {
     let input = json!({"__input__": 0});
     let refused = |class: &str, settings: Value, expected: &str| {
