@@ -50,7 +50,7 @@ fn escapes_in_what_a_server_says_are_shown_and_not_sent() {
         {"image_id": 0, "max_score": 0.5, "label": "\u001b[2Jcat\u009b31m"}]}}"#;
     check(&["predict", image], "200 OK", answer, "\\u{1b}[2Jcat\\u{9b}31m");
     check(&["predict", image, "--json"], "200 OK", answer, "\\u001b[2Jcat\\u009b31m");
-    let letters = r#"{"response": [{"id": "\u001b]0;x\u0007", "positions": [0], "image_bytes": 1, "model": "m@v",
+    let letters = r#"{"response": [{"id": "\u001b]0;x\u0007", "prediction_id": "p", "positions": [0], "image_bytes": 1, "model": "m@v",
         "reason": "died\u001b[1m"}]}"#;
     check(&["dead-letters", "list"], "200 OK", letters, "died\\u{1b}[1m");
     let refused = r#"{"code": "x", "detail": "no model \u001b[31mred"}"#;
