@@ -1,4 +1,5 @@
-//! What each layer computes, with its attributes and weights. Images are `[batch, height, width, channels]`.
+//! What each layer computes, with its attributes and weights. Images are `[batch, height, width, channels]`. The file of a
+//! family of layers holds their attributes, how these are read, and how the layers are lowered to primitives.
 
 pub(super) mod activation;
 mod attention;
@@ -213,14 +214,14 @@ pub enum Layer {
         /// One value, or one per channel.
         offset: Vec<f32>,
     },
-    /// `(input - mean) / max(sqrt(variance), 1e-7)`; both broadcast against the input.
+    /// `(input - mean) / max(sqrt(variance), 1e-7)`; both broadcast against the input without its batch.
     Normalization {
         /// Means.
         mean: Tensor,
         /// Variances.
         variance: Tensor,
     },
-    /// `input * max(sqrt(variance), 1e-7) + mean`; both broadcast against the input.
+    /// `input * max(sqrt(variance), 1e-7) + mean`; both broadcast against the input without its batch.
     Denormalization {
         /// Means.
         mean: Tensor,
