@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::library::{
-    Convolutions, FILE, Found, Library, LibraryError, Messages, Settings, batch_size, find,
-    version,
+    Convolutions, FILE, Found, Library, LibraryError, Messages, Settings, batch_size, find, version,
 };
 use super::winograd::Winograd;
 use super::{memory, probe};

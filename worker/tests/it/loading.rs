@@ -182,7 +182,7 @@ fn parts_of_an_image_in_the_batch_count_as_its_own() {
     let mut model = classifier(0.5, 2);
     let nodes = [
         ("large", Layer::UpSampling2d { factors: [32, 32], interpolation: Interpolation::Nearest }),
-        ("folded", Layer::Reshape { target: vec![1, 1, 3] }),
+        ("folded", Layer::Rows { sizes: vec![1, 1, 3] }),
         ("enlarged", Layer::UpSampling2d { factors: [64, 64], interpolation: Interpolation::Nearest }),
     ];
     for (index, (name, layer)) in nodes.into_iter().enumerate() {

@@ -87,6 +87,20 @@ fn recurrent_layers_are_those_of_keras() {
     }
 }
 
+/// The importer's tests find the families by themselves.
+#[test]
+fn every_family_is_named_in_this_file() {
+    let whole = repository().join("engine/tensorflow/tests/fixtures/layers/whole");
+    let names = fs::read_dir(whole).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let families = names.filter_map(|name| name.strip_suffix(".py").map(str::to_owned));
+    let unnamed: Vec<String> = families
+        .filter(|family| {
+            family != "make" && !include_str!("layer_files.rs").contains(&format!("\"{family}\""))
+        })
+        .collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
 #[derive(Deserialize)]
 struct Cases {
     input: Array,
