@@ -65,13 +65,16 @@ fn names_that_lead_out_of_a_folder_are_no_paths() {
     }
 }
 
+/// The name and the bytes of a file in a zip.
+type Entry<'a> = (&'a str, &'a [u8]);
+
 #[test]
 fn what_is_not_one_model_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let zip = folder.path().join("m.zip");
     let many: Vec<String> = (0..1001).map(|index| format!("{index}.txt")).collect();
     let many: Vec<(&str, &[u8])> = many.iter().map(|name| (name.as_str(), &b""[..])).collect();
-    let cases: [(&[(&str, &[u8])], &str); 5] = [
+    let cases: [(&[Entry<'_>], &str); 5] = [
         (
             &[("labels.txt", b"cat")],
             "holds no model, expected one file named .keras, .h5 or .hdf5; it has `labels.txt`",

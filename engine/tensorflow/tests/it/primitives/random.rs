@@ -37,7 +37,7 @@ fn check(name: &str, seed: u64, graph: Graph) -> usize {
     }
     let batch = images(&graph, IMAGES, seed);
     let expected = evaluate(&graph, &batch, Budget::default()).unwrap();
-    let convolutions = if seed % 2 == 0 { library().convolutions } else { Convolutions::Plain };
+    let convolutions = if seed.is_multiple_of(2) { library().convolutions } else { Convolutions::Plain };
     let library = Library { convolutions, cores: 1, ..library().clone() };
     let image = batch.shape[1..].try_into().unwrap();
     let batch = Batch::new(IMAGES, image, batch.values.iter().map(|value| *value as f32).collect::<Vec<_>>());
