@@ -1,6 +1,6 @@
 //! A model without a package: what it is, how its images are read, and the package that says so.
 //!
-//! Nothing is guessed. What neither the model nor a file beside it nor a flag says is [`Undecided`], with the choices.
+//! Nothing is guessed. What neither the model nor a file beside it nor a flag says is `Undecided`, with the choices.
 
 use std::path::Path;
 
