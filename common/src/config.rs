@@ -46,7 +46,8 @@ pub struct FleetConfig {
     pub queue_max_bytes: Option<u64>,
 
     /// Timeout of one call to RabbitMQ or Redis, in seconds (FLEET_CALL_TIMEOUT, default 10). A lower value reports
-    /// errors sooner, a higher one survives longer restarts of the servers.
+    /// errors sooner, a higher one survives longer restarts of the servers. A worker gives a part back after 5 seconds
+    /// without Redis, whatever this is.
     #[arg(long, env = "FLEET_CALL_TIMEOUT", default_value = "10", value_parser = parse_seconds)]
     pub fleet_call_timeout: Duration,
 }

@@ -3,6 +3,15 @@
 //! An [`Engine`] is one loaded model and computes the scores of a [`Batch`]. [`Calls`] describes how it should be
 //! called, so that the worker is independent of what computes. An [`EngineLoader`] makes engines from packages. [`outputs`]
 //! finds the scores among a model's outputs. [`npy`] reads and writes arrays for the commands and tests of single models.
+//!
+//! # Adding an engine
+//!
+//! 1. A crate beside `engine/tensorflow` with an [`Engine`] made from a `model::Graph`: it calls
+//!    `model::passes::standard` first and computes every `model::Op`.
+//! 2. `worker/src/engines.rs`: the choice. `load` and `engine` there return TensorFlow's type so far.
+//! 3. `worker/src/config.rs` and `worker/src/main.rs`: its settings and its start. The commands `check`, `score`,
+//!    `examples` and `inspect` take TensorFlow's library so far.
+//! 4. Tests: random graphs against `model::reference`, as in `engine/tensorflow/tests/it/primitives/random.rs`.
 
 pub mod npy;
 pub mod outputs;

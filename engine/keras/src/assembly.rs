@@ -1,5 +1,5 @@
 //! Assembles a [`Model`]: flattens the tree of models to a list of layer calls, attaches the weights, and collects every
-//! fault. A first pass lowers each call with weights that were not read yet, which tells the shapes.
+//! fault. A first traversal lowers each call with weights that were not read yet, which tells the shapes.
 
 use std::collections::HashMap;
 
@@ -116,7 +116,7 @@ struct Ends {
     members: Vec<Option<usize>>,
 }
 
-/// A layer after its first pass.
+/// A layer after its first traversal.
 struct Leaf {
     /// Its weights; `None` where the class is not supported.
     declared: Option<Vec<Declared>>,
@@ -181,7 +181,7 @@ struct Survey<'a> {
     leaves: Vec<Option<Leaf>>,
     /// Configs of operations that were called on sizes, with the sizes filled in; by the layer's id.
     settled: HashMap<usize, Map<String, Json>>,
-    /// What the calls compute, as far as the first pass knows.
+    /// What the calls compute, as far as the first traversal knows.
     builder: Builder,
     nodes: Vec<Draft<'a>>,
     calls: HashMap<usize, usize>,
@@ -411,7 +411,7 @@ impl<'a> Survey<'a> {
         self.settled.get(&layer.id).unwrap_or(&layer.config)
     }
 
-    /// Reads a layer, the first pass.
+    /// Reads a layer, the first traversal.
     fn read(&mut self, layer: &LayerSpec, path: &str, inputs: Vec<Option<shapes::Sizes>>) {
         let config = self.config_of(layer).clone();
         let shapes = channels_last(&config, &inputs);

@@ -23,11 +23,14 @@
 //! it has no parts. Everything else is a composition: in `builder/composites.rs` if several layers need it.
 //!
 //! 1. `op.rs`: the variant, with formula and shapes, and its name.
-//! 2. `rules/`: the shape of its output, what its inputs have to be, with a test.
+//! 2. `rules.rs`, `rules/`: the shape of its output and what its inputs have to be; test: `tests/it/shapes.rs`.
 //! 3. `builder/primitives.rs`: its method; `text.rs`: its settings.
-//! 4. `reference/`: the formula, and in `tests/fixtures/operations/make.py` what TensorFlow or NumPy makes of it.
-//! 5. `testing/src/graphs.rs`: a step of the random graphs that passes and engines are tested with.
-//! 6. Each engine; the compiler names the place.
+//! 4. `reference.rs`, `reference/`: the formula (the compiler does not notice if it is missing); `reference/budget.rs`:
+//!    its cost; expected values from TensorFlow or NumPy in `tests/fixtures/operations/make.py`, compared in
+//!    `tests/it/operations.rs`.
+//! 5. `testing/src/graphs.rs`: a variant of `Kind`, in `Kind::ALL` and `draw`, and its method in `graphs/`.
+//! 6. Each engine; the compiler names the place (`emit.rs`). Decide also whether it may compute in bfloat16
+//!    (`emit/precision.rs`).
 
 mod builder;
 mod fault;

@@ -1,4 +1,4 @@
-//! The primitives.
+//! The primitives. The steps to add one are in the documentation of the crate.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ pub enum Op {
     /// A sum of products of one or two operands, in Einstein's notation.
     Einsum(Equation),
     /// The mean or the largest value of each window of an image, channel by channel. Positions beyond the image do not
-    /// count: the mean is that of the pixels. Each window sees one: it has no gaps, and goes beyond the image by less than its
-    /// size.
+    /// count: the mean is that of the pixels. Every window covers at least one pixel: it is not dilated, and its
+    /// padding is smaller than its size.
     Pool {
         /// Which of the two.
         kind: PoolKind,
@@ -140,8 +140,8 @@ pub enum Op {
         block: usize,
     },
 
-    /// Something that depends on a size that is open. A graph with it tells shapes and cannot be computed: it is made again
-    /// once the size of the images is known.
+    /// A value whose computation depends on an open size. A graph with it has shapes but cannot be computed. The model
+    /// is lowered again when the image size is known.
     Unresolved {
         /// The shape.
         shape: Shape,

@@ -86,7 +86,7 @@ fn wrong_channels(input: &Shape, expected: usize) -> Fault {
     Fault(format!("its input has shape {}, expected {expected} on the last axis", input.described()))
 }
 
-/// Why operands do not go together. Values of which a reshape folded a part into the batch have a sentence of their own.
+/// Why operands do not broadcast. There is a message of its own for values with different numbers of rows per image.
 fn misfit(operands: &[&Shape]) -> Fault {
     let batched = || operands.iter().filter(|shape| shape.iter().any(|size| size.is_batch()));
     let mut rows = batched().map(|shape| shape.rows());
@@ -116,7 +116,7 @@ fn broadcast(one: &[Size], other: &[Size]) -> Option<Vec<Size>> {
     (0..axes).map(|axis| at(one, axis).broadcast(at(other, axis))).collect()
 }
 
-/// Returns whether images would meet each other: a shape has the batch twice.
+/// Returns whether the batch is on more than one axis, which would combine different images.
 fn mixes_images(sizes: &[Size]) -> bool {
     sizes.iter().filter(|size| size.is_batch()).count() > 1
 }

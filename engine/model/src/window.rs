@@ -6,8 +6,8 @@ use crate::shape::Size;
 /// How a window goes beyond the ends of its axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Padding {
-    /// As many outputs as `ceil(length / stride)`, for which the windows go beyond the ends as little as possible. Of an odd
-    /// number of positions, one more is after the axis. The number depends on the length, which may be open.
+    /// TensorFlow's `SAME`: `ceil(length / stride)` outputs with the least padding. If the padding is odd, the extra
+    /// position is after the axis. It depends on the length, which may be open.
     Same,
     /// So many positions.
     Explicit {

@@ -1,4 +1,4 @@
-//! Builds a TensorFlow graph of a model's.
+//! Builds the TensorFlow graph of a model's graph.
 
 use tensorflow::{DataType, Output};
 

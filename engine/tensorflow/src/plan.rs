@@ -137,7 +137,7 @@ impl Planner<'_> {
         Some(Fusion { relu: Some(relu), ..fusion })
     }
 
-    /// The convolution that gives a value which only one node reads.
+    /// The convolution that computes this value, if the value has only one reader.
     fn unread(&self, value: Value) -> Option<Fusion> {
         let index = value.index();
         if let Some(Work::Convolution(fusion)) = self.work[index] {

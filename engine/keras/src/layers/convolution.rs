@@ -15,9 +15,9 @@ pub struct Conv2d {
     pub kernel: Tensor,
     /// `[channels out]`.
     pub bias: Option<Tensor>,
-    /// Vertical, horizontal.
+    /// Stride as `[vertical, horizontal]`.
     pub strides: [usize; 2],
-    /// Vertical, horizontal.
+    /// Dilation as `[vertical, horizontal]`.
     pub dilation: [usize; 2],
     /// Padding at the edges.
     pub padding: Padding,
@@ -34,9 +34,9 @@ pub struct DepthwiseConv2d {
     pub kernel: Tensor,
     /// `[channels * depth multiplier]`.
     pub bias: Option<Tensor>,
-    /// Vertical, horizontal.
+    /// Stride as `[vertical, horizontal]`.
     pub strides: [usize; 2],
-    /// Vertical, horizontal.
+    /// Dilation as `[vertical, horizontal]`.
     pub dilation: [usize; 2],
     /// Padding at the edges.
     pub padding: Padding,
@@ -53,9 +53,9 @@ pub struct SeparableConv2d {
     pub pointwise: Tensor,
     /// `[channels out]`.
     pub bias: Option<Tensor>,
-    /// Vertical, horizontal.
+    /// Stride as `[vertical, horizontal]`.
     pub strides: [usize; 2],
-    /// Vertical, horizontal.
+    /// Dilation as `[vertical, horizontal]`.
     pub dilation: [usize; 2],
     /// Padding at the edges.
     pub padding: Padding,

@@ -60,7 +60,7 @@ pub(super) fn sliced(parts: &[Part], builder: &mut Builder, x: model::Value) -> 
     builder.reshape(sliced, model::Shape(shape))
 }
 
-/// Returns whether an axis of this size has an element of this number, which counts from the end where negative.
+/// Returns whether `index` is within an axis of this size. A negative index counts from the end.
 fn contains(size: usize, index: i64) -> bool {
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     (-size..size).contains(&index)

@@ -90,8 +90,8 @@ pub struct Resize {
     pub size: [Size; 2],
     /// How new pixels are computed.
     pub interpolation: Interpolation,
-    /// Whether the kernel grows with the pixels where an image becomes smaller, so that it takes the mean of all that an
-    /// output pixel covers. [`Interpolation::Nearest`] and [`Interpolation::Area`] do not ask.
+    /// Whether the kernel is widened when downsampling, so that every input pixel counts (antialiasing).
+    /// [`Interpolation::Nearest`] and [`Interpolation::Area`] ignore it.
     pub antialias: bool,
 }
 

@@ -104,7 +104,7 @@ fn steps(op: &Op, inputs: &[&[usize]], output: &[usize]) -> usize {
             let columns = product(&[count(&columns_resized(inputs, output)), seen(2)]);
             columns.saturating_add(product(&[elements, seen(1)]))
         }
-        // Comparisons of a sort; twice for what needs a maximum first.
+        // A sort takes about n log n comparisons.
         Op::Sort { .. } => product(&[read, longest().ilog2() as usize + 1]),
         Op::Input { .. }
         | Op::Constant(_)

@@ -27,7 +27,7 @@ impl Weights {
     }
 }
 
-/// The weights of each pixel of an axis that `from` pixels become `to` pixels of.
+/// For each of the `to` output pixels of an axis: the weights of the `from` input pixels.
 fn weights(by: &Resize, from: usize, to: usize) -> Vec<Weights> {
     (0..to).map(|pixel| of_pixel(by, pixel, from, to)).collect()
 }

@@ -5,8 +5,8 @@ use crate::fault::Fault;
 use crate::op::{BatchNorm, Reduce};
 use crate::shape::{Shape, Size};
 
-/// The shape of so many operands broadcast. No constant has more axes than a batch of values, whose images would then lie on
-/// another axis.
+/// The shape that these operands broadcast to. A constant may not have more axes than a batched value: broadcasting
+/// would move the batch to another axis.
 pub(super) fn combined(inputs: &[&Shape], count: usize) -> Result<Shape, Fault> {
     if inputs.len() != count {
         return Err(wrong_count(inputs, count));

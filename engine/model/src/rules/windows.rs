@@ -69,7 +69,7 @@ pub(super) fn pool(windows: &[Window; 2], input: &Shape) -> Result<Shape, Fault>
     Ok(Shape(vec![input[0], rows, columns, channels]))
 }
 
-/// Of no pixels there is no mean and no largest.
+/// Fails where a window could lie wholly in the padding: it would have no mean and no maximum.
 fn sees_a_pixel(window: Window) -> Result<(), Fault> {
     let Window { size, dilation, padding, .. } = window;
     if dilation != 1 {

@@ -6,7 +6,7 @@ use super::Operand;
 use crate::ops::{Attribute, Fault, Ops};
 use model::{PadMode, Range, Shape};
 
-/// The batch of a run takes what is left.
+/// The batch dimension is -1 in TensorFlow's shape.
 pub(super) fn reshape(ops: &mut Ops, input: &Operand<'_>, shape: &Shape) -> Result<Output, Fault> {
     if shape.is_open() {
         return Err(super::open());

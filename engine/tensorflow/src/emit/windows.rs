@@ -27,8 +27,8 @@ pub(super) fn padding(windows: &[Window; 2], lengths: [usize; 2]) -> PaddingAttr
     }
 }
 
-/// The image for an operation that knows no explicit padding, and the word for the padding that is left to it. What lies
-/// beyond the image is this number.
+/// The input and the padding attribute for an operation without explicit padding. Where that is not `SAME` or `VALID`,
+/// the input is padded with the value `beyond` first.
 pub(super) fn padded(
     ops: &mut Ops,
     windows: &[Window; 2],

@@ -12,7 +12,7 @@ use crate::reader::{Reader, input_number};
 pub enum Operand {
     /// One of the node's inputs, by its number.
     Input(usize),
-    /// A constant, whose axes are the last of the input's, the batch counted.
+    /// A constant. Its axes align with the last axes of the input, as in NumPy's broadcasting.
     Constant(Tensor),
 }
 
