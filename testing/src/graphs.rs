@@ -13,6 +13,7 @@ mod moving;
 mod products;
 mod random;
 
+pub use self::elements::{BINARIES, COMPARISONS, FUNCTIONS};
 pub use self::random::Random;
 
 /// Most elements of a value for one image.

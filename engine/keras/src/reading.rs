@@ -107,8 +107,8 @@ fn front(model: &Model, channels: Option<usize>) -> Front {
         } else if !front.scaling.goes_through(&node.layer, &node.class) {
             break;
         } else {
-            // Scaling and a bilinear resize may change places; the arrangement of pixels may not.
-            is_first = is_first && front.scaling.keeps_places();
+            // Scaling and a bilinear resize commute. A new arrangement of pixels and a resize do not.
+            is_first = is_first && front.scaling.keeps_positions();
         }
         at = next;
     }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use crate::op::Op;
 use crate::shape::Shape;
 
-/// What a node computes: its place in [`Graph::nodes`].
+/// What a node computes: its index in [`Graph::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value(usize);
 
 impl Value {
-    /// The value of the node at this place.
+    /// The value of the node at this index.
     #[must_use]
     pub fn at(index: usize) -> Self {
         Self(index)
     }
 
-    /// The node's place.
+    /// The node's index.
     #[must_use]
     pub fn index(self) -> usize {
         self.0

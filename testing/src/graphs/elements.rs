@@ -4,7 +4,8 @@ use model::{BatchNorm, Binary, Comparison, Fault, Reduce, Reduction, Size, Tenso
 
 use super::Drawing;
 
-const FUNCTIONS: [Unary; 27] = [
+/// Every function of one element.
+pub const FUNCTIONS: [Unary; 27] = [
     Unary::Relu,
     Unary::Relu6,
     Unary::LeakyRelu { slope: 0.25 },
@@ -34,7 +35,8 @@ const FUNCTIONS: [Unary; 27] = [
     Unary::IsNan,
 ];
 
-const BINARIES: [Binary; 8] = [
+/// Every function of two elements.
+pub const BINARIES: [Binary; 8] = [
     Binary::Add,
     Binary::Subtract,
     Binary::Multiply,
@@ -45,7 +47,8 @@ const BINARIES: [Binary; 8] = [
     Binary::SquaredDifference,
 ];
 
-const COMPARISONS: [Comparison; 6] = [
+/// Every comparison.
+pub const COMPARISONS: [Comparison; 6] = [
     Comparison::Greater,
     Comparison::GreaterEqual,
     Comparison::Less,

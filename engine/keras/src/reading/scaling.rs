@@ -11,7 +11,7 @@ pub(super) struct Scaling {
     summands: Vec<f64>,
     /// The layers and operations that made it.
     by: Vec<String>,
-    keeps_places: bool,
+    keeps_positions: bool,
 }
 
 /// The widths that values from 0 to 255 have after a usual scaling: from 0 to 1 up to those of `preprocess_input` in its
@@ -28,7 +28,7 @@ impl Scaling {
             factors: vec![1.0; channels],
             summands: vec![0.0; channels],
             by: Vec::new(),
-            keeps_places: true,
+            keeps_positions: true,
         }
     }
 
@@ -42,7 +42,7 @@ impl Scaling {
         | Layer::CenterCrop { .. }
         | Layer::Cropping2d(_) = layer
         {
-            self.keeps_places = false;
+            self.keeps_positions = false;
             true
         } else if let Layer::Sequential(layers) = layer {
             layers.iter().all(|layer| self.goes_through(layer, class))
@@ -163,8 +163,8 @@ impl Scaling {
         }
     }
 
-    pub(super) fn keeps_places(&self) -> bool {
-        self.keeps_places
+    pub(super) fn keeps_positions(&self) -> bool {
+        self.keeps_positions
     }
 }
 

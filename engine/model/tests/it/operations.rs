@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::reference::{Array, Budget, evaluate};
 use model::{
-    BatchNorm, Binary, Builder, Comparison, Convolution, ConvolutionTranspose, Equation, Fault,
-    Interpolation, Op, PadMode, Padding, PoolKind, Range, Reduce, Reduction, Resize, Shape, Size, Tensor,
-    Unary, Value, Window,
+    BatchNorm, Binary, Builder, Convolution, ConvolutionTranspose, Equation, Fault, Interpolation, Op,
+    PadMode, Padding, PoolKind, Range, Reduce, Reduction, Resize, Shape, Size, Tensor, Value, Window,
 };
 use serde_json::Value as Json;
+use testing::graphs::{BINARIES, COMPARISONS, FUNCTIONS};
 
 #[derive(serde::Deserialize)]
 struct Case {
@@ -116,57 +116,13 @@ fn operations_are_those_of_tensorflow_and_numpy() {
 }
 
 fn functions(cases: &mut Cases) {
-    for function in [
-        Unary::Relu,
-        Unary::Relu6,
-        Unary::LeakyRelu { slope: 0.25 },
-        Unary::Elu,
-        Unary::Selu,
-        Unary::Sigmoid,
-        Unary::Tanh,
-        Unary::Softplus,
-        Unary::Softsign,
-        Unary::Erf,
-        Unary::Exp,
-        Unary::Expm1,
-        Unary::Log,
-        Unary::Log1p,
-        Unary::Sqrt,
-        Unary::Rsqrt,
-        Unary::Square,
-        Unary::Abs,
-        Unary::Negate,
-        Unary::Reciprocal,
-        Unary::Sin,
-        Unary::Cos,
-        Unary::Floor,
-        Unary::Ceil,
-        Unary::Round,
-        Unary::Sign,
-        Unary::IsNan,
-    ] {
+    for function in FUNCTIONS {
         cases.check(function.name(), Op::Unary(function));
     }
-    for function in [
-        Binary::Add,
-        Binary::Subtract,
-        Binary::Multiply,
-        Binary::Divide,
-        Binary::Power,
-        Binary::Maximum,
-        Binary::Minimum,
-        Binary::SquaredDifference,
-    ] {
+    for function in BINARIES {
         cases.check(function.name(), Op::Binary(function));
     }
-    for by in [
-        Comparison::Greater,
-        Comparison::GreaterEqual,
-        Comparison::Less,
-        Comparison::LessEqual,
-        Comparison::Equal,
-        Comparison::NotEqual,
-    ] {
+    for by in COMPARISONS {
         cases.check(by.name(), Op::Compare(by));
     }
     cases.check("add_broadcast", Op::Binary(Binary::Add));
